@@ -1,0 +1,88 @@
+"""Array libraries: NumPy, CuPy and torch in, the same out.
+
+`core` takes the namespace of its input (array-api-compat) and never converts on its own; the conversions here are for the
+border between the classical stages and the network.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import array_api_compat as aac
+import numpy as np
+import torch
+
+Array: TypeAlias = Any  # a NumPy, CuPy or torch array; every function returns the kind that it was given
+Namespace: TypeAlias = Any
+
+
+def namespace(*arrays: Array) -> Namespace:
+    """Array-API namespace common to `arrays`.
+
+    Raises
+    ------
+    TypeError
+        When the arrays belong to different libraries.
+    """
+    return aac.array_namespace(*arrays)
+
+
+def to_numpy(array: Array) -> np.ndarray[Any, Any]:
+    """Copy to host memory if the array is not there already."""
+    if isinstance(array, torch.Tensor):
+        return array.detach().cpu().numpy()
+    if aac.is_cupy_array(array):
+        return array.get()  # type: ignore[no-any-return]
+    return np.asarray(array)
+
+
+def to_torch(array: Array) -> torch.Tensor:
+    """View as a torch tensor on the same device, without a copy where the memory allows it (DLPack)."""
+    if isinstance(array, torch.Tensor):
+        return array
+    if isinstance(array, np.ndarray):
+        return torch.from_numpy(np.ascontiguousarray(array) if array.flags.writeable else array.copy())
+    return torch.from_dlpack(array)
+
+
+def like(array: Array, reference: Array) -> Array:
+    """Convert `array` to the library and device of `reference`."""
+    if isinstance(reference, torch.Tensor):
+        return to_torch(array).to(reference.device)
+    if aac.is_cupy_array(reference):
+        xp = namespace(reference)
+        return xp.from_dlpack(array) if isinstance(array, torch.Tensor) else xp.asarray(array)
+    return to_numpy(array)
+
+
+def complex_normal(generator: np.random.Generator, shape: tuple[int, ...], reference: Array) -> Array:
+    """Complex noise with E|n|^2 = 1, of the library and precision of `reference`; the same numbers for every library."""
+    noise = (generator.standard_normal((*shape, 2), dtype=np.float32) * np.float32(np.sqrt(0.5))).view(np.complex64)
+    xp = namespace(reference)
+    return xp.astype(like(noise[..., 0], reference), reference.dtype, copy=False)
+
+
+def real_dtype(array: Array) -> Any:
+    """Real data type of the same precision as a complex array."""
+    xp = namespace(array)
+    return xp.float64 if array.dtype in (xp.complex128, xp.float64) else xp.float32
+
+
+def squared_norm(array: Array) -> float:
+    """|x|^2 summed over all elements, in double precision where the sum is formed."""
+    xp = namespace(array)
+    return float(xp.sum(xp.real(array) ** 2 + xp.imag(array) ** 2, dtype=xp.float64))
+
+
+def percentile(array: Array, percent: float) -> float:
+    """Percentile of a real array, by linear interpolation."""
+    xp = namespace(array)
+    ordered = xp.sort(xp.reshape(array, (-1,)))
+    n = ordered.shape[0]
+    if n == 0:
+        raise ValueError("the percentile of an empty array is not defined")
+    place = percent / 100 * (n - 1)
+    low = int(place)
+    high = min(low + 1, n - 1)
+    below, above = float(ordered[low]), float(ordered[high])
+    return below + (place - low) * (above - below)

@@ -1,0 +1,1 @@
+"""Reconstructions without a learned prior."""

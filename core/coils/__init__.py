@@ -1,0 +1,1 @@
+"""Coil sensitivity maps from calibration data."""

@@ -1,0 +1,1 @@
+"""The denoiser: network, preconditioning, training ingredients and weights."""

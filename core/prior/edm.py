@@ -1,0 +1,84 @@
+"""EDM preconditioning of the network and the complex denoiser D(x, sigma) (Karras et al., NeurIPS 2022, Table 1).
+
+sigma is everywhere the standard deviation of *complex* noise, E|n|^2 = sigma^2; each of the network's two real channels
+sees s = sigma / sqrt(2). This file is the only place that knows the factor.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nilatron.core.prior.unet import UNet, UNetConfig
+
+SIGMA_RANGE = (0.002, 3.0)
+
+
+class EDMDenoiser(nn.Module):
+    """D(x, s) = c_skip x + c_out F(c_in x, c_noise), for real channels with noise s each.
+
+    Parameters
+    ----------
+    config
+        The network's shape.
+    sigma_data
+        Root mean square of one real component of the training images (image scale 1).
+    """
+
+    def __init__(self, config: UNetConfig, sigma_data: float) -> None:
+        super().__init__()
+        if not sigma_data > 0:
+            raise ValueError(f"sigma_data must be positive, got {sigma_data}")
+        self.network = UNet(config)
+        self.sigma_data = sigma_data
+
+    def forward(self, x: Tensor, s: Tensor) -> Tensor:
+        """Denoise real channels (batch, 2, y, x) with per-component noise s (batch,); sides as the network wants them."""
+        s = s.to(torch.float32)
+        variance = s**2 + self.sigma_data**2
+        c_skip = (self.sigma_data**2 / variance)[:, None, None, None]
+        c_out = (s * self.sigma_data / variance.sqrt())[:, None, None, None]
+        c_in = (1 / variance.sqrt())[:, None, None, None]
+        c_noise = s.log() / 4
+        return c_skip * x + c_out * self.network(c_in * x, c_noise).to(torch.float32)
+
+    @torch.inference_mode()
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+        """E[x0 | x] for complex images x = x0 + sigma n, of image scale 1.
+
+        Parameters
+        ----------
+        x
+            Complex images (..., y, x); leading axes are a batch.
+        sigma
+            Complex standard deviation of the noise. Outside the trained range the nearest trained level is used.
+
+        Returns
+        -------
+        Complex images of the same shape.
+        """
+        n_y, n_x = x.shape[-2:]
+        s = min(max(sigma / math.sqrt(2), SIGMA_RANGE[0]), SIGMA_RANGE[1])
+        channels = torch.view_as_real(x.reshape(-1, n_y, n_x).to(torch.complex64)).permute(0, 3, 1, 2)
+        padded = reflect_pad(channels, self.network.config.multiple).contiguous(memory_format=torch.channels_last)
+        out = self(padded, torch.full((padded.shape[0],), s, device=x.device))
+        cropped = out[..., :n_y, :n_x].permute(0, 2, 3, 1).contiguous()
+        return torch.view_as_complex(cropped).reshape(x.shape).to(x.dtype)
+
+
+def reflect_pad(x: Tensor, multiple: int) -> Tensor:
+    """Pad (batch, channel, y, x) at the far ends, by reflection, to a multiple of `multiple`.
+
+    Images smaller than the padding are padded in several reflections.
+    """
+    for axis in (-2, -1):
+        missing = -x.shape[axis] % multiple
+        while missing > 0:
+            step = min(missing, max(x.shape[axis] - 1, 1))
+            pad = (0, 0, 0, step) if axis == -2 else (0, step, 0, 0)
+            x = F.pad(x, pad, mode="reflect" if x.shape[axis] > 1 else "replicate")
+            missing -= step
+    return x

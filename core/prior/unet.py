@@ -1,0 +1,136 @@
+"""A fully convolutional U-Net: no attention, no position input, so that any matrix size works."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Shape of the network, stored with its weights.
+
+    Attributes
+    ----------
+    channels
+        Feature channels of each resolution level, finest first.
+    blocks
+        Residual blocks of each level, on the way down and again on the way up.
+    embedding
+        Width of the noise-level embedding.
+    """
+
+    channels: tuple[int, ...] = (24, 48, 72, 96, 128)
+    blocks: tuple[int, ...] = (1, 1, 2, 2, 2)
+    embedding: int = 96
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that no network can have."""
+        if len(self.channels) != len(self.blocks) or not self.channels:
+            raise ValueError(f"channels {self.channels} and blocks {self.blocks} must have the same, nonzero length")
+        if any(c % CHANNELS_PER_GROUP for c in self.channels) or any(b < 1 for b in self.blocks):
+            raise ValueError(
+                f"channels {self.channels} must be multiples of {CHANNELS_PER_GROUP}, blocks {self.blocks} at least 1"
+            )
+
+    @property
+    def multiple(self) -> int:
+        """The image sides have to be a multiple of this."""
+        return int(2 ** (len(self.channels) - 1))
+
+
+CHANNELS_PER_GROUP = 8
+
+ARCHITECTURES = {
+    "tiny": UNetConfig(channels=(16, 32, 48, 64), blocks=(1, 1, 1, 1), embedding=64),
+    "small": UNetConfig(channels=(24, 48, 72, 96, 128), blocks=(1, 1, 2, 2, 2), embedding=96),
+    "large": UNetConfig(channels=(32, 64, 128, 192, 256), blocks=(1, 2, 2, 2, 2), embedding=128),
+}
+
+
+class NoiseEmbedding(nn.Module):
+    """Fourier features of the noise coordinate c_noise, mixed by two linear layers."""
+
+    def __init__(self, width: int, n_frequencies: int = 16) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", 2 * math.pi * torch.logspace(-1, 1, n_frequencies), persistent=False)
+        self.mix = nn.Sequential(nn.Linear(2 * n_frequencies, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+
+    def forward(self, c_noise: Tensor) -> Tensor:
+        """Map noise coordinates (batch,) to embeddings (batch, width)."""
+        angle = c_noise[:, None] * self.get_buffer("frequencies")
+        embedded: Tensor = self.mix(torch.cat((angle.cos(), angle.sin()), dim=1))
+        return embedded
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(silu(film(norm(conv(silu(norm(x)))))))."""
+
+    def __init__(self, n_in: int, n_out: int, embedding: int) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(n_in // CHANNELS_PER_GROUP, n_in)
+        self.conv1 = nn.Conv2d(n_in, n_out, 3, padding=1)
+        self.film = nn.Linear(embedding, 2 * n_out)
+        self.norm2 = nn.GroupNorm(n_out // CHANNELS_PER_GROUP, n_out)
+        self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1)
+        self.skip = nn.Conv2d(n_in, n_out, 1) if n_in != n_out else nn.Identity()
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias if self.conv2.bias is not None else torch.empty(0))
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Map features (batch, n_in, y, x) to (batch, n_out, y, x)."""
+        scale, shift = self.film(embedding)[:, :, None, None].chunk(2, dim=1)
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = torch.addcmul(shift, self.norm2(h), 1 + scale)
+        out: Tensor = self.skip(x) + self.conv2(F.silu(h))
+        return out
+
+
+class UNet(nn.Module):
+    """F(x, c_noise): two real channels in, two out, the same size."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels, n_levels = config.channels, len(config.channels)
+        self.embed = NoiseEmbedding(config.embedding)
+        self.first = nn.Conv2d(2, channels[0], 3, padding=1)
+        self.down = nn.ModuleList(
+            nn.ModuleList(ResidualBlock(c, c, config.embedding) for _ in range(config.blocks[level]))
+            for level, c in enumerate(channels)
+        )
+        self.shrink = nn.ModuleList(
+            nn.Conv2d(channels[i], channels[i + 1], 3, stride=2, padding=1) for i in range(n_levels - 1)
+        )
+        self.grow = nn.ModuleList(nn.Conv2d(channels[i + 1], channels[i], 1) for i in range(n_levels - 1))
+        self.up = nn.ModuleList(
+            nn.ModuleList(ResidualBlock(channels[i], channels[i], config.embedding) for _ in range(config.blocks[i]))
+            for i in range(n_levels - 1)
+        )
+        self.last = nn.Sequential(
+            nn.GroupNorm(channels[0] // CHANNELS_PER_GROUP, channels[0]), nn.SiLU(), nn.Conv2d(channels[0], 2, 3, padding=1)
+        )
+        nn.init.zeros_(self.last[2].weight)
+        nn.init.zeros_(self.last[2].bias)
+
+    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        """Map images (batch, 2, y, x), sides a multiple of `config.multiple`, and (batch,) to (batch, 2, y, x)."""
+        embedding = self.embed(c_noise)
+        h = self.first(x)
+        kept: list[Tensor] = []
+        for level, blocks in enumerate(self.down):
+            for block in blocks:  # type: ignore[union-attr]
+                h = block(h, embedding)
+            if level < len(self.shrink):
+                kept.append(h)
+                h = self.shrink[level](h)
+        for level in reversed(range(len(self.up))):
+            h = F.interpolate(self.grow[level](h), scale_factor=2.0, mode="nearest") + kept[level]
+            for block in self.up[level]:  # type: ignore[union-attr]
+                h = block(h, embedding)
+        out: Tensor = self.last(h)
+        return out

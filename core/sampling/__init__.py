@@ -1,0 +1,1 @@
+"""Diffusion samplers, one a file."""

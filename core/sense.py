@@ -1,0 +1,98 @@
+"""The measurement model y = A x + n,  A = P F S (Pruessmann et al., MRM 1999), with the weights of averaged lines.
+
+Whitened samples have noise variance 1; a sample that is the mean of `counts` acquired ones has 1 / counts. Multiplied by
+sqrt(counts) all have variance 1 again, so P = sqrt(counts) and every solver can treat the noise as white.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from nilatron.core.backend import Array, namespace, real_dtype
+from nilatron.core.fft import fft, ifft, uncentred
+from nilatron.core.operators import LinearOperator
+
+
+class SenseOperator(LinearOperator):
+    """A x = sqrt(counts) F (S x).
+
+    Parameters
+    ----------
+    coil_maps
+        Complex (coil, z, y, x).
+    counts
+        How often each k-space sample was acquired, real (z, y, x); 0 where it was not.
+
+    Raises
+    ------
+    ValueError
+        When the shapes differ.
+    """
+
+    def __init__(self, coil_maps: Array, counts: Array) -> None:
+        if tuple(coil_maps.shape[1:]) != tuple(counts.shape) or coil_maps.ndim != 4:
+            raise ValueError(
+                f"coil maps (coil, z, y, x) = {tuple(coil_maps.shape)} do not fit the counts (z, y, x) = {tuple(counts.shape)}"
+            )
+        xp = namespace(coil_maps, counts)
+        self.coil_maps = coil_maps
+        self.counts = xp.astype(counts, real_dtype(coil_maps), copy=False)
+        self.weights = xp.sqrt(self.counts)
+
+    @cached_property
+    def n_samples(self) -> int:
+        """Number of measured complex samples, all coils together."""
+        xp = namespace(self.counts)
+        return int(xp.sum(xp.astype(self.counts > 0, xp.int64))) * int(self.coil_maps.shape[0])
+
+    def data(self, kspace: Array) -> Array:
+        """The measurement vector of the mean k-space (..., coil, z, y, x): sqrt(counts) kspace."""
+        return self.weights * kspace
+
+    def forward(self, x: Array) -> Array:
+        """Images (..., z, y, x) to weighted k-space (..., coil, z, y, x)."""
+        return self.weights * fft(self.coil_maps * x[..., None, :, :, :])
+
+    def adjoint(self, y: Array) -> Array:
+        """Weighted k-space (..., coil, z, y, x) to images (..., z, y, x)."""
+        xp = namespace(y)
+        return xp.sum(xp.conj(self.coil_maps) * ifft(self.weights * y), axis=-4)
+
+    def normal(self, x: Array) -> Array:
+        """A^H A x, transforming only the axes along which the sampling varies.
+
+        F along an axis of constant sampling commutes with P and cancels: with a fully sampled readout only the phase
+        encodings are transformed. The centring shifts are applied once to maps and counts instead of to every product.
+        """
+        xp = namespace(x)
+        axes, maps, conj_maps, counts = self._shifted
+        if not axes:
+            return xp.sum(conj_maps * (counts * (maps * x[..., None, :, :, :])), axis=-4)
+        shifted = xp.fft.ifftshift(x, axes=axes)[..., None, :, :, :]
+        kspace = counts * uncentred(maps * shifted, axes, inverse=False)
+        image = xp.sum(conj_maps * uncentred(kspace, axes, inverse=True), axis=-4)
+        return xp.fft.fftshift(image, axes=axes)
+
+    @cached_property
+    def _shifted(self) -> tuple[tuple[int, ...], Array, Array, Array]:
+        xp = namespace(self.coil_maps)
+        counts, axes = self.counts, []
+        for axis in (-3, -2, -1):
+            first = xp.take(counts, xp.asarray([0], device=counts.device), axis=axis)
+            if bool(xp.all(counts == first)):
+                counts = first
+            else:
+                axes.append(axis)
+        shift = tuple(axes)
+        if not shift:
+            return shift, self.coil_maps, xp.conj(self.coil_maps), counts
+        maps = xp.fft.ifftshift(self.coil_maps, axes=shift)
+        return shift, maps, xp.conj(maps), xp.fft.ifftshift(counts, axes=shift)
+
+
+def chi_squared(operator: SenseOperator, data: Array, image: Array, sigma: float = 1.0) -> float:
+    """Data residual per sample, |A x - y|^2 / (M sigma^2): about 1 when image, maps and noise level agree."""
+    xp = namespace(data)
+    residual = operator.forward(image) - data
+    energy = float(xp.sum(xp.real(residual) ** 2 + xp.imag(residual) ** 2, dtype=xp.float64))
+    return energy / (max(operator.n_samples, 1) * sigma**2)

@@ -1,0 +1,119 @@
+"""Iterative solvers; they take callables and know no operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nilatron.core.backend import Array, namespace, squared_norm
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a solver found.
+
+    Attributes
+    ----------
+    x
+        The solution.
+    n_iterations
+        Iterations made.
+    residual
+        |b - A x| / |b| at the end, of the worst element of the batch.
+    """
+
+    x: Array
+    n_iterations: int
+    residual: float
+
+
+def conjugate_gradient(
+    apply: Callable[[Array], Array],
+    b: Array,
+    start: Array,
+    *,
+    tolerance: float = 1e-3,
+    max_iterations: int = 20,
+    n_axes: int = 3,
+) -> Solution:
+    """Solve A x = b for Hermitian positive definite A (Hestenes and Stiefel 1952), each batch element for itself.
+
+    Parameters
+    ----------
+    apply
+        x -> A x.
+    b, start
+        Right-hand side and first guess (..., z, y, x).
+    tolerance
+        Stop when |b - A x| <= tolerance |b| holds for every element.
+    max_iterations
+        Stop at the latest after so many.
+    n_axes
+        How many of the last axes belong to one element.
+    """
+    xp = namespace(b)
+    axes = tuple(range(-n_axes, 0))
+
+    def dot(u: Array, v: Array) -> Array:
+        return xp.sum(xp.real(u) * xp.real(v) + xp.imag(u) * xp.imag(v), axis=axes, keepdims=True)
+
+    def ratio(numerator: Array, denominator: Array) -> Array:  # 0 for elements that are solved exactly
+        safe = xp.where(denominator > 0, denominator, xp.ones_like(denominator))
+        return xp.where(denominator > 0, numerator / safe, xp.zeros_like(numerator))
+
+    x = start
+    r = b - apply(x)
+    p = r
+    rr, target = dot(r, r), tolerance**2 * dot(b, b)
+    n_iterations = 0
+    while n_iterations < max_iterations and not bool(xp.all(rr <= target)):
+        q = apply(p)
+        step = ratio(rr, dot(p, q))
+        x = x + step * p
+        r = r - step * q
+        previous, rr = rr, dot(r, r)
+        p = r + ratio(rr, previous) * p
+        n_iterations += 1
+    relative = xp.sqrt(ratio(rr, dot(b, b)))
+    return Solution(x, n_iterations, float(xp.max(relative)))
+
+
+def largest_eigenvalue(apply: Callable[[Array], Array], start: Array, n_iterations: int = 15) -> float:
+    """Largest eigenvalue of a Hermitian positive semidefinite A by power iteration, from a generic `start`."""
+    x, value = start, 0.0
+    for _ in range(n_iterations):
+        norm = squared_norm(x) ** 0.5
+        if norm == 0:
+            return 0.0
+        x = apply(x / norm)
+        value = squared_norm(x) ** 0.5
+    return value
+
+
+def fista(
+    gradient: Callable[[Array], Array],
+    prox: Callable[[Array, float], Array],
+    start: Array,
+    *,
+    step: float,
+    n_iterations: int,
+) -> Array:
+    """Minimise f(x) + g(x) by accelerated proximal gradients (Beck and Teboulle 2009, Eq. 4.1 to 4.3).
+
+    Parameters
+    ----------
+    gradient
+        x -> grad f(x), Lipschitz with constant at most 1 / step.
+    prox
+        (x, step) -> argmin_z step g(z) + |z - x|^2 / 2.
+    start
+        First guess.
+    """
+    x = z = start
+    t = 1.0
+    for _ in range(n_iterations):
+        x_next = prox(z - step * gradient(z), step)
+        t_next = (1 + (1 + 4 * t * t) ** 0.5) / 2
+        z = x_next + ((t - 1) / t_next) * (x_next - x)
+        x, t = x_next, t_next
+    return x

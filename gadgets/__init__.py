@@ -1,0 +1,1 @@
+"""Stream transformations, one a file: items in, items out."""

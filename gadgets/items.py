@@ -1,0 +1,146 @@
+"""What travels between gadgets inside one process, and what every gadget knows about the scan."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import ismrmrd
+import numpy as np
+import numpy.typing as npt
+
+ComplexArray: TypeAlias = npt.NDArray[np.complex64]
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ScanLog:
+    """What happened in this scan, for the summary and the exit code."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)  # each makes the run a failure or a fall-back: exit code 3
+
+    def problem(self, logger: logging.Logger, message: str) -> None:
+        """Remember and log something that the user must know."""
+        self.problems.append(message)
+        logger.warning(message)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a gadget needs beside its items.
+
+    Attributes
+    ----------
+    header
+        The parsed ISMRMRD header (`ismrmrd.xsd.ismrmrdHeader`).
+    device
+        "cpu" or "cuda".
+    seed
+        Of all randomness; each slice derives its own from it.
+    log
+        Shared by all gadgets of a run.
+    """
+
+    header: Any
+    device: str = "cpu"
+    seed: int = 0
+    log: ScanLog = field(default_factory=ScanLog)
+
+
+Gadget: TypeAlias = Callable[[Iterable[Any], Context], Iterator[Any]]
+
+
+@dataclass(frozen=True)
+class NoiseReport:
+    """Complex standard deviations of the noise of whitened samples, as claimed, as found and as believed.
+
+    Attributes
+    ----------
+    source
+        "noise scan", "upstream" (the chain in front has whitened) or "data".
+    sigma_header
+        As noise scan and header have it: 1 after whitening; None when there is none.
+    sigma_measured
+        From the data themselves.
+    sigma_used
+        In the reconstruction.
+    """
+
+    source: str
+    sigma_header: float | None
+    sigma_measured: float
+    sigma_used: float
+
+
+@dataclass(frozen=True)
+class KSpaceSlice:
+    """All lines of one image (a 2D slice or a 3D volume), gridded.
+
+    Attributes
+    ----------
+    kspace
+        Mean of the acquired lines, complex64 (coil, z, y, x), DC at n // 2, readout oversampling removed.
+    counts
+        How often each sample was acquired, float32 (z, y, x).
+    calibration
+        Fully sampled block around DC, complex64 (coil, z, y, x); None where there is none.
+    head
+        `ismrmrd.AcquisitionHeader` of the line nearest to the centre of k-space: geometry, indices, time stamps.
+    encoding
+        The header's encoding of this slice (`ismrmrd.xsd.encodingType`).
+    whitened
+        Whether the noise has variance 1 and no correlation.
+    noise
+        How that is known; None until measured.
+    coil_maps
+        Complex64 (coil, z, y, x); None until estimated.
+    notes
+        Warnings about this slice that belong into the image metadata.
+    """
+
+    kspace: ComplexArray
+    counts: FloatArray
+    calibration: ComplexArray | None
+    head: ismrmrd.AcquisitionHeader
+    encoding: Any
+    whitened: bool = False
+    noise: NoiseReport | None = None
+    coil_maps: ComplexArray | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The slice in words, for logs."""
+        idx = self.head.idx
+        names = ("slice", "contrast", "phase", "repetition", "set")
+        return ", ".join(f"{name} {getattr(idx, name)}" for name in names if name == "slice" or getattr(idx, name))
+
+    def with_note(self, note: str) -> KSpaceSlice:
+        """The same slice with one more note."""
+        return replace(self, notes=(*self.notes, note))
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """One reconstructed image, still on the encoded grid, in SNR units.
+
+    Attributes
+    ----------
+    image
+        Complex64 (z, y, x); real and non-negative values for an uncertainty map.
+    role
+        "nila", "conventional" or "uncertainty".
+    source
+        The slice it was made from.
+    provenance
+        Name to value, for the image metadata.
+    """
+
+    image: ComplexArray
+    role: str
+    source: KSpaceSlice
+    provenance: dict[str, str]

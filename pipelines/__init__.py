@@ -1,0 +1,1 @@
+"""Ways to run a chain, and to make its weights."""
