@@ -54,14 +54,17 @@ class EDMDenoiser(nn.Module):
         x
             Complex images (..., y, x); leading axes are a batch.
         sigma
-            Complex standard deviation of the noise. Outside the trained range the nearest trained level is used.
+            Complex standard deviation of the noise. Below the trained range the lowest trained level is used; above it the
+            linear part c_skip x, the best linear estimate for data of variance sigma_data^2.
 
         Returns
         -------
         Complex images of the same shape.
         """
         n_y, n_x = x.shape[-2:]
-        s = min(max(sigma / math.sqrt(2), SIGMA_RANGE[0]), SIGMA_RANGE[1])
+        s = max(sigma / math.sqrt(2), SIGMA_RANGE[0])
+        if s > SIGMA_RANGE[1]:
+            return x * (self.sigma_data**2 / (s**2 + self.sigma_data**2))
         channels = torch.view_as_real(x.reshape(-1, n_y, n_x).to(torch.complex64)).permute(0, 3, 1, 2)
         padded = reflect_pad(channels, self.network.config.multiple).contiguous(memory_format=torch.channels_last)
         out = self(padded, torch.full((padded.shape[0],), s, device=x.device))

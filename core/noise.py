@@ -1,0 +1,194 @@
+"""Noise: covariance, whitening, and its level from the data themselves.
+
+Throughout, the covariance is that of complex samples, Psi = E[n n^H]; whitened samples have E|n|^2 = 1.
+(Kellman and McVeigh, MRM 2005, for the scaling between noise scan and image scan.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nilatron.core.backend import Array, namespace, real_dtype
+from nilatron.core.fft import ifft
+
+DEFAULT_BANDWIDTH_RATIO = 0.793  # Gadgetron's, for headers without relativeReceiverNoiseBandwidth
+SINGULAR = 1e-7  # relative eigenvalue of the coil correlation below which a direction carries no noise of its own
+
+
+def noise_covariance(samples: Array) -> Array:
+    """Psi = N N^H / (M - 1) of noise-only samples N (coil, M); no mean is removed.
+
+    Raises
+    ------
+    ValueError
+        With fewer than two samples a coil.
+    """
+    xp = namespace(samples)
+    n_samples = samples.shape[1]
+    if n_samples < 2:
+        raise ValueError(f"a noise covariance needs at least 2 samples of each coil, got {n_samples}")
+    return samples @ xp.conj(xp.matrix_transpose(samples)) / (n_samples - 1)
+
+
+def bandwidth_scale(noise_dwell_us: float, dwell_us: float, bandwidth_ratio: float) -> float:
+    """Factor from the variance of the noise scan to that of the image scan, dwell_noise / (dwell_image ratio).
+
+    1 when either dwell time is unknown (0), as in Gadgetron.
+    """
+    if noise_dwell_us <= 0 or dwell_us <= 0:
+        return 1.0
+    return noise_dwell_us / (dwell_us * bandwidth_ratio)
+
+
+def whitening_matrix(covariance: Array) -> Array:
+    """W with W Psi W^H = I, the inverse of the lower Cholesky factor.
+
+    A coil without noise (a dead channel), or a direction that repeats others, cannot be whitened: its row is zero, so that
+    it takes no part in the reconstruction.
+
+    Parameters
+    ----------
+    covariance
+        Hermitian (coil, coil).
+
+    Raises
+    ------
+    ValueError
+        When the covariance is not finite or has a negative variance.
+    """
+    xp = namespace(covariance)
+    psi = xp.astype(covariance, xp.complex128, copy=False)
+    variance = xp.real(xp.linalg.diagonal(psi))
+    if not bool(xp.all(xp.isfinite(xp.real(psi)))) or bool(xp.any(variance < 0)):
+        raise ValueError("the noise covariance holds values that are not finite or negative variances")
+    dead = variance <= 0
+    scale = xp.where(dead, xp.zeros_like(variance), 1 / xp.sqrt(xp.where(dead, xp.ones_like(variance), variance)))
+    correlation = psi * scale[:, None] * scale[None, :]
+    values, vectors = xp.linalg.eigh(correlation)
+    identity = xp.eye(psi.shape[0], dtype=psi.dtype, device=psi.device)
+    if float(values[0]) > SINGULAR * float(values[-1]):
+        whitening = xp.linalg.solve(xp.linalg.cholesky(correlation), identity)
+    else:
+        usable = values > SINGULAR * xp.max(values)
+        inverse_root = xp.where(usable, 1 / xp.sqrt(xp.where(usable, values, xp.ones_like(values))), xp.zeros_like(values))
+        whitening = xp.astype(inverse_root, psi.dtype)[:, None] * xp.conj(xp.matrix_transpose(vectors))
+    return xp.astype(whitening * scale[None, :], covariance.dtype)
+
+
+def whiten(whitening: Array, kspace: Array) -> Array:
+    """W y for samples (coil, ...)."""
+    xp = namespace(kspace)
+    flat = xp.reshape(kspace, (kspace.shape[0], -1))
+    return xp.reshape(xp.astype(whitening, kspace.dtype, copy=False) @ flat, kspace.shape)
+
+
+@dataclass(frozen=True)
+class QuietSamples:
+    """How noise is looked for in k-space that also holds an object.
+
+    Attributes
+    ----------
+    outer_fraction
+        Of the phase-encoding lines, the outermost.
+    n_rings
+        Groups of these lines by distance from the centre.
+    block_width
+        Neighbouring columns that are judged together, pixels.
+    quiet_fraction
+        Of the tiles (ring x columns), the quietest.
+    """
+
+    outer_fraction: float = 0.6
+    n_rings: int = 3
+    block_width: int = 5
+    quiet_fraction: float = 0.1
+
+
+def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> Array:
+    """Noise covariance of one acquired sample, from the quietest part of a scan.
+
+    The lines are transformed along the readout; outside the object (air) and at high spatial frequencies only noise is
+    left. Tiles of (outer lines x columns) are ranked by energy in one half of the lines and the covariance is taken from
+    the other half, and the reverse, so that choosing the quietest does not bias the result to the small side.
+
+    Parameters
+    ----------
+    kspace
+        Mean k-space (coil, z, y, x).
+    counts
+        Acquisitions behind each sample (z, y, x).
+    settings
+        Where to look.
+
+    Returns
+    -------
+    Covariance (coil, coil).
+
+    Raises
+    ------
+    ValueError
+        When fewer than four lines or no signal was acquired.
+    """
+    settings = settings or QuietSamples()
+    xp = namespace(kspace)
+    lines, order = _outer_lines(kspace, counts, settings.outer_fraction)
+    n_coils, n_lines, n_x = lines.shape
+    power = xp.real(lines) ** 2 + xp.imag(lines) ** 2
+    level = xp.sum(power, axis=(1, 2)) / (n_lines * n_x)
+    if not bool(xp.any(level > 0)):
+        raise ValueError("the noise level cannot be measured: all acquired lines are zero")
+    weight = xp.where(level > 0, 1 / xp.where(level > 0, level, xp.ones_like(level)), xp.zeros_like(level))
+    energy = xp.sum(power * weight[:, None, None], axis=0)  # (line, x), coils of equal weight
+
+    n_blocks = max(1, n_x // settings.block_width)
+    columns = [xp.arange(n_x, device=lines.device)[i * n_x // n_blocks : (i + 1) * n_x // n_blocks] for i in range(n_blocks)]
+    rings = [order[i * n_lines // settings.n_rings : (i + 1) * n_lines // settings.n_rings] for i in range(settings.n_rings)]
+    halves = ([ring[0::2] for ring in rings], [ring[1::2] for ring in rings])
+    total, n_samples = 0.0 * (lines[:, 0, :] @ xp.conj(xp.matrix_transpose(lines[:, 0, :]))), 0
+    for judge, take in (halves, halves[::-1]):
+        tiles = [
+            (_mean_energy(energy, a, block), b, block)
+            for a, b in zip(judge, take, strict=True)
+            for block in columns
+            if a.shape[0] and b.shape[0]
+        ]
+        tiles.sort(key=lambda tile: tile[0])
+        for _, rows, block in tiles[: max(1, round(settings.quiet_fraction * len(tiles)))]:
+            samples = xp.reshape(xp.take(xp.take(lines, rows, axis=1), block, axis=2), (n_coils, -1))
+            total = total + samples @ xp.conj(xp.matrix_transpose(samples))
+            n_samples += int(samples.shape[1])
+    return total / max(1, n_samples)
+
+
+def sigma_from_data(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> float:
+    """Complex standard deviation of the noise of whitened k-space, sqrt(tr Psi / n_coils) over the coils that carry noise."""
+    xp = namespace(kspace)
+    variance = xp.real(xp.linalg.diagonal(covariance_from_data(kspace, counts, settings)))
+    alive = variance > 0
+    return float(xp.sqrt(xp.sum(variance) / xp.sum(xp.astype(alive, variance.dtype)))) if bool(xp.any(alive)) else 0.0
+
+
+def _mean_energy(energy: Array, rows: Array, columns: Array) -> float:
+    xp = namespace(energy)
+    return float(xp.mean(xp.take(xp.take(energy, rows, axis=0), columns, axis=1)))
+
+
+def _outer_lines(kspace: Array, counts: Array, outer_fraction: float) -> tuple[Array, Array]:
+    """The outermost acquired lines after a readout transform (coil, line, x), noise as in one sample, and their order."""
+    xp = namespace(kspace)
+    n_coils, n_z, n_y, n_x = kspace.shape
+    acquired = xp.astype(counts > 0, real_dtype(kspace))
+    filled = xp.reshape(xp.sum(acquired, axis=-1), (-1,))
+    z = (xp.arange(n_z, device=counts.device) - n_z // 2) / max(1, n_z)
+    y = (xp.arange(n_y, device=counts.device) - n_y // 2) / n_y
+    radius = xp.reshape(xp.sqrt(z[:, None] ** 2 + y[None, :] ** 2), (-1,))
+    order = xp.argsort(radius)
+    order = order[xp.take(filled, order) > 0]
+    n_lines = int(order.shape[0])
+    if n_lines < 4:
+        raise ValueError(f"the noise level cannot be measured: it takes at least 4 acquired lines, got {n_lines}")
+    order = order[n_lines - max(4, round(outer_fraction * n_lines)) :]
+    white = xp.reshape(kspace * xp.sqrt(xp.astype(counts, acquired.dtype)), (n_coils, n_z * n_y, n_x))
+    chosen = xp.take(white, order, axis=1) * xp.sqrt(n_x / xp.take(filled, order))[None, :, None]
+    chosen = xp.astype(chosen, kspace.dtype, copy=False)
+    return ifft(chosen, axes=(-1,)), xp.arange(order.shape[0], device=order.device)
