@@ -1,0 +1,206 @@
+"""Gadgets that change the pixels of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import ismrmrd
+import numpy as np
+import numpy.typing as npt
+
+from nilatron.gadgets.items import Context
+
+_Pixels = npt.NDArray[Any]
+_PARTS: dict[int, Callable[[_Pixels], _Pixels]] = {
+    ismrmrd.IMTYPE_MAGNITUDE: np.abs,
+    ismrmrd.IMTYPE_PHASE: np.angle,
+    ismrmrd.IMTYPE_REAL: np.real,
+    ismrmrd.IMTYPE_IMAG: np.imag,
+}
+_WINDOW_CENTRE = "GADGETRON_WindowCenter"
+
+
+def _is_image(item: object, kind: str) -> bool:
+    return isinstance(item, ismrmrd.Image) and item.data.dtype.kind == kind
+
+
+def _with_pixels(image: ismrmrd.Image, pixels: _Pixels, image_type: int) -> ismrmrd.Image:
+    meta = ismrmrd.Meta(image.meta)
+    made = ismrmrd.Image(head=image.getHead(), meta=meta, data=np.ascontiguousarray(pixels))
+    made.image_type = image_type
+    return made
+
+
+@dataclass(frozen=True)
+class ComplexToFloatGadget:
+    """Complex images to float32: magnitude, phase, real or imaginary part, as the image type says (else magnitude)."""
+
+    def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:  # noqa: ARG002
+        """Complex images in, float images out; anything else passes."""
+        for item in items:
+            if not _is_image(item, "c"):
+                yield item
+                continue
+            image_type = item.image_type if item.image_type in _PARTS else ismrmrd.IMTYPE_MAGNITUDE
+            yield _with_pixels(item, _PARTS[image_type](item.data).astype(np.float32), image_type)
+
+
+@dataclass(frozen=True)
+class ExtractGadget:
+    """One float32 image per wanted part; real, imaginary and phase get series + 1000, + 2000, + 3000.
+
+    `real_imag_offset` is added to real and imaginary parts. `extract_mask` is the older bit mask (1 magnitude, 2 real,
+    4 imaginary, 8 phase), which replaces the other switches unless it is 0.
+    """
+
+    extract_mask: int = 0
+    extract_magnitude: bool = True
+    extract_real: bool = False
+    extract_imag: bool = False
+    extract_phase: bool = False
+    real_imag_offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.extract_mask < 16:
+            raise ValueError(f"property 'extract_mask': expected 0 to 15, not {self.extract_mask}")
+
+    def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:  # noqa: ARG002
+        """Complex images in, float images out; anything else passes."""
+        for item in items:
+            if not _is_image(item, "c"):
+                yield item
+                continue
+            for image_type, series_offset in self._parts():
+                pixels = _PARTS[image_type](item.data).astype(np.float32)
+                if image_type in (ismrmrd.IMTYPE_REAL, ismrmrd.IMTYPE_IMAG):
+                    pixels = pixels + np.float32(self.real_imag_offset)
+                image = _with_pixels(item, pixels, image_type)
+                image.image_series_index = item.image_series_index + series_offset
+                yield image
+
+    def _parts(self) -> list[tuple[int, int]]:
+        parts = (
+            (self.extract_magnitude, 1, ismrmrd.IMTYPE_MAGNITUDE, 0),
+            (self.extract_real, 2, ismrmrd.IMTYPE_REAL, 1000),
+            (self.extract_imag, 4, ismrmrd.IMTYPE_IMAG, 2000),
+            (self.extract_phase, 8, ismrmrd.IMTYPE_PHASE, 3000),
+        )
+        return [
+            (image_type, offset)
+            for switch, bit, image_type, offset in parts
+            if (bool(self.extract_mask & bit) if self.extract_mask else switch)
+        ]
+
+
+@dataclass(frozen=True)
+class AutoScaleGadget:
+    """Scale float magnitude images so that the 99th percentile of their histogram becomes `max_value`.
+
+    The percentile is the upper edge of a histogram bin from 0 to the maximum. An image of zeros stays as it is.
+    """
+
+    max_value: float = 2048.0
+    histogram_bins: int = 100
+
+    def __post_init__(self) -> None:
+        if self.max_value <= 0 or self.histogram_bins < 1:
+            raise ValueError("expected a positive max_value and at least 1 for histogram_bins")
+
+    def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:  # noqa: ARG002
+        """Float images in, scaled ones out; anything else passes."""
+        for item in items:
+            if not _is_image(item, "f") or item.image_type != ismrmrd.IMTYPE_MAGNITUDE or not item.data.any():
+                yield item
+                continue
+            scale = self.max_value / self._percentile(item.data)
+            yield _with_pixels(item, (item.data * scale).astype(item.data.dtype), item.image_type)
+
+    def _percentile(self, pixels: _Pixels) -> float:
+        largest = float(pixels.max())
+        counts, edges = np.histogram(pixels, bins=self.histogram_bins, range=(0.0, largest))
+        below = int(np.searchsorted(np.cumsum(counts), 0.99 * pixels.size))
+        return float(edges[min(below + 2, self.histogram_bins)])
+
+
+@dataclass(frozen=True)
+class _FloatToInteger:
+    max_intensity: int
+    min_intensity: int
+    intensity_offset: int
+    _pixel_type: str = "uint16"
+
+    def convert(self, image: ismrmrd.Image, context: Context) -> ismrmrd.Image:
+        values = image.data.astype(np.float64)
+        meta_centre = image.meta.get(_WINDOW_CENTRE)
+        if image.image_type == ismrmrd.IMTYPE_PHASE:
+            values = values * self.intensity_offset / np.pi + self.intensity_offset
+        elif image.image_type in (ismrmrd.IMTYPE_MAGNITUDE, 0):
+            values = np.abs(values)
+        clipped = np.clip(values, self.min_intensity, self.max_intensity)
+        context.log.counts["saturated pixels"] += int(np.count_nonzero(values > self.max_intensity))
+        context.log.counts["non-finite pixels"] += int(np.count_nonzero(~np.isfinite(values)))
+        pixels = np.rint(np.nan_to_num(clipped, nan=self.min_intensity)).astype(self._pixel_type)
+        made = _with_pixels(image, pixels, image.image_type)
+        if meta_centre is not None and image.image_type in (ismrmrd.IMTYPE_REAL, ismrmrd.IMTYPE_IMAG):
+            made.meta[_WINDOW_CENTRE] = str(int(float(meta_centre)) + self.intensity_offset)
+        return made
+
+
+@dataclass(frozen=True)
+class FloatToUShortGadget:
+    """Float images to uint16, clipped to `min_intensity` … `max_intensity` and rounded to the nearest.
+
+    Magnitudes (and images of unset type) lose their sign; phases become  phase * offset / pi + offset.  Clipped
+    pixels are counted in the scan's log.
+    """
+
+    max_intensity: int = 4095
+    min_intensity: int = 0
+    intensity_offset: int = 2048
+
+    def __post_init__(self) -> None:
+        _check_range(self.min_intensity, self.max_intensity, "uint16")
+
+    def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
+        """Float images in, uint16 images out; anything else passes."""
+        maker = _FloatToInteger(self.max_intensity, self.min_intensity, self.intensity_offset, "uint16")
+        for item in items:
+            yield maker.convert(item, context) if _is_image(item, "f") else item
+
+
+@dataclass(frozen=True)
+class FloatToShortGadget:
+    """Float images to int16; otherwise as `FloatToUShortGadget`."""
+
+    max_intensity: int = 32767
+    min_intensity: int = -32768
+    intensity_offset: int = 0
+
+    def __post_init__(self) -> None:
+        _check_range(self.min_intensity, self.max_intensity, "int16")
+
+    def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
+        """Float images in, int16 images out; anything else passes."""
+        maker = _FloatToInteger(self.max_intensity, self.min_intensity, self.intensity_offset, "int16")
+        for item in items:
+            yield maker.convert(item, context) if _is_image(item, "f") else item
+
+
+def _check_range(lowest: int, highest: int, pixel_type: str) -> None:
+    limits = np.iinfo(pixel_type)
+    if not limits.min <= lowest < highest <= limits.max:
+        raise ValueError(
+            f"expected min_intensity below max_intensity, both within {limits.min} to {limits.max}, "
+            f"not {lowest} and {highest}"
+        )
+
+
+@dataclass(frozen=True)
+class ImageFinishGadget:
+    """The end of a chain: everything passes."""
+
+    def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:  # noqa: ARG002
+        """Items in, the same items out."""
+        yield from items
