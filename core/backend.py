@@ -42,7 +42,7 @@ def to_torch(array: Array) -> torch.Tensor:
         return array
     if isinstance(array, np.ndarray):
         return torch.from_numpy(np.ascontiguousarray(array) if array.flags.writeable else array.copy())
-    return torch.from_dlpack(array)
+    return torch.utils.dlpack.from_dlpack(array)
 
 
 def like(array: Array, reference: Array) -> Array:
@@ -78,7 +78,7 @@ def percentile(array: Array, percent: float) -> float:
     """Percentile of a real array, by linear interpolation."""
     xp = namespace(array)
     ordered = xp.sort(xp.reshape(array, (-1,)))
-    n = ordered.shape[0]
+    n = int(ordered.shape[0])
     if n == 0:
         raise ValueError("the percentile of an empty array is not defined")
     place = percent / 100 * (n - 1)

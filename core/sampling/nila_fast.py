@@ -93,21 +93,20 @@ def nila_fast(
     sigma_y = sigma / scale
     y = data / scale
 
-    def noise(reference: Array) -> Array:
-        return complex_normal(generator, tuple(reference.shape), reference)
+    def noise(shape: tuple[int, ...]) -> Array:
+        return complex_normal(generator, shape, y)
 
     back_projected = operator.adjoint(y)[None]
-    x = start / scale
-    x = x + schedule[0] * noise(x)
-    batched_data = y[None] + 0 * x[:, None, :1, :1, :1] if tau else y[None]
+    image_shape, data_shape = tuple(start.shape), (int(start.shape[0]), *y.shape)
+    x = start / scale + schedule[0] * noise(image_shape)
     n_iterations = 0
     for step, level in enumerate(schedule):
         last = step + 1 == len(schedule)
         weight = (level / sigma_y) ** 2
         prior_mean, likelihood = denoiser(x, level), back_projected
         if tau and not last:
-            prior_mean = prior_mean + tau * level * noise(prior_mean)
-            likelihood = back_projected + tau * sigma_y * operator.adjoint(noise(batched_data))
+            prior_mean = prior_mean + tau * level * noise(image_shape)
+            likelihood = back_projected + tau * sigma_y * operator.adjoint(noise(data_shape))
         solution = conjugate_gradient(
             lambda v, weight=weight: v + weight * operator.normal(v),  # type: ignore[misc]
             prior_mean + weight * likelihood,
@@ -118,5 +117,5 @@ def nila_fast(
         n_iterations += solution.n_iterations
         x = solution.x
         if tau and not last:
-            x = x + tau * schedule[step + 1] * noise(x)
+            x = x + tau * schedule[step + 1] * noise(image_shape)
     return SamplerResult(x * scale, len(schedule), n_iterations)

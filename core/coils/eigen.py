@@ -1,0 +1,76 @@
+"""Principal components over the coils, of the whole scan (virtual coils) and of each pixel."""
+
+from __future__ import annotations
+
+from nilatron.core.backend import Array, namespace
+
+
+def virtual_coils(samples: Array, tolerance: float = 0.0) -> tuple[Array, Array]:
+    """Principal components v over the coils, samples = U v (Buehrer et al., MRM 2007;57:1131), strongest first.
+
+    The strongest virtual coil has a fixed global phase: the coil that contributes most has a positive real weight.
+
+    Parameters
+    ----------
+    samples
+        Complex (coil, ...), k-space or images.
+    tolerance
+        Fraction of the energy that may be lost by leaving out the weakest virtual coils.
+
+    Returns
+    -------
+    v, complex (virtual, ...), and U, complex (coil, virtual), with orthonormal columns.
+    """
+    xp = namespace(samples)
+    flat = xp.reshape(samples, (samples.shape[0], -1))
+    values, vectors = xp.linalg.eigh(flat @ xp.conj(flat).T)
+    energies = [max(float(value), 0.0) for value in values]  # ascending
+    lost, n_dropped = energies[0], 0
+    while n_dropped < len(energies) - 1 and lost <= tolerance * sum(energies):
+        n_dropped += 1
+        lost += energies[n_dropped]
+    to_coils = xp.flip(vectors[:, n_dropped:], axis=1)
+    strongest = int(xp.argmax(xp.abs(to_coils[:, 0])))
+    weight = to_coils[strongest, 0]
+    to_coils = to_coils * (xp.conj(weight) / xp.abs(weight))
+    virtual = xp.conj(to_coils).T @ flat
+    return xp.reshape(virtual, (to_coils.shape[1], *samples.shape[1:])), to_coils
+
+
+def leading_vectors(matrices: Array, n_iterations: int) -> tuple[Array, Array]:
+    """Leading eigenvectors v and eigenvalues of Hermitian positive semidefinite matrices by power iteration.
+
+    Parameters
+    ----------
+    matrices
+        Complex (pixel, coil, coil).
+    n_iterations
+        Products with the matrix; the error falls by the ratio of the two largest eigenvalues with each.
+
+    Returns
+    -------
+    Unit vectors (pixel, coil) with a real first element >= 0, 0 where the matrix is 0; eigenvalues (pixel,).
+    """
+    xp = namespace(matrices)
+    spread = xp.arange(matrices.shape[-1], dtype=xp.float64, device=matrices.device) ** 2
+    start = xp.astype(xp.cos(spread) + 1j * xp.sin(spread), matrices.dtype)  # generic: orthogonal to no coil map
+    vectors = matrices @ start[:, None]
+    norms = _norms(vectors)
+    for _ in range(n_iterations):
+        vectors = matrices @ _quotient(vectors, norms)
+        norms = _norms(vectors)
+    first = vectors[:, :1]
+    phase = _quotient(xp.conj(first), xp.abs(first))
+    phase = xp.where(xp.abs(first) > 0, phase, xp.ones_like(phase))
+    return (_quotient(vectors, norms) * phase)[..., 0], norms[:, 0, 0]
+
+
+def _norms(vectors: Array) -> Array:
+    xp = namespace(vectors)
+    return xp.sqrt(xp.sum(xp.real(vectors) ** 2 + xp.imag(vectors) ** 2, axis=-2, keepdims=True))
+
+
+def _quotient(numerator: Array, denominator: Array) -> Array:
+    """0 where the denominator is."""
+    xp = namespace(denominator)
+    return numerator / xp.where(denominator > 0, denominator, xp.ones_like(denominator))

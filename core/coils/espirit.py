@@ -1,0 +1,204 @@
+"""ESPIRiT coil sensitivities (Uecker et al., MRM 2014;71:990, Eq. 9 to 14).
+
+Every window of the calibration k-space lies in the span V of the calibration matrix's leading singular vectors.
+Averaged over the positions in the window this is a condition on each pixel r of the image,
+
+    G(r) S(r) = lambda(r) S(r),  lambda(r) = 1 inside the object,
+    G_cd(r) = 1/|K| sum_l R_cd(l) exp(2 pi i l r),  R_cd(l) = sum_k sum_{s - s' = l} V_k[c, s] conj(V_k[d, s']),
+
+so the kernels enter only through their autocorrelation R, which is no larger than 11 samples an axis.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+from nilatron.core.backend import Array, namespace
+from nilatron.core.coils.eigen import leading_vectors, virtual_coils
+from nilatron.core.fft import SPATIAL_AXES, uncentred
+
+
+@dataclass(frozen=True)
+class EspiritSettings:
+    """How the maps are estimated; the defaults are those of BART's `ecalib`.
+
+    Attributes
+    ----------
+    kernel_size
+        Samples an axis of the k-space window.
+    calibration_size
+        Samples an axis used of the calibration; more along the longest axes where that gives too few windows.
+    threshold
+        Eigenvalues of the windows' covariance below this fraction of the largest are noise.
+    crop
+        Pixels whose eigenvalue lambda is smaller lie outside the object.
+    n_iterations
+        Of the power iteration at each pixel.
+    virtual_coil_tolerance
+        Fraction of the calibration's energy that may be lost by leaving out its weakest virtual coils.
+    slab_bytes
+        Memory for the matrices G of the pixels that are solved together.
+    """
+
+    kernel_size: int = 6
+    calibration_size: int = 24
+    threshold: float = 0.001
+    crop: float = 0.8
+    n_iterations: int = 30
+    virtual_coil_tolerance: float = 1e-5
+    slab_bytes: int = 8 << 20
+
+
+def espirit_maps(
+    calibration: Array, image_shape: tuple[int, int, int], settings: EspiritSettings | None = None
+) -> Array:
+    """Coil maps with sum_c |S_c|^2 = 1 inside the object and 0 outside.
+
+    The phase is that of the strongest virtual coil (first principal component of the calibration over the coils). A
+    single coil gets a map of 1 everywhere, a calibration without signal maps of 0.
+
+    Parameters
+    ----------
+    calibration
+        Fully sampled block of k-space around DC (n // 2), complex (coil, z, y, x), whitened.
+    image_shape
+        (z, y, x) of the maps; axes of size 1 must be so in both.
+
+    Returns
+    -------
+    Complex (coil, z, y, x).
+
+    Raises
+    ------
+    ValueError
+        When the calibration does not have four axes, is larger than the image or not finite.
+    """
+    settings = settings or EspiritSettings()
+    xp = namespace(calibration)
+    _check(calibration, image_shape)
+    n_coils = int(calibration.shape[0])
+    if n_coils == 1:
+        return xp.ones((1, *image_shape), dtype=calibration.dtype, device=calibration.device)
+    block = _central_block(calibration, settings)
+    peak = float(xp.max(xp.abs(block)))
+    if peak == 0:
+        return xp.zeros((n_coils, *image_shape), dtype=calibration.dtype, device=calibration.device)
+    virtual, to_coils = virtual_coils(block / peak, settings.virtual_coil_tolerance)
+    lags = _kernel_autocorrelation(virtual, settings)
+    maps = _pixel_eigenvectors(lags, image_shape, settings)
+    return xp.reshape(to_coils @ xp.reshape(maps, (maps.shape[0], -1)), (n_coils, *image_shape))
+
+
+def _check(calibration: Array, image_shape: tuple[int, int, int]) -> None:
+    xp = namespace(calibration)
+    shape = tuple(calibration.shape)
+    if len(shape) != 4 or any(n > size for n, size in zip(shape[1:], image_shape, strict=True)):
+        raise ValueError(
+            f"the calibration (coil, z, y, x) = {shape} must have four axes and fit into the image {image_shape}"
+        )
+    if not bool(xp.all(xp.isfinite(xp.abs(calibration)))):
+        raise ValueError("the calibration holds NaN or infinite samples: check the acquisition")
+
+
+def _kernel_shape(shape: tuple[int, ...], settings: EspiritSettings) -> tuple[int, ...]:
+    """Choose the window, at most about half as long as the calibration where that is short."""
+    return tuple(min(settings.kernel_size, (n + 1) // 2) for n in shape)
+
+
+def _central_block(calibration: Array, settings: EspiritSettings) -> Array:
+    """Cut the samples around DC that are used: enough windows to span their space, and no more."""
+    shape = tuple(int(n) for n in calibration.shape[1:])
+    size = [min(n, settings.calibration_size) for n in shape]
+    kernel = _kernel_shape(tuple(size), settings)
+    n_columns = int(calibration.shape[0]) * math.prod(kernel)
+
+    def n_windows() -> int:
+        return math.prod(n - k + 1 for n, k in zip(size, kernel, strict=True))
+
+    longest = max(range(3), key=lambda axis: shape[axis])
+    while n_windows() < n_columns and size[longest] < shape[longest]:
+        size[longest] += 1
+    first = [n // 2 - used // 2 for n, used in zip(shape, size, strict=True)]
+    return calibration[(slice(None), *(slice(f, f + used) for f, used in zip(first, size, strict=True)))]
+
+
+def _signal_kernels(block: Array, kernel: tuple[int, ...], threshold: float) -> Array:
+    """Orthonormal basis (k, coil, z, y, x) of the windows of the calibration."""
+    xp = namespace(block)
+    n_coils = block.shape[0]
+    n_z, n_y, n_x = (n - k + 1 for n, k in zip(block.shape[1:], kernel, strict=True))
+    size = n_coils * math.prod(kernel)
+    gram = xp.zeros((size, size), dtype=block.dtype, device=block.device)
+    for z in range(n_z):  # one plane of windows at a time bounds the memory
+        windows = xp.stack(
+            [
+                xp.reshape(block[:, z + k_z, k_y : k_y + n_y, k_x : k_x + n_x], (n_coils, n_y * n_x))
+                for k_z, k_y, k_x in itertools.product(*(range(k) for k in kernel))
+            ],
+            axis=1,
+        )
+        windows = xp.reshape(windows, (size, n_y * n_x))
+        gram = gram + windows @ xp.conj(windows).T
+    values, vectors = xp.linalg.eigh(gram)
+    n_noise = int(xp.sum(xp.astype(values < threshold * values[-1], xp.int64)))
+    return xp.reshape(vectors[:, n_noise:].T, (size - n_noise, n_coils, *kernel))
+
+
+def _kernel_autocorrelation(block: Array, settings: EspiritSettings) -> Array:
+    """R_cd(l) / |K| on the lags l = 0, 1, ..., K-1, -(K-1), ..., -1 of each axis: (coil, coil, z, y, x)."""
+    xp = namespace(block)
+    kernel = _kernel_shape(tuple(block.shape[1:]), settings)
+    kernels = _signal_kernels(block, kernel, settings.threshold)
+    n_kernels, n_coils = kernels.shape[:2]
+    lags = tuple(2 * k - 1 for k in kernel)
+    n_lags = math.prod(lags)
+    axes = tuple(axis for axis, n in zip(SPATIAL_AXES, lags, strict=True) if n > 1)
+    spectrum = xp.zeros((n_lags, n_coils, n_coils), dtype=block.dtype, device=block.device)
+    chunk = max(1, settings.slab_bytes // (8 * n_coils * n_lags))
+    for first in range(0, n_kernels, chunk):
+        some = kernels[first : first + chunk]
+        padded = xp.zeros((*some.shape[:2], *lags), dtype=block.dtype, device=block.device)
+        padded[(..., *(slice(k) for k in kernel))] = some
+        transformed = xp.reshape(uncentred(padded, axes, inverse=False), (*some.shape[:2], n_lags))
+        by_lag = xp.permute_dims(transformed, (2, 1, 0))
+        spectrum = spectrum + by_lag @ xp.conj(xp.permute_dims(by_lag, (0, 2, 1)))
+    spectrum = xp.reshape(xp.permute_dims(spectrum, (1, 2, 0)), (n_coils, n_coils, *lags))
+    # the orthonormal transforms leave one factor sqrt(n_lags) of the plain ones
+    return uncentred(spectrum, axes, inverse=True) * (math.sqrt(n_lags) / math.prod(kernel))
+
+
+def _pixel_eigenvectors(lags: Array, image_shape: tuple[int, int, int], settings: EspiritSettings) -> Array:
+    """Leading eigenvector of G at each pixel, slab by slab: (coil, z, y, x), 0 where lambda < crop."""
+    xp = namespace(lags)
+    n_coils = int(lags.shape[0])
+    n_z, n_y, n_x = image_shape
+    along_z, along_y, along_x = (
+        _fourier_matrix(n_lags, n, lags) for n_lags, n in zip(lags.shape[2:], image_shape, strict=True)
+    )
+    maps = xp.zeros((n_coils, *image_shape), dtype=lags.dtype, device=lags.device)
+    n_lines = max(1, settings.slab_bytes // (8 * n_coils**2 * n_x))
+    by_z = xp.permute_dims(lags, (3, 4, 0, 1, 2))  # (lag y, lag x, coil, coil, lag z)
+    for z in range(n_z):
+        plane = by_z @ along_z[z]
+        for first in range(0, n_y, n_lines):
+            some = along_y[first : first + n_lines]
+            lines = xp.tensordot(some, plane, axes=1)
+            matrices = xp.tensordot(along_x, lines, axes=[[1], [1]])  # (x, y, coil, coil)
+            vectors, values = leading_vectors(xp.reshape(matrices, (-1, n_coils, n_coils)), settings.n_iterations)
+            vectors = xp.where(values[:, None] >= settings.crop, vectors, xp.zeros_like(vectors))
+            slab = xp.reshape(vectors, (n_x, some.shape[0], n_coils))
+            maps[:, z, first : first + n_lines] = xp.permute_dims(slab, (2, 1, 0))
+    return maps
+
+
+def _fourier_matrix(n_lags: int, n: int, reference: Array) -> Array:
+    """exp(2 pi i l r) for the pixels r of an axis and the lags l in the order of the transform: (n, n_lags)."""
+    xp = namespace(reference)
+    device, real = reference.device, xp.float64
+    pixel = (xp.arange(n, dtype=real, device=device) - n // 2) / n
+    lag = xp.arange(n_lags, dtype=real, device=device)
+    lag = xp.where(lag > n_lags // 2, lag - n_lags, lag)
+    phase = 2 * math.pi * pixel[:, None] * lag[None, :]
+    return xp.astype(xp.cos(phase) + 1j * xp.sin(phase), reference.dtype)

@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+import torch
+
+from nilatron.core.backend import complex_normal
+from nilatron.core.sampling.nila_fast import SolverSettings, nila_fast
+from nilatron.core.sampling.schedule import karras_schedule
+from nilatron.core.sense import SenseOperator
+
+
+def image_run(problem, n_steps=16, seed=1):
+    start = problem.operator.adjoint(problem.data)[None]
+    return nila_fast(
+        problem.prior.denoise,
+        problem.operator,
+        problem.data,
+        karras_schedule(n_steps),
+        start=start,
+        sigma=problem.sigma,
+        scale=1.0,
+        tau=0.0,
+        generator=np.random.default_rng(seed),
+    )
+
+
+@pytest.mark.parametrize(("sigma", "bound"), [(0.01, 0.05), (0.05, 0.08), (0.1, 0.08), (0.2, 0.08)])
+def test_the_image_is_close_to_the_true_posterior_mean(make_problem, sigma, bound):
+    distances = []
+    for seed in range(3):
+        problem = make_problem(sigma, seed)
+        image = image_run(problem).image[0]
+        distances.append(np.linalg.norm(image - problem.mean) / np.linalg.norm(problem.mean))
+    assert np.mean(distances) < bound
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.1, 0.2])
+def test_the_image_is_nearly_as_good_as_the_posterior_mean(make_problem, sigma):
+    problem = make_problem(sigma)
+    error = np.linalg.norm(image_run(problem).image[0] - problem.truth)
+    assert error < 1.06 * np.linalg.norm(problem.mean - problem.truth)
+    conventional = problem.operator.adjoint(problem.data)
+    assert error < 0.8 * np.linalg.norm(conventional - problem.truth)
+
+
+def test_a_gaussian_prior_has_the_closed_form_posterior_mean():
+    """D for CN(0, v I) is linear; with sigma_k -> 0 the fixed point is the Wiener solution, here for one unitary coil."""
+    rng = np.random.default_rng(3)
+    variance, sigma = 0.25, 0.3
+    operator = SenseOperator(np.ones((1, 1, 8, 8), np.complex128), np.ones((1, 8, 8)))
+    truth = np.sqrt(variance) * complex_normal(rng, (1, 8, 8), operator.coil_maps)
+    data = operator.forward(truth) + sigma * complex_normal(rng, (1, 1, 8, 8), operator.coil_maps)
+    wiener = operator.adjoint(data) * variance / (variance + sigma**2)
+    result = nila_fast(
+        lambda x, level: x * variance / (variance + level**2),
+        operator,
+        data,
+        karras_schedule(40, 0.5, 0.005),
+        start=operator.adjoint(data)[None],
+        sigma=sigma,
+        scale=1.0,
+        tau=0.0,
+        generator=rng,
+        solver=SolverSettings(tolerance=1e-8, max_iterations=50),
+    )
+    # the mean x^ at level s solves (1/sigma_y^2 + 1/s^2) x^ = y/sigma_y^2 + D/s^2; its fixed point is the Wiener solution
+    assert np.linalg.norm(result.image[0] - wiener) < 0.03 * np.linalg.norm(wiener)
+
+
+def test_same_seed_same_bytes_and_another_seed_another_image(make_problem):
+    problem = make_problem(0.1)
+    first, again, other = (image_run(problem, seed=s).image.tobytes() for s in (5, 5, 6))
+    assert first == again
+    assert first != other
+
+
+def test_physical_units_scale_through(make_problem):
+    """Data and noise times c, image scale times c: the image times c."""
+    problem = make_problem(0.1)
+    start = problem.operator.adjoint(problem.data)[None]
+    runs = [
+        nila_fast(
+            problem.prior.denoise,
+            problem.operator,
+            c * problem.data,
+            karras_schedule(6),
+            start=c * start,
+            sigma=c * problem.sigma,
+            scale=c,
+            tau=0.0,
+            generator=np.random.default_rng(0),
+        ).image
+        for c in (1.0, 37.0)
+    ]
+    assert np.allclose(37 * runs[0], runs[1], rtol=1e-6, atol=1e-6)
+
+
+def test_numpy_and_torch_agree(make_problem):
+    problem = make_problem(0.1)
+    expected = image_run(problem, n_steps=4).image
+    operator = SenseOperator(torch.from_numpy(problem.operator.coil_maps), torch.from_numpy(problem.operator.counts))
+    data = torch.from_numpy(problem.data)
+    got = nila_fast(
+        lambda x, level: torch.from_numpy(problem.prior.denoise(x.numpy(), level)),
+        operator,
+        data,
+        karras_schedule(4),
+        start=operator.adjoint(data)[None],
+        sigma=problem.sigma,
+        scale=1.0,
+        tau=0.0,
+        generator=np.random.default_rng(1),
+    ).image
+    assert isinstance(got, torch.Tensor)
+    assert np.linalg.norm(got.numpy() - expected) < 1e-4 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize(("sigma", "scale"), [(0.0, 1.0), (1.0, 0.0), (-1.0, 1.0)])
+def test_impossible_noise_or_scale_is_refused(make_problem, sigma, scale):
+    problem = make_problem(0.1)
+    with pytest.raises(ValueError, match="must be positive"):
+        nila_fast(
+            problem.prior.denoise,
+            problem.operator,
+            problem.data,
+            (0.5,),
+            start=problem.truth[None],
+            sigma=sigma,
+            scale=scale,
+            tau=0.0,
+            generator=np.random.default_rng(0),
+        )
