@@ -1,7 +1,7 @@
 """Array libraries: NumPy, CuPy and torch in, the same out.
 
-`core` takes the namespace of its input (array-api-compat) and never converts on its own; the conversions here are for the
-border between the classical stages and the network.
+`core` takes the namespace of its input (array-api-compat) and never converts on its own; the conversions here are for
+the border between the classical stages and the network.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def like(array: Array, reference: Array) -> Array:
 
 
 def complex_normal(generator: np.random.Generator, shape: tuple[int, ...], reference: Array) -> Array:
-    """Complex noise with E|n|^2 = 1, of the library and precision of `reference`; the same numbers for every library."""
+    """Complex noise, E|n|^2 = 1, of the library and precision of `reference`; the same numbers for every library."""
     noise = (generator.standard_normal((*shape, 2), dtype=np.float32) * np.float32(np.sqrt(0.5))).view(np.complex64)
     xp = namespace(reference)
     return xp.astype(like(noise[..., 0], reference), reference.dtype, copy=False)

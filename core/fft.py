@@ -36,7 +36,7 @@ def _centred(array: Array, axes: tuple[int, ...], *, inverse: bool) -> Array:
 
 
 def uncentred(array: Array, axes: tuple[int, ...], *, inverse: bool) -> Array:
-    """The orthonormal transform with DC at index 0, for loops that shift once outside (see `core.sense`)."""
+    """Transform, orthonormally, with DC at index 0: for loops that shift once outside (see `core.sense`)."""
     if not axes:
         return array
     if isinstance(array, np.ndarray):

@@ -14,7 +14,7 @@ class LinearOperator(ABC):
 
     @abstractmethod
     def forward(self, x: Array) -> Array:
-        """A x."""
+        """Apply A: A x."""
 
     @abstractmethod
     def adjoint(self, y: Array) -> Array:
@@ -37,7 +37,7 @@ class Composition(LinearOperator):
     inner: LinearOperator
 
     def forward(self, x: Array) -> Array:
-        """A (B x)."""
+        """Apply both: A (B x)."""
         return self.outer.forward(self.inner.forward(x))
 
     def adjoint(self, y: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The measurement model y = A x + n,  A = P F S (Pruessmann et al., MRM 1999), with the weights of averaged lines.
+"""The measurement y = A x + n,  A = P F S (Pruessmann et al., MRM 1999), with the weights of averaged lines.
 
 Whitened samples have noise variance 1; a sample that is the mean of `counts` acquired ones has 1 / counts. Multiplied by
 sqrt(counts) all have variance 1 again, so P = sqrt(counts) and every solver can treat the noise as white.
@@ -32,7 +32,8 @@ class SenseOperator(LinearOperator):
     def __init__(self, coil_maps: Array, counts: Array) -> None:
         if tuple(coil_maps.shape[1:]) != tuple(counts.shape) or coil_maps.ndim != 4:
             raise ValueError(
-                f"coil maps (coil, z, y, x) = {tuple(coil_maps.shape)} do not fit the counts (z, y, x) = {tuple(counts.shape)}"
+                f"coil maps (coil, z, y, x) = {tuple(coil_maps.shape)} do not fit the counts (z, y, x) = "
+                f"{tuple(counts.shape)}: estimate the maps for the shape of this k-space"
             )
         xp = namespace(coil_maps, counts)
         self.coil_maps = coil_maps
@@ -46,7 +47,7 @@ class SenseOperator(LinearOperator):
         return int(xp.sum(xp.astype(self.counts > 0, xp.int64))) * int(self.coil_maps.shape[0])
 
     def data(self, kspace: Array) -> Array:
-        """The measurement vector of the mean k-space (..., coil, z, y, x): sqrt(counts) kspace."""
+        """Weight the mean k-space (..., coil, z, y, x): y = sqrt(counts) kspace."""
         return self.weights * kspace
 
     def forward(self, x: Array) -> Array:
@@ -91,7 +92,7 @@ class SenseOperator(LinearOperator):
 
 
 def chi_squared(operator: SenseOperator, data: Array, image: Array, sigma: float = 1.0) -> float:
-    """Data residual per sample, |A x - y|^2 / (M sigma^2): about 1 when image, maps and noise level agree."""
+    """Residual per sample, |A x - y|^2 / (M sigma^2): about 1 when image, maps and noise level agree."""
     xp = namespace(data)
     residual = operator.forward(image) - data
     energy = float(xp.sum(xp.real(residual) ** 2 + xp.imag(residual) ** 2, dtype=xp.float64))

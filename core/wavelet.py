@@ -3,8 +3,9 @@
 W = (one level along every axis, again on the coarse block) of the zero-padded image,  W^H W = I.
 
 One periodic level (Daubechies, CPAM 1988, four taps, two vanishing moments; BART's `dau2`) is orthonormal where the
-length is even. Each axis is therefore padded with zeros to a multiple of 2^levels: W is orthonormal on the padded grid and
-an isometry on the image. `core.baselines.l1_wavelet` keeps its unknowns on the padded grid, where the proximal map is exact.
+length is even. Each axis is therefore padded with zeros to a multiple of 2^levels: W is orthonormal on the padded grid
+and an isometry on the image. `core.baselines.l1_wavelet` keeps its unknowns on the padded grid, where the proximal map
+is exact.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 x = argmin |A x - y|^2 / sigma^2 + |x|^2 / p^2   <=>   (A^H A + sigma^2 / p^2) x = A^H y
 
-The expected signal p is the rms of A^H y over the support, so nothing is left to tune.
+The expected signal p is the rms of A^H y over the whole image, so nothing is left to tune.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def cg_sense(
         raise ValueError(f"sigma is a standard deviation and cannot be negative, got {sigma}")
     xp = namespace(data)
     back_projection = operator.adjoint(data)
-    variance = signal_variance(operator, back_projection)
+    variance = _signal_variance(back_projection)
     safe = xp.where(variance > 0, variance, xp.ones_like(variance))
     ridge = sigma**2 / safe
 
@@ -54,10 +54,8 @@ def cg_sense(
     return conjugate_gradient(apply, back_projection, start, tolerance=tolerance, max_iterations=n_iterations).x
 
 
-def signal_variance(operator: SenseOperator, back_projection: Array) -> Array:
-    """p^2: mean |A^H y|^2 over the support of the maps, (..., 1, 1, 1)."""
+def _signal_variance(back_projection: Array) -> Array:
+    """p^2: mean |A^H y|^2 over all pixels, (..., 1, 1, 1)."""
     xp = namespace(back_projection)
-    support = xp.any(operator.coil_maps != 0, axis=0)
-    n_pixels = max(int(xp.sum(xp.astype(support, xp.int64))), 1)
     energy = xp.real(back_projection) ** 2 + xp.imag(back_projection) ** 2
-    return xp.sum(energy, axis=_IMAGE_AXES, keepdims=True) / n_pixels
+    return xp.mean(energy, axis=_IMAGE_AXES, keepdims=True)
