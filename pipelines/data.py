@@ -318,12 +318,10 @@ def _as_bytes(stored: Any) -> bytes:
 
 def _repack(heads: AnyArray, dtype: np.dtype[Any], where: str) -> AnyArray:
     """Return the headers in the memory layout of the wire; other writers pad or order the fields differently."""
-    if heads.dtype == dtype:
-        return heads.copy()
     missing = set(dtype.names or ()) - set(heads.dtype.names or ())
     if missing:
         raise InputError(f"{where}: its header lacks {', '.join(sorted(missing))}")
-    packed = np.zeros(heads.shape, dtype)
+    packed = np.zeros(heads.shape, dtype)  # padding included: the bytes must not depend on what memory held
     for name in dtype.names or ():
         packed[name] = _repack(heads[name], dtype[name], where) if dtype[name].names else heads[name]
     return packed
@@ -378,8 +376,8 @@ class ImageFile:
     """Images to ISMRMRD HDF5, one at a time, in the layout /<group>/image_<series>/{data, header, attributes}.
 
     A context manager: the file appears under its name when the block ends without an exception; otherwise nothing is
-    left and an older file stays as it was. Other groups of an existing file are kept. Images of a series whose matrix or
-    data type differs from its first ones get a group of their own, image_<series>_2 and so on: none is lost.
+    left and an older file stays as it was. Other groups of an existing file are kept. Images of a series whose matrix
+    or data type differs from its first ones get a group of their own, image_<series>_2 and so on: none is lost.
 
     Parameters
     ----------
