@@ -70,7 +70,9 @@ def whitening_matrix(covariance: Array) -> Array:
         whitening = xp.linalg.solve(xp.linalg.cholesky(correlation), identity)
     else:
         usable = values > SINGULAR * xp.max(values)
-        inverse_root = xp.where(usable, 1 / xp.sqrt(xp.where(usable, values, xp.ones_like(values))), xp.zeros_like(values))
+        inverse_root = xp.where(
+            usable, 1 / xp.sqrt(xp.where(usable, values, xp.ones_like(values))), xp.zeros_like(values)
+        )
         whitening = xp.astype(inverse_root, psi.dtype)[:, None] * xp.conj(xp.matrix_transpose(vectors))
     return xp.astype(whitening * scale[None, :], covariance.dtype)
 
@@ -141,8 +143,12 @@ def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | 
     energy = xp.sum(power * weight[:, None, None], axis=0)  # (line, x), coils of equal weight
 
     n_blocks = max(1, n_x // settings.block_width)
-    columns = [xp.arange(n_x, device=lines.device)[i * n_x // n_blocks : (i + 1) * n_x // n_blocks] for i in range(n_blocks)]
-    rings = [order[i * n_lines // settings.n_rings : (i + 1) * n_lines // settings.n_rings] for i in range(settings.n_rings)]
+    columns = [
+        xp.arange(n_x, device=lines.device)[i * n_x // n_blocks : (i + 1) * n_x // n_blocks] for i in range(n_blocks)
+    ]
+    rings = [
+        order[i * n_lines // settings.n_rings : (i + 1) * n_lines // settings.n_rings] for i in range(settings.n_rings)
+    ]
     halves = ([ring[0::2] for ring in rings], [ring[1::2] for ring in rings])
     total, n_samples = 0.0 * (lines[:, 0, :] @ xp.conj(xp.matrix_transpose(lines[:, 0, :]))), 0
     for judge, take in (halves, halves[::-1]):

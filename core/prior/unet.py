@@ -112,7 +112,9 @@ class UNet(nn.Module):
             for i in range(n_levels - 1)
         )
         self.last = nn.Sequential(
-            nn.GroupNorm(channels[0] // CHANNELS_PER_GROUP, channels[0]), nn.SiLU(), nn.Conv2d(channels[0], 2, 3, padding=1)
+            nn.GroupNorm(channels[0] // CHANNELS_PER_GROUP, channels[0]),
+            nn.SiLU(),
+            nn.Conv2d(channels[0], 2, 3, padding=1),
         )
         nn.init.zeros_(self.last[2].weight)
         nn.init.zeros_(self.last[2].bias)

@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 
-def karras_schedule(n_steps: int, sigma_max: float = 0.5, sigma_min: float = 0.01, rho: float = 7.0) -> tuple[float, ...]:
+def karras_schedule(
+    n_steps: int, sigma_max: float = 0.5, sigma_min: float = 0.01, rho: float = 7.0
+) -> tuple[float, ...]:
     """sigma_k = (sigma_max^(1/rho) + k/(K-1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho (Karras et al. 2022, Eq. 5).
 
     Raises

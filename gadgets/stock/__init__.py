@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from nilatron.gadgets.items import Gadget
+from nilatron.gadgets.settings import from_properties
 from nilatron.gadgets.stock.accumulate_trigger import AcquisitionAccumulateTriggerGadget
 from nilatron.gadgets.stock.bucket_to_buffer import BucketToBufferGadget
 from nilatron.gadgets.stock.images import (
@@ -19,7 +20,6 @@ from nilatron.gadgets.stock.images import (
 )
 from nilatron.gadgets.stock.noise_adjust import NoiseAdjustGadget
 from nilatron.gadgets.stock.readout import AsymmetricEchoAdjustROGadget, RemoveROOversamplingGadget
-from nilatron.gadgets.stock.settings import PropertyError, from_properties
 
 _KINDS: tuple[type[Gadget], ...] = (
     NoiseAdjustGadget,
@@ -35,9 +35,14 @@ _KINDS: tuple[type[Gadget], ...] = (
     ImageFinishGadget,
 )
 
-STOCK_GADGETS: Final[dict[str, Callable[[Mapping[str, str]], Gadget]]] = {
-    kind.__name__: partial(from_properties, kind) for kind in _KINDS
-}
-"""Class name to a function that makes the gadget from its properties."""
 
-__all__ = ["STOCK_GADGETS", "PropertyError"]
+def _make(kind: type[Gadget], properties: Mapping[str, str]) -> Gadget:
+    return from_properties(kind, properties, kind.__name__)
+
+
+STOCK_GADGETS: Final[dict[str, Callable[[Mapping[str, str]], Gadget]]] = {
+    kind.__name__: partial(_make, kind) for kind in _KINDS
+}
+"""Class name to a function that makes the gadget from its properties, which raises `gadgets.settings.SettingsError`."""
+
+__all__ = ["STOCK_GADGETS"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import ismrmrd
 
+from nilatron.gadgets.flags import LineKind, kind_of, other_names
 from nilatron.gadgets.items import Context
-from nilatron.gadgets.stock.types import AcquisitionBucket
+from nilatron.gadgets.stock.types import AcquisitionBucket, check_dimension
 
-Dimension: TypeAlias = Literal[
+DIMENSIONS = (
     "",
     "none",
     "kspace_encode_step_1",
@@ -33,17 +34,7 @@ Dimension: TypeAlias = Literal[
     "user_6",
     "user_7",
     "n_acquisitions",
-]
-_NOT_AN_IMAGE = {
-    ismrmrd.ACQ_IS_NAVIGATION_DATA: "navigation",
-    ismrmrd.ACQ_IS_PHASECORR_DATA: "phase correction",
-    ismrmrd.ACQ_IS_HPFEEDBACK_DATA: "HP feedback",
-    ismrmrd.ACQ_IS_DUMMYSCAN_DATA: "dummy",
-    ismrmrd.ACQ_IS_RTFEEDBACK_DATA: "RT feedback",
-    ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA: "surface coil correction",
-    ismrmrd.ACQ_IS_PHASE_STABILIZATION_REFERENCE: "phase stabilisation reference",
-    ismrmrd.ACQ_IS_PHASE_STABILIZATION: "phase stabilisation",
-}
+)
 _logger = logging.getLogger(__name__)
 
 
@@ -60,12 +51,14 @@ class AcquisitionAccumulateTriggerGadget:
     any line after them are dropped with a message where the stock gadget reads a bucket that is not there.
     """
 
-    trigger_dimension: Dimension = ""
-    sorting_dimension: Dimension = ""
+    trigger_dimension: str = ""
+    sorting_dimension: str = ""
     n_acquisitions_before_trigger: int = 40
     n_acquisitions_before_ongoing_trigger: int = 40
 
     def __post_init__(self) -> None:
+        check_dimension("trigger_dimension", self.trigger_dimension, DIMENSIONS)
+        check_dimension("sorting_dimension", self.sorting_dimension, DIMENSIONS)
         if min(self.n_acquisitions_before_trigger, self.n_acquisitions_before_ongoing_trigger) < 1:
             raise ValueError("the two n_acquisitions_before… properties must be 1 or more")
 
@@ -100,17 +93,15 @@ class AcquisitionAccumulateTriggerGadget:
 
 
 def _belongs(line: ismrmrd.Acquisition, context: Context) -> bool:
-    if line.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT):
-        return False
-    for flag, name in _NOT_AN_IMAGE.items():
-        if line.is_flag_set(flag):
-            context.log.counts[f"{name} lines left out"] += 1
-            return False
-    return True
+    kind = kind_of(line.flags)
+    if kind is LineKind.OTHER:
+        for name in other_names(line.flags):
+            context.log.counts[f"lines left out: {name}"] += 1
+    return kind in (LineKind.IMAGING, LineKind.CALIBRATION)
 
 
 def _put(bucket: AcquisitionBucket, line: ismrmrd.Acquisition) -> None:
-    only_calibration = line.is_flag_set(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
+    only_calibration = kind_of(line.flags) is LineKind.CALIBRATION
     if only_calibration or line.is_flag_set(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING):
         bucket.add_ref(line)
     if not only_calibration:

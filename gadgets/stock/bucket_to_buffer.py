@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import ismrmrd
 import numpy as np
 
-from nilatron.gadgets.items import Context
+from nilatron.gadgets.items import Context, ScanError
 from nilatron.gadgets.stock import grid
 from nilatron.gadgets.stock.types import (
     AcquisitionBucket,
@@ -18,11 +18,12 @@ from nilatron.gadgets.stock.types import (
     Buffer,
     ReconBit,
     ReconData,
+    check_dimension,
     default_headers,
     header_record,
 )
 
-Dimension: TypeAlias = Literal["", "none", "average", "slice", "contrast", "phase", "repetition", "set", "segment"]
+DIMENSIONS = ("", "none", "average", "slice", "contrast", "phase", "repetition", "set", "segment")
 
 _KEY = ("average", "slice", "contrast", "phase", "repetition", "set", "segment")
 _logger = logging.getLogger(__name__)
@@ -46,18 +47,22 @@ class BucketToBufferGadget:
     without parallel imaging count as embedded; a bucket never holds empty encoding spaces in front of a used one.
     """
 
-    N_dimension: Dimension = ""
-    S_dimension: Dimension = ""
+    N_dimension: str = ""
+    S_dimension: str = ""
     split_slices: bool = False
     ignore_segment: bool = False
     verbose: bool = False
+
+    def __post_init__(self) -> None:
+        check_dimension("N_dimension", self.N_dimension, DIMENSIONS)
+        check_dimension("S_dimension", self.S_dimension, DIMENSIONS)
 
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
         """Buckets in, `ReconData` out; anything else passes.
 
         Raises
         ------
-        ValueError
+        ScanError
             A trajectory that is not on a grid, a line outside the encoding limits or with other channels.
         """
         for item in items:
@@ -135,7 +140,7 @@ class BucketToBufferGadget:
         if where is None:
             return
         if line.active_channels != buffer.data.shape[3]:
-            raise ValueError(
+            raise ScanError(
                 f"BucketToBufferGadget: line {line.scan_counter} has {line.active_channels} channels, the first line "
                 f"of its image {buffer.data.shape[3]}; expected the same number in all lines"
             )

@@ -9,7 +9,8 @@ from typing import Any
 import ismrmrd
 import numpy as np
 
-from nilatron.gadgets.items import ScanLog
+from nilatron.gadgets import items
+from nilatron.gadgets.items import ScanError, ScanLog
 from nilatron.gadgets.stock.types import (
     AcquisitionBucketStats,
     Buffer,
@@ -19,7 +20,7 @@ from nilatron.gadgets.stock.types import (
 )
 
 ON_A_GRID = ("cartesian", "epi")
-_ANOTHER_SCAN = ("separate", "external")
+ANOTHER_SCAN = ("separate", "external")
 _logger = logging.getLogger(__name__)
 
 
@@ -39,7 +40,7 @@ class Axis:
         if 0 <= index < self.size:
             return index
         if not self.allowed[0] <= step <= self.allowed[1]:
-            raise ValueError(
+            raise ScanError(
                 f"BucketToBufferGadget: line {line.scan_counter} has {self.name} {step}; the header's encoding limits "
                 f"are {self.allowed[0]} to {self.allowed[1]}"
             )
@@ -81,15 +82,13 @@ def encoding_of(header: Any, index: int) -> Any:
 
     Raises
     ------
-    ValueError
+    ScanError
         There is none of that index, or its trajectory is not Cartesian.
     """
-    if index >= len(header.encoding):
-        raise ValueError(f"encoding_space_ref {index}, but the header describes {len(header.encoding)} encoding(s)")
-    encoding = header.encoding[index]
+    encoding = items.encoding_of(header, index)
     kind = getattr(encoding.trajectory, "value", encoding.trajectory)
     if kind not in ON_A_GRID:
-        raise ValueError(f"trajectory {kind!r} of encoding {index} is not on a grid; expected one of {ON_A_GRID}")
+        raise ScanError(f"trajectory {kind!r} of encoding {index} is not on a grid; expected one of {ON_A_GRID}")
     return encoding
 
 
@@ -97,16 +96,20 @@ def calibration_mode(encoding: Any) -> str:
     """Calibration mode of an encoding; "embedded" where the header does not say."""
     parallel = encoding.parallelImaging
     mode = None if parallel is None else parallel.calibrationMode
-    return "embedded" if mode is None else str(getattr(mode, "value", mode))
+    return "embedded" if mode is None else str(getattr(mode, "value", mode)).lower()
 
 
 def encoding_limit(encoding: Any, name: str, size: int) -> SamplingLimit:
-    """Limits of an encoding counter; those of a full matrix of `size` where the header has none."""
+    """Limits of an encoding counter; those of a full matrix of `size` where the header has none.
+
+    A centre of 0 in limits that reach beyond half the matrix was not set: half the matrix then.
+    """
     limits = encoding.encodingLimits
     found = None if limits is None else getattr(limits, name)
     if found is None:
         return SamplingLimit(0, size // 2 if size > 1 else 0, size - 1)
-    return SamplingLimit(int(found.minimum), int(found.center), int(found.maximum))
+    is_unset = int(found.center) == 0 and int(found.maximum) >= size // 2 > 0
+    return SamplingLimit(int(found.minimum), size // 2 if is_unset else int(found.center), int(found.maximum))
 
 
 def layout(encoding: Any, stats: AcquisitionBucketStats, *, is_ref: bool) -> Layout:
@@ -132,7 +135,7 @@ def _axis(
     name: str, matrix: int, limit: SamplingLimit, stats: AcquisitionBucketStats, mode: str, has_parallel: bool
 ) -> Axis:
     allowed = (limit.min, limit.max)
-    if mode in _ANOTHER_SCAN:
+    if mode in ANOTHER_SCAN:
         return Axis(name, stats.extent(name), -stats.first(name), limit, allowed)
     if mode != "embedded":
         return Axis(name, max(matrix, limit.max + 1), 0, limit, allowed)
@@ -160,13 +163,13 @@ def readout_start(line: ismrmrd.Acquisition, n_readout: int) -> int:
 
     Raises
     ------
-    ValueError
+    ScanError
         The line does not fit.
     """
     start = n_readout // 2 - _echo(line) + int(line.discard_pre)
     n_used = line.number_of_samples - line.discard_pre - line.discard_post
     if start < 0 or n_used <= 0 or start + n_used > n_readout:
-        raise ValueError(
+        raise ScanError(
             f"BucketToBufferGadget: line {line.scan_counter} ({line.number_of_samples} samples, echo at "
             f"{line.center_sample}, {line.discard_pre}+{line.discard_post} discarded) does not fit into a readout of "
             f"{n_readout}; expected lines like the first one of the image"

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 
-from nilatron.gadgets.items import Context
+from nilatron.gadgets.items import Context, ScanError
 from nilatron.gadgets.stock.types import derived_line
 
 DEFAULT_RELATIVE_BANDWIDTH = 0.793
@@ -47,7 +47,7 @@ class NoiseAdjustGadget:
 
         Raises
         ------
-        ValueError
+        ScanError
             The noise is degenerate (too few samples, equal channels), or a line has other channels than the noise
             and `pass_nonconformant_data` is false.
         """
@@ -90,7 +90,7 @@ class NoiseAdjustGadget:
                 f"the noise scan {whitening.shape[0]}"
             )
             if not self.pass_nonconformant_data:
-                raise ValueError(f"{message}; leave out the noise scan or set pass_nonconformant_data to true")
+                raise ScanError(f"{message}; leave out the noise scan or set pass_nonconformant_data to true")
             if not context.log.counts["lines passed unwhitened"]:
                 context.log.problem(_logger, f"{message}; such lines pass unwhitened")
             context.log.counts["lines passed unwhitened"] += 1
@@ -110,7 +110,7 @@ def whitening_matrix(covariance: _Matrix) -> _Matrix:
 
     Raises
     ------
-    ValueError
+    ScanError
         The covariance is not positive definite.
     """
     if not covariance.any():
@@ -118,7 +118,7 @@ def whitening_matrix(covariance: _Matrix) -> _Matrix:
     try:
         upper = scipy.linalg.cholesky(covariance, lower=False)
     except (scipy.linalg.LinAlgError, ValueError) as error:
-        raise ValueError(
+        raise ScanError(
             "NoiseAdjustGadget: the noise covariance is not positive definite; expected more noise samples than "
             f"channels ({len(covariance)}), finite values and no two equal channels"
         ) from error

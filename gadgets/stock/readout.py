@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.core import fft
-from nilatron.gadgets.items import Context
+from nilatron.gadgets.items import Context, ScanError, encoding_of
 from nilatron.gadgets.stock.types import derived_line
 
 _logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class AsymmetricEchoAdjustROGadget:
 
 
 def _centred(line: ismrmrd.Acquisition, context: Context) -> ismrmrd.Acquisition:
-    n_encoded = int(_encoding(context, line.encoding_space_ref).encodedSpace.matrixSize.x)
+    n_encoded = int(encoding_of(context.header, line.encoding_space_ref).encodedSpace.matrixSize.x)
     n_samples, echo = line.number_of_samples, line.center_sample
     if echo == 0 or 2 * echo == n_samples or n_samples >= n_encoded:
         return line
@@ -60,7 +60,7 @@ class RemoveROOversamplingGadget:
 
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
         """Lines in, shorter lines out; anything else passes."""
-        encoding = _encoding(context, 0)
+        encoding = encoding_of(context.header, 0)
         ratio = float(encoding.encodedSpace.fieldOfView_mm.x) / float(encoding.reconSpace.fieldOfView_mm.x)
         for item in items:
             if isinstance(item, ismrmrd.Acquisition) and ratio != 1:
@@ -73,7 +73,7 @@ def _cropped(line: ismrmrd.Acquisition, ratio: float) -> ismrmrd.Acquisition:
     n_samples = line.number_of_samples
     n_kept = int(n_samples / ratio)
     if not 0 < n_kept <= n_samples:
-        raise ValueError(
+        raise ScanError(
             f"RemoveROOversamplingGadget: line {line.scan_counter} has {n_samples} samples; the header's fields of "
             f"view ask for {n_kept} of them (encoded / recon = {ratio:g}); expected a ratio of 1 or more"
         )
@@ -86,12 +86,3 @@ def _cropped(line: ismrmrd.Acquisition, ratio: float) -> ismrmrd.Acquisition:
     kept = np.clip((np.arange(n_kept) - n_kept // 2) * ratio + n_samples // 2, 0, n_samples - 1).astype(int)
     trajectory: npt.NDArray[np.float32] = line.traj[kept]
     return derived_line(line, fft.fft(profile, axes=(-1,)), trajectory, head=head)
-
-
-def _encoding(context: Context, index: int) -> Any:
-    encodings = context.header.encoding
-    if index >= len(encodings):
-        raise ValueError(
-            f"encoding space {index}, but the header describes {len(encodings)}; expected an encoding_space_ref below"
-        )
-    return encodings[index]

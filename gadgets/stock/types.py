@@ -169,6 +169,12 @@ class ReconData:
         return self.bits[index]
 
 
+def check_dimension(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise ValueError unless the property `name` is one of the dimensions `allowed`."""
+    if value not in allowed:
+        raise ValueError(f"property {name!r}: expected one of {', '.join(map(repr, allowed))}, not {value!r}")
+
+
 def default_headers(shape: tuple[int, ...]) -> HeaderArray:
     """Make an array of headers of lines that were not acquired, as Gadgetron fills it (Fortran order)."""
     headers: HeaderArray = np.zeros(shape, dtype=HEADER_DTYPE, order="F")

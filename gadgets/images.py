@@ -1,0 +1,161 @@
+"""Reconstructions become ISMRMRD images: recon geometry, header, metadata in Gadgetron's and FIRE's names, pixel type."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import ismrmrd
+import numpy as np
+
+from nilatron.core.oversampling import to_recon_space
+from nilatron.gadgets.items import Context, Reconstruction
+from nilatron.gadgets.methods import METHODS
+
+log = logging.getLogger(__name__)
+
+SERIES_INDEX = {"main": 1, "conventional": 2, "uncertainty": 101}
+PIXEL_TYPES = {"float32": np.float32, "complex64": np.complex64, "uint16": np.uint16, "int16": np.int16}
+IMAGE_TYPE_MAGNITUDE, IMAGE_TYPE_COMPLEX = 1, 5
+MAX_INDEX = 65535  # image_index is 16 bits wide
+COPIED = (
+    "version measurement_uid position read_dir phase_dir slice_dir patient_table_position "
+    "acquisition_time_stamp physiology_time_stamp user_int user_float"
+).split()
+INDICES = "average slice contrast phase repetition set".split()
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """How images leave.
+
+    `image_scale` multiplies SNR units before conversion to integers, where 1 would round to one noise standard deviation.
+    """
+
+    pixel_type: str = "float32"
+    image_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        if self.pixel_type not in PIXEL_TYPES:
+            raise ValueError(f"pixel_type must be one of {', '.join(PIXEL_TYPES)}, got {self.pixel_type!r}")
+        if not self.image_scale > 0:
+            raise ValueError(f"image_scale must be positive, got {self.image_scale}")
+
+
+@dataclass
+class ImageMaker:
+    """The gadget of one scan; it counts the images of each series."""
+
+    settings: ImageSettings
+    sent: Counter[int] = field(default_factory=Counter)
+
+    def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
+        """Reconstructions in, `ismrmrd.Image` out; everything else passes."""
+        for item in items:
+            yield self.make(item, context) if isinstance(item, Reconstruction) else item
+
+    def make(self, item: Reconstruction, context: Context) -> ismrmrd.Image:
+        """The image of one reconstruction."""
+        recon = item.source.encoding.reconSpace
+        pixels = to_recon_space(item.image, encoded_fov_mm(item), zyx(recon.fieldOfView_mm), zyx(recon.matrixSize, int))
+        converted, n_saturated = convert(pixels, self.settings)
+        if n_saturated:
+            context.log.problem(log, f"{item.source.label}: {n_saturated} pixels saturated, lower image_scale")
+        series = SERIES_INDEX[item.role]
+        self.sent[series] += 1
+        image = ismrmrd.Image.from_array(converted)
+        for name in COPIED:
+            copy_field(item.source.head, image, name)
+        for name in INDICES:
+            setattr(image, name, getattr(item.source.head.idx, name))
+        image.field_of_view[:] = zyx(recon.fieldOfView_mm)[::-1]
+        image.image_type = IMAGE_TYPE_COMPLEX if self.settings.pixel_type == "complex64" else IMAGE_TYPE_MAGNITUDE
+        image.image_series_index = series
+        image.image_index = (self.sent[series] - 1) % MAX_INDEX + 1
+        image.attribute_string = self._meta(item, converted, n_saturated).serialize()
+        return image
+
+    def _meta(self, item: Reconstruction, pixels: np.ndarray[Any, Any], n_saturated: int) -> ismrmrd.Meta:
+        top = float(np.percentile(np.abs(pixels), 99.5)) if pixels.size else 0.0
+        window = str(max(1, round(top)))
+        centre = str(max(1, round(top / 2)))
+        derived = "uncertainty" if item.role == "uncertainty" else "image"
+        method = METHODS[item.provenance["target"]]
+        history = "CG-SENSE" if item.role == "conventional" else method.history
+        description = {"main": f"Nilatron {history}", "conventional": "Nilatron CG-SENSE"}.get(
+            item.role, "Nilatron posterior standard deviation"
+        )
+        comments = [description, "research only"]
+        comments += [f"fall-back: {item.provenance['fallback']}"] if "fallback" in item.provenance else []
+        comments += list(item.source.notes)
+        quantitative = ["Quantitative"] if derived == "uncertainty" else []
+        encoding = item.source.encoding
+        meta: dict[str, Any] = {
+            "DataRole": ["Image", *quantitative],
+            "GADGETRON_DataRole": ["Image", *quantitative],
+            "SeriesDescription": [description, "research"],
+            "GADGETRON_SeqDescription": description.replace(" ", "_"),
+            "ImageComment": comments,
+            "GADGETRON_ImageComment": comments,
+            "ImageType": ["DERIVED", "SECONDARY", derived.upper()],
+            "ImageProcessingHistory": ["Nilatron", history],
+            "GADGETRON_ImageProcessingHistory": ["Nilatron", history],
+            "WindowCenter": centre,
+            "WindowWidth": window,
+            "GADGETRON_WindowCenter": centre,
+            "GADGETRON_WindowWidth": window,
+            "GADGETRON_ScaleRatio": f"{self.settings.image_scale:g}",
+            "RescaleSlope": f"{1 / self.settings.image_scale:g}",
+            "RescaleIntercept": "0",
+            "GADGETRON_ImageNumber": str(self.sent[SERIES_INDEX[item.role]]),
+            "Keep_image_geometry": "1",
+            "encoding": str(int(item.source.head.encoding_space_ref)),
+            "encoding_FOV": [f"{v:g}" for v in zyx(encoding.encodedSpace.fieldOfView_mm)[::-1]],
+            "recon_FOV": [f"{v:g}" for v in zyx(encoding.reconSpace.fieldOfView_mm)[::-1]],
+            "nilatron_saturated_pixels": str(n_saturated),
+        }
+        if derived == "uncertainty":
+            meta["Skip_processing_after_recon"] = "1"
+        meta |= {f"nilatron_{name}": value for name, value in item.provenance.items()}
+        return ismrmrd.Meta(meta)
+
+
+def convert(pixels: np.ndarray[Any, Any], settings: ImageSettings) -> tuple[np.ndarray[Any, Any], int]:
+    """Pixels of the wanted type, and how many had to be clipped; magnitudes unless complex."""
+    scaled = pixels * np.float32(settings.image_scale)
+    if settings.pixel_type == "complex64":
+        return scaled.astype(np.complex64), 0
+    magnitude = np.abs(scaled)
+    kind = PIXEL_TYPES[settings.pixel_type]
+    if settings.pixel_type == "float32":
+        return magnitude.astype(np.float32), 0
+    top = np.iinfo(kind).max  # type: ignore[type-var]
+    return np.clip(np.rint(magnitude), 0, top).astype(kind), int(np.count_nonzero(magnitude > top))
+
+
+def zyx(triple: Any, kind: type[Any] = float) -> Any:
+    """A header's x, y, z element as a (z, y, x) tuple."""
+    return kind(triple.z), kind(triple.y), kind(triple.x)
+
+
+def encoded_fov_mm(item: Reconstruction) -> tuple[float, float, float]:
+    """Field of view (z, y, x) of the reconstructed grid: readout oversampling is gone already."""
+    encoded = item.source.encoding.encodedSpace
+    fov: tuple[float, float, float] = zyx(encoded.fieldOfView_mm)
+    pixel_mm = fov[2] / max(1, int(encoded.matrixSize.x))
+    return fov[0], fov[1], pixel_mm * item.image.shape[-1]
+
+
+def copy_field(source: Any, target: Any, name: str) -> None:
+    """Copy one header field, number or fixed array."""
+    value = getattr(source, name)
+    if hasattr(value, "__len__"):
+        place = getattr(target, name)
+        for i in range(min(len(place), len(value))):
+            place[i] = value[i]
+    else:
+        setattr(target, name, value)

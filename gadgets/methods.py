@@ -1,0 +1,261 @@
+"""The reconstructions by name: what TARGET of a node stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nilatron.core.backend import Array, like, percentile, to_torch
+from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.baselines.l1_wavelet import l1_wavelet
+from nilatron.core.baselines.zero_filled import zero_filled
+from nilatron.core.prior.weights import DEFAULT_WEIGHTS, Prior, load_prior
+from nilatron.core.sampling.nila import NilaSettings as PublishedSampler
+from nilatron.core.sampling.nila import nila
+from nilatron.core.sampling.nila_fast import Denoiser, SolverSettings, nila_fast
+from nilatron.core.sampling.posterior import sample_posterior
+from nilatron.core.sampling.schedule import karras_schedule
+from nilatron.core.sense import SenseOperator
+
+SERIES = ("nila", "conventional", "uncertainty")
+
+
+@dataclass(frozen=True)
+class BaselineSettings:
+    """Zero-filled and CG-SENSE have nothing to set."""
+
+
+@dataclass(frozen=True)
+class L1WaveletNodeSettings:
+    """l1-wavelet."""
+
+    regularisation: float | None = None  # lambda in SNR units; by default from the noise and the data
+    iterations: int = 60
+
+
+@dataclass(frozen=True)
+class NilaNodeSettings:
+    """Nila, fast (the default)."""
+
+    series: tuple[str, ...] = ("nila", "conventional")  # what is sent: nila, conventional, uncertainty
+    steps: int = 6  # network evaluations
+    sigma_max: float = 0.5  # first diffusion noise level, image scale 1
+    sigma_min: float = 0.03  # last diffusion noise level, image scale 1
+    samples: int = 8  # posterior samples behind the uncertainty map
+    sample_steps: int = 16  # network evaluations of each posterior sample
+    tolerance: float = 1e-3  # relative residual of the data consistency problems
+    iterations: int = 20  # at most, of conjugate gradients, for each of them
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        check_series(self.series)
+        karras_schedule(self.steps, self.sigma_max, self.sigma_min)
+        karras_schedule(self.sample_steps, self.sigma_max, self.sigma_min)
+        if self.samples < 2:
+            raise ValueError(f"samples must be at least 2, got {self.samples}")
+        if not 0 < self.tolerance < 1 or self.iterations < 1:
+            raise ValueError(f"expected 0 < tolerance < 1 and iterations >= 1, got {self.tolerance} and {self.iterations}")
+
+
+@dataclass(frozen=True)
+class PublishedNodeSettings:
+    """Nila as published."""
+
+    series: tuple[str, ...] = ("nila", "conventional")
+    steps: int = 1000  # network evaluations, a divisor of 1000
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        check_series(self.series)
+        if "uncertainty" in self.series:
+            raise ValueError("the published sampler has no calibrated uncertainty: use target nila")
+        if self.steps < 1 or 1000 % self.steps:
+            raise ValueError(f"steps must divide 1000, got {self.steps}")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One slice, whitened, in the arrays of the device it is reconstructed on.
+
+    Attributes
+    ----------
+    operator, data
+        Measurement model and weighted k-space; noise variance 1.
+    conventional
+        CG-SENSE image, the warm start.
+    generator
+        Of all noise, seeded for this slice.
+    device
+        "cpu" or "cuda".
+    weights
+        Of the prior.
+    """
+
+    operator: SenseOperator
+    data: Array
+    conventional: Array
+    generator: np.random.Generator
+    device: str
+    weights: Path = DEFAULT_WEIGHTS
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Images by role, and how they were made."""
+
+    images: dict[str, Array]
+    provenance: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A target: its settings and its function."""
+
+    settings_class: type[Any]
+    run: Callable[[Problem, Any], Outcome]
+    history: str  # for ImageProcessingHistory
+    uses_prior: bool = False
+
+
+def check_series(series: tuple[str, ...]) -> None:
+    """Refuse unknown, repeated or no series."""
+    if not series or len(set(series)) != len(series) or any(name not in SERIES for name in series):
+        raise ValueError(f"series must be some of {', '.join(SERIES)}, each once, got {', '.join(series) or 'none'}")
+
+
+@lru_cache(maxsize=2)
+def prior_for(weights: Path, device: str) -> Prior:
+    """The prior, loaded once a process."""
+    return load_prior(weights, device)
+
+
+def network_denoiser(prior: Prior) -> Denoiser:
+    """D for arrays of any library; memory is handed to torch and back without a copy."""
+    target = next(prior.denoiser.parameters()).device
+
+    def denoise(x: Array, sigma: float) -> Array:
+        return like(prior.denoiser.denoise(to_torch(x).to(target), sigma), x)
+
+    return denoise
+
+
+def image_scale(problem: Problem) -> float:
+    """99.5th percentile of the magnitude of the warm start; 1 for an empty image."""
+    image = problem.conventional
+    return percentile(abs(image), 99.5) or 1.0
+
+
+def run_zero_filled(problem: Problem, settings: BaselineSettings) -> Outcome:
+    """Adjoint of the data."""
+    del settings
+    return Outcome({"nila": zero_filled(problem.operator, problem.data)})
+
+
+def run_cg_sense(problem: Problem, settings: BaselineSettings) -> Outcome:
+    """The warm start of everything else."""
+    del settings
+    return Outcome({"nila": problem.conventional})
+
+
+def run_l1_wavelet(problem: Problem, settings: L1WaveletNodeSettings) -> Outcome:
+    """FISTA with random shifts."""
+    from nilatron.core.baselines.l1_wavelet import L1WaveletSettings
+
+    image = l1_wavelet(
+        problem.operator,
+        problem.data,
+        regularisation=settings.regularisation,
+        generator=problem.generator,
+        settings=L1WaveletSettings(n_iterations=settings.iterations),
+    )
+    return Outcome({"nila": image}, {"iterations": str(settings.iterations)})
+
+
+def run_nila(problem: Problem, settings: NilaNodeSettings) -> Outcome:
+    """Image with tau = 0; samples with tau = 1 where the uncertainty is wanted."""
+    prior, scale = prior_for(problem.weights, problem.device), image_scale(problem)
+    denoiser = network_denoiser(prior)
+    solver = SolverSettings(settings.tolerance, settings.iterations)
+    result = nila_fast(
+        denoiser,
+        problem.operator,
+        problem.data,
+        karras_schedule(settings.steps, settings.sigma_max, settings.sigma_min),
+        start=problem.conventional[None],
+        sigma=1.0,
+        scale=scale,
+        tau=0.0,
+        generator=problem.generator,
+        solver=solver,
+    )
+    images = {"nila": result.image[0]}
+    provenance = {
+        "sampler": "nila_fast",
+        "steps": str(result.n_evaluations),
+        "cg_iterations": str(result.n_iterations),
+        "scale": f"{scale:.6g}",
+        "weights_sha256": prior.sha256,
+    }
+    if "uncertainty" in settings.series:
+        posterior = sample_posterior(
+            denoiser,
+            problem.operator,
+            problem.data,
+            karras_schedule(settings.sample_steps, settings.sigma_max, settings.sigma_min),
+            n_samples=settings.samples,
+            start=problem.conventional,
+            sigma=1.0,
+            scale=scale,
+            generator=problem.generator,
+            solver=solver,
+        )
+        images["uncertainty"] = posterior.standard_deviation
+        provenance["samples"] = str(settings.samples)
+    return Outcome(images, provenance)
+
+
+def run_published(problem: Problem, settings: PublishedNodeSettings) -> Outcome:
+    """The published sampler, one run."""
+    prior, scale = prior_for(problem.weights, problem.device), image_scale(problem)
+    image = nila(
+        network_denoiser(prior),
+        problem.operator,
+        problem.data,
+        sigma=1.0,
+        scale=scale,
+        generator=problem.generator,
+        settings=PublishedSampler(n_steps=settings.steps),
+    )
+    provenance = {
+        "sampler": "nila_published",
+        "steps": str(settings.steps),
+        "scale": f"{scale:.6g}",
+        "weights_sha256": prior.sha256,
+    }
+    return Outcome({"nila": image}, provenance)
+
+
+METHODS = {
+    "zero_filled": Method(BaselineSettings, run_zero_filled, "zero-filled"),
+    "cg_sense": Method(BaselineSettings, run_cg_sense, "CG-SENSE"),
+    "l1_wavelet": Method(L1WaveletNodeSettings, run_l1_wavelet, "l1-wavelet"),
+    "nila": Method(NilaNodeSettings, run_nila, "AI Nila", uses_prior=True),
+    "nila_published": Method(PublishedNodeSettings, run_published, "AI Nila as published", uses_prior=True),
+}
+
+
+def to_device(array: Any, device: str) -> Array:
+    """NumPy on the CPU; CuPy on a GPU, or torch where CuPy is not installed."""
+    if device == "cpu":
+        return array
+    try:
+        import cupy  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+    return cupy.asarray(array)

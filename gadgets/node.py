@@ -1,0 +1,84 @@
+"""One node of a chain: from lines, buckets or gridded data to images, for a named target."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nilatron.core.prior.weights import DEFAULT_WEIGHTS
+from nilatron.gadgets.accumulate import Accumulator
+from nilatron.gadgets.images import ImageMaker, ImageSettings
+from nilatron.gadgets.items import Context, Gadget
+from nilatron.gadgets.methods import METHODS
+from nilatron.gadgets.noise import NoiseSettings, Whitening
+from nilatron.gadgets.oversampling import prepare_readouts
+from nilatron.gadgets.recon_data import slices_from_bucket, slices_from_recon_data
+from nilatron.gadgets.reconstruct import Reconstructor
+from nilatron.gadgets.sensitivities import estimate_sensitivities
+from nilatron.gadgets.settings import SettingsError, from_properties
+
+
+def build_node(target: str, properties: Mapping[str, str], weights: Path = DEFAULT_WEIGHTS) -> Gadget:
+    """The gadget for TARGET, fed with whatever the chain in front sends.
+
+    Parameters
+    ----------
+    target
+        A name of `gadgets.methods.METHODS`.
+    properties
+        Of the node's `<configuration>`; each belongs to the noise gadget, the method or the image gadget. `seed` overrides
+        the seed of the context.
+    weights
+        Of the prior.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown target, an unknown property or a value that cannot be used.
+    """
+    if target not in METHODS:
+        raise SettingsError(f"unknown target {target!r}: choose from {', '.join(METHODS)}")
+    parts = (NoiseSettings, METHODS[target].settings_class, ImageSettings, SeedSettings)
+    names = {part: {f.name for f in dataclasses.fields(part)} for part in parts}
+    known = set().union(*names.values())
+    unknown = [name for name in properties if name not in known]
+    if unknown:
+        raise SettingsError(f"{target} has no property {unknown[0]!r}; it has: {', '.join(sorted(known))}")
+    noise, method, images, seed = (
+        from_properties(part, {k: v for k, v in properties.items() if k in names[part]}, target) for part in parts
+    )
+
+    def node(items: Iterable[Any], context: Context) -> Iterator[Any]:
+        if seed.seed is not None:
+            context = dataclasses.replace(context, seed=seed.seed)
+        whitening = Whitening(noise)
+        stream: Iterator[Any] = whitening.lines(items, context)
+        stream = prepare_readouts(stream, context)
+        stream = Accumulator()(stream, context)
+        stream = unpack(stream, context)
+        stream = whitening.slices(stream, context)
+        stream = estimate_sensitivities(stream, context)
+        stream = Reconstructor(target, method, weights)(stream, context)
+        return ImageMaker(images)(stream, context)
+
+    return node
+
+
+@dataclasses.dataclass(frozen=True)
+class SeedSettings:
+    """Of all randomness; None takes the run's."""
+
+    seed: int | None = None
+
+
+def unpack(items: Iterable[Any], context: Context) -> Iterator[Any]:
+    """ReconData and buckets become slices, whichever package made them; everything else passes."""
+    for item in items:
+        if hasattr(item, "bits"):
+            yield from slices_from_recon_data(item, context)
+        elif hasattr(item, "data") and hasattr(item, "ref"):
+            yield from slices_from_bucket(item, context)
+        else:
+            yield item

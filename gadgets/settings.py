@@ -1,0 +1,77 @@
+"""Settings of a gadget: a frozen dataclass, filled from names and texts (XML properties, command line, JSON)."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+TRUE_WORDS, FALSE_WORDS = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
+
+
+class SettingsError(ValueError):
+    """A property that the gadget does not have, or a value that it cannot use."""
+
+
+def from_properties(settings_class: type[T], properties: Mapping[str, str], gadget: str) -> T:
+    """Fill the dataclass `settings_class` from texts, field by field, by the fields' types.
+
+    Parameters
+    ----------
+    settings_class
+        A dataclass whose fields are str, bool, int, float, an optional of these, or a tuple of str (comma separated).
+    properties
+        Names and texts; names that are absent keep their default.
+    gadget
+        Named in errors.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown name, a text that does not parse, or a value that the dataclass itself refuses.
+    """
+    hints = get_type_hints(settings_class)
+    names = [f.name for f in dataclasses.fields(settings_class)]  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for name, text in properties.items():
+        if name not in names:
+            raise SettingsError(f"{gadget} has no property {name!r}; it has: {', '.join(sorted(names))}")
+        try:
+            values[name] = parse(text, hints[name])
+        except ValueError as error:
+            raise SettingsError(f"{gadget}: property {name!r} cannot be {text!r}: {error}") from error
+    try:
+        return settings_class(**values)
+    except ValueError as error:
+        raise SettingsError(f"{gadget}: {error}") from error
+
+
+def parse(text: str, kind: Any) -> Any:
+    """The value of `text` as `kind`; raises ValueError that says what was expected."""
+    text = text.strip()
+    if get_origin(kind) in (Union, types.UnionType):
+        if text.lower() in ("", "none", "auto"):
+            return None
+        return parse(text, next(arg for arg in get_args(kind) if arg is not type(None)))
+    if get_origin(kind) is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if kind is bool:
+        return parse_bool(text)
+    if kind is int or kind is float:
+        try:
+            return kind(text)
+        except ValueError as error:
+            raise ValueError("expected a whole number" if kind is int else "expected a number") from error
+    return text
+
+
+def parse_bool(text: str) -> bool:
+    """True or false in the words that Gadgetron chains use."""
+    if text.lower() in TRUE_WORDS:
+        return True
+    if text.lower() in FALSE_WORDS:
+        return False
+    raise ValueError("expected true or false")

@@ -1,0 +1,200 @@
+"""Replay a raw file through an XML chain in this process."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain as joined
+from pathlib import Path
+from typing import Any
+
+import ismrmrd
+from rich.console import Console
+from rich.progress import Progress
+
+from nilatron.core.prior.weights import DEFAULT_WEIGHTS
+from nilatron.gadgets.flags import LineKind, kind_of
+from nilatron.gadgets.items import Context, ScanLog
+from nilatron.gadgets.node import build_node
+from nilatron.pipelines.chain import Chain, load_chain
+from nilatron.pipelines.data import ImageFile, InputError, RawFile, open_raw, write_png
+from nilatron.pipelines.host import run_chain
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReplaySettings:
+    """What to replay, through what, to where."""
+
+    raw: Path
+    output: Path
+    chain: str = "nila"  # a shipped chain's name, or a file
+    group: str = "dataset"
+    output_group: str | None = None  # date and time by default
+    properties: Mapping[str, str] = field(default_factory=dict)  # over those of the chain's own node
+    png: Path | None = None  # folder for pictures
+    noise: Path | None = None  # raw file whose lines are the noise scan
+    seed: int = 0
+    device: str = "cpu"
+    weights: Path = DEFAULT_WEIGHTS
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class ReplayReport:
+    """What came of it.
+
+    Attributes
+    ----------
+    n_images, n_expected
+        Images written, and images that the scan should have given.
+    log
+        Counts and problems of the scan.
+    seconds
+        From the first line to the last image, start-up excluded.
+    """
+
+    n_images: int
+    n_expected: int
+    log: ScanLog
+    seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether every expected image came and none is a fall-back."""
+        return self.n_images > 0 and self.n_images >= self.n_expected and not self.log.problems
+
+
+def resolve_device(device: str) -> str:
+    """`auto`, `cpu` or `cuda` to one of the latter two.
+
+    Raises
+    ------
+    InputError
+        For another word, or for cuda where there is none.
+    """
+    import torch
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device must be auto, cpu or cuda, got {device!r}")
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise InputError("device cuda was asked for, but torch finds no CUDA GPU; use --device cpu or auto")
+    return "cuda" if available and device != "cpu" else "cpu"
+
+
+def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayReport:
+    """Run the scan of `settings.raw` through its chain and write the images; on an error nothing is written.
+
+    Parameters
+    ----------
+    settings
+        Files and chain.
+    console
+        Shows a progress bar there if it is a terminal.
+
+    Raises
+    ------
+    InputError, ChainError, SettingsError, ScanError, WeightsError
+        For input that cannot be used; each says what was expected and what came.
+    """
+    chain = load_chain(settings.chain)
+    device = resolve_device(settings.device)
+    output_group = settings.output_group or datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    with ExitStack() as stack:
+        raw = stack.enter_context(open_raw(settings.raw, settings.group))
+        context = Context(raw.header, device, settings.seed)
+        pictures = PictureFolder(settings.png) if settings.png else None
+        images = run_scan(chain, with_progress(scan_items(raw, settings), raw, stack, console), context, settings)
+        target = stack.enter_context(ImageFile(settings.output, output_group, overwrite=settings.overwrite))
+        if pictures:
+            stack.enter_context(pictures)
+        started = time.perf_counter()
+        for image in images:
+            target.write(image)
+            if pictures:
+                pictures.write(image)
+        seconds = time.perf_counter() - started
+        report = ReplayReport(target.n_images, context.log.counts["images expected"], context.log, seconds)
+    log.info("%d images to %s, group %r, in %.1f s", report.n_images, settings.output, output_group, seconds)
+    return report
+
+
+def run_scan(chain: Chain, items: Iterable[Any], context: Context, settings: ReplaySettings) -> Iterator[ismrmrd.Image]:
+    """The chain over items, with the settings' properties over those of its own node."""
+    return run_chain(
+        chain,
+        items,
+        context,
+        lambda target, properties: build_node(target, {**properties, **settings.properties}, settings.weights),
+    )
+
+
+def scan_items(raw: RawFile, settings: ReplaySettings) -> Iterator[Any]:
+    """Lines of the noise file, if there is one, then those of the scan."""
+    items: Iterator[Any] = raw.items()
+    return joined(noise_lines(settings.noise), items) if settings.noise else items
+
+
+def noise_lines(path: Path) -> Iterator[ismrmrd.Acquisition]:
+    """The noise lines of a raw file; all its lines where none is marked.
+
+    Raises
+    ------
+    InputError
+        When the file holds no lines.
+    """
+    with open_raw(path) as raw:
+        lines = [item for item in raw.items() if isinstance(item, ismrmrd.Acquisition)]
+    marked = [line for line in lines if kind_of(line.flags) is LineKind.NOISE]
+    if not lines:
+        raise InputError(f"{path}: expected a noise scan, found no lines")
+    for line in marked or lines:
+        line.set_flag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+        yield line
+
+
+def with_progress(items: Iterator[Any], raw: RawFile, stack: ExitStack, console: Console | None) -> Iterator[Any]:
+    """Count lines on a progress bar, if there is a terminal to show it on."""
+    if console is None or not console.is_terminal:
+        return items
+    progress = stack.enter_context(Progress(console=console, transient=True))
+    task = progress.add_task("lines", total=raw.n_acquisitions)
+
+    def counted() -> Iterator[Any]:
+        for item in items:
+            progress.advance(task)
+            yield item
+
+    return counted()
+
+
+class PictureFolder:
+    """PNG pictures that appear in `folder` all at once, when the block ends without an exception."""
+
+    def __init__(self, folder: Path) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is not a folder: give one for the pictures")
+        self.folder = folder
+
+    def __enter__(self) -> PictureFolder:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self._waiting = tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.folder.name}.")
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if kind is None:
+            self.folder.mkdir(exist_ok=True)
+            for picture in sorted(Path(self._waiting.name).iterdir()):
+                picture.replace(self.folder / picture.name)
+        self._waiting.cleanup()
+
+    def write(self, image: ismrmrd.Image) -> None:
+        """One picture, named by series and index."""
+        write_png(image, Path(self._waiting.name) / f"series{image.image_series_index:03d}_{image.image_index:04d}.png")
