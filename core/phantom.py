@@ -209,7 +209,7 @@ def _add(volume: FloatArray, ellipsoid: Ellipsoid, grid: tuple[FloatArray, ...],
 
 
 def _n_parts(ellipsoid: Ellipsoid, voxel: tuple[float, ...]) -> tuple[int, ...]:
-    """Number of parts of a voxel along each axis: a plane is no substitute for a surface curved within it."""
+    """Return the number of parts of a voxel along each axis: a plane does not replace a surface curved within it."""
     smallest = min(ellipsoid.half_axes[:2])
     least = 2 if ellipsoid.folds else 1
     wanted = [math.ceil(2 * v / h) for v, h in zip(voxel, (ellipsoid.half_axes[2], smallest, smallest), strict=True)]

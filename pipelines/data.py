@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import re
 import secrets
 import types
 import typing
@@ -25,6 +26,8 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from PIL import Image as Picture
 
+from nilatron.core.errors import BadInputError
+
 logger = logging.getLogger(__name__)
 
 BLOCK_BYTES = 16 * 2**20  # of samples in memory at a time
@@ -35,7 +38,7 @@ CARTESIAN = ("cartesian", "epi")
 AnyArray = npt.NDArray[Any]
 
 
-class InputError(ValueError):
+class InputError(BadInputError):
     """A file or a setting of the user's that cannot be used: what was expected, what came, what to do."""
 
 
@@ -57,10 +60,10 @@ def parse_header(xml: bytes | str) -> Any:
     InputError
         When it is not XML, holds no encoding, or an encoding has no usable matrix or is not Cartesian.
     """
-    data = xml.encode() if isinstance(xml, str) else bytes(xml)
+    data = (xml.encode() if isinstance(xml, str) else bytes(xml)).rstrip(b"\0 \r\n\t")
     try:
-        root = fromstring(data.rstrip(b"\0 \r\n\t"))
-    except (ParseError, DefusedXmlException, UnicodeError, LookupError) as error:
+        root = _root(data)
+    except (ParseError, DefusedXmlException, LookupError) as error:
         raise InputError(
             f"the ISMRMRD header is not XML that can be read: {error}; it begins with {data[:40]!r}"
         ) from None
@@ -73,6 +76,19 @@ def parse_header(xml: bytes | str) -> Any:
     for number, encoding in enumerate(header.encoding):
         _check_encoding(encoding, number)
     return header
+
+
+def _root(data: bytes) -> Element:
+    try:
+        root: Element = fromstring(data)
+    except ParseError:
+        # names of people and places are often not in the character set that the document declares
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")
+        root = fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text))
+    return root
 
 
 def _check_encoding(encoding: Any, number: int) -> None:
