@@ -18,7 +18,8 @@ from nilatron.gadgets.stock import grid
 from nilatron.gadgets.stock.types import AcquisitionBucketStats, header_object
 
 _LineMask: TypeAlias = npt.NDArray[np.bool_]
-_BUCKET_KEY = ("slice", "contrast", "phase", "repetition", "set")
+_IMAGE_KEY = ("slice", "contrast", "phase", "repetition", "set")
+_Position: TypeAlias = tuple[int, int, int]  # N, S, LOC
 _logger = logging.getLogger(__name__)
 
 
@@ -31,7 +32,7 @@ class _Grid:
 
 
 def slices_from_recon_data(recon_data: Any, context: Context) -> Iterator[KSpaceSlice]:
-    """One slice per N, S and LOC of each encoding space.
+    """One slice per N, S and LOC of each encoding space; those that differ only in average or segment become one.
 
     The sampling mask comes from the headers (`number_of_samples` > 0) and, along the readout, from the sampling
     limits; DC lies at n // 2 of the encoded grid (y, z) and of E0 (x). Calibration lines that belong to the scan
@@ -55,10 +56,8 @@ def slices_from_recon_data(recon_data: Any, context: Context) -> Iterator[KSpace
         if bit.data.data.size == 0 or not _line_mask(bit.data.headers).any():
             _logger.warning("ReconData with an encoding space without imaging lines; left out")
             continue
-        n_images = bit.data.data.shape[4:]
-        for n, s, loc in np.ndindex(*n_images):
-            if _line_mask(bit.data.headers[..., n, s, loc]).any():
-                yield _slice_of_bit(bit, (n, s, loc), context)
+        for images in _images_of(bit.data).values():
+            yield _slice_of_bit(bit, images, context)
 
 
 def slices_from_bucket(bucket: Any, context: Context) -> Iterator[KSpaceSlice]:
@@ -82,11 +81,11 @@ def slices_from_bucket(bucket: Any, context: Context) -> Iterator[KSpaceSlice]:
     for key, lines in _sorted_lines(bucket.data).items():
         encoding = grid.encoding_of(context.header, key[0])
         n_x = max(grid.readout_length(line) for line in lines)
-        data = _grid_of_lines(lines, encoding, n_x, context)
         calibration = refs.get(key, [])
         if grid.calibration_mode(encoding) not in grid.ANOTHER_SCAN:
-            lines = lines + [line for line in calibration if kind_of(line.flags) is LineKind.CALIBRATION]
+            lines = [*lines, *(line for line in calibration if kind_of(line.flags) is LineKind.CALIBRATION)]
             calibration = []
+        data = _grid_of_lines(lines, encoding, n_x, context)
         ref = _grid_of_lines(calibration, encoding, n_x, context) if calibration else None
         yield _slice(data, ref, _central_line(lines, encoding), encoding)
 
@@ -94,7 +93,7 @@ def slices_from_bucket(bucket: Any, context: Context) -> Iterator[KSpaceSlice]:
 def _sorted_lines(lines: Iterable[ismrmrd.Acquisition]) -> dict[tuple[int, ...], list[ismrmrd.Acquisition]]:
     groups: dict[tuple[int, ...], list[ismrmrd.Acquisition]] = {}
     for line in lines:
-        key = (int(line.encoding_space_ref), *(int(getattr(line.idx, name)) for name in _BUCKET_KEY))
+        key = (int(line.encoding_space_ref), *(int(getattr(line.idx, name)) for name in _IMAGE_KEY))
         groups.setdefault(key, []).append(line)
     return groups
 
@@ -132,25 +131,60 @@ def _centre_steps(encoding: Any) -> tuple[int, int]:
     )
 
 
-def _slice_of_bit(bit: Any, where: tuple[int, int, int], context: Context) -> KSpaceSlice:
-    headers = bit.data.headers[(..., *where)]
-    mask = _line_mask(headers)
+def _images_of(buffer: Any) -> dict[tuple[int, ...], list[_Position]]:
+    """Positions (N, S, LOC) with data, by the indices that tell images apart."""
+    images: dict[tuple[int, ...], list[_Position]] = {}
+    for n, s, loc in np.ndindex(*buffer.data.shape[4:]):
+        where = (n, s, loc)
+        if _line_mask(buffer.headers[(..., *where)]).any():
+            idx = _central_header(buffer, where).idx
+            images.setdefault(tuple(int(getattr(idx, name)) for name in _IMAGE_KEY), []).append(where)
+    return images
+
+
+def _central_header(buffer: Any, where: _Position) -> ismrmrd.AcquisitionHeader:
+    headers, limits = buffer.headers[(..., *where)], buffer.sampling.sampling_limits
+    lines = np.argwhere(_line_mask(headers))
+    distance = np.abs(lines - (limits[1].center, limits[2].center)).sum(axis=1)
+    return header_object(headers[tuple(lines[np.argmin(distance)])])
+
+
+def _slice_of_bit(bit: Any, images: list[_Position], context: Context) -> KSpaceSlice:
     limits = bit.data.sampling.sampling_limits
-    central = min(
-        np.argwhere(mask), key=lambda line: abs(int(line[0]) - limits[1].center) + abs(int(line[1]) - limits[2].center)
-    )
-    head = header_object(headers[tuple(central)])
+    head = _central_header(bit.data, images[0])
     encoding = grid.encoding_of(context.header, head.encoding_space_ref)
-    data = _grid_of_buffer(bit.data, where, encoding, (limits[1].center, limits[2].center), mask)
-    return _slice(data, _ref_grid(bit.ref, where, encoding), head, encoding)
+    centre = (limits[1].center, limits[2].center)
+    data = _mean(
+        _grid_of_buffer(bit.data, where, encoding, centre, _line_mask(bit.data.headers[(..., *where)]))
+        for where in images
+    )
+    refs = [_ref_grid(bit.ref, where, encoding) for where in _ref_positions(bit.ref, images)]
+    found = [ref for ref in refs if ref is not None]
+    return _slice(data, _mean(found) if found else None, head, encoding)
 
 
-def _ref_grid(ref: Any, where: tuple[int, int, int], encoding: Any) -> _Grid | None:
-    """Grid of the calibration lines of one image; fewer N, S or LOC than the data have means a common one."""
+def _ref_positions(ref: Any, images: list[_Position]) -> list[_Position]:
+    """Positions of the calibration lines; fewer N, S or LOC than the data have means common ones."""
     if ref is None or ref.data.size == 0:
-        return None
-    n, s, loc = (min(i, n_own - 1) for i, n_own in zip(where, ref.data.shape[4:], strict=True))
-    own = (n, s, loc)
+        return []
+    last_n, last_s, last_loc = (n_own - 1 for n_own in ref.data.shape[4:])
+    return list(dict.fromkeys((min(n, last_n), min(s, last_s), min(loc, last_loc)) for n, s, loc in images))
+
+
+def _mean(grids: Iterable[_Grid]) -> _Grid:
+    """Average of grids, each sample weighted by how often it was acquired."""
+    first, *others = grids
+    if not others:
+        return first
+    counts = first.counts + sum(other.counts for other in others)
+    total = first.kspace * first.counts
+    for other in others:
+        total += other.kspace * other.counts
+    return _Grid(total / np.maximum(counts, 1), counts)
+
+
+def _ref_grid(ref: Any, own: _Position, encoding: Any) -> _Grid | None:
+    """Put the calibration lines of one position on a grid; None where there are none."""
     limits = ref.sampling.sampling_limits
     centre = (limits[1].center, limits[2].center)
     headers = ref.headers[(..., *own)] if ref.headers.shape[2:] == ref.data.shape[4:] else None
@@ -172,9 +206,7 @@ def _centre_by_index(headers: Any, mask: _LineMask, encoding: Any) -> tuple[int,
     return e1 - idx.kspace_encode_step_1 + centre_y, e2 - idx.kspace_encode_step_2 + centre_z
 
 
-def _grid_of_buffer(
-    buffer: Any, where: tuple[int, int, int], encoding: Any, centre: tuple[int, int], mask: _LineMask
-) -> _Grid:
+def _grid_of_buffer(buffer: Any, where: _Position, encoding: Any, centre: tuple[int, int], mask: _LineMask) -> _Grid:
     """Put the acquired samples of one image on the encoded grid, DC at n // 2."""
     matrix = encoding.encodedSpace.matrixSize
     samples = buffer.data[(..., *where)]  # (E0, E1, E2, CHA)
