@@ -16,6 +16,9 @@ ComplexArray: TypeAlias = npt.NDArray[np.complex64]
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
 
+from nilatron.core.errors import BadInputError
+
+
 @dataclass(frozen=True)
 class ScanLog:
     """What happened in this scan, for the summary and the exit code."""
@@ -146,7 +149,7 @@ class Reconstruction:
     provenance: dict[str, str]
 
 
-class ScanError(ValueError):
+class ScanError(BadInputError):
     """Data that contradict the header or themselves, so that no image can be trusted."""
 
 

@@ -60,7 +60,9 @@ class NilaNodeSettings:
         if self.samples < 2:
             raise ValueError(f"samples must be at least 2, got {self.samples}")
         if not 0 < self.tolerance < 1 or self.iterations < 1:
-            raise ValueError(f"expected 0 < tolerance < 1 and iterations >= 1, got {self.tolerance} and {self.iterations}")
+            raise ValueError(
+                f"expected 0 < tolerance < 1 and iterations >= 1, got {self.tolerance} and {self.iterations}"
+            )
 
 
 @dataclass(frozen=True)

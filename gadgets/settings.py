@@ -7,12 +7,14 @@ import types
 from collections.abc import Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from nilatron.core.errors import BadInputError
+
 T = TypeVar("T")
 
 TRUE_WORDS, FALSE_WORDS = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
-class SettingsError(ValueError):
+class SettingsError(BadInputError):
     """A property that the gadget does not have, or a value that it cannot use."""
 
 

@@ -13,11 +13,13 @@ from xml.etree import ElementTree
 import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
+from nilatron.core.errors import BadInputError
+
 _LEGACY_ROOT = "gadgetronStreamConfiguration"
 _BRANCHING = ("parallel", "distributed", "parallelprocess", "puredistributed")
 
 
-class ChainError(ValueError):
+class ChainError(BadInputError):
     """A chain that does not exist, is not well formed, or asks for what this host does not do."""
 
 

@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from nilatron.core.errors import BadInputError
 from nilatron.core.prior.augment import AugmentSettings, draw_batch, image_scale
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.loss import denoising_loss, draw_sigma
@@ -48,7 +49,7 @@ class TrainSettings:
     log_every: int = 100  # steps
 
 
-class TrainingError(ValueError):
+class TrainingError(BadInputError):
     """Training data or a checkpoint that cannot be used."""
 
 
@@ -184,7 +185,9 @@ class Trainer:
         if made_with != self.settings.architecture:
             raise TrainingError(f"{self.checkpoint} holds a {made_with!r} network, not {self.settings.architecture!r}")
         self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-        self.average = {k.removeprefix("average."): v.to(self.device) for k, v in tensors.items() if k.startswith("average.")}
+        self.average = {
+            k.removeprefix("average."): v.to(self.device) for k, v in tensors.items() if k.startswith("average.")
+        }
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith("optimizer."):
@@ -194,7 +197,9 @@ class Trainer:
         self.step = int(metadata["step"])
 
 
-def validate(denoiser: EDMDenoiser, images: Sequence[Tensor], sigmas: Sequence[float], seed: int = 0) -> dict[float, float]:
+def validate(
+    denoiser: EDMDenoiser, images: Sequence[Tensor], sigmas: Sequence[float], seed: int = 0
+) -> dict[float, float]:
     """Root mean square error per real component of D at complex noise levels `sigmas`, with synthetic phase."""
     device = next(denoiser.parameters()).device
     errors: dict[float, float] = {}

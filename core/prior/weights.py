@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from nilatron.core.errors import BadInputError
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.unet import UNetConfig
 
@@ -20,7 +21,7 @@ MAX_METADATA_BYTES = 1_000_000
 DEFAULT_WEIGHTS = Path(__file__).with_name("default.safetensors")
 
 
-class WeightsError(ValueError):
+class WeightsError(BadInputError):
     """A weights file that is absent, damaged, or not one of ours."""
 
 

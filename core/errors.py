@@ -1,0 +1,15 @@
+"""Errors that the user can mend.
+
+ValueError
+`-- BadInputError           one message that says what was expected, what came and what to do; exit code 2
+    |-- WeightsError        core.prior.weights: a file that holds no weights of ours
+    |-- SettingsError       gadgets.settings: an unknown property, or a value that cannot be used
+    |-- ScanError           gadgets.items: data that contradict the header or themselves
+    |-- ChainError          pipelines.chain_xml: a chain that the host cannot run
+    |-- InputError          pipelines.data: files that cannot be read or must not be written
+    `-- TrainingError       pipelines.train: training data or a checkpoint that cannot be used
+"""
+
+
+class BadInputError(ValueError):
+    """What was given cannot be used."""
