@@ -80,11 +80,11 @@ def slices_from_bucket(bucket: Any, context: Context) -> Iterator[KSpaceSlice]:
     refs = _sorted_lines(bucket.ref)
     for key, lines in _sorted_lines(bucket.data).items():
         encoding = grid.encoding_of(context.header, key[0])
-        n_x = max(grid.readout_length(line) for line in lines)
         calibration = refs.get(key, [])
         if grid.calibration_mode(encoding) not in grid.ANOTHER_SCAN:
             lines = [*lines, *(line for line in calibration if kind_of(line.flags) is LineKind.CALIBRATION)]
             calibration = []
+        n_x = max(grid.readout_length(line) for line in (*lines, *calibration))
         data = _grid_of_lines(lines, encoding, n_x, context)
         ref = _grid_of_lines(calibration, encoding, n_x, context) if calibration else None
         yield _slice(data, ref, _central_line(lines, encoding), encoding)

@@ -17,6 +17,7 @@ from nilatron.gadgets.items import Context, ScanError
 from nilatron.gadgets.stock.types import derived_line
 
 DEFAULT_RELATIVE_BANDWIDTH = 0.793
+SINGULAR = 1e-6  # part of a channel's variance that no other channel explains: below, it is rounding of the samples
 
 _logger = logging.getLogger(__name__)
 _Matrix = npt.NDArray[np.complex128]
@@ -115,13 +116,16 @@ def whitening_matrix(covariance: _Matrix) -> _Matrix:
     """
     if not covariance.any():
         return np.eye(len(covariance), dtype=np.complex128)
+    message = (
+        "NoiseAdjustGadget: the noise covariance is not positive definite; expected more noise samples than channels "
+        f"({len(covariance)}), finite values and no two equal channels"
+    )
     try:
         upper = scipy.linalg.cholesky(covariance, lower=False)
     except (scipy.linalg.LinAlgError, ValueError) as error:
-        raise ScanError(
-            "NoiseAdjustGadget: the noise covariance is not positive definite; expected more noise samples than "
-            f"channels ({len(covariance)}), finite values and no two equal channels"
-        ) from error
+        raise ScanError(message) from error
+    if np.any(np.diag(upper).real ** 2 < SINGULAR * np.diag(covariance).real):
+        raise ScanError(message)
     inverse: _Matrix = scipy.linalg.solve_triangular(upper, np.eye(len(covariance)), lower=False)
     return inverse.T
 
