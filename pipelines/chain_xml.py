@@ -251,7 +251,7 @@ def _resolved(nodes: list[Node], where: str) -> list[Node]:
             raise ChainError(f"chain {where!r}: the property reference {text!r} leads back to itself")
         if other not in gadgets:
             raise ChainError(
-                f"chain {where!r}: {text!r} refers to gadget {other!r}; the chain has: {', '.join(gadgets)}"
+                f"chain {where!r}: {text!r} refers to gadget {other!r}; the chain has: {', '.join(sorted(gadgets))}"
             )
         if prop not in gadgets[other].properties:
             raise ChainError(f"chain {where!r}: {text!r} refers to property {prop!r}, which {other} does not set here")

@@ -53,7 +53,7 @@ def recording(shared: Path) -> Callable[[str], tuple[Context, list[Any]]]:
 
 @pytest.fixture
 def scan_header() -> Callable[..., Any]:
-    """Make a header: encoded and recon matrix (x, y, z), centre of y, calibration mode or None without parallel imaging."""
+    """Make a header: matrices (x, y, z), limits of y (first, centre, last), calibration mode (None: not parallel)."""
 
     def make(
         encoded: tuple[int, int, int],
