@@ -71,6 +71,8 @@ def real_dtype(array: Array) -> Any:
 def squared_norm(array: Array) -> float:
     """|x|^2 summed over all elements, in double precision where the sum is formed."""
     xp = namespace(array)
+    if not xp.isdtype(array.dtype, "complex floating"):  # torch has no imaginary part of real arrays
+        return float(xp.sum(array**2, dtype=xp.float64))
     return float(xp.sum(xp.real(array) ** 2 + xp.imag(array) ** 2, dtype=xp.float64))
 
 

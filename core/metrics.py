@@ -25,8 +25,9 @@ def fitted_scale(image: Array, reference: Array, mask: Array | None = None) -> c
         return 0j
     product = xp.conj(x) * r
     real = float(xp.sum(xp.real(product), dtype=xp.float64))
-    imag = float(xp.sum(xp.imag(product), dtype=xp.float64))
-    return complex(real, imag) / energy
+    if not xp.isdtype(product.dtype, "complex floating"):
+        return complex(real / energy)
+    return complex(real, float(xp.sum(xp.imag(product), dtype=xp.float64))) / energy
 
 
 def psnr(image: Array, reference: Array, mask: Array | None = None) -> float:

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+
+from nilatron.core.solvers import conjugate_gradient, fista, largest_eigenvalue
+from nilatron.core.wavelet import soft_threshold
+
+RNG = np.random.default_rng(0)
+
+
+def random(*shape):
+    return RNG.standard_normal(shape) + 1j * RNG.standard_normal(shape)
+
+
+ROOT = random(12, 12)
+MATRIX = ROOT @ ROOT.conj().T + 0.5 * np.eye(12)
+
+
+def times(x):
+    return (MATRIX @ x.reshape(*x.shape[:-3], 12, 1)).reshape(x.shape)
+
+
+def test_cg_equals_the_dense_solve_for_each_batch_element():
+    b = random(3, 1, 3, 4)
+    b[1] *= 1e-6  # a faint element is solved as well as a bright one
+    solution = conjugate_gradient(times, b, np.zeros_like(b), tolerance=1e-10, max_iterations=60)
+    expected = np.linalg.solve(MATRIX, b.reshape(3, 12, 1)).reshape(b.shape)
+    for found, element in zip(solution.x, expected, strict=True):
+        np.testing.assert_allclose(found, element, rtol=1e-6, atol=1e-8 * np.abs(element).max())
+    assert solution.residual <= 1e-10
+
+
+def test_cg_survives_zero_data_and_an_exact_start():
+    b = random(2, 1, 3, 4)
+    b[0] = 0
+    exact = np.linalg.solve(MATRIX, b.reshape(2, 12, 1)).reshape(b.shape)
+    solution = conjugate_gradient(times, b, exact, tolerance=0.0, max_iterations=20)
+    np.testing.assert_allclose(solution.x, exact, atol=1e-9)
+    assert not solution.x[0].any()
+
+
+def test_cg_stops_at_the_tolerance_and_at_the_limit():
+    b = random(1, 3, 4)
+    loose = conjugate_gradient(times, b, np.zeros_like(b), tolerance=0.1, max_iterations=50)
+    assert np.linalg.norm(b - times(loose.x)) <= 0.1001 * np.linalg.norm(b)
+    assert conjugate_gradient(times, b, np.zeros_like(b), tolerance=0.0, max_iterations=3).n_iterations == 3
+
+
+def test_largest_eigenvalue():
+    expected = np.linalg.eigvalsh(MATRIX)[-1]
+    assert largest_eigenvalue(times, random(1, 3, 4), 200) == pytest.approx(expected, rel=1e-3)
+    assert largest_eigenvalue(lambda x: 0 * x, random(1, 3, 4)) == 0
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_fista_finds_the_closed_form_of_the_lasso_with_a_diagonal_matrix(kind):
+    gains, data = np.linspace(0.3, 1, 50), random(50)
+    expected = soft_threshold(gains * data, 0.4) / gains**2  # argmin |g x - y|^2 / 2 + 0.4 |x|
+    found = fista(
+        lambda x: kind(gains) * (kind(gains) * x - kind(data)),
+        lambda x, step: soft_threshold(x, 0.4 * step),
+        kind(np.zeros(50, complex)),
+        step=1.0,
+        n_iterations=300,
+    )
+    np.testing.assert_allclose(np.asarray(found), expected, atol=1e-4)
