@@ -3,10 +3,10 @@
 usage: python benchmarks/against_bart.py --data DIR
 
 DIR holds brain_t1_8ch_espirit_full.h5 (kspace[coil, y, x], noise_cov_est). The scan is whitened with its own noise,
-more of that noise is added (0, 2 and 4 times its standard deviation), and every fourth line and 24 calibration lines are
-kept. Reference: the coil-combined image of the full scan. BART's lambda is chosen with the reference in hand (oracle);
-ours is derived from the data. Seconds are the best of several runs. Another method is one more entry of `METHODS`: a
-function (operator, data) -> image.
+more of that noise is added (0, 2 and 4 times its standard deviation), and every fourth line and 24 calibration lines
+are kept. Reference: the coil-combined image of the full scan. BART's lambda is chosen with the reference in hand
+(oracle); ours is derived from the data. Seconds are the best of several runs. Another method is one more entry of
+`METHODS`: a function (operator, data) -> image.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Measurement y = A x + n, A = P F S (Pruessmann et al., MRM 1999), with the weights of averaged lines.
 
-Whitened samples have noise variance 1; a sample that is the mean of `counts` acquired ones has 1 / counts. Multiplied by
-sqrt(counts) all have variance 1 again, so P = sqrt(counts) and every solver can treat the noise as white.
+Whitened samples have noise variance 1; a sample that is the mean of `counts` acquired ones has 1 / counts. Multiplied
+by sqrt(counts) all have variance 1 again, so P = sqrt(counts) and every solver can treat the noise as white.
 """
 
 from __future__ import annotations
