@@ -6,7 +6,7 @@ ValueError
     |-- SettingsError       gadgets.settings: an unknown property, or a value that cannot be used
     |-- ScanError           gadgets.items: data that contradict the header or themselves
     |-- ChainError          pipelines.chain_xml: a chain that the host cannot run
-    |-- InputError          pipelines.data: files that cannot be read or must not be written
+    |-- InputError          pipelines.files: files that cannot be read or must not be written
     `-- TrainingError       pipelines.train: training data or a checkpoint that cannot be used
 """
 

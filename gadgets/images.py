@@ -22,10 +22,19 @@ PIXEL_TYPES = {"float32": np.float32, "complex64": np.complex64, "uint16": np.ui
 IMAGE_TYPE_MAGNITUDE, IMAGE_TYPE_COMPLEX = 1, 5
 MAX_INDEX = 65535  # image_index is 16 bits wide
 COPIED = (
-    "version measurement_uid position read_dir phase_dir slice_dir patient_table_position "
-    "acquisition_time_stamp physiology_time_stamp user_int user_float"
-).split()
-INDICES = "average slice contrast phase repetition set".split()
+    "version",
+    "measurement_uid",
+    "position",
+    "read_dir",
+    "phase_dir",
+    "slice_dir",
+    "patient_table_position",
+    "acquisition_time_stamp",
+    "physiology_time_stamp",
+    "user_int",
+    "user_float",
+)
+INDICES = ("average", "slice", "contrast", "phase", "repetition", "set")
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,7 @@ def convert(pixels: np.ndarray[Any, Any], settings: ImageSettings) -> tuple[np.n
     kind = PIXEL_TYPES[settings.pixel_type]
     if settings.pixel_type == "float32":
         return magnitude.astype(np.float32), 0
-    top = np.iinfo(kind).max  # type: ignore[type-var]
+    top = np.iinfo(kind).max
     return np.clip(np.rint(magnitude), 0, top).astype(kind), int(np.count_nonzero(magnitude > top))
 
 

@@ -12,11 +12,10 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
+from nilatron.core.errors import BadInputError
+
 ComplexArray: TypeAlias = npt.NDArray[np.complex64]
 FloatArray: TypeAlias = npt.NDArray[np.float32]
-
-
-from nilatron.core.errors import BadInputError
 
 
 @dataclass(frozen=True)

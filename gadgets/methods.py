@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from nilatron.core.backend import Array, like, percentile, to_torch
-from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.baselines.l1_wavelet import l1_wavelet
 from nilatron.core.baselines.zero_filled import zero_filled
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS, Prior, load_prior

@@ -79,7 +79,7 @@ class Reconstructor:
 
     def _run(self, problem: Problem) -> Outcome:
         if not np.any(to_numpy(abs(problem.conventional).max())):
-            return Outcome({role: 0 * problem.conventional for role in self.series}, {"sampler": "none: no signal"})
+            return Outcome(dict.fromkeys(self.series, 0 * problem.conventional), {"sampler": "none: no signal"})
         outcome = METHODS[self.target].run(problem, self.settings)
         for role, image in outcome.images.items():
             if not bool(namespace(image).all(namespace(image).isfinite(abs(image)))):

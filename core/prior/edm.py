@@ -43,7 +43,8 @@ class EDMDenoiser(nn.Module):
         c_out = (s * self.sigma_data / variance.sqrt())[:, None, None, None]
         c_in = (1 / variance.sqrt())[:, None, None, None]
         c_noise = s.log() / 4
-        return c_skip * x + c_out * self.network(c_in * x, c_noise).to(torch.float32)
+        residual: Tensor = self.network(c_in * x, c_noise)
+        return c_skip * x + c_out * residual.to(torch.float32)
 
     @torch.inference_mode()
     def denoise(self, x: Tensor, sigma: float) -> Tensor:

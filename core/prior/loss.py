@@ -18,7 +18,7 @@ def draw_sigma(n: int, generator: torch.Generator) -> Tensor:
 
 
 def denoising_loss(denoiser: EDMDenoiser, clean: Tensor, s: Tensor, noise: Tensor) -> Tensor:
-    """mean of lambda(s) |D(x + s n, s) - x|^2, lambda = (s^2 + sigma_data^2) / (s sigma_data)^2.
+    """Mean of lambda(s) |D(x + s n, s) - x|^2, lambda = (s^2 + sigma_data^2) / (s sigma_data)^2.
 
     Parameters
     ----------
@@ -30,6 +30,6 @@ def denoising_loss(denoiser: EDMDenoiser, clean: Tensor, s: Tensor, noise: Tenso
         Per-component noise levels (batch,).
     """
     level = s[:, None, None, None]
-    estimate = denoiser(clean + level * noise, s)
+    estimate: Tensor = denoiser(clean + level * noise, s)
     weight = (level**2 + denoiser.sigma_data**2) / (level * denoiser.sigma_data) ** 2
     return (weight * (estimate - clean) ** 2).mean()

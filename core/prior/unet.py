@@ -52,6 +52,13 @@ ARCHITECTURES = {
 }
 
 
+def zero_initialised(convolution: nn.Conv2d) -> nn.Conv2d:
+    """The same layer with weights and bias 0, so that its block starts as the identity."""
+    for parameter in convolution.parameters():
+        nn.init.zeros_(parameter)
+    return convolution
+
+
 class NoiseEmbedding(nn.Module):
     """Fourier features of the noise coordinate c_noise, mixed by two linear layers."""
 
@@ -78,8 +85,7 @@ class ResidualBlock(nn.Module):
         self.norm2 = nn.GroupNorm(n_out // CHANNELS_PER_GROUP, n_out)
         self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1)
         self.skip = nn.Conv2d(n_in, n_out, 1) if n_in != n_out else nn.Identity()
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias if self.conv2.bias is not None else torch.empty(0))
+        zero_initialised(self.conv2)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Map features (batch, n_in, y, x) to (batch, n_out, y, x)."""
@@ -90,6 +96,16 @@ class ResidualBlock(nn.Module):
         return out
 
 
+class Blocks(nn.ModuleList):
+    """Residual blocks of one level, one after the other."""
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Map features (batch, n, y, x) to the same shape."""
+        for block in self:
+            x = block(x, embedding)
+        return x
+
+
 class UNet(nn.Module):
     """F(x, c_noise): two real channels in, two out, the same size."""
 
@@ -97,42 +113,33 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         channels, n_levels = config.channels, len(config.channels)
+
+        def level(i: int) -> Blocks:
+            return Blocks(ResidualBlock(channels[i], channels[i], config.embedding) for _ in range(config.blocks[i]))
+
+        def smaller(i: int) -> nn.Conv2d:
+            return nn.Conv2d(channels[i], channels[i + 1], 3, stride=2, padding=1)
+
         self.embed = NoiseEmbedding(config.embedding)
         self.first = nn.Conv2d(2, channels[0], 3, padding=1)
-        self.down = nn.ModuleList(
-            nn.ModuleList(ResidualBlock(c, c, config.embedding) for _ in range(config.blocks[level]))
-            for level, c in enumerate(channels)
-        )
-        self.shrink = nn.ModuleList(
-            nn.Conv2d(channels[i], channels[i + 1], 3, stride=2, padding=1) for i in range(n_levels - 1)
-        )
+        self.down = nn.ModuleList(level(i) for i in range(n_levels))
+        self.shrink = nn.ModuleList(smaller(i) for i in range(n_levels - 1))
         self.grow = nn.ModuleList(nn.Conv2d(channels[i + 1], channels[i], 1) for i in range(n_levels - 1))
-        self.up = nn.ModuleList(
-            nn.ModuleList(ResidualBlock(channels[i], channels[i], config.embedding) for _ in range(config.blocks[i]))
-            for i in range(n_levels - 1)
-        )
-        self.last = nn.Sequential(
-            nn.GroupNorm(channels[0] // CHANNELS_PER_GROUP, channels[0]),
-            nn.SiLU(),
-            nn.Conv2d(channels[0], 2, 3, padding=1),
-        )
-        nn.init.zeros_(self.last[2].weight)
-        nn.init.zeros_(self.last[2].bias)
+        self.up = nn.ModuleList(level(i) for i in range(n_levels - 1))
+        norm = nn.GroupNorm(channels[0] // CHANNELS_PER_GROUP, channels[0])
+        self.last = nn.Sequential(norm, nn.SiLU(), zero_initialised(nn.Conv2d(channels[0], 2, 3, padding=1)))
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
         """Map images (batch, 2, y, x), sides a multiple of `config.multiple`, and (batch,) to (batch, 2, y, x)."""
         embedding = self.embed(c_noise)
         h = self.first(x)
         kept: list[Tensor] = []
-        for level, blocks in enumerate(self.down):
-            for block in blocks:  # type: ignore[union-attr]
-                h = block(h, embedding)
-            if level < len(self.shrink):
-                kept.append(h)
-                h = self.shrink[level](h)
-        for level in reversed(range(len(self.up))):
-            h = F.interpolate(self.grow[level](h), scale_factor=2.0, mode="nearest") + kept[level]
-            for block in self.up[level]:  # type: ignore[union-attr]
-                h = block(h, embedding)
+        for blocks, shrink in zip(self.down, self.shrink, strict=False):
+            h = blocks(h, embedding)
+            kept.append(h)
+            h = shrink(h)
+        h = self.down[-1](h, embedding)
+        for blocks, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
+            h = blocks(F.interpolate(grow(h), scale_factor=2.0, mode="nearest") + kept.pop(), embedding)
         out: Tensor = self.last(h)
         return out

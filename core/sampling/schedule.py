@@ -28,5 +28,4 @@ def karras_schedule(
 
 def linear_vp_schedule(n_train_steps: int = 1000) -> npt.NDArray[np.float64]:
     """abar_t of DDPM with betas linear from 1e-4 to 0.02 (Ho et al. 2020), as the published Nila uses it."""
-    alpha_bar: npt.NDArray[np.float64] = np.cumprod(1 - np.linspace(1e-4, 0.02, n_train_steps))
-    return alpha_bar
+    return np.cumprod(1 - np.linspace(1e-4, 0.02, n_train_steps), dtype=np.float64)

@@ -101,7 +101,7 @@ def mixture() -> MixturePrior:
 
 
 @pytest.fixture(scope="session")
-def make_problem(mixture: MixturePrior):  # noqa: ANN201
+def make_problem(mixture: MixturePrior):
     def make(sigma: float, seed: int = 0) -> Problem:
         rng = np.random.default_rng(seed)
         y, x = np.mgrid[-1:1:12j, -1:1:12j]

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ def test_the_schedule_falls_from_its_first_to_its_last_level():
     assert len(levels) == 8
     assert levels[0] == pytest.approx(0.5)
     assert levels[-1] == pytest.approx(0.01)
-    assert all(a > b for a, b in zip(levels, levels[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(levels))
     assert karras_schedule(1, 0.4) == (0.4,)
 
 
