@@ -195,7 +195,7 @@ def path_of_config(name: Annotated[str, typer.Argument(help="A name from `list`.
     """Where the file of a chain lies."""
     from nilatron.pipelines.chain import find_chain
 
-    print(find_chain(name).path)
+    print(find_chain(name).location)
 
 
 @app.command()

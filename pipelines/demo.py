@@ -59,7 +59,7 @@ def run_demo(folder: Path, seed: int, console: Console | None = None, scan: Simu
     scan = replace(scan, seed=seed)
     raw = folder / "scan.h5"
     simulate(raw, scan, overwrite=True)
-    truths = [np.abs(ground_truth(scan, n)) for n in range(scan.n_slices)]
+    truths = [np.abs(ground_truth(scan, n))[0] for n in range(scan.n_slices)]
     rows, columns, complete = [], [], True
     for chain, name in CHAINS.items():
         output = folder / f"{chain}.h5"
@@ -89,5 +89,3 @@ def save_comparison(path: Path, images: list[np.ndarray[tuple[int, ...], np.dtyp
     """Images side by side, each in its own window 0 to the 99.5th percentile: truth first, then the chains in order."""
     tiles = [np.clip(image / max(float(np.percentile(image, 99.5)), 1e-12), 0, 1) for image in images]
     Picture.fromarray(np.uint8(255 * np.concatenate(tiles, axis=1))).save(path)
-
-

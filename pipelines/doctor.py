@@ -60,7 +60,9 @@ def weights() -> Finding:
         prior = load_prior()
     except BadInputError as error:
         return Finding("prior", str(error), good=False)
-    return Finding("prior", f"trained for {prior.metadata.get('trained_steps', '?')} steps, SHA-256 {prior.sha256[:16]}")
+    return Finding(
+        "prior", f"trained for {prior.metadata.get('trained_steps', '?')} steps, SHA-256 {prior.sha256[:16]}"
+    )
 
 
 def chains() -> Finding:

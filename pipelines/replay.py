@@ -22,8 +22,10 @@ from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, ScanLog
 from nilatron.gadgets.node import build_node
 from nilatron.pipelines.chain import Chain, load_chain
-from nilatron.pipelines.data import ImageFile, InputError, RawFile, open_raw, write_png
+from nilatron.pipelines.files import InputError
 from nilatron.pipelines.host import run_chain
+from nilatron.pipelines.image_file import ImageFile, write_png
+from nilatron.pipelines.raw_file import RawFile, open_raw
 
 log = logging.getLogger(__name__)
 

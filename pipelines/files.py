@@ -1,0 +1,60 @@
+"""Files that cannot be used, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+from nilatron.core.errors import BadInputError
+
+
+class InputError(BadInputError):
+    """A file or a setting of the user's that cannot be used: what was expected, what came, what to do."""
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open for reading.
+
+    Raises
+    ------
+    InputError
+        When it is missing, not readable, truncated or not HDF5.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: {'is not a file' if path.exists() else 'no such file'}")
+    try:
+        return h5py.File(path, "r")
+    except PermissionError as error:
+        raise InputError(f"{path}: may not be read: {error.strerror}") from None
+    except OSError as error:
+        if "truncated" in str(error):
+            raise InputError(
+                f"{path}: the HDF5 file is truncated ({path.stat().st_size} bytes); copy it again"
+            ) from None
+        raise InputError(f"{path}: is not an HDF5 file, so it is not ISMRMRD data ({error})") from None
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`, which takes its place on success and vanishes on failure.
+
+    Raises
+    ------
+    InputError
+        When the folder does not exist or cannot be written.
+    """
+    if not target.parent.is_dir():
+        raise InputError(f"{target}: the folder {target.parent} does not exist")
+    if not os.access(target.parent, os.W_OK):
+        raise InputError(f"{target}: the folder {target.parent} may not be written")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Parts of a simulated scan; `pipelines.simulate` puts them together."""
