@@ -1,0 +1,70 @@
+import math
+
+import pytest
+import torch
+
+from nilatron.core.prior.edm import EDMDenoiser, reflect_pad
+from nilatron.core.prior.unet import UNetConfig
+
+CONFIG = UNetConfig(channels=(8, 16), blocks=(1, 1), embedding=16)
+
+
+@pytest.fixture
+def denoiser():
+    torch.manual_seed(0)
+    return EDMDenoiser(CONFIG, sigma_data=0.25).eval()
+
+
+def randomise(denoiser):
+    with torch.no_grad():
+        for parameter in denoiser.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+
+
+def test_an_untrained_network_is_the_wiener_filter_of_white_data(denoiser):
+    """The last layer starts at zero, so D = c_skip x = sigma_data^2 / (s^2 + sigma_data^2) x with s = sigma / sqrt(2)."""
+    x = torch.randn(2, 1, 32, 32, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    sigma = 0.3
+    expected = x * 0.25**2 / (sigma**2 / 2 + 0.25**2)
+    assert torch.allclose(denoiser.denoise(x, sigma), expected, atol=1e-6)
+
+
+def test_no_noise_leaves_the_image_alone(denoiser):
+    randomise(denoiser)
+    x = torch.randn(1, 48, 48, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    assert float((denoiser.denoise(x, 1e-6) - x).abs().max()) < 0.05
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 17), (64, 64), (230, 181)])
+def test_any_matrix_size_comes_back_finite(denoiser, shape):
+    randomise(denoiser)
+    x = torch.randn(1, *shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    out = denoiser.denoise(x, 0.1)
+    assert out.shape == x.shape
+    assert torch.isfinite(torch.view_as_real(out)).all()
+
+
+def test_noise_above_the_trained_range_takes_the_linear_part(denoiser):
+    randomise(denoiser)
+    x = 50 * torch.randn(1, 16, 16, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(denoiser.denoise(x, 50.0), x * 0.25**2 / (50**2 / 2 + 0.25**2))
+
+
+def test_batch_elements_do_not_see_each_other(denoiser):
+    randomise(denoiser)
+    x = torch.randn(3, 1, 32, 32, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    together, alone = denoiser.denoise(x, 0.1), denoiser.denoise(x[1:2], 0.1)
+    assert torch.allclose(together[1:2], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [1, 2, 5, 16, 17])
+def test_padding_reflects_up_to_a_multiple(side):
+    x = torch.arange(side, dtype=torch.float32)[None, None, :, None].expand(1, 1, side, side)
+    padded = reflect_pad(x, 16)
+    assert padded.shape[-2:] == (math.ceil(side / 16) * 16,) * 2
+    assert torch.equal(padded[..., :side, :side], x)
+
+
+def test_a_data_scale_of_zero_is_refused():
+    with pytest.raises(ValueError, match="must be positive, got 0"):
+        EDMDenoiser(CONFIG, 0.0)

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+
+from nilatron.core.fft import fft
+from nilatron.core.noise import (
+    bandwidth_scale,
+    covariance_from_data,
+    noise_covariance,
+    sigma_from_data,
+    whiten,
+    whitening_matrix,
+)
+
+
+def correlated_noise(n_coils, shape, rng, gain_spread=5.0):
+    mixing = rng.standard_normal((n_coils, n_coils)) + 1j * rng.standard_normal((n_coils, n_coils))
+    root = np.eye(n_coils) + 0.3 * mixing / np.sqrt(n_coils)
+    root = root * np.geomspace(1, gain_spread, n_coils)[:, None]
+    white = (rng.standard_normal((n_coils, *shape)) + 1j * rng.standard_normal((n_coils, *shape))) / np.sqrt(2)
+    return np.tensordot(root, white, 1).astype(np.complex64), root @ root.conj().T
+
+
+def scan(n_coils, shape, sigma_scale, rng, acceleration=1, object_share=0.7):
+    """K-space of a disc seen by smooth coils, plus correlated noise; and which lines were acquired."""
+    n_y, n_x = shape
+    y, x = np.mgrid[-1 : 1 : n_y * 1j, -1 : 1 : n_x * 1j]
+    disc = ((y / object_share) ** 2 + (x / object_share) ** 2 < 1) * (1 + 0.3 * np.cos(9 * x) * np.cos(7 * y))
+    angles = 2 * np.pi * np.arange(n_coils) / n_coils
+    coils = np.stack([np.exp(-((y - np.sin(a)) ** 2 + (x - np.cos(a)) ** 2) / 2 + 1j * a) for a in angles])
+    noise, covariance = correlated_noise(n_coils, shape, rng)
+    counts = np.zeros((1, n_y, n_x), np.float32)
+    counts[:, n_y // 2 % acceleration :: acceleration] = 1
+    counts[:, n_y // 2 - 12 : n_y // 2 + 12] = 1
+    kspace = (fft((30 * disc * coils)[:, None]) + sigma_scale * noise[:, None]).astype(np.complex64)
+    return kspace * counts, counts, covariance * sigma_scale**2
+
+
+@pytest.mark.parametrize("n_coils", [1, 2, 8, 32])
+def test_whitening_the_noise_gives_the_identity(n_coils):
+    rng = np.random.default_rng(0)
+    noise, _ = correlated_noise(n_coils, (20_000,), rng)
+    white = whiten(whitening_matrix(noise_covariance(noise)), noise)
+    assert np.abs(noise_covariance(white) - np.eye(n_coils)).max() < 1e-4
+    fresh, _ = correlated_noise(n_coils, (20_000,), np.random.default_rng(0))
+    assert np.allclose(white, whiten(whitening_matrix(noise_covariance(fresh)), fresh))
+
+
+def test_torch_whitens_like_numpy():
+    noise, _ = correlated_noise(4, (500,), np.random.default_rng(1))
+    expected = whiten(whitening_matrix(noise_covariance(noise)), noise)
+    tensor = torch.from_numpy(noise)
+    got = whiten(whitening_matrix(noise_covariance(tensor)), tensor)
+    assert np.linalg.norm(got.numpy() - expected) < 1e-4 * np.linalg.norm(expected)
+
+
+def test_a_dead_coil_is_left_out_and_the_others_are_whitened():
+    noise, _ = correlated_noise(4, (5_000,), np.random.default_rng(2))
+    noise[2] = 0
+    white = noise_covariance(whiten(whitening_matrix(noise_covariance(noise)), noise))
+    assert np.isfinite(white).all()
+    assert np.isclose(np.real(np.trace(white)), 3, atol=0.01)
+
+
+def test_a_repeated_coil_does_not_blow_up():
+    noise, _ = correlated_noise(4, (5_000,), np.random.default_rng(3))
+    noise[3] = noise[0]
+    white = noise_covariance(whiten(whitening_matrix(noise_covariance(noise)), noise))
+    assert np.allclose(np.sort(np.linalg.eigvalsh(white)), [0, 1, 1, 1], atol=1e-3)
+
+
+def test_broken_covariances_and_too_few_samples_are_refused():
+    with pytest.raises(ValueError, match="at least 2 samples"):
+        noise_covariance(np.ones((4, 1), np.complex64))
+    for value in (np.nan, -1.0):
+        with pytest.raises(ValueError, match="not finite or negative"):
+            whitening_matrix(np.full((2, 2), value, np.complex64))
+
+
+def test_the_bandwidth_scale_follows_dwell_times_and_ratio():
+    assert bandwidth_scale(5.0, 5.0, 1.0) == 1.0
+    assert bandwidth_scale(10.0, 5.0, 0.8) == pytest.approx(2.5)
+    assert bandwidth_scale(0.0, 5.0, 0.8) == 1.0
+    assert bandwidth_scale(10.0, 0.0, 0.8) == 1.0
+
+
+@pytest.mark.parametrize("sigma_scale", [0.05, 0.3, 2.0])
+@pytest.mark.parametrize("acceleration", [1, 4])
+@pytest.mark.parametrize("shape", [(96, 128), (131, 90)])
+def test_the_covariance_is_found_in_the_data(sigma_scale, acceleration, shape):
+    rng = np.random.default_rng(4)
+    kspace, counts, truth = scan(8, shape, sigma_scale, rng, acceleration)
+    found = covariance_from_data(kspace, counts)
+    ratio = np.real(np.trace(np.linalg.solve(truth, found))) / 8
+    assert 0.8 < ratio < 1.3
+    root = np.linalg.cholesky(truth)
+    white = whiten(np.linalg.inv(root), kspace)
+    assert sigma_from_data(white, counts) == pytest.approx(1, abs=0.12)
+
+
+def test_averaged_lines_count_with_their_number():
+    """The mean of four lines has a quarter of the variance; what is found is that of one acquired sample."""
+    rng = np.random.default_rng(5)
+    kspace, counts, _ = scan(4, (96, 96), 0.5, rng)
+    clean, _, _ = scan(4, (96, 96), 0.0, np.random.default_rng(5))
+    averaged = clean + (kspace - clean) / 2
+    one, four = (np.trace(covariance_from_data(k, c)).real for k, c in ((kspace, counts), (averaged, 4 * counts)))
+    assert four == pytest.approx(one, rel=0.1)
+
+
+def test_half_sampled_readouts_have_their_full_noise_counted():
+    rng = np.random.default_rng(6)
+    noise, truth = correlated_noise(4, (64, 96), rng)
+    counts = np.ones((1, 64, 96), np.float32)
+    counts[..., :30] = 0
+    found = covariance_from_data(noise[:, None] * counts, counts)
+    assert np.trace(found).real == pytest.approx(np.trace(truth).real, rel=0.12)
+
+
+@pytest.mark.parametrize(("n_lines", "value"), [(3, 1.0), (64, 0.0)])
+def test_too_few_lines_or_no_signal_are_refused(n_lines, value):
+    counts = np.zeros((1, 64, 64), np.float32)
+    counts[:, :n_lines] = 1
+    kspace = np.full((2, 1, 64, 64), value, np.complex64) * counts
+    with pytest.raises(ValueError, match="cannot be measured"):
+        sigma_from_data(kspace, counts)

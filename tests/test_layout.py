@@ -1,0 +1,89 @@
+"""The house rules that can be checked: links, layers, mirrored tests, forbidden imports."""
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS = ("core", "gadgets", "pipelines")
+ALLOWED = {
+    "core": {"core"},
+    "gadgets": {"core", "gadgets"},
+    "pipelines": {"core", "gadgets", "pipelines", "xml_configs"},
+}
+NOT_IN_CORE = {"ismrmrd", "gadgetron", "h5py", "socket", "argparse", "typer", "xml", "defusedxml"}
+SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("folder", [*LAYERS, "xml_configs"])
+def test_the_import_root_links_home(folder):
+    link = ROOT / "src" / "nilatron" / folder
+    assert link.is_symlink(), "the checkout lost its links: enable symbolic links (git config core.symlinks true)"
+    assert link.readlink() == Path("../..") / folder
+    assert link.resolve() == ROOT / folder
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_layers_import_only_downwards(path):
+    layer = path.relative_to(ROOT).parts[0]
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "nilatron" and len(parts) > 1:
+            assert parts[1] in ALLOWED[layer], f"{layer} imports {name}"
+        if layer == "core":
+            assert parts[0] not in NOT_IN_CORE, f"core imports {name}"
+
+
+def test_training_needs_neither_ismrmrd_nor_gadgetron():
+    seen, waiting = set(), {"nilatron.pipelines.train"}
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        path = ROOT / (name.removeprefix("nilatron.").replace(".", "/") + ".py")
+        if name.startswith("nilatron.") and path.is_file():
+            waiting |= imports(path) - seen
+    assert not {name.split(".")[0] for name in seen} & {"ismrmrd", "gadgetron", "h5py"}
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if p.name != "__init__.py"], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_every_source_has_its_test_file(path):
+    relative = path.relative_to(ROOT)
+    mirror = ROOT / "tests" / relative.parent / f"test_{relative.name}"
+    folder = ROOT / "tests" / relative.parent
+    assert mirror.is_file() or covered_by_its_folder(relative, folder), f"no {mirror.relative_to(ROOT)}"
+
+
+def covered_by_its_folder(relative: Path, folder: Path) -> bool:
+    """Modules whose behaviour is tested through their neighbours; every entry needs its reason."""
+    reasons = {
+        "core/errors.py": "only exception classes",
+        "gadgets/stock/types.py": "only data classes, exercised by test_against_gadgetron",
+    }
+    return str(relative) in reasons or (relative.parts[:2] == ("gadgets", "stock") and any(folder.glob("test_*.py")))
+
+
+def test_versions_are_pinned_for_every_dependency():
+    pinned = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
+    lines = (ROOT / "setup.cfg").read_text().splitlines()
+    needed = {line.split(">=")[0].split()[-1] for line in lines if ">=" in line and "python_requires" not in line}
+    assert needed - {"cupy-cuda12x"} <= pinned
+
+
+def test_tools_are_configured_in_one_place():
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert tools["mypy"]["strict"]
+    assert "error" in tools["pytest"]["ini_options"]["filterwarnings"]
