@@ -1,4 +1,4 @@
-"""Accuracy and seconds against BART 0.8 on the same k-space: coil maps, CG-SENSE, l1-wavelet.
+"""Accuracy and seconds against BART 0.8 on the same k-space: coil maps, CG-SENSE, l1-wavelet, Nila.
 
 usage: python benchmarks/against_bart.py --data DIR
 
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from bart import ITERATIONS, Bart
 from nilatron.core.backend import complex_normal
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.baselines.l1_wavelet import l1_wavelet
@@ -36,15 +36,28 @@ from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.fft import ifft
 from nilatron.core.metrics import foreground, psnr, ssim
 from nilatron.core.sense import SenseOperator
+from nilatron.gadgets.methods import NilaNodeSettings, Problem, run_nila
 
 ComplexArray: TypeAlias = npt.NDArray[np.complex64]
 Method: TypeAlias = Callable[[SenseOperator, ComplexArray], ComplexArray]
 
-METHODS: dict[str, Method] = {"zero-filled": zero_filled, "CG-SENSE": cg_sense, "l1-wavelet": l1_wavelet}
+
+def nila(operator: SenseOperator, data: ComplexArray) -> ComplexArray:
+    """The default of `nilatron replay`, conventional image included."""
+    problem = Problem(operator, data, cg_sense(operator, data), np.random.default_rng(0), "cpu")
+    image: ComplexArray = run_nila(problem, NilaNodeSettings()).images["nila"]
+    return image
+
+
+METHODS: dict[str, Method] = {
+    "zero-filled": zero_filled,
+    "CG-SENSE": cg_sense,
+    "l1-wavelet": l1_wavelet,
+    "Nila": nila,
+}
 
 ADDED_NOISE = (0, 2, 4)
 REPEATS = 3
-BART_ITERATIONS = 60
 BART_LAMBDAS = tuple(0.0005 * 2 ** (i / 2) for i in range(17))  # of BART's own data scale
 
 
@@ -55,32 +68,6 @@ class Scan:
     kspace: ComplexArray
     counts: npt.NDArray[np.float32]
     calibration: ComplexArray
-
-
-class Bart:
-    """The command line program, with its files in a temporary folder."""
-
-    def __init__(self, program: str, folder: Path) -> None:
-        self.program, self.folder = program, folder
-
-    def write(self, name: str, array: ComplexArray) -> None:
-        """Store (coil, z, y, x) as BART's column-major (x, y, z, coil)."""
-        sizes = [*reversed(array.shape), *[1] * (16 - array.ndim)]
-        (self.folder / f"{name}.hdr").write_text(f"# Dimensions\n{' '.join(map(str, sizes))}\n")
-        np.ascontiguousarray(array, np.complex64).tofile(self.folder / f"{name}.cfl")
-
-    def read(self, name: str) -> ComplexArray:
-        """Load as (coil, z, y, x)."""
-        sizes = [int(size) for size in (self.folder / f"{name}.hdr").read_text().splitlines()[1].split()]
-        if math.prod(sizes[4:]) != 1:
-            raise ValueError(f"{name} has BART dimensions {sizes}, expected only (x, y, z, coil)")
-        return np.fromfile(self.folder / f"{name}.cfl", np.complex64).reshape(sizes[3::-1])
-
-    def run(self, *arguments: str) -> float:
-        """Run a BART tool; seconds."""
-        start = time.perf_counter()
-        subprocess.run([self.program, *arguments], cwd=self.folder, check=True, stdout=subprocess.DEVNULL)
-        return time.perf_counter() - start
 
 
 def load(path: Path) -> ComplexArray:
@@ -125,7 +112,7 @@ def bart_l1(bart: Bart, reference: ComplexArray) -> tuple[float, float, float]:
     """Best PSNR over lambda, that lambda, and the seconds of one run; k-space and maps are already written."""
     results = []
     for value in BART_LAMBDAS:
-        seconds = bart.run("pics", "-R", f"W:3:0:{value:.6f}", f"-i{BART_ITERATIONS}", "kspace", "maps", "image")
+        seconds = bart.run("pics", "-R", f"W:3:0:{value:.6f}", f"-i{ITERATIONS}", "kspace", "maps", "image")
         results.append((psnr(bart.read("image")[0], reference), value, seconds))
     best = (*max(results)[:2], min(seconds for _, _, seconds in results))
     if best[1] in (BART_LAMBDAS[0], BART_LAMBDAS[-1]):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from nilatron.core.prior.unet import ARCHITECTURES
 from nilatron.core.prior.weights import save_prior
 
 log = logging.getLogger(__name__)
+
+VALIDATION_SIGMAS = (0.02, 0.05, 0.1, 0.2)  # complex, image scale 1
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,19 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
 class Trainer:
     """Model, optimiser and moving average, with one checkpoint file in `folder`."""
 
-    def __init__(self, images: Sequence[Tensor], settings: TrainSettings, folder: Path, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        images: Sequence[Tensor],
+        settings: TrainSettings,
+        folder: Path,
+        device: str = "cpu",
+        notes: Mapping[str, str] | None = None,
+    ) -> None:
         if settings.architecture not in ARCHITECTURES:
             raise TrainingError(f"unknown architecture {settings.architecture!r}: choose from {sorted(ARCHITECTURES)}")
         torch.manual_seed(settings.seed)
         self.images, self.settings, self.folder, self.device = images, settings, folder, device
+        self.notes = dict(notes or {})  # for the metadata of the weights, e.g. data and licence
         self.sigma_data = measure_sigma_data(images)
         self.model = EDMDenoiser(ARCHITECTURES[settings.architecture], self.sigma_data).to(device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -164,7 +174,7 @@ class Trainer:
         partial = self.checkpoint.with_suffix(".partial")
         save_file(tensors, partial, metadata={"step": str(self.step), "settings": json.dumps(asdict(self.settings))})
         partial.replace(self.checkpoint)
-        metadata = {
+        metadata = self.notes | {
             "trained_steps": str(self.step),
             "training": json.dumps(asdict(self.settings)),
             "n_training_images": str(len(self.images)),
@@ -195,6 +205,12 @@ class Trainer:
                 state.setdefault(int(index), {})[key] = value
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.step = int(metadata["step"])
+
+
+def error_table(denoiser: EDMDenoiser, images: Sequence[Tensor]) -> str:
+    """`validate` at the levels of `VALIDATION_SIGMAS`, as JSON for the metadata of weights."""
+    errors = validate(denoiser, images, VALIDATION_SIGMAS)
+    return json.dumps({f"{sigma:g}": round(error, 5) for sigma, error in errors.items()})
 
 
 def validate(
