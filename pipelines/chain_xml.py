@@ -109,6 +109,17 @@ def parse_chain(xml: bytes | str, name: str = "chain") -> Chain:
     return Chain(name, _ports(root, "reader", name), _ports(root, "writer", name), tuple(nodes))
 
 
+def parse_configuration(xml: bytes | str, name: str) -> dict[str, str]:
+    """Properties of a node's own `<configuration>`, which is all that Gadgetron sends it of the chain.
+
+    Raises
+    ------
+    ChainError
+        When it is not XML, has another root, or a property without name or value.
+    """
+    return _properties(_root(xml, name), name, name)
+
+
 def _root(xml: bytes | str, name: str) -> ElementTree.Element:
     try:
         root: ElementTree.Element = defusedxml.ElementTree.fromstring(xml, forbid_dtd=True)

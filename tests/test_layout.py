@@ -70,6 +70,7 @@ def test_every_source_has_its_test_file(path):
 def covered_by_its_folder(relative: Path, folder: Path) -> bool:
     """Modules whose behaviour is tested through their neighbours; every entry needs its reason."""
     reasons = {
+        "pipelines/node_session.py": "exercised by test_node over a socket",
         "core/errors.py": "only exception classes",
         "gadgets/stock/types.py": "only data classes, exercised by test_against_gadgetron",
     }
