@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nilatron.core.backend import Array, like, percentile, to_torch
+from nilatron.core.backend import Array, like, namespace, percentile, to_torch
 from nilatron.core.baselines.l1_wavelet import l1_wavelet
 from nilatron.core.baselines.zero_filled import zero_filled
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS, Prior, load_prior
@@ -23,6 +23,7 @@ from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sense import SenseOperator
 
 SERIES = ("nila", "conventional", "uncertainty")
+NOISE_FLOOR = 1e-3  # of the image scale: below it single precision and coil maps limit the image, not noise
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class NilaNodeSettings:
     sigma_min: float = 0.03  # last diffusion noise level, image scale 1
     samples: int = 8  # posterior samples behind the uncertainty map
     sample_steps: int = 16  # network evaluations of each posterior sample
+    sample_sigma_min: float = 0.01  # last level for samples: what lies below it is missing from their variance
     tolerance: float = 1e-3  # relative residual of the data consistency problems
     iterations: int = 20  # at most, of conjugate gradients, for each of them
 
@@ -55,7 +57,7 @@ class NilaNodeSettings:
         """Refuse values outside their range."""
         check_series(self.series)
         karras_schedule(self.steps, self.sigma_max, self.sigma_min)
-        karras_schedule(self.sample_steps, self.sigma_max, self.sigma_min)
+        karras_schedule(self.sample_steps, self.sigma_max, self.sample_sigma_min)
         if self.samples < 2:
             raise ValueError(f"samples must be at least 2, got {self.samples}")
         if not 0 < self.tolerance < 1 or self.iterations < 1:
@@ -152,6 +154,17 @@ def image_scale(problem: Problem) -> float:
     return percentile(abs(image), 99.5) or 1.0
 
 
+def noise_level(scale: float) -> float:
+    """Complex standard deviation of the noise in SNR units: 1, or the noise floor of a scan without noise."""
+    return max(1.0, NOISE_FLOOR * scale)
+
+
+def inside(operator: SenseOperator, image: Array) -> Array:
+    """The image where some coil sees it: elsewhere nothing was measured, and the prior alone would paint."""
+    xp = namespace(operator.coil_maps)
+    return image * xp.any(operator.coil_maps != 0, axis=0)
+
+
 def run_zero_filled(problem: Problem, settings: BaselineSettings) -> Outcome:
     """Adjoint of the data."""
     del settings
@@ -189,13 +202,13 @@ def run_nila(problem: Problem, settings: NilaNodeSettings) -> Outcome:
         problem.data,
         karras_schedule(settings.steps, settings.sigma_max, settings.sigma_min),
         start=problem.conventional[None],
-        sigma=1.0,
+        sigma=noise_level(scale),
         scale=scale,
         tau=0.0,
         generator=problem.generator,
         solver=solver,
     )
-    images = {"nila": result.image[0]}
+    images = {"nila": inside(problem.operator, result.image[0])}
     provenance = {
         "sampler": "nila_fast",
         "steps": str(result.n_evaluations),
@@ -208,15 +221,15 @@ def run_nila(problem: Problem, settings: NilaNodeSettings) -> Outcome:
             denoiser,
             problem.operator,
             problem.data,
-            karras_schedule(settings.sample_steps, settings.sigma_max, settings.sigma_min),
+            karras_schedule(settings.sample_steps, settings.sigma_max, settings.sample_sigma_min),
             n_samples=settings.samples,
             start=problem.conventional,
-            sigma=1.0,
+            sigma=noise_level(scale),
             scale=scale,
             generator=problem.generator,
             solver=solver,
         )
-        images["uncertainty"] = posterior.standard_deviation
+        images["uncertainty"] = inside(problem.operator, posterior.standard_deviation)
         provenance["samples"] = str(settings.samples)
     return Outcome(images, provenance)
 
@@ -228,7 +241,7 @@ def run_published(problem: Problem, settings: PublishedNodeSettings) -> Outcome:
         network_denoiser(prior),
         problem.operator,
         problem.data,
-        sigma=1.0,
+        sigma=noise_level(scale),
         scale=scale,
         generator=problem.generator,
         settings=PublishedSampler(n_steps=settings.steps),
@@ -239,7 +252,7 @@ def run_published(problem: Problem, settings: PublishedNodeSettings) -> Outcome:
         "scale": f"{scale:.6g}",
         "weights_sha256": prior.sha256,
     }
-    return Outcome({"nila": image}, provenance)
+    return Outcome({"nila": inside(problem.operator, image)}, provenance)
 
 
 METHODS = {

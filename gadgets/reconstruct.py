@@ -14,6 +14,7 @@ import numpy as np
 from nilatron import __version__
 from nilatron.core.backend import Array, namespace, to_numpy
 from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.errors import BadInputError
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.core.sense import SenseOperator, chi_squared
 from nilatron.gadgets.accumulate import acceleration
@@ -54,7 +55,9 @@ class Reconstructor:
             yield self._finish(item, problem, "conventional", problem.conventional, common | {"sampler": "CG-SENSE"})
         try:
             outcome = self._run(problem)
-        except (RuntimeError, MemoryError, FloatingPointError) as error:
+        except BadInputError:
+            raise
+        except (RuntimeError, MemoryError, ArithmeticError, ValueError) as error:
             reason = f"{self.target} failed ({type(error).__name__}: {error})"
             context.log.problem(log, f"{item.label}: {reason}; the conventional image replaces it")
             context.log.counts["fall-backs"] += 1

@@ -34,15 +34,23 @@ def fail(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
+def print_version(wanted: bool) -> None:
+    """Print the version and stop, before anything else is looked at."""
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def common(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens to every slice.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and stop.", callback=print_version, is_eager=True),
+    ] = False,
 ) -> None:
     """Set logging up for every command."""
-    if version:
-        print(__version__)
-        raise typer.Exit
+    del version  # its callback has seen it
     handler = RichHandler(console=stderr, show_path=False) if stderr.is_terminal else logging.StreamHandler()
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], format="%(message)s")
 
@@ -250,7 +258,7 @@ def main() -> None:
     except BadInputError as error:
         stderr.print(f"nilatron: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(BAD_INPUT)
-    except (RuntimeError, ArithmeticError, MemoryError, OSError) as error:
+    except (RuntimeError, ArithmeticError, MemoryError, OSError, ValueError, LookupError, TypeError) as error:
         log.exception("reconstruction failed")
         stderr.print(f"nilatron: {type(error).__name__}: {error}", style="red", markup=False, soft_wrap=True)
         sys.exit(RECONSTRUCTION_FAILED)
