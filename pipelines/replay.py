@@ -123,9 +123,16 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
             if pictures:
                 pictures.write(image)
         seconds = time.perf_counter() - started
+        if target.n_images == 0:
+            raise InputError(f"{settings.raw}: expected imaging lines, found {describe(context.log)}; check the scan")
         report = ReplayReport(target.n_images, context.log.counts["images expected"], context.log, seconds)
     log.info("%d images to %s, group %r, in %.1f s", report.n_images, settings.output, output_group, seconds)
     return report
+
+
+def describe(log_of_scan: ScanLog) -> str:
+    """What a scan without images held, in words."""
+    return ", ".join(f"{count} {what}" for what, count in sorted(log_of_scan.counts.items()) if count) or "nothing"
 
 
 def run_scan(chain: Chain, items: Iterable[Any], context: Context, settings: ReplaySettings) -> Iterator[ismrmrd.Image]:

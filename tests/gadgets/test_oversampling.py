@@ -1,0 +1,88 @@
+import ismrmrd
+import numpy as np
+import pytest
+
+from nilatron.core.fft import fft, ifft
+from nilatron.gadgets.items import Context, ScanError
+from nilatron.gadgets.oversampling import prepare_readouts
+
+
+def prepare(header, *lines):
+    return list(prepare_readouts(lines, Context(header)))
+
+
+@pytest.fixture
+def profile(rng):
+    """Readout (coil, sample) of an object inside the middle 24 of 48 pixels."""
+    image = np.zeros((3, 48), np.complex64)
+    image[:, 12:36] = rng.standard_normal((3, 24)) + 1j * rng.standard_normal((3, 24))
+    return image
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_oversampling_is_cropped_in_the_image(scan_header, make_line, profile):
+    header = scan_header((48, 16, 1), (24, 16, 1))
+    (line,) = prepare(header, make_line(fft(profile, axes=(-1,))))
+    np.testing.assert_allclose(ifft(line.data, axes=(-1,)), profile[:, 12:36], atol=1e-5)
+    assert (line.number_of_samples, line.center_sample) == (24, 12)
+    assert (line.discard_pre, line.discard_post) == (0, 0)
+
+
+def test_white_noise_stays_white_with_the_same_variance(scan_header, make_line, rng):
+    header = scan_header((512, 16, 1), (256, 16, 1))
+    noise = rng.standard_normal((64, 512)) + 1j * rng.standard_normal((64, 512))
+    (line,) = prepare(header, make_line(noise))
+    assert np.mean(np.abs(line.data) ** 2) == pytest.approx(2.0, rel=0.03)
+    neighbours = np.mean(line.data[:, 1:] * line.data[:, :-1].conj())
+    assert abs(neighbours) < 0.05
+
+
+def test_prepared_line_passes_unchanged(scan_header, make_line, rng):
+    header = scan_header((48, 16, 1), (24, 16, 1))
+    samples = rng.standard_normal((3, 24)).astype(np.complex64)
+    (line,) = prepare(header, make_line(samples))
+    np.testing.assert_array_equal(line.data, samples)
+
+
+def test_asymmetric_echo_is_completed_and_the_gap_is_marked(scan_header, make_line, profile):
+    header = scan_header((48, 16, 1), (48, 16, 1))
+    kspace = fft(profile, axes=(-1,)).astype(np.complex64)
+    (line,) = prepare(header, make_line(kspace[:, 10:], echo=14))
+    np.testing.assert_array_equal(line.data[:, 10:], kspace[:, 10:])
+    assert not line.data[:, :10].any()
+    assert (line.discard_pre, line.discard_post, line.center_sample) == (10, 0, 24)
+
+
+def test_reversed_readout_is_turned_around(scan_header, make_line, profile):
+    header = scan_header((48, 16, 1), (24, 16, 1))
+    kspace = fft(profile, axes=(-1,))
+    (forward,) = prepare(header, make_line(kspace))
+    given = make_line(kspace[:, ::-1], ismrmrd.ACQ_IS_REVERSE, echo=23)
+    (line,) = prepare(header, given)
+    np.testing.assert_allclose(line.data, forward.data, atol=1e-6)
+    assert not line.is_flag_set(ismrmrd.ACQ_IS_REVERSE)
+    assert given.is_flag_set(ismrmrd.ACQ_IS_REVERSE)
+
+
+def test_noise_and_foreign_items_pass(scan_header, make_line):
+    header = scan_header((48, 16, 1), (24, 16, 1))
+    noise = make_line(np.ones((3, 100)), ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+    assert prepare(header, noise, "item") == [noise, "item"]
+
+
+@pytest.mark.parametrize(("n_samples", "echo"), [(60, 30), (40, 3), (40, 39)])
+def test_lines_that_do_not_fit(scan_header, make_line, n_samples, echo):
+    header = scan_header((48, 16, 1), (24, 16, 1))
+    with pytest.raises(ScanError, match=f"line 0.* {n_samples} samples"):
+        prepare(header, make_line(np.ones((3, n_samples)), echo=echo))
+
+
+def test_unknown_encoding_space(scan_header, make_line):
+    line = make_line(np.ones((3, 48)))
+    line.encoding_space_ref = 2
+    with pytest.raises(ScanError, match="encoding space 2, but the header describes 1"):
+        prepare(scan_header((48, 16, 1)), line)
