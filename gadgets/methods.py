@@ -44,7 +44,7 @@ class NilaNodeSettings:
     """Nila, fast (the default)."""
 
     series: tuple[str, ...] = ("nila", "conventional")  # what is sent: nila, conventional, uncertainty
-    steps: int = 6  # network evaluations
+    steps: int = 8  # network evaluations
     sigma_max: float = 0.5  # first diffusion noise level, image scale 1
     sigma_min: float = 0.03  # last diffusion noise level, image scale 1
     samples: int = 8  # posterior samples behind the uncertainty map
