@@ -1,4 +1,4 @@
-"""Slices become images: the conventional one first, then what the target adds."""
+"""Slices become images: that of the target, and the conventional one beside it or in its place."""
 
 from __future__ import annotations
 
@@ -46,13 +46,12 @@ class Reconstructor:
                 yield item
 
     def reconstruct(self, item: KSpaceSlice, context: Context) -> Iterator[Reconstruction]:
-        """All series of one slice. If the target fails, the conventional image goes out with the reason."""
+        """All series of one slice, in their order. If the target fails, the conventional image goes out with the reason."""
         started = time.perf_counter()
         context.log.counts["images expected"] += len(self.series)
         problem = self._problem(item, context)
         common = self._provenance(item, context)
-        if "conventional" in self.series:
-            yield self._finish(item, problem, "conventional", problem.conventional, common | {"sampler": "CG-SENSE"})
+        roles, conventional = self.series, common | {"sampler": "CG-SENSE"}
         try:
             outcome = self._run(problem)
         except BadInputError:
@@ -61,14 +60,14 @@ class Reconstructor:
             reason = f"{self.target} failed ({type(error).__name__}: {error})"
             context.log.problem(log, f"{item.label}: {reason}; the conventional image replaces it")
             context.log.counts["fall-backs"] += 1
-            if "conventional" not in self.series:
-                made = common | {"sampler": "CG-SENSE", "fallback": reason}
-                yield self._finish(item, problem, "conventional", problem.conventional, made)
-            return
-        for role in self.series:
-            if role in outcome.images:
-                image, made = outcome.images[role], common | outcome.provenance
-                yield self._finish(item, problem, "main" if role == "nila" else role, image, made)
+            roles, outcome = ("conventional",), Outcome({})
+            conventional = conventional | {"fallback": reason}
+        for role in roles:
+            if role == "conventional":
+                yield self._finish(item, problem, role, problem.conventional, conventional)
+            else:
+                made = common | outcome.provenance
+                yield self._finish(item, problem, "main" if role == "nila" else role, outcome.images[role], made)
         log.info("%s: %s in %.2f s", item.label, self.target, time.perf_counter() - started)
 
     def _problem(self, item: KSpaceSlice, context: Context) -> Problem:

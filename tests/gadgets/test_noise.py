@@ -1,0 +1,203 @@
+from dataclasses import replace
+
+import ismrmrd
+import numpy as np
+import pytest
+
+from nilatron.gadgets.accumulate import Accumulator
+from nilatron.gadgets.items import Context, KSpaceSlice, ScanError
+from nilatron.gadgets.noise import UNIT_PER_PART, NoiseSettings, Whitening
+from nilatron.gadgets.oversampling import prepare_readouts
+from nilatron.pipelines.raw_file import open_raw
+from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+
+NOISE = ismrmrd.ACQ_IS_NOISE_MEASUREMENT
+SCAN = SimulationSettings(matrix=(96, 96, 1), n_coils=6, noise_std=0.1, noise_lines=48)
+
+
+def whitened(settings, noise_settings=None, change=None):
+    """Slices of a simulated scan behind both noise gadgets."""
+    header, items = simulate_items(settings)
+    return run(header, change(items) if change else items, noise_settings)
+
+
+def run(header, items, noise_settings=None):
+    context = Context(header)
+    whitening = Whitening(noise_settings or NoiseSettings())
+    stream = prepare_readouts(whitening.lines(items, context), context)
+    return list(whitening.slices(Accumulator()(stream, context), context)), context.log
+
+
+def remaining_noise(settings, **options):
+    """Whitened noise (coil, sample): half the difference of two repetitions of the same object."""
+    (first, second), _ = whitened(replace(settings, n_repetitions=2), **options)
+    return ((first.kspace - second.kspace) / np.sqrt(2)).reshape(settings.n_coils, -1)
+
+
+def covariance(noise):
+    return noise @ noise.conj().T / noise.shape[1]
+
+
+def test_noise_scan_gives_the_identity_covariance():
+    np.testing.assert_allclose(covariance(remaining_noise(SCAN)), np.eye(6), atol=0.06)
+
+
+def test_dwell_time_and_bandwidth_scale_the_noise_scan():
+    for change in ({"noise_dwell_us": 20.0}, {"noise_bandwidth": 0.5}, {"noise_dwell_us": 0.0}):
+        found = covariance(remaining_noise(replace(SCAN, **change)))
+        assert np.trace(found).real / 6 == pytest.approx(1, rel=0.05)
+
+
+def test_noise_lines_do_not_go_on():
+    header, items = simulate_items(SCAN)
+    lines = list(Whitening(NoiseSettings()).lines(items, Context(header)))
+    assert len(lines) == len(items) - 48
+    assert not any(line.is_flag_set(NOISE) for line in lines)
+
+
+def test_report_of_a_noise_scan():
+    (item,), log = whitened(SCAN)
+    assert item.whitened
+    assert (item.noise.source, item.noise.sigma_header, item.noise.sigma_used) == ("noise scan", 1.0, 1.0)
+    assert item.noise.sigma_measured == pytest.approx(1, rel=0.15)
+    assert log.problems == []
+
+
+def test_without_noise_scan_the_data_tell():
+    noise = remaining_noise(replace(SCAN, noise_lines=0))
+    assert np.trace(covariance(noise)).real / 6 == pytest.approx(1, rel=0.2)
+    (item,), _ = whitened(replace(SCAN, noise_lines=0))
+    assert (item.noise.source, item.noise.sigma_header) == ("data", None)
+    assert any("no noise scan" in note for note in item.notes)
+
+
+def test_without_noise_scan_all_slices_share_one_scale():
+    items, _ = whitened(replace(SCAN, noise_lines=0, n_slices=3))
+    header, raw = simulate_items(replace(SCAN, noise_lines=0, n_slices=3))
+    lines = list(prepare_readouts(raw, Context(header)))
+    for item in items:
+        own = next(
+            line for line in lines if line.idx.slice == item.head.idx.slice and line.idx.kspace_encode_step_1 == 48
+        )
+        matrix = np.linalg.lstsq(own.data.T, item.kspace[:, 0, 48].T, rcond=None)[0].T
+        if item is items[0]:
+            first = matrix
+        np.testing.assert_allclose(matrix, first, rtol=1e-2, atol=1e-2 * np.abs(first).max())
+
+
+def scaled_noise(factor):
+    def change(items):
+        for item in items:
+            if item.is_flag_set(NOISE):
+                item.data[:] *= factor
+        return items
+
+    return change
+
+
+@pytest.mark.parametrize("factor", [0.1, 10.0])
+def test_noise_scan_that_contradicts_the_data_is_corrected_and_noted(factor):
+    (item,), log = whitened(SCAN, change=scaled_noise(factor))
+    assert item.noise.sigma_used == item.noise.sigma_measured == pytest.approx(1 / factor, rel=0.2)
+    assert log.counts["slices whose noise level was corrected"] == 1
+    assert any("using the latter" in note for note in item.notes)
+    (expected,), _ = whitened(SCAN)
+    assert np.linalg.norm(item.kspace) == pytest.approx(np.linalg.norm(expected.kspace), rel=0.2)
+
+
+def upstream(items):
+    """What a stock chain in front does: noise of standard deviation 1 in the real and in the imaginary part."""
+    header, _ = simulate_items(SCAN)
+    out = list(Whitening(NoiseSettings()).lines(items, Context(header)))
+    for line in out:
+        line.data[:] *= np.float32(UNIT_PER_PART)
+    return out
+
+
+@pytest.mark.parametrize("word", ["yes", "auto"])
+def test_whitening_of_the_chain_in_front_is_converted(word):
+    (item,), _ = whitened(SCAN, NoiseSettings(word), change=upstream)
+    assert item.noise.source == "upstream"
+    assert item.noise.sigma_header == pytest.approx(2**0.5)
+    noise = remaining_noise(SCAN, noise_settings=NoiseSettings(word), change=upstream)
+    assert np.trace(covariance(noise)).real / 6 == pytest.approx(1, rel=0.05)
+
+
+def test_told_that_nothing_is_whitened():
+    (item,), _ = whitened(SCAN, NoiseSettings("no"), change=upstream)
+    assert item.noise.source == "data"
+
+
+def test_unknown_word():
+    with pytest.raises(ValueError, match="whitened must be auto, yes or no, got 'maybe'"):
+        NoiseSettings("maybe")
+
+
+def test_noise_scan_of_other_coils():
+    def change(items):
+        return [ismrmrd.Acquisition.from_array(i.data[:3]) if i.is_flag_set(NOISE) else i for i in items]
+
+    def flagged(items):
+        changed = change(items)
+        for old, new in zip(items, changed, strict=True):
+            if old.is_flag_set(NOISE):
+                new.set_flag(NOISE)
+        return changed
+
+    with pytest.raises(ScanError, match="the noise scan has 3 channels and the image lines 6"):
+        whitened(SCAN, change=flagged)
+
+
+def test_noise_scan_of_zeros_is_reported_and_not_used():
+    (item,), log = whitened(SCAN, change=scaled_noise(0.0))
+    assert item.noise.source == "data"
+    assert len(log.problems) == 1
+    assert np.isfinite(item.kspace).all()
+
+
+def test_a_slice_of_zeros_is_a_problem_and_stays_zero():
+    header, items = simulate_items(SCAN)
+    for item in items:
+        if not item.is_flag_set(NOISE):
+            item.data[:] = 0
+    (item,), log = run(header, items)
+    assert isinstance(item, KSpaceSlice)
+    assert item.noise.sigma_used == 1.0
+    assert not item.kspace.any()
+    assert "all samples are zero" in log.problems[0]
+
+
+REAL = ["brain_8ch_full.h5", "brain_8ch_R4.h5", "brain_8ch_R4_noisy.h5"]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", REAL)
+def test_noise_level_of_real_data_is_that_of_the_noise_scan(shared, name):
+    with open_raw(shared / "data/raw" / name) as raw:
+        (item,), log = run(raw.header, raw.items())
+    assert item.noise.source == "noise scan"
+    assert item.noise.sigma_measured == pytest.approx(1, rel=0.15)
+    assert log.problems == []
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", REAL)
+def test_real_noise_becomes_white(shared, name):
+    """The covariance is learned from one half of the noise lines and judged on the other, and on all of them."""
+    with open_raw(shared / "data/raw" / name) as raw:
+        header, items = raw.header, list(raw.items())
+    noise = [line for line in items if line.is_flag_set(NOISE)]
+    dwell_us = next(line.sample_time_us for line in items if not line.is_flag_set(NOISE))
+    assert noise[0].sample_time_us == dwell_us
+
+    def white(known, judged):
+        copies = [ismrmrd.Acquisition(line.getHead(), line.data.copy()) for line in judged]
+        for copy in copies:
+            copy.clear_flag(NOISE)
+        lines = Whitening(NoiseSettings()).lines([*known, *copies], Context(header))
+        return covariance(np.concatenate([line.data for line in lines], axis=1)) - np.eye(8)
+
+    assert np.abs(white(noise, noise)).max() < 0.05
+    other = white(noise[::2], noise[1::2])
+    assert np.sqrt(np.mean(np.abs(other) ** 2)) < 0.05  # a sample covariance of 1440 samples is no better than 0.04
+    assert abs(np.mean(np.diag(other).real)) < 0.05

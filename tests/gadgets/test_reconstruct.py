@@ -1,0 +1,169 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nilatron import __version__
+from nilatron.core.errors import BadInputError
+from nilatron.core.metrics import nrmse
+from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.unet import ARCHITECTURES
+from nilatron.core.prior.weights import save_prior
+from nilatron.gadgets import methods
+from nilatron.gadgets.accumulate import Accumulator
+from nilatron.gadgets.items import Context
+from nilatron.gadgets.noise import NoiseSettings, Whitening
+from nilatron.gadgets.oversampling import prepare_readouts
+from nilatron.gadgets.reconstruct import Reconstructor, slice_identity
+from nilatron.gadgets.sensitivities import estimate_sensitivities
+from nilatron.pipelines.simulate import SimulationSettings, ground_truth, simulate_items
+
+SCAN = SimulationSettings(
+    matrix=(48, 40, 1), n_coils=4, noise_std=0.02, noise_gain_spread=1.0, noise_correlation=0.0, acceleration=2,
+    calibration_lines=16,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A prior whose network is zero: D(x) = c x, the denoiser of white Gaussian images."""
+    path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
+    save_prior(path, EDMDenoiser(ARCHITECTURES["tiny"], sigma_data=0.5), {"licence": "none"})
+    return path
+
+
+@pytest.fixture(scope="module")
+def item():
+    return prepared(SCAN)[0]
+
+
+def prepared(settings):
+    header, items = simulate_items(settings)
+    context, whitening = Context(header), Whitening(NoiseSettings())
+    stream = prepare_readouts(whitening.lines(items, context), context)
+    stream = whitening.slices(Accumulator()(stream, context), context)
+    return list(estimate_sensitivities(stream, context))
+
+
+def reconstruct(item, target, settings=None, weights=methods.DEFAULT_WEIGHTS, seed=0):
+    context = Context(header=None, seed=seed)
+    settings = settings or methods.METHODS[target].settings_class()
+    return list(Reconstructor(target, settings, weights)([item], context)), context.log
+
+
+TRUTH = ground_truth(SCAN) / SCAN.noise_std
+
+
+@pytest.mark.parametrize(("target", "worst"), [("zero_filled", 0.3), ("cg_sense", 0.06), ("l1_wavelet", 0.05)])
+def test_baselines_show_the_object_in_snr_units(item, target, worst):
+    (image,), log = reconstruct(item, target)
+    assert image.role == "main"
+    assert image.image.dtype == np.complex64
+    assert nrmse(np.abs(image.image), np.abs(TRUTH), rescale=target == "zero_filled") < worst
+    assert log.counts["images expected"] == 1
+
+
+def test_nila_sends_its_own_and_the_conventional_image(item, weights):
+    (image, conventional), log = reconstruct(item, "nila", weights=weights)
+    assert (conventional.role, image.role) == ("conventional", "main")
+    (cg,), _ = reconstruct(item, "cg_sense")
+    np.testing.assert_array_equal(conventional.image, cg.image)
+    assert nrmse(np.abs(image.image), np.abs(TRUTH), rescale=False) < 0.06
+    assert log.counts["images expected"] == 2
+    assert log.problems == []
+
+
+def test_provenance(item, weights):
+    (image, conventional), _ = reconstruct(item, "nila", weights=weights, seed=7)
+    made = image.provenance
+    assert (made["version"], made["seed"], made["sampler"], made["steps"]) == (__version__, "7", "nila_fast", "6")
+    assert len(made["weights_sha256"]) == 64
+    assert float(made["acceleration"]) == pytest.approx(40 / np.count_nonzero(item.counts[0, :, 0]), rel=0.01)
+    assert made["noise_source"] == "noise scan"
+    assert {"sigma_header", "sigma_measured", "sigma_used", "scale", "chi2"} <= made.keys()
+    assert conventional.provenance["sampler"] == "CG-SENSE"
+    assert 0.5 < float(made["chi2"]) < 1.5
+
+
+def test_uncertainty_is_a_standard_deviation(item, weights):
+    settings = methods.NilaNodeSettings(series=("nila", "uncertainty"), samples=4, sample_steps=4)
+    (image, spread), _ = reconstruct(item, "nila", settings, weights)
+    assert (image.role, spread.role) == ("main", "uncertainty")
+    assert not spread.image.imag.any()
+    assert spread.image.real.min() >= 0
+    inside = np.abs(TRUTH) > 0.3 * np.abs(TRUTH).max()
+    assert 0.2 < np.median(spread.image.real[inside]) < 5  # the noise of the data is 1
+
+
+def test_same_seed_same_image_another_seed_another(item, weights):
+    settings = methods.NilaNodeSettings(series=("nila",))
+    images = [reconstruct(item, "nila", settings, weights, seed)[0][0].image for seed in (1, 1, 2)]
+    assert images[0].tobytes() == images[1].tobytes()
+    assert images[0].tobytes() != images[2].tobytes()
+
+
+def test_noise_of_a_slice_does_not_depend_on_the_order_of_arrival(weights):
+    slices = prepared(replace(SCAN, n_slices=2))
+    reconstructor = Reconstructor("nila", methods.NilaNodeSettings(series=("nila",)), weights)
+    forward, backward = (list(reconstructor(order, Context(None))) for order in (slices, slices[::-1]))
+    for one, other in zip(forward, backward[::-1], strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+    assert slice_identity(slices[0]) != slice_identity(slices[1])
+
+
+def failing(error):
+    def run(*_):
+        raise error
+
+    return run
+
+
+def not_finite(problem, _):
+    return methods.Outcome({"nila": problem.conventional * np.float32(np.nan)})
+
+
+FAILURES = {
+    "torch": (failing(RuntimeError("CUDA error: out of memory")), "out of memory"),
+    "memory": (failing(MemoryError("8 GiB")), "8 GiB"),
+    "algebra": (failing(np.linalg.LinAlgError("Singular matrix")), "Singular matrix"),
+    "division": (failing(ZeroDivisionError("division by zero")), "division by zero"),
+    "not finite": (not_finite, "not finite"),
+}
+
+
+@pytest.mark.parametrize("series", [("nila", "conventional"), ("nila",)])
+@pytest.mark.parametrize("failure", FAILURES)
+def test_when_the_sampler_fails_the_conventional_image_goes_out_with_the_reason(item, monkeypatch, failure, series):
+    run, reason = FAILURES[failure]
+    monkeypatch.setitem(methods.METHODS, "nila", replace(methods.METHODS["nila"], run=run))
+    images, log = reconstruct(item, "nila", methods.NilaNodeSettings(series=series))
+    (image,) = images
+    assert image.role == "conventional"
+    assert nrmse(np.abs(image.image), np.abs(TRUTH), rescale=False) < 0.06
+    assert reason in image.provenance["fallback"]
+    assert len(log.problems) == 1
+    assert reason in log.problems[0]
+    assert log.counts["fall-backs"] == 1
+
+
+def test_missing_weights_are_an_error_of_the_user_and_no_fall_back(item, tmp_path):
+    with pytest.raises(BadInputError, match="no weights file"):
+        reconstruct(item, "nila", weights=tmp_path / "absent.safetensors")
+
+
+def test_series_come_in_their_order(item, weights):
+    settings = methods.NilaNodeSettings(series=("conventional", "nila"))
+    images, _ = reconstruct(item, "nila", settings, weights)
+    assert [image.role for image in images] == ["conventional", "main"]
+
+
+def test_an_empty_slice_gives_empty_images(item, weights):
+    empty = replace(item, kspace=0 * item.kspace)
+    images, log = reconstruct(empty, "nila", weights=weights)
+    assert [image.role for image in images] == ["main", "conventional"]
+    assert not any(image.image.any() for image in images)
+    assert log.problems == []
+
+
+def test_other_items_pass():
+    assert list(Reconstructor("cg_sense", methods.BaselineSettings())(["item"], Context(None))) == ["item"]
