@@ -76,7 +76,12 @@ def test_nila_sends_its_own_and_the_conventional_image(item, weights):
 def test_provenance(item, weights):
     (image, conventional), _ = reconstruct(item, "nila", weights=weights, seed=7)
     made = image.provenance
-    assert (made["version"], made["seed"], made["sampler"], made["steps"]) == (__version__, "7", "nila_fast", "6")
+    assert (made["version"], made["seed"], made["sampler"], made["steps"]) == (
+        __version__,
+        "7",
+        "nila_fast",
+        str(methods.NilaNodeSettings().steps),
+    )
     assert len(made["weights_sha256"]) == 64
     assert float(made["acceleration"]) == pytest.approx(40 / np.count_nonzero(item.counts[0, :, 0]), rel=0.01)
     assert made["noise_source"] == "noise scan"

@@ -1,0 +1,147 @@
+from dataclasses import replace
+
+import ismrmrd
+import numpy as np
+import pytest
+
+from nilatron.gadgets.images import ImageMaker, ImageSettings
+from nilatron.gadgets.items import Context, KSpaceSlice, Reconstruction
+
+
+@pytest.fixture
+def source(scan_header):
+    """A slice whose header has a value of its own in every field that an image takes over."""
+    header = scan_header((48, 32, 1), (24, 20, 1))
+    line = ismrmrd.Acquisition()
+    line.measurement_uid, line.scan_counter, line.acquisition_time_stamp = 5, 6, 7000
+    line.position[:], line.patient_table_position[:] = (1.0, -2.0, 3.0), (4.0, 5.0, 6.0)
+    line.read_dir[:], line.phase_dir[:], line.slice_dir[:] = (0.6, 0.8, 0.0), (-0.8, 0.6, 0.0), (0.0, 0.0, 1.0)
+    line.physiology_time_stamp[:], line.user_int[:] = (11, 12, 13), range(8)
+    line.user_float[:] = [0.5 * i for i in range(8)]
+    names = ("average", "slice", "contrast", "phase", "repetition", "set")
+    for value, name in enumerate(names, start=1):
+        setattr(line.idx, name, value)
+    shape = (1, 32, 24)
+    return KSpaceSlice(
+        np.zeros((2, *shape), np.complex64), np.ones(shape, np.float32), None, line.getHead(), header.encoding[0]
+    )
+
+
+def reconstruction(source, value=3 - 4j, role="main", **provenance):
+    image = np.full(source.counts.shape, value, np.complex64)
+    return Reconstruction(image, role, source, {"target": "nila", "sigma_used": "1", **provenance})
+
+
+def make(*items, **settings):
+    context = Context(None)
+    return list(ImageMaker(ImageSettings(**settings))(items, context)), context.log
+
+
+def test_geometry_and_indices_are_those_of_the_central_line(source):
+    (image,), _ = make(reconstruction(source))
+    head = source.head
+    names = "measurement_uid acquisition_time_stamp position read_dir phase_dir slice_dir patient_table_position"
+    for name in (*names.split(), "physiology_time_stamp", "user_int", "user_float"):
+        found, expected = getattr(image, name), getattr(head, name)
+        assert (tuple(found) == tuple(expected)) if hasattr(found, "__len__") else (found == expected), name
+    for value, name in enumerate(("average", "slice", "contrast", "phase", "repetition", "set"), start=1):
+        assert getattr(image, name) == value
+
+
+def test_matrix_and_field_of_view_are_those_of_the_recon_space(source):
+    (image,), _ = make(reconstruction(source))
+    assert image.data.shape == (1, 1, 20, 24)
+    assert tuple(image.getHead().matrix_size) == (24, 20, 1)
+    assert tuple(image.field_of_view) == (48.0, 40.0, 2.0)
+    assert image.channels == 1
+
+
+def test_recon_matrix_of_another_resolution_keeps_the_intensity(source):
+    encoding = source.encoding
+    encoding.reconSpace.matrixSize.x, encoding.reconSpace.matrixSize.y = 48, 40
+    (image,), _ = make(reconstruction(source))
+    assert image.data.shape == (1, 1, 40, 48)
+    np.testing.assert_allclose(image.data, 5, rtol=1e-4)
+
+
+def test_series_and_indices_are_unique(source):
+    items = [reconstruction(source, role=role) for _ in range(3) for role in ("main", "conventional", "uncertainty")]
+    images, _ = make(*items)
+    assert [image.image_series_index for image in images[:3]] == [1, 2, 101]
+    assert len({(image.image_series_index, image.image_index) for image in images}) == len(images)
+    assert [image.image_index for image in images[::3]] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("pixel_type", "dtype", "image_type", "value"),
+    [
+        ("float32", np.float32, ismrmrd.IMTYPE_MAGNITUDE, 5),
+        ("uint16", np.uint16, ismrmrd.IMTYPE_MAGNITUDE, 5),
+        ("int16", np.int16, ismrmrd.IMTYPE_MAGNITUDE, 5),
+        ("complex64", np.complex64, ismrmrd.IMTYPE_COMPLEX, 3 - 4j),
+    ],
+)
+def test_pixel_types(source, pixel_type, dtype, image_type, value):
+    (image,), log = make(reconstruction(source), pixel_type=pixel_type)
+    assert image.data.dtype == dtype
+    assert image.image_type == image_type
+    np.testing.assert_allclose(image.data, value, rtol=1e-5)
+    assert log.problems == []
+
+
+def test_integers_are_scaled_and_rounded(source):
+    (image,), _ = make(reconstruction(source, 0.26), pixel_type="int16", image_scale=10.0)
+    assert np.unique(image.data).tolist() == [3]
+    assert image.meta["GADGETRON_ScaleRatio"] == "10"
+    assert float(image.meta["RescaleSlope"]) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("pixel_type", "top"), [("int16", 32767), ("uint16", 65535)])
+def test_saturation_is_clipped_counted_and_a_problem(source, pixel_type, top):
+    (image,), log = make(reconstruction(source, 1e5), pixel_type=pixel_type)
+    assert np.unique(image.data).tolist() == [top]
+    assert image.meta["nilatron_saturated_pixels"] == str(20 * 24)
+    assert "480 pixels saturated, lower image_scale" in log.problems[0]
+
+
+def test_metadata_in_both_families(source):
+    (image,), _ = make(reconstruction(source.with_note("a warning"), seed="3"))
+    meta = image.meta
+    assert meta["DataRole"] == meta["GADGETRON_DataRole"] == "Image"
+    assert meta["SeriesDescription"][0] == "Nilatron AI Nila"
+    assert meta["ImageProcessingHistory"] == meta["GADGETRON_ImageProcessingHistory"] == ["Nilatron", "AI Nila"]
+    assert meta["ImageComment"] == meta["GADGETRON_ImageComment"]
+    assert {"research only", "a warning"} <= set(meta["ImageComment"])
+    assert "DERIVED" in meta["ImageType"]
+    assert meta["WindowWidth"] == meta["GADGETRON_WindowWidth"] == "5"
+    assert meta["nilatron_seed"] == "3"
+    assert meta["Keep_image_geometry"] == "1"
+    assert [float(value) for value in meta["encoding_FOV"]] == [96.0, 64.0, 2.0]
+    assert [float(value) for value in meta["recon_FOV"]] == [48.0, 40.0, 2.0]
+
+
+def test_roles_have_names_of_their_own(source):
+    fallback = reconstruction(source, role="conventional", fallback="out of memory")
+    (main, conventional, spread), _ = make(reconstruction(source), fallback, reconstruction(source, role="uncertainty"))
+    assert conventional.meta["ImageProcessingHistory"] == ["Nilatron", "CG-SENSE"]
+    assert "fall-back: out of memory" in conventional.meta["ImageComment"]
+    assert spread.meta["DataRole"] == ["Image", "Quantitative"]
+    names = {image.meta["SeriesDescription"][0] for image in (main, conventional, spread)}
+    assert len(names) == 3
+
+
+def test_volume(source):
+    volume = replace(source, counts=np.ones((6, 32, 24), np.float32))
+    volume.encoding.reconSpace.matrixSize.z = volume.encoding.encodedSpace.matrixSize.z = 6
+    (image,), _ = make(reconstruction(volume))
+    assert image.data.shape == (1, 6, 20, 24)
+
+
+@pytest.mark.parametrize("changes", [{"pixel_type": "float64"}, {"image_scale": 0.0}, {"image_scale": -1.0}])
+def test_settings_outside_their_range(changes):
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        ImageSettings(**changes)
+
+
+def test_other_items_pass():
+    assert make("item")[0] == ["item"]

@@ -1,0 +1,71 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+from rich.console import Console
+
+from nilatron.pipelines.demo import CHAINS, SCAN, read_series, run_demo
+from nilatron.pipelines.simulate import SimulationSettings, ground_truth
+
+SMALL = replace(SCAN, matrix=(64, 64, 1), n_slices=2, calibration_lines=16, acceleration=3)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "new"
+    return folder, run_demo(folder, seed=3, scan=SMALL)
+
+
+def test_every_reconstruction_has_its_row(demo):
+    _, report = demo
+    assert report.complete
+    assert [row.method for row in report.rows] == list(CHAINS.values())
+    assert all(row.seconds_per_slice > 0 for row in report.rows)
+
+
+def test_nila_is_the_best(demo):
+    values = {row.method: row.psnr_db for row in demo[1].rows}
+    assert max(values, key=values.get) == "Nila"
+    assert all(15 < value < 50 for value in values.values())
+
+
+def test_table_can_be_read(demo):
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(demo[1].table())
+    for row in demo[1].rows:
+        assert row.method in capture.get()
+        assert f"{row.psnr_db:.2f}" in capture.get()
+
+
+def test_picture_shows_truth_and_reconstructions_side_by_side(demo):
+    _, report = demo
+    with Picture.open(report.picture) as picture:
+        grey = np.asarray(picture).astype(float)
+    assert grey.shape == (64, 64 * (1 + len(CHAINS)))
+    truth = np.abs(ground_truth(replace(SMALL, seed=3), 0))[0]
+    for tile in np.split(grey, 1 + len(CHAINS), axis=1):
+        assert np.corrcoef(tile.ravel(), truth.ravel())[0, 1] > 0.85
+
+
+def test_images_are_read_in_slice_order(demo):
+    folder, _ = demo
+    images = read_series(folder / "cg_sense.h5", "images", 1)
+    for index, image in enumerate(images):
+        similar = [np.corrcoef(image.ravel(), np.abs(ground_truth(SMALL, n)).ravel())[0, 1] for n in range(2)]
+        assert int(np.argmax(similar)) == index
+
+
+def test_a_second_demo_replaces_the_first(demo):
+    folder, report = demo
+    before = sorted(path.name for path in folder.iterdir())
+    again = run_demo(folder, seed=3, scan=SMALL)
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert [row.psnr_db for row in again.rows] == [row.psnr_db for row in report.rows]
+
+
+def test_the_scan_is_accelerated_and_noisy():
+    assert isinstance(SCAN, SimulationSettings)
+    assert SCAN.acceleration >= 2
+    assert SCAN.noise_std > 0
