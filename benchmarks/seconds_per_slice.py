@@ -17,23 +17,11 @@ import time
 from pathlib import Path
 
 from bart import ITERATIONS, Bart
-from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context, KSpaceSlice
 from nilatron.gadgets.methods import NilaNodeSettings
-from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.gadgets.sensitivities import with_maps
-from nilatron.pipelines.raw_file import open_raw
-
-
-def first_slice(path: Path) -> tuple[KSpaceSlice, Context]:
-    """The first slice of a raw file, whitened, without coil maps."""
-    with open_raw(path) as raw:
-        context = Context(raw.header)
-        whitening = Whitening(NoiseSettings())
-        lines = prepare_readouts(whitening.lines(raw.items(), context), context)
-        return next(whitening.slices(Accumulator()(lines, context), context)), context
+from slices import first_slice
 
 
 def ours(item: KSpaceSlice, context: Context) -> float:

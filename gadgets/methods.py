@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from nilatron.core.backend import Array, like, namespace, percentile, to_torch
-from nilatron.core.baselines.l1_wavelet import l1_wavelet
+from nilatron.core.baselines.l1_wavelet import L1WaveletSettings, l1_wavelet
 from nilatron.core.baselines.zero_filled import zero_filled
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS, Prior, load_prior
 from nilatron.core.sampling.nila import NilaSettings as PublishedSampler
@@ -179,8 +179,6 @@ def run_cg_sense(problem: Problem, settings: BaselineSettings) -> Outcome:
 
 def run_l1_wavelet(problem: Problem, settings: L1WaveletNodeSettings) -> Outcome:
     """FISTA with random shifts."""
-    from nilatron.core.baselines.l1_wavelet import L1WaveletSettings
-
     image = l1_wavelet(
         problem.operator,
         problem.data,
