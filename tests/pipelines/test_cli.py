@@ -1,8 +1,11 @@
 """The command line: what works, and every bad input with its one clear line, exit code 2 and nothing half-written."""
 
+import os
 import re
+import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import ismrmrd
@@ -352,3 +355,15 @@ def test_a_crash_is_exit_code_3(command, raw, folder, monkeypatch):
     assert code == 3
     assert "No space left on device" in err.splitlines()[-1]
     assert list(folder.iterdir()) == []
+
+
+def test_as_a_process_of_its_own(raw, folder):
+    words = [sys.executable, "-m", "nilatron", "replay", raw, "-o", folder / "out.h5", "-c", "zero_filled"]
+    sources = Path(cli.__file__).resolve().parents[1] / "src"
+    environment = {**os.environ, "PYTHONPATH": str(sources)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("2 images to ")
+    done = subprocess.run([*words, "-g", "none"], env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 2
+    assert "no group 'none'" in one_line(done.stderr)

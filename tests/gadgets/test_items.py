@@ -1,0 +1,52 @@
+import logging
+
+import ismrmrd
+import numpy as np
+import pytest
+
+from nilatron.gadgets.items import KSpaceSlice, ScanError, ScanLog, encoding_of, with_samples
+
+
+def test_encoding_of_a_line(scan_header):
+    header = scan_header((8, 8, 1))
+    assert encoding_of(header, 0) is header.encoding[0]
+    with pytest.raises(ScanError, match="encoding space 1, but the header describes 1"):
+        encoding_of(header, 1)
+
+
+def test_problems_are_remembered_and_logged(caplog):
+    log = ScanLog()
+    with caplog.at_level(logging.WARNING):
+        log.problem(logging.getLogger("gadget"), "slice 3 is empty")
+    assert log.problems == ["slice 3 is empty"]
+    assert "slice 3 is empty" in caplog.text
+    assert ScanLog().problems == []
+
+
+def test_line_with_other_samples_leaves_the_given_one_alone(make_line):
+    line = make_line(np.ones((2, 8)), ismrmrd.ACQ_IS_REVERSE, ismrmrd.ACQ_LAST_IN_SLICE, echo=3, y=5)
+    other = with_samples(line, np.full((4, 6), 2j, np.complex64))
+    assert other.data.shape == (4, 6)
+    assert (other.active_channels, other.number_of_samples, other.center_sample) == (4, 6, 3)
+    assert other.idx.kspace_encode_step_1 == 5
+    assert other.flags == line.flags
+    assert line.data.shape == (2, 8)
+    np.testing.assert_array_equal(line.data, 1)
+
+
+def test_prepared_line_is_centred_forward_and_marked(make_line):
+    line = make_line(np.ones((2, 8)), ismrmrd.ACQ_IS_REVERSE, ismrmrd.ACQ_LAST_IN_SLICE, echo=3)
+    other = with_samples(line, np.ones((2, 6), np.complex64), (1, 2))
+    assert (other.center_sample, other.discard_pre, other.discard_post) == (3, 1, 2)
+    assert not other.is_flag_set(ismrmrd.ACQ_IS_REVERSE)
+    assert other.is_flag_set(ismrmrd.ACQ_LAST_IN_SLICE)
+    assert line.is_flag_set(ismrmrd.ACQ_IS_REVERSE)
+
+
+def test_label_and_notes_of_a_slice(scan_header, make_line):
+    head = make_line(np.ones((1, 4)), slice=2, repetition=7).getHead()
+    item = KSpaceSlice(np.zeros((1, 1, 4, 4)), np.zeros((1, 4, 4)), None, head, scan_header((4, 4, 1)).encoding[0])
+    assert item.label == "slice 2, repetition 7"
+    noted = item.with_note("first").with_note("second")
+    assert noted.notes == ("first", "second")
+    assert item.notes == ()
