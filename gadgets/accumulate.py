@@ -11,14 +11,14 @@ import ismrmrd
 import numpy as np
 
 from nilatron.core.kspace import KSpaceAccumulator, calibration_block
+from nilatron.gadgets.encoding import SEPARATE_MODES, calibration_mode, encoding_limit, encoding_of, last_average
 from nilatron.gadgets.flags import LineKind, is_last_in_slice, kind_of, other_names
-from nilatron.gadgets.items import ComplexArray, Context, KSpaceSlice, ScanError, encoding_of
+from nilatron.gadgets.items import ComplexArray, Context, KSpaceSlice, ScanError
 from nilatron.gadgets.oversampling import kept_width
 
 log = logging.getLogger(__name__)
 
 Key: TypeAlias = tuple[int, int, int, int, int, int]  # encoding space, slice, contrast, phase, set, repetition
-SEPARATE_MODES = ("separate", "external")
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Accumulator:
             return
         encoding = encoding_of(context.header, line.encoding_space_ref)
         separate = kind is LineKind.CALIBRATION and calibration_mode(encoding) in SEPARATE_MODES
-        place = grid_position(line, encoding, context, strict=not separate)
+        place = grid_position(line, encoding, strict=not separate)
         if separate:
             self._calibrate(line, place, encoding)
             context.log.counts["calibration lines"] += 1
@@ -137,19 +137,6 @@ def key_of(line: ismrmrd.Acquisition) -> Key:
     )
 
 
-def calibration_mode(encoding: Any) -> str:
-    """The header's calibration mode in lower case; "embedded" where it does not say."""
-    imaging = encoding.parallelImaging
-    mode = imaging.calibrationMode if imaging is not None else None
-    return str(getattr(mode, "value", mode) or "embedded").lower()
-
-
-def last_average(encoding: Any) -> int:
-    """Largest average index that the header announces."""
-    limits = encoding.encodingLimits.average if encoding.encodingLimits is not None else None
-    return int(limits.maximum) if limits is not None else 0
-
-
 def acceleration(counts: np.ndarray[Any, Any]) -> float:
     """Grid lines per acquired line."""
     acquired = int(np.count_nonzero(counts.max(axis=-1)))
@@ -173,13 +160,13 @@ def add_line(grid: KSpaceAccumulator, line: ismrmrd.Acquisition, place: tuple[in
         raise ScanError(f"line {line.scan_counter}: {error}") from error
 
 
-def grid_position(
-    line: ismrmrd.Acquisition, encoding: Any, context: Context, *, strict: bool = True
-) -> tuple[int, int]:
+def grid_position(line: ismrmrd.Acquisition, encoding: Any, *, strict: bool = True) -> tuple[int, int]:
     """Row (z, y) of a line on the encoded grid, DC at n // 2.
 
     Parameters
     ----------
+    line, encoding
+        The line, and the header's encoding that it belongs to.
     strict
         Whether indices outside the header's encoding limits are an error; a separate calibration scan may count its own way.
 
@@ -188,20 +175,15 @@ def grid_position(
     ScanError
         For an index outside the limits or the matrix.
     """
-    matrix, limits = encoding.encodedSpace.matrixSize, encoding.encodingLimits
+    matrix = encoding.encodedSpace.matrixSize
     place = []
     for step, n in ((2, int(matrix.z)), (1, int(matrix.y))):
         index = int(getattr(line.idx, f"kspace_encode_step_{step}"))
-        limit = getattr(limits, f"kspace_encoding_step_{step}", None) if limits is not None else None
-        centre = n // 2
-        if limit is not None and not (limit.center == 0 and limit.maximum >= n // 2 > 0):
-            centre = int(limit.center)
-        elif limit is not None and n > 1:
-            context.log.counts["lines placed by the matrix centre, since the limits name none"] += 1
-        position = index - centre + n // 2
-        outside_limits = limit is not None and not int(limit.minimum) <= index <= int(limit.maximum)
+        limit = encoding_limit(encoding, step, n)
+        position = index if limit is None else index - limit.centre + n // 2
+        outside_limits = limit is not None and not limit.minimum <= index <= limit.maximum
         if (strict and outside_limits) or not 0 <= position < n:
-            allowed = f"limits {limit.minimum} to {limit.maximum}, centre {limit.center}, " if limit is not None else ""
+            allowed = f"limits {limit.minimum} to {limit.maximum}, centre {limit.centre}, " if limit is not None else ""
             raise ScanError(
                 f"line {line.scan_counter} has kspace_encode_step_{step} = {index}, outside the header's {allowed}matrix {n}"
             )

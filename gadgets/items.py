@@ -152,21 +152,6 @@ class ScanError(BadInputError):
     """Data that contradict the header or themselves, so that no image can be trusted."""
 
 
-def encoding_of(header: Any, encoding_space_ref: int) -> Any:
-    """The header's encoding that a line belongs to.
-
-    Raises
-    ------
-    ScanError
-        When the header has none of this number.
-    """
-    if encoding_space_ref >= len(header.encoding):
-        raise ScanError(
-            f"a line refers to encoding space {encoding_space_ref}, but the header describes {len(header.encoding)}"
-        )
-    return header.encoding[encoding_space_ref]
-
-
 def with_samples(
     line: ismrmrd.Acquisition, samples: ComplexArray, discard: tuple[int, int] | None = None
 ) -> ismrmrd.Acquisition:

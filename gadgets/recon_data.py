@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.core.kspace import KSpaceAccumulator, calibration_block
+from nilatron.gadgets.encoding import SEPARATE_MODES, calibration_mode, encoding_of
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import ComplexArray, Context, FloatArray, KSpaceSlice, ScanError
 from nilatron.gadgets.stock import grid
@@ -79,9 +80,9 @@ def slices_from_bucket(bucket: Any, context: Context) -> Iterator[KSpaceSlice]:
     """
     refs = _sorted_lines(bucket.ref)
     for key, lines in _sorted_lines(bucket.data).items():
-        encoding = grid.encoding_of(context.header, key[0])
+        encoding = encoding_of(context.header, key[0])
         calibration = refs.get(key, [])
-        if grid.calibration_mode(encoding) not in grid.ANOTHER_SCAN:
+        if calibration_mode(encoding) not in SEPARATE_MODES:
             lines = [*lines, *(line for line in calibration if kind_of(line.flags) is LineKind.CALIBRATION)]
             calibration = []
         n_x = max(grid.readout_length(line) for line in (*lines, *calibration))
@@ -126,8 +127,8 @@ def _central_line(lines: list[ismrmrd.Acquisition], encoding: Any) -> ismrmrd.Ac
 def _centre_steps(encoding: Any) -> tuple[int, int]:
     matrix = encoding.encodedSpace.matrixSize
     return (
-        grid.encoding_limit(encoding, "kspace_encoding_step_1", int(matrix.y)).center,
-        grid.encoding_limit(encoding, "kspace_encoding_step_2", int(matrix.z)).center,
+        grid.limit_of(encoding, 1, int(matrix.y)).center,
+        grid.limit_of(encoding, 2, int(matrix.z)).center,
     )
 
 
@@ -152,7 +153,7 @@ def _central_header(buffer: Any, where: _Position) -> ismrmrd.AcquisitionHeader:
 def _slice_of_bit(bit: Any, images: list[_Position], context: Context) -> KSpaceSlice:
     limits = bit.data.sampling.sampling_limits
     head = _central_header(bit.data, images[0])
-    encoding = grid.encoding_of(context.header, head.encoding_space_ref)
+    encoding = encoding_of(context.header, head.encoding_space_ref)
     centre = (limits[1].center, limits[2].center)
     data = _mean(
         _grid_of_buffer(bit.data, where, encoding, centre, _line_mask(bit.data.headers[(..., *where)]))
@@ -244,7 +245,7 @@ def _line_mask(headers: Any) -> _LineMask:
 
 
 def _slice(data: _Grid, ref: _Grid | None, head: ismrmrd.AcquisitionHeader, encoding: Any) -> KSpaceSlice:
-    is_same_scan = grid.calibration_mode(encoding) not in grid.ANOTHER_SCAN
+    is_same_scan = calibration_mode(encoding) not in SEPARATE_MODES
     if ref is not None and is_same_scan and ref.kspace.shape == data.kspace.shape:
         missing = (data.counts == 0) & (ref.counts > 0)
         data.kspace[:, missing] = ref.kspace[:, missing]

@@ -10,6 +10,7 @@ from typing import Any
 import ismrmrd
 import numpy as np
 
+from nilatron.gadgets.encoding import encoding_of
 from nilatron.gadgets.items import Context, ScanError
 from nilatron.gadgets.stock import grid
 from nilatron.gadgets.stock.types import (
@@ -101,7 +102,7 @@ class BucketToBufferGadget:
         for line in lines:
             space = line.encoding_space_ref
             if space not in layouts:
-                layouts[space] = grid.layout(grid.encoding_of(context.header, space), stats[space], is_ref=is_ref)
+                layouts[space] = grid.layout(encoding_of(context.header, space), stats[space], is_ref=is_ref)
             layout = layouts[space]
             key = (self._key(line.idx), space)
             if key not in buffers:

@@ -9,7 +9,7 @@ from typing import Any
 import ismrmrd
 import numpy as np
 
-from nilatron.gadgets import items
+from nilatron.gadgets.encoding import SEPARATE_MODES, calibration_mode, encoding_limit
 from nilatron.gadgets.items import ScanError, ScanLog
 from nilatron.gadgets.stock.types import (
     AcquisitionBucketStats,
@@ -19,8 +19,6 @@ from nilatron.gadgets.stock.types import (
     default_headers,
 )
 
-ON_A_GRID = ("cartesian", "epi")
-ANOTHER_SCAN = ("separate", "external")
 _logger = logging.getLogger(__name__)
 
 
@@ -77,39 +75,12 @@ class Layout:
         return None if e1 is None or e2 is None else (e1, e2)
 
 
-def encoding_of(header: Any, index: int) -> Any:
-    """Look up the encoding of the header that a line refers to.
-
-    Raises
-    ------
-    ScanError
-        There is none of that index, or its trajectory is not Cartesian.
-    """
-    encoding = items.encoding_of(header, index)
-    kind = getattr(encoding.trajectory, "value", encoding.trajectory)
-    if kind not in ON_A_GRID:
-        raise ScanError(f"trajectory {kind!r} of encoding {index} is not on a grid; expected one of {ON_A_GRID}")
-    return encoding
-
-
-def calibration_mode(encoding: Any) -> str:
-    """Calibration mode of an encoding; "embedded" where the header does not say."""
-    parallel = encoding.parallelImaging
-    mode = None if parallel is None else parallel.calibrationMode
-    return "embedded" if mode is None else str(getattr(mode, "value", mode)).lower()
-
-
-def encoding_limit(encoding: Any, name: str, size: int) -> SamplingLimit:
-    """Limits of an encoding counter; those of a full matrix of `size` where the header has none.
-
-    A centre of 0 in limits that reach beyond half the matrix was not set: half the matrix then.
-    """
-    limits = encoding.encodingLimits
-    found = None if limits is None else getattr(limits, name)
+def limit_of(encoding: Any, step: int, size: int) -> SamplingLimit:
+    """Limits of kspace_encoding_step_`step`; those of a full matrix of `size` where the header has none."""
+    found = encoding_limit(encoding, step, size)
     if found is None:
         return SamplingLimit(0, size // 2 if size > 1 else 0, size - 1)
-    is_unset = int(found.center) == 0 and int(found.maximum) >= size // 2 > 0
-    return SamplingLimit(int(found.minimum), size // 2 if is_unset else int(found.center), int(found.maximum))
+    return SamplingLimit(found.minimum, found.centre, found.maximum)
 
 
 def layout(encoding: Any, stats: AcquisitionBucketStats, *, is_ref: bool) -> Layout:
@@ -118,15 +89,8 @@ def layout(encoding: Any, stats: AcquisitionBucketStats, *, is_ref: bool) -> Lay
     matrix = encoding.encodedSpace.matrixSize
     has_parallel = encoding.parallelImaging is not None
     axes = [
-        _axis(
-            name,
-            int(size),
-            encoding_limit(encoding, f"kspace_encoding_{name[14:]}", int(size)),
-            stats,
-            mode,
-            has_parallel,
-        )
-        for name, size in (("kspace_encode_step_1", matrix.y), ("kspace_encode_step_2", matrix.z))
+        _axis(f"kspace_encode_step_{step}", size, limit_of(encoding, step, size), stats, mode, has_parallel)
+        for step, size in ((1, int(matrix.y)), (2, int(matrix.z)))
     ]
     return Layout(encoding, *axes)
 
@@ -135,7 +99,7 @@ def _axis(
     name: str, matrix: int, limit: SamplingLimit, stats: AcquisitionBucketStats, mode: str, has_parallel: bool
 ) -> Axis:
     allowed = (limit.min, limit.max)
-    if mode in ANOTHER_SCAN:
+    if mode in SEPARATE_MODES:
         return Axis(name, stats.extent(name), -stats.first(name), limit, allowed)
     if mode != "embedded":
         return Axis(name, max(matrix, limit.max + 1), 0, limit, allowed)

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.core import fft
-from nilatron.gadgets.items import Context, ScanError, encoding_of
+from nilatron.gadgets.encoding import encoding_of
+from nilatron.gadgets.items import Context, ScanError
 from nilatron.gadgets.stock.types import derived_line
 
 _logger = logging.getLogger(__name__)

@@ -2,16 +2,8 @@ import logging
 
 import ismrmrd
 import numpy as np
-import pytest
 
-from nilatron.gadgets.items import KSpaceSlice, ScanError, ScanLog, encoding_of, with_samples
-
-
-def test_encoding_of_a_line(scan_header):
-    header = scan_header((8, 8, 1))
-    assert encoding_of(header, 0) is header.encoding[0]
-    with pytest.raises(ScanError, match="encoding space 1, but the header describes 1"):
-        encoding_of(header, 1)
+from nilatron.gadgets.items import KSpaceSlice, ScanLog, with_samples
 
 
 def test_problems_are_remembered_and_logged(caplog):
