@@ -92,16 +92,13 @@ class QuietSamples:
     ----------
     outer_fraction
         Of the phase-encoding lines, the outermost.
-    n_rings
-        Groups of these lines by distance from the centre.
     block_width
         Neighbouring columns that are judged together, pixels.
     quiet_fraction
-        Of the tiles (ring x columns), the quietest.
+        Of the blocks, the quietest.
     """
 
     outer_fraction: float = 0.6
-    n_rings: int = 3
     block_width: int = 5
     quiet_fraction: float = 0.1
 
@@ -110,8 +107,8 @@ def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | 
     """Noise covariance of one acquired sample, from the quietest part of a scan.
 
     The lines are transformed along the readout; outside the object (air) and at high spatial frequencies only noise is
-    left. Tiles of (outer lines x columns) are ranked by energy in one half of the lines and the covariance is taken from
-    the other half, and the reverse, so that choosing the quietest does not bias the result to the small side.
+    left. Blocks of columns are ranked by their energy in one half of the outer lines and the covariance is taken from the
+    other half, and the reverse, so that choosing the quietest does not bias the result to the small side.
 
     Parameters
     ----------
@@ -133,7 +130,7 @@ def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | 
     """
     settings = settings or QuietSamples()
     xp = namespace(kspace)
-    lines, order = _outer_lines(kspace, counts, settings.outer_fraction)
+    lines = _outer_lines(kspace, counts, settings.outer_fraction)
     n_coils, n_lines, n_x = lines.shape
     power = xp.real(lines) ** 2 + xp.imag(lines) ** 2
     level = xp.sum(power, axis=(1, 2)) / (n_lines * n_x)
@@ -142,28 +139,19 @@ def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | 
     weight = xp.where(level > 0, 1 / xp.where(level > 0, level, xp.ones_like(level)), xp.zeros_like(level))
     energy = xp.sum(power * weight[:, None, None], axis=0)  # (line, x), coils of equal weight
 
+    index = xp.arange(max(n_lines, n_x), device=lines.device)
     n_blocks = max(1, n_x // settings.block_width)
-    columns = [
-        xp.arange(n_x, device=lines.device)[i * n_x // n_blocks : (i + 1) * n_x // n_blocks] for i in range(n_blocks)
-    ]
-    rings = [
-        order[i * n_lines // settings.n_rings : (i + 1) * n_lines // settings.n_rings] for i in range(settings.n_rings)
-    ]
-    halves = ([ring[0::2] for ring in rings], [ring[1::2] for ring in rings])
-    total, n_samples = 0.0 * (lines[:, 0, :] @ xp.conj(xp.matrix_transpose(lines[:, 0, :]))), 0
-    for judge, take in (halves, halves[::-1]):
-        tiles = [
-            (_mean_energy(energy, a, block), b, block)
-            for a, b in zip(judge, take, strict=True)
-            for block in columns
-            if a.shape[0] and b.shape[0]
-        ]
-        tiles.sort(key=lambda tile: tile[0])
-        for _, rows, block in tiles[: max(1, round(settings.quiet_fraction * len(tiles)))]:
-            samples = xp.reshape(xp.take(xp.take(lines, rows, axis=1), block, axis=2), (n_coils, -1))
-            total = total + samples @ xp.conj(xp.matrix_transpose(samples))
-            n_samples += int(samples.shape[1])
-    return total / max(1, n_samples)
+    blocks = [index[i * n_x // n_blocks : (i + 1) * n_x // n_blocks] for i in range(n_blocks)]
+    n_quiet = max(1, round(settings.quiet_fraction * n_blocks))
+    halves = (index[0:n_lines:2], index[1:n_lines:2])
+    total, n_samples = 0, 0
+    for judging, taken in (halves, halves[::-1]):
+        ranked = sorted(blocks, key=lambda block, rows=judging: _mean_energy(energy, rows, block))  # type: ignore[misc]
+        columns = xp.concat(ranked[:n_quiet])
+        samples = xp.reshape(xp.take(xp.take(lines, taken, axis=1), columns, axis=2), (n_coils, -1))
+        total = total + samples @ xp.conj(xp.matrix_transpose(samples))
+        n_samples += int(samples.shape[1])
+    return total / n_samples
 
 
 def sigma_from_data(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> float:
@@ -179,8 +167,8 @@ def _mean_energy(energy: Array, rows: Array, columns: Array) -> float:
     return float(xp.mean(xp.take(xp.take(energy, rows, axis=0), columns, axis=1)))
 
 
-def _outer_lines(kspace: Array, counts: Array, outer_fraction: float) -> tuple[Array, Array]:
-    """The outermost acquired lines after a readout transform (coil, line, x), noise as in one sample, and their order."""
+def _outer_lines(kspace: Array, counts: Array, outer_fraction: float) -> Array:
+    """The outermost acquired lines, inner ones first, after a readout transform (coil, line, x); noise as in one sample."""
     xp = namespace(kspace)
     n_coils, n_z, n_y, n_x = kspace.shape
     acquired = xp.astype(counts > 0, real_dtype(kspace))
@@ -197,4 +185,4 @@ def _outer_lines(kspace: Array, counts: Array, outer_fraction: float) -> tuple[A
     white = xp.reshape(kspace * xp.sqrt(xp.astype(counts, acquired.dtype)), (n_coils, n_z * n_y, n_x))
     chosen = xp.take(white, order, axis=1) * xp.sqrt(n_x / xp.take(filled, order))[None, :, None]
     chosen = xp.astype(chosen, kspace.dtype, copy=False)
-    return ifft(chosen, axes=(-1,)), xp.arange(order.shape[0], device=order.device)
+    return ifft(chosen, axes=(-1,))

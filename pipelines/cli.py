@@ -68,6 +68,7 @@ def replay(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Property of our node; repeatable.")
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Folder for pictures.")] = None,
+    dicom: Annotated[Path | None, typer.Option(help="Folder for DICOM files (needs nilatron[dicom]).")] = None,
     noise: Annotated[Path | None, typer.Option(help="Raw file with the noise scan.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -87,6 +88,7 @@ def replay(
         output_group=output_group,
         properties=parse_properties(properties or []),
         png=png,
+        dicom=dicom,
         noise=noise,
         seed=seed,
         device=device,

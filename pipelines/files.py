@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import h5py
 
@@ -58,3 +61,38 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@dataclass
+class AtomicFolder:
+    """Files that appear in `folder` all at once, when the block ends without an exception.
+
+    Raises
+    ------
+    InputError
+        When there is a file of this name.
+    """
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        """Refuse what is no folder."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"{self.folder} is not a folder: give one for the files")
+
+    def __enter__(self) -> Self:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary = tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.folder.name}.")
+        return self
+
+    @property
+    def waiting(self) -> Path:
+        """Where files are written until the end."""
+        return Path(self._temporary.name)
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if kind is None:
+            self.folder.mkdir(exist_ok=True)
+            for path in sorted(self.waiting.iterdir()):
+                path.replace(self.folder / path.name)
+        self._temporary.cleanup()

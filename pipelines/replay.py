@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +21,8 @@ from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, ScanLog
 from nilatron.gadgets.node import build_node
 from nilatron.pipelines.chain import Chain, load_chain
-from nilatron.pipelines.files import InputError
+from nilatron.pipelines.dicom import DicomScan
+from nilatron.pipelines.files import AtomicFolder, InputError
 from nilatron.pipelines.host import run_chain
 from nilatron.pipelines.image_file import ImageFile, write_png
 from nilatron.pipelines.raw_file import RawFile, open_raw
@@ -41,6 +41,7 @@ class ReplaySettings:
     output_group: str | None = None  # date and time by default
     properties: Mapping[str, str] = field(default_factory=dict)  # over those of the chain's own node
     png: Path | None = None  # folder for pictures
+    dicom: Path | None = None  # folder for DICOM files
     noise: Path | None = None  # raw file whose lines are the noise scan
     seed: int = 0
     device: str = "cpu"
@@ -112,22 +113,41 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
     with ExitStack() as stack:
         raw = stack.enter_context(open_raw(settings.raw, settings.group))
         context = Context(raw.header, device, settings.seed)
-        pictures = PictureFolder(settings.png) if settings.png else None
         images = run_scan(chain, with_progress(scan_items(raw, settings), raw, stack, console), context, settings)
         target = stack.enter_context(ImageFile(settings.output, output_group, overwrite=settings.overwrite))
-        if pictures:
-            stack.enter_context(pictures)
+        exports = [stack.enter_context(export) for export in export_folders(settings, raw)]
         started = time.perf_counter()
         for image in images:
             target.write(image)
-            if pictures:
-                pictures.write(image)
+            for export in exports:
+                export.write(image)
         seconds = time.perf_counter() - started
         if target.n_images == 0:
             raise InputError(f"{settings.raw}: expected imaging lines, found {describe(context.log)}; check the scan")
         report = ReplayReport(target.n_images, context.log.counts["images expected"], context.log, seconds)
     log.info("%d images to %s, group %r, in %.1f s", report.n_images, settings.output, output_group, seconds)
     return report
+
+
+@dataclass
+class ExportFolder(AtomicFolder):
+    """Files of one kind in a folder, all images or none."""
+
+    write_image: Callable[[ismrmrd.Image, Path, str], None]
+
+    def write(self, image: ismrmrd.Image) -> None:
+        """The files of one image, named by series and index."""
+        self.write_image(image, self.waiting, f"series{image.image_series_index:03d}_{image.image_index:04d}")
+
+
+def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFolder]:
+    """What is wanted beside the image file."""
+    if settings.png:
+        yield ExportFolder(settings.png, lambda image, folder, stem: write_png(image, folder / f"{stem}.png"))
+    if settings.dicom:
+        measurement = raw.header.measurementInformation
+        position = getattr(getattr(measurement, "patientPosition", None), "value", None)
+        yield ExportFolder(settings.dicom, DicomScan(raw.header_bytes, position or "HFS").write)
 
 
 def describe(log_of_scan: ScanLog) -> str:
@@ -182,28 +202,3 @@ def with_progress(items: Iterator[Any], raw: RawFile, stack: ExitStack, console:
             yield item
 
     return counted()
-
-
-class PictureFolder:
-    """PNG pictures that appear in `folder` all at once, when the block ends without an exception."""
-
-    def __init__(self, folder: Path) -> None:
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder} is not a folder: give one for the pictures")
-        self.folder = folder
-
-    def __enter__(self) -> PictureFolder:
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        self._waiting = tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.folder.name}.")
-        return self
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        if kind is None:
-            self.folder.mkdir(exist_ok=True)
-            for picture in sorted(Path(self._waiting.name).iterdir()):
-                picture.replace(self.folder / picture.name)
-        self._waiting.cleanup()
-
-    def write(self, image: ismrmrd.Image) -> None:
-        """One picture, named by series and index."""
-        write_png(image, Path(self._waiting.name) / f"series{image.image_series_index:03d}_{image.image_index:04d}.png")

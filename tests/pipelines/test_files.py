@@ -1,6 +1,6 @@
 import pytest
 
-from nilatron.pipelines.files import InputError, atomic_path, open_hdf5
+from nilatron.pipelines.files import AtomicFolder, InputError, atomic_path, open_hdf5
 
 
 class PlannedError(Exception):
@@ -35,3 +35,25 @@ def test_hdf5_files_only(tmp_path):
     (tmp_path / "a.h5").write_text("text")
     with pytest.raises(InputError, match=r"a\.h5: is not an HDF5 file"):
         open_hdf5(tmp_path / "a.h5")
+
+
+def test_a_folder_of_files_appears_whole_or_not_at_all(tmp_path):
+    def fill(fails):
+        with AtomicFolder(tmp_path / "new" / "out") as folder:
+            (folder.waiting / "a").write_text("a")
+            assert not (tmp_path / "new" / "out").exists()
+            if fails:
+                raise PlannedError
+
+    with pytest.raises(PlannedError):
+        fill(fails=True)
+    assert list((tmp_path / "new").iterdir()) == []
+    fill(fails=False)
+    assert [path.name for path in (tmp_path / "new" / "out").iterdir()] == ["a"]
+    assert list((tmp_path / "new").iterdir()) == [tmp_path / "new" / "out"]
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(InputError, match="out is not a folder"):
+        AtomicFolder(tmp_path / "out")

@@ -12,7 +12,7 @@ from PIL import Image as Picture
 
 from nilatron.core.metrics import foreground, psnr
 from nilatron.pipelines.files import InputError
-from nilatron.pipelines.replay import PictureFolder, ReplaySettings, noise_lines, replay, resolve_device
+from nilatron.pipelines.replay import ReplaySettings, noise_lines, replay, resolve_device
 from nilatron.pipelines.simulate import SimulationSettings, ground_truth, simulate
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared/data"
@@ -73,22 +73,13 @@ def test_pictures_are_those_of_the_images(replayed, tmp_path):
     np.testing.assert_array_equal(grey, expected)
 
 
-def test_pictures_appear_together_or_not_at_all(tmp_path):
-    image = ismrmrd.Image.from_array(np.ones((4, 4), np.float32))
-
-    def fail():
-        with PictureFolder(tmp_path / "png") as pictures:
-            pictures.write(image)
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
-    assert list(tmp_path.iterdir()) == []
-    with PictureFolder(tmp_path / "new" / "png") as pictures:
-        pictures.write(image)
-        assert not (tmp_path / "new" / "png").exists()
-    assert len(list((tmp_path / "new" / "png").iterdir())) == 1
-    assert list((tmp_path / "new").iterdir()) == [tmp_path / "new" / "png"]
+def test_dicom_files_beside_the_images(replayed, tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    replayed(SCAN, chain="cg_sense", dicom=tmp_path / "dicom")
+    files = sorted((tmp_path / "dicom").iterdir())
+    assert len(files) == SCAN.n_slices
+    assert len({pydicom.dcmread(path).SOPInstanceUID for path in files}) == SCAN.n_slices
+    assert len({pydicom.dcmread(path).SeriesInstanceUID for path in files}) == 1
 
 
 def test_images_of_an_earlier_run_are_kept_beside_the_new_ones(tmp_path):
