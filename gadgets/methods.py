@@ -123,7 +123,6 @@ class Method:
     settings_class: type[Any]
     run: Callable[[Problem, Any], Outcome]
     history: str  # for ImageProcessingHistory
-    uses_prior: bool = False
 
 
 def check_series(series: tuple[str, ...]) -> None:
@@ -257,8 +256,8 @@ METHODS = {
     "zero_filled": Method(BaselineSettings, run_zero_filled, "zero-filled"),
     "cg_sense": Method(BaselineSettings, run_cg_sense, "CG-SENSE"),
     "l1_wavelet": Method(L1WaveletNodeSettings, run_l1_wavelet, "l1-wavelet"),
-    "nila": Method(NilaNodeSettings, run_nila, "AI Nila", uses_prior=True),
-    "nila_published": Method(PublishedNodeSettings, run_published, "AI Nila as published", uses_prior=True),
+    "nila": Method(NilaNodeSettings, run_nila, "AI Nila"),
+    "nila_published": Method(PublishedNodeSettings, run_published, "AI Nila as published"),
 }
 
 

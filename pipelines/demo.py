@@ -44,7 +44,7 @@ class DemoReport:
 
     def table(self) -> Table:
         """For the terminal."""
-        table = Table(title="Simulated scan, R = 4, 8 coils, mean of 3 slices", title_justify="left")
+        table = Table(title="R = 4, 8 coils, mean of 3 slices", title_justify="left")
         table.add_column("reconstruction")
         table.add_column("PSNR, dB", justify="right")
         table.add_column("seconds a slice", justify="right")

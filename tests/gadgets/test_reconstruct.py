@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from nilatron import __version__
 from nilatron.core.errors import BadInputError
@@ -172,3 +173,14 @@ def test_an_empty_slice_gives_empty_images(item, weights):
 
 def test_other_items_pass():
     assert list(Reconstructor("cg_sense", methods.BaselineSettings())(["item"], Context(None))) == ["item"]
+
+
+@pytest.mark.parametrize("target", ["zero_filled", "cg_sense", "l1_wavelet", "nila"])
+def test_torch_arrays_give_the_same_images_as_numpy(item, weights, monkeypatch, target):
+    """The way of a slice on a GPU without CuPy, on the CPU."""
+    expected, _ = reconstruct(item, target, weights=weights)
+    monkeypatch.setattr("nilatron.gadgets.reconstruct.to_device", lambda array, device: torch.from_numpy(array.copy()))
+    got, log = reconstruct(item, target, weights=weights)
+    assert log.problems == []
+    for one, other in zip(got, expected, strict=True):
+        assert nrmse(one.image, other.image, rescale=False) < 1e-4
