@@ -68,7 +68,7 @@ def replay(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Property of our node; repeatable.")
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Folder for pictures.")] = None,
-    dicom: Annotated[Path | None, typer.Option(help="Folder for DICOM files (needs nilatron[dicom]).")] = None,
+    dicom: Annotated[Path | None, typer.Option(help="Folder for DICOM files (needs pydicom).")] = None,
     noise: Annotated[Path | None, typer.Option(help="Raw file with the noise scan.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

@@ -179,7 +179,7 @@ def test_other_items_pass():
 def test_torch_arrays_give_the_same_images_as_numpy(item, weights, monkeypatch, target):
     """The way of a slice on a GPU without CuPy, on the CPU."""
     expected, _ = reconstruct(item, target, weights=weights)
-    monkeypatch.setattr("nilatron.gadgets.reconstruct.to_device", lambda array, device: torch.from_numpy(array.copy()))
+    monkeypatch.setattr("nilatron.gadgets.reconstruct.to_device", lambda array, _: torch.from_numpy(array.copy()))
     got, log = reconstruct(item, target, weights=weights)
     assert log.problems == []
     for one, other in zip(got, expected, strict=True):
