@@ -54,10 +54,9 @@ class KSpaceAccumulator:
         self.counts[z, y, columns] += 1
 
     def mean(self) -> Array:
-        """Mean k-space (coil, z, y, x), 0 where nothing was acquired. Reuses the memory of the sum."""
+        """Mean k-space (coil, z, y, x), 0 where nothing was acquired; a new array, so that lines may follow."""
         xp = self.xp
-        self.total /= xp.where(self.counts > 0, self.counts, xp.ones_like(self.counts))
-        return self.total
+        return self.total / xp.where(self.counts > 0, self.counts, xp.ones_like(self.counts))
 
 
 def calibration_block(kspace: Array, counts: Array, max_lines: int = 32) -> Array | None:

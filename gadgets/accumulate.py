@@ -104,11 +104,11 @@ class Accumulator:
         done = self.open.pop(key)
         self.finished.add(key)
         context.log.counts["slices"] += 1
-        counts = done.grid.counts
+        kspace, counts = done.grid.mean(), done.grid.counts
         separate = self.calibration.get((key[0], key[1]))
-        calibration = calibration_block(done.grid.mean(), counts) if separate is None else centred_block(separate)
+        calibration = calibration_block(kspace, counts) if separate is None else centred_block(separate)
         item = KSpaceSlice(
-            kspace=done.grid.total,
+            kspace=kspace,
             counts=counts,
             calibration=None if calibration is None else np.array(calibration),
             head=done.head,

@@ -105,3 +105,12 @@ def test_the_window_is_one_at_dc_and_leaves_single_planes_alone(make):
     assert tuple(window.shape) == (1, 64, 48)
     assert float(window[0, 32, 24]) == 1
     assert float(window[0, 0, 24]) == pytest.approx(0, abs=0.02)
+
+
+def test_the_mean_can_be_asked_for_again_and_lines_may_follow():
+    grid = KSpaceAccumulator(2, (1, 4, 8), np)
+    for value in (1, 3):
+        grid.add(line(value), 0, 2, 0)
+    assert np.array_equal(grid.mean(), grid.mean())
+    grid.add(line(5), 0, 2, 0)
+    assert np.all(grid.mean()[:, 0, 2] == 3)

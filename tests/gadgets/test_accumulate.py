@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import ismrmrd
 import numpy as np
 import pytest
 
 from nilatron.gadgets.accumulate import Accumulator, acceleration
 from nilatron.gadgets.items import Context, ScanError
+from nilatron.pipelines.simulate import SimulationSettings, simulate_items
 
 N_X, N_Y = 12, 16
 
@@ -173,3 +176,28 @@ def test_line_with_other_coils(scan_header, make_line):
     header = scan_header((N_X, N_Y, 1))
     with pytest.raises(ScanError, match="expected a line of 2 coils, got 3"):
         accumulate(header, [make_line(np.ones((2, N_X)), y=0), make_line(np.ones((3, N_X)), y=1)])
+
+
+@pytest.mark.parametrize("calibration", ["embedded", "separate"])
+def test_averages_are_averaged_whatever_the_calibration(calibration):
+    """Noise-free averages of a line are equal, so their mean is the line; calibration serves every repetition alike."""
+    settings = SimulationSettings(
+        matrix=(32, 24, 1),
+        n_coils=4,
+        noise_std=0.0,
+        acceleration=2,
+        calibration=calibration,
+        calibration_lines=12,
+        n_repetitions=2,
+        readout_oversampling=1.0,
+    )
+    found = {}
+    for n_averages in (1, 3):
+        header, items = simulate_items(replace(settings, n_averages=n_averages))
+        found[n_averages] = list(Accumulator()(iter(items), Context(header)))
+    for once, thrice in zip(found[1], found[3], strict=True):
+        assert thrice.counts.max() == 3
+        np.testing.assert_allclose(thrice.kspace, once.kspace, atol=1e-5)
+        np.testing.assert_allclose(thrice.calibration, once.calibration, atol=1e-5)
+    first, second = found[3]
+    np.testing.assert_allclose(first.calibration, second.calibration, atol=1e-6)
