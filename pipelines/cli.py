@@ -173,7 +173,7 @@ def train(
     licence: Annotated[str, typer.Option(help="Of the weights, for their metadata.")] = "not stated",
 ) -> None:
     """Train a prior from magnitude images."""
-    from nilatron.pipelines.replay import resolve_device
+    from nilatron.pipelines.device import resolve_device
     from nilatron.pipelines.train import Trainer, TrainSettings, error_table, load_magnitudes
 
     logging.getLogger("nilatron").setLevel(logging.INFO)

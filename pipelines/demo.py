@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,8 +14,6 @@ from rich.table import Table
 from nilatron.core.metrics import foreground, psnr
 from nilatron.pipelines.replay import ReplaySettings, replay
 from nilatron.pipelines.simulate import SimulationSettings, ground_truth, simulate
-
-log = logging.getLogger(__name__)
 
 CHAINS = {"zero_filled": "zero-filled", "cg_sense": "CG-SENSE", "l1_wavelet": "l1-wavelet", "nila": "Nila"}
 SCAN = SimulationSettings(
@@ -38,13 +34,16 @@ class Row:
 class DemoReport:
     """What the demo found and wrote."""
 
+    scan: SimulationSettings
     rows: tuple[Row, ...]
     picture: Path
     complete: bool
 
     def table(self) -> Table:
         """For the terminal."""
-        table = Table(title="R = 4, 8 coils, mean of 3 slices", title_justify="left")
+        scan = self.scan
+        title = f"R = {scan.acceleration}, {scan.n_coils} coils, mean of {scan.n_slices} slices"
+        table = Table(title=title, title_justify="left")
         table.add_column("reconstruction")
         table.add_column("PSNR, dB", justify="right")
         table.add_column("seconds a slice", justify="right")
@@ -64,9 +63,7 @@ def run_demo(folder: Path, seed: int, console: Console | None = None, scan: Simu
     for chain, name in CHAINS.items():
         output = folder / f"{chain}.h5"
         settings = ReplaySettings(raw, output, chain, output_group="images", seed=seed, device="auto", overwrite=True)
-        started = time.perf_counter()
         report = replay(settings, console)
-        log.info("%s: %.1f s", name, time.perf_counter() - started)
         images = read_series(output, "images", 1)
         values = [psnr(image, truth, foreground(truth)) for image, truth in zip(images, truths, strict=True)]
         rows.append(Row(name, float(np.mean(values)), report.seconds / scan.n_slices))
@@ -74,7 +71,7 @@ def run_demo(folder: Path, seed: int, console: Console | None = None, scan: Simu
         complete = complete and report.complete
     picture = folder / "comparison.png"
     save_comparison(picture, [truths[0], *columns])
-    return DemoReport(tuple(rows), picture, complete)
+    return DemoReport(scan, tuple(rows), picture, complete)
 
 
 def read_series(path: Path, group: str, series: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:

@@ -10,8 +10,8 @@ import ismrmrd
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.node import build_node
 from nilatron.pipelines.chain_xml import parse_configuration
+from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.header import parse_header
-from nilatron.pipelines.replay import resolve_device
 
 log = logging.getLogger(__name__)
 

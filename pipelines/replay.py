@@ -21,6 +21,7 @@ from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, ScanLog
 from nilatron.gadgets.node import build_node
 from nilatron.pipelines.chain import Chain, load_chain
+from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.dicom import DicomScan
 from nilatron.pipelines.files import AtomicFolder, InputError
 from nilatron.pipelines.host import run_chain
@@ -72,24 +73,6 @@ class ReplayReport:
     def complete(self) -> bool:
         """Whether every expected image came and none is a fall-back."""
         return self.n_images > 0 and self.n_images >= self.n_expected and not self.log.problems
-
-
-def resolve_device(device: str) -> str:
-    """`auto`, `cpu` or `cuda` to one of the latter two.
-
-    Raises
-    ------
-    InputError
-        For another word, or for cuda where there is none.
-    """
-    import torch
-
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"device must be auto, cpu or cuda, got {device!r}")
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise InputError("device cuda was asked for, but torch finds no CUDA GPU; use --device cpu or auto")
-    return "cuda" if available and device != "cpu" else "cpu"
 
 
 def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayReport:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import ismrmrd
 import numpy as np
@@ -125,30 +125,6 @@ class AutoScaleGadget:
 
 
 @dataclass(frozen=True)
-class _FloatToInteger:
-    max_intensity: int
-    min_intensity: int
-    intensity_offset: int
-    _pixel_type: str = "uint16"
-
-    def convert(self, image: ismrmrd.Image, context: Context) -> ismrmrd.Image:
-        values = image.data.astype(np.float64)
-        meta_centre = image.meta.get(_WINDOW_CENTRE)
-        if image.image_type == ismrmrd.IMTYPE_PHASE:
-            values = values * self.intensity_offset / np.pi + self.intensity_offset
-        elif image.image_type in (ismrmrd.IMTYPE_MAGNITUDE, 0):
-            values = np.abs(values)
-        clipped = np.clip(values, self.min_intensity, self.max_intensity)
-        context.log.counts["saturated pixels"] += int(np.count_nonzero(values > self.max_intensity))
-        context.log.counts["non-finite pixels"] += int(np.count_nonzero(~np.isfinite(values)))
-        pixels = np.rint(np.nan_to_num(clipped, nan=self.min_intensity)).astype(self._pixel_type)
-        made = _with_pixels(image, pixels, image.image_type)
-        if meta_centre is not None and image.image_type in (ismrmrd.IMTYPE_REAL, ismrmrd.IMTYPE_IMAG):
-            made.meta[_WINDOW_CENTRE] = str(int(float(meta_centre)) + self.intensity_offset)
-        return made
-
-
-@dataclass(frozen=True)
 class FloatToUShortGadget:
     """Float images to uint16, clipped to `min_intensity` … `max_intensity` and rounded to the nearest.
 
@@ -159,42 +135,46 @@ class FloatToUShortGadget:
     max_intensity: int = 4095
     min_intensity: int = 0
     intensity_offset: int = 2048
+    pixel_type: ClassVar[str] = "uint16"
 
     def __post_init__(self) -> None:
-        _check_range(self.min_intensity, self.max_intensity, "uint16")
+        limits = np.iinfo(self.pixel_type)
+        if not limits.min <= self.min_intensity < self.max_intensity <= limits.max:
+            raise ValueError(
+                f"expected min_intensity below max_intensity, both within {limits.min} to {limits.max}, "
+                f"not {self.min_intensity} and {self.max_intensity}"
+            )
 
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
-        """Float images in, uint16 images out; anything else passes."""
-        maker = _FloatToInteger(self.max_intensity, self.min_intensity, self.intensity_offset, "uint16")
+        """Float images in, integer images out; anything else passes."""
         for item in items:
-            yield maker.convert(item, context) if _is_image(item, "f") else item
+            yield self._convert(item, context) if _is_image(item, "f") else item
+
+    def _convert(self, image: ismrmrd.Image, context: Context) -> ismrmrd.Image:
+        values = image.data.astype(np.float64)
+        meta_centre = image.meta.get(_WINDOW_CENTRE)
+        if image.image_type == ismrmrd.IMTYPE_PHASE:
+            values = values * self.intensity_offset / np.pi + self.intensity_offset
+        elif image.image_type in (ismrmrd.IMTYPE_MAGNITUDE, 0):
+            values = np.abs(values)
+        clipped = np.clip(values, self.min_intensity, self.max_intensity)
+        context.log.counts["saturated pixels"] += int(np.count_nonzero(values > self.max_intensity))
+        context.log.counts["non-finite pixels"] += int(np.count_nonzero(~np.isfinite(values)))
+        pixels = np.rint(np.nan_to_num(clipped, nan=self.min_intensity)).astype(self.pixel_type)
+        made = _with_pixels(image, pixels, image.image_type)
+        if meta_centre is not None and image.image_type in (ismrmrd.IMTYPE_REAL, ismrmrd.IMTYPE_IMAG):
+            made.meta[_WINDOW_CENTRE] = str(int(float(meta_centre)) + self.intensity_offset)
+        return made
 
 
 @dataclass(frozen=True)
-class FloatToShortGadget:
+class FloatToShortGadget(FloatToUShortGadget):
     """Float images to int16; otherwise as `FloatToUShortGadget`."""
 
     max_intensity: int = 32767
     min_intensity: int = -32768
     intensity_offset: int = 0
-
-    def __post_init__(self) -> None:
-        _check_range(self.min_intensity, self.max_intensity, "int16")
-
-    def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
-        """Float images in, int16 images out; anything else passes."""
-        maker = _FloatToInteger(self.max_intensity, self.min_intensity, self.intensity_offset, "int16")
-        for item in items:
-            yield maker.convert(item, context) if _is_image(item, "f") else item
-
-
-def _check_range(lowest: int, highest: int, pixel_type: str) -> None:
-    limits = np.iinfo(pixel_type)
-    if not limits.min <= lowest < highest <= limits.max:
-        raise ValueError(
-            f"expected min_intensity below max_intensity, both within {limits.min} to {limits.max}, "
-            f"not {lowest} and {highest}"
-        )
+    pixel_type: ClassVar[str] = "int16"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from PIL import Image as Picture
 
 from nilatron.core.metrics import foreground, psnr
 from nilatron.pipelines.files import InputError
-from nilatron.pipelines.replay import ReplaySettings, noise_lines, replay, resolve_device
+from nilatron.pipelines.replay import ReplaySettings, noise_lines, replay
 from nilatron.pipelines.simulate import SimulationSettings, ground_truth, simulate
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared/data"
@@ -110,13 +110,6 @@ def test_noise_file_without_lines(tmp_path):
         file["dataset/data"].resize(0, axis=0)
     with pytest.raises(InputError, match="expected a noise scan, found no lines"):
         list(noise_lines(tmp_path / "noise.h5"))
-
-
-def test_devices():
-    assert resolve_device("cpu") == "cpu"
-    assert resolve_device("auto") in ("cpu", "cuda")
-    with pytest.raises(InputError, match="device must be auto, cpu or cuda, got 'gpu'"):
-        resolve_device("gpu")
 
 
 def test_log_names_the_slices(replayed, caplog):

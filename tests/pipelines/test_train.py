@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -38,6 +41,17 @@ def test_images_come_at_scale_one_and_empty_ones_are_left_out(images):
     assert len(loaded) == 3
     assert all(0.9 < float(torch.quantile(image.float().flatten(), 0.995)) < 1.1 for image in loaded)
     assert 0.2 < measure_sigma_data(loaded) < 0.6
+
+
+def test_the_command_runs_where_ismrmrd_and_gadgetron_are_absent(images, tmp_path):
+    blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in ("ismrmrd", "gadgetron", "h5py"))
+    words = ["nilatron", "train", str(images), str(tmp_path / "run"), "--architecture", "tiny", "--steps", "1"]
+    program = f"import sys; {blocked}; sys.argv = {words!r}; from nilatron.pipelines.cli import main; main()"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    words = [sys.executable, "-c", program]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)  # noqa: S603
+    assert done.returncode == 0, done.stderr
+    assert load_prior(tmp_path / "run" / "prior.safetensors").metadata["trained_steps"] == "1"
 
 
 def test_a_folder_without_images_is_refused(tmp_path):

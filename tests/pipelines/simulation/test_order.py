@@ -6,34 +6,13 @@ import ismrmrd
 import numpy as np
 
 from nilatron.pipelines.simulate import simulate_items
-from nilatron.pipelines.simulation.header import simulated_header
 from nilatron.pipelines.simulation.scanned_object import ground_truth
 from nilatron.pipelines.simulation.settings import SimulationSettings
 
 SMALL = SimulationSettings(matrix=(32, 24, 1), n_coils=4, noise_lines=4, calibration_lines=8)
 
 
-NOISE = ismrmrd.ACQ_IS_NOISE_MEASUREMENT
-
-
-def lines_of(items):
-    return [item for item in items if isinstance(item, ismrmrd.Acquisition) and not item.isFlagSet(NOISE)]
-
-
-def kspace_of(settings, lines):
-    """Grid lines by what header and lines say, as a reconstruction must; (coil, z, y, x)."""
-    header = simulated_header(settings)
-    matrix, limits = header.encoding[0].encodedSpace.matrixSize, header.encoding[0].encodingLimits
-    kspace = np.zeros((settings.n_coils, matrix.z, matrix.y, matrix.x), np.complex64)
-    for line in lines:
-        y = line.idx.kspace_encode_step_1 + matrix.y // 2 - limits.kspace_encoding_step_1.center
-        z = line.idx.kspace_encode_step_2 + matrix.z // 2 - limits.kspace_encoding_step_2.center
-        start = matrix.x // 2 - line.center_sample
-        kspace[:, z, y, start : start + line.number_of_samples] = line.data
-    return kspace
-
-
-def test_acceleration_with_embedded_calibration():
+def test_acceleration_with_embedded_calibration(lines_of):
     settings = replace(SMALL, matrix=(32, 40, 1), acceleration=4, calibration_lines=8)
     header, items = simulate_items(settings)
     lines = lines_of(items)
@@ -47,7 +26,7 @@ def test_acceleration_with_embedded_calibration():
     assert header.encoding[0].parallelImaging.calibrationMode.value == "embedded"
 
 
-def test_separate_calibration_comes_first_and_is_flagged_as_such():
+def test_separate_calibration_comes_first_and_is_flagged_as_such(lines_of):
     settings = replace(SMALL, acceleration=3, calibration="separate", n_slices=2, n_repetitions=2)
     header, items = simulate_items(settings)
     lines = lines_of(items)
@@ -60,13 +39,13 @@ def test_separate_calibration_comes_first_and_is_flagged_as_such():
     assert header.encoding[0].parallelImaging.calibrationMode.value == "separate"
 
 
-def test_no_calibration():
+def test_no_calibration(lines_of):
     header, items = simulate_items(replace(SMALL, acceleration=2, calibration="none"))
     assert len(lines_of(items)) == 12
     assert header.encoding[0].parallelImaging.calibrationMode.value == "other"
 
 
-def test_two_phase_encode_directions():
+def test_two_phase_encode_directions(lines_of):
     settings = replace(SMALL, matrix=(16, 16, 12), acceleration=2, acceleration_z=2, calibration_lines=4)
     header, items = simulate_items(settings)
     sampled = np.zeros((12, 16), int)
@@ -80,7 +59,7 @@ def test_two_phase_encode_directions():
     assert (limits.kspace_encoding_step_2.maximum, limits.kspace_encoding_step_2.center) == (11, 6)
 
 
-def test_partial_fourier_and_asymmetric_echo_leave_out_the_beginning():
+def test_partial_fourier_and_asymmetric_echo_leave_out_the_beginning(kspace_of):
     settings = replace(SMALL, noise_std=0.0, matrix=(32, 32, 1), partial_fourier=6 / 8, asymmetric_echo=0.75)
     header, items = simulate_items(settings)
     limits = header.encoding[0].encodingLimits.kspace_encoding_step_1
@@ -96,7 +75,7 @@ def test_partial_fourier_and_asymmetric_echo_leave_out_the_beginning():
     np.testing.assert_array_equal(ground_truth(settings), ground_truth(full))
 
 
-def test_order_indices_and_flags_of_a_scan_with_everything():
+def test_order_indices_and_flags_of_a_scan_with_everything(lines_of):
     settings = replace(SMALL, n_slices=5, n_repetitions=2, n_averages=2, n_contrasts=2)
     header, items = simulate_items(settings)
     lines = lines_of(items)
@@ -117,7 +96,7 @@ def test_order_indices_and_flags_of_a_scan_with_everything():
     assert maxima == {"slice": 4, "repetition": 1, "average": 1, "contrast": 1}
 
 
-def test_line_order_runs_through_all_slices_with_each_line():
+def test_line_order_runs_through_all_slices_with_each_line(lines_of):
     _, items = simulate_items(replace(SMALL, n_slices=3, slice_order="line"))
     lines = lines_of(items)
     assert [(a.idx.kspace_encode_step_1, a.idx.slice) for a in lines[:6]] == [(y, s) for y in (0, 1) for s in (0, 1, 2)]

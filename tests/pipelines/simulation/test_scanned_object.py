@@ -1,6 +1,5 @@
 from dataclasses import replace
 
-import ismrmrd
 import numpy as np
 import pytest
 from PIL import Image as Picture
@@ -8,31 +7,10 @@ from PIL import Image as Picture
 from nilatron.core.fft import fft, ifft
 from nilatron.pipelines.files import InputError
 from nilatron.pipelines.simulate import simulate_items
-from nilatron.pipelines.simulation.header import simulated_header
 from nilatron.pipelines.simulation.scanned_object import ground_truth, to_recon_grid
 from nilatron.pipelines.simulation.settings import SimulationSettings
 
 SMALL = SimulationSettings(matrix=(32, 24, 1), n_coils=4, noise_lines=4, calibration_lines=8)
-
-
-NOISE = ismrmrd.ACQ_IS_NOISE_MEASUREMENT
-
-
-def lines_of(items):
-    return [item for item in items if isinstance(item, ismrmrd.Acquisition) and not item.isFlagSet(NOISE)]
-
-
-def kspace_of(settings, lines):
-    """Grid lines by what header and lines say, as a reconstruction must; (coil, z, y, x)."""
-    header = simulated_header(settings)
-    matrix, limits = header.encoding[0].encodedSpace.matrixSize, header.encoding[0].encodingLimits
-    kspace = np.zeros((settings.n_coils, matrix.z, matrix.y, matrix.x), np.complex64)
-    for line in lines:
-        y = line.idx.kspace_encode_step_1 + matrix.y // 2 - limits.kspace_encoding_step_1.center
-        z = line.idx.kspace_encode_step_2 + matrix.z // 2 - limits.kspace_encoding_step_2.center
-        start = matrix.x // 2 - line.center_sample
-        kspace[:, z, y, start : start + line.number_of_samples] = line.data
-    return kspace
 
 
 def combined(kspace):
@@ -54,7 +32,7 @@ def combined(kspace):
         {"slice_order": "line", "n_slices": 3},
     ],
 )
-def test_inverse_fft_of_a_full_noise_free_scan_is_the_ground_truth(changes):
+def test_inverse_fft_of_a_full_noise_free_scan_is_the_ground_truth(changes, lines_of, kspace_of):
     settings = replace(SMALL, noise_std=0.0, **changes)
     _, items = simulate_items(settings)
     for index in range(settings.n_slices):
@@ -92,7 +70,7 @@ def test_contrasts_and_slices_differ():
 
 
 @pytest.mark.parametrize("kind", ["png", "complex stack"])
-def test_image_in_place_of_the_phantom(tmp_path, kind):
+def test_image_in_place_of_the_phantom(tmp_path, kind, kspace_of):
     y, x = np.mgrid[-1:1:24j, -1:1:32j]
     magnitude = np.exp(-4 * (x - 0.2) ** 2 - 3 * y**2)
     if kind == "png":

@@ -15,11 +15,7 @@ SMALL = SimulationSettings(matrix=(32, 24, 1), n_coils=4, noise_lines=4, calibra
 NOISE = ismrmrd.ACQ_IS_NOISE_MEASUREMENT
 
 
-def lines_of(items):
-    return [item for item in items if isinstance(item, ismrmrd.Acquisition) and not item.isFlagSet(NOISE)]
-
-
-def test_noise_scan_and_data_have_the_covariances_of_the_convention():
+def test_noise_scan_and_data_have_the_covariances_of_the_convention(lines_of):
     settings = replace(SMALL, matrix=(128, 96, 1), noise_lines=96, noise_std=0.5, n_repetitions=2)
     _, items = simulate_items(settings)
     scan = np.concatenate([a.data for a in items if a.isFlagSet(NOISE)], axis=1)
@@ -40,7 +36,7 @@ def test_noise_scan_and_data_have_the_covariances_of_the_convention():
     np.testing.assert_allclose(white @ white.conj().T / white.shape[1], np.eye(4), atol=0.05)
 
 
-def test_time_counters_and_geometry_of_oblique_slices():
+def test_time_counters_and_geometry_of_oblique_slices(lines_of):
     settings = replace(SMALL, n_slices=3, angles_deg=(20.0, -30.0, 10.0), centre_mm=(5.0, -7.0, 11.0))
     _, items = simulate_items(settings)
     stamps = [a.acquisition_time_stamp for a in items]
@@ -58,7 +54,7 @@ def test_time_counters_and_geometry_of_oblique_slices():
     np.testing.assert_allclose(axes[0] @ [1, 0, 0], np.cos(np.radians(30)) * np.cos(np.radians(10)), atol=1e-6)
 
 
-def test_waveforms_and_extra_lines_lie_in_between():
+def test_waveforms_and_extra_lines_lie_in_between(lines_of):
     settings = replace(SMALL, waveform_every=6, extra_lines=tuple(EXTRA_FLAGS), extra_every=12)
     header, items = simulate_items(settings)
     waveforms = [item for item in items if isinstance(item, ismrmrd.Waveform)]
