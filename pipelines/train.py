@@ -34,7 +34,7 @@ VALIDATION_SIGMAS = (0.02, 0.05, 0.1, 0.2)  # complex, image scale 1
 class TrainSettings:
     """One training run."""
 
-    architecture: str = "small"  # a key of core.prior.unet.ARCHITECTURES
+    architecture: str = "default"  # a key of core.prior.unet.ARCHITECTURES
     steps: int = 20_000
     batch_size: int = 8  # patches of the smallest size; fewer of the larger ones, to the same number of pixels
     patch_sizes: tuple[int, ...] = (96, 96, 96, 128, 192)  # one is drawn for each step

@@ -74,7 +74,8 @@ def covered_by_its_folder(relative: Path, folder: Path) -> bool:
         "core/errors.py": "only exception classes",
         "gadgets/stock/types.py": "only data classes, exercised by test_against_gadgetron",
     }
-    return str(relative) in reasons or (relative.parts[:2] == ("gadgets", "stock") and any(folder.glob("test_*.py")))
+    together = {("gadgets", "stock"), ("pipelines", "cli")}  # tested as a stream, and as a program
+    return str(relative) in reasons or (relative.parts[:2] in together and any(folder.glob("test_*.py")))
 
 
 def test_versions_are_pinned_for_every_dependency():

@@ -47,7 +47,7 @@ CHANNELS_PER_GROUP = 8
 
 ARCHITECTURES = {
     "tiny": UNetConfig(channels=(16, 32, 48, 64), blocks=(1, 1, 1, 1), embedding=64),
-    "small": UNetConfig(channels=(24, 48, 72, 96, 128), blocks=(1, 1, 2, 2, 2), embedding=96),
+    "default": UNetConfig(channels=(24, 48, 72, 96, 128), blocks=(1, 1, 2, 2, 2), embedding=96),
     "large": UNetConfig(channels=(32, 64, 128, 192, 256), blocks=(1, 2, 2, 2, 2), embedding=128),
 }
 

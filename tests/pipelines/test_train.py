@@ -100,8 +100,8 @@ def test_resuming_needs_a_checkpoint_of_the_same_architecture(images, tmp_path):
     trainer = Trainer(magnitudes, SMALL, tmp_path / "tiny")
     trainer.folder.mkdir()
     trainer.save()
-    with pytest.raises(TrainingError, match="holds a 'tiny' network, not 'small'"):
-        Trainer(magnitudes, replace(SMALL, architecture="small"), tmp_path / "tiny").resume()
+    with pytest.raises(TrainingError, match="holds a 'tiny' network, not 'default'"):
+        Trainer(magnitudes, replace(SMALL, architecture="default"), tmp_path / "tiny").resume()
 
 
 def test_training_lowers_the_loss(tmp_path):

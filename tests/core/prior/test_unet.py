@@ -4,7 +4,7 @@ import torch
 from nilatron.core.prior.unet import ARCHITECTURES, UNet, UNetConfig
 
 
-@pytest.mark.parametrize(("name", "most"), [("tiny", 0.5e6), ("small", 2.5e6), ("large", 8e6)])
+@pytest.mark.parametrize(("name", "most"), [("tiny", 0.5e6), ("default", 2.5e6), ("large", 8e6)])
 def test_the_widths_stay_in_their_classes(name, most):
     with torch.device("meta"):
         n_parameters = sum(p.numel() for p in UNet(ARCHITECTURES[name]).parameters())

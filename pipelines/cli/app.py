@@ -1,0 +1,51 @@
+"""The command line itself: options of all commands, exit codes, and how a command ends with an error."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from nilatron import __version__
+
+app = typer.Typer(
+    name="nilatron",
+    help="Streaming MRI reconstruction with diffusion priors. Research software: not for diagnosis.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+BAD_INPUT, RECONSTRUCTION_FAILED = 2, 3
+log = logging.getLogger(__name__)
+stderr = Console(stderr=True)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """One line on stderr, and out."""
+    stderr.print(f"nilatron: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and stop, before anything else is looked at."""
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens to every slice.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and stop.", callback=print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Set logging up for every command."""
+    del version  # its callback has seen it
+    handler = RichHandler(console=stderr, show_path=False) if stderr.is_terminal else logging.StreamHandler()
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], format="%(message)s")

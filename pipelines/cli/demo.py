@@ -1,0 +1,26 @@
+"""`nilatron demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from nilatron.pipelines.cli.app import RECONSTRUCTION_FAILED, app, fail, stderr
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where images, picture and raw file go.")] = Path("demo_output"),
+    seed: Annotated[int, typer.Option(min=0, help="Of noise and sampler.")] = 0,
+) -> None:
+    """Simulate a noisy accelerated scan, reconstruct it in four ways and compare."""
+    from nilatron.pipelines.demo import run_demo
+
+    report = run_demo(folder, seed, stderr)
+    Console().print(report.table())
+    print(f"picture: {report.picture}")
+    if not report.complete:
+        fail("not every expected image came back: see the log above", RECONSTRUCTION_FAILED)

@@ -1,0 +1,18 @@
+"""`nilatron doctor`."""
+
+from __future__ import annotations
+
+from nilatron.pipelines.cli.app import RECONSTRUCTION_FAILED, app, fail
+
+
+@app.command()
+def doctor() -> None:
+    """Check interpreter, packages, GPU, weights and chains, and replay a small scan."""
+    from nilatron.pipelines.doctor import examine
+
+    sound = True
+    for finding in examine():
+        sound = sound and finding.good
+        print(f"{'ok  ' if finding.good else 'FAIL'} {finding.what}: {finding.found}")
+    if not sound:
+        fail("something is wrong with this installation: see the lines marked FAIL", RECONSTRUCTION_FAILED)

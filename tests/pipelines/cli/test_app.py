@@ -1,0 +1,28 @@
+"""What all commands share, and the shipped chains."""
+
+from nilatron import __version__
+
+
+def test_configs(command, one_line):
+    code, out, _ = command("configs", "list")
+    assert code == 0
+    names = out.split()
+    assert {"zero_filled", "cg_sense", "l1_wavelet", "nila", "nila_published", "nila_after_gadgetron"} <= set(names)
+    code, out, _ = command("configs", "show", "nila")
+    assert code == 0
+    assert "<configuration>" in out
+    code, out, _ = command("configs", "path", "nila")
+    assert code == 0
+    assert out.strip().endswith("nila.xml")
+    code, _, err = command("configs", "show", "nil")
+    assert code == 2
+    assert "unknown chain 'nil'" in one_line(err)
+
+
+def test_version_and_help(command):
+    assert command("--version")[:2] == (0, f"{__version__}\n")
+    code, out, _ = command("replay", "--help")
+    assert code == 0
+    for word in ("--overwrite", "--config", "--seed", "--set", "--png"):
+        assert word in out
+    assert command("replay")[0] == 2

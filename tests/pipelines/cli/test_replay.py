@@ -1,0 +1,92 @@
+"""`nilatron replay` as users see it."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import ismrmrd
+
+from nilatron.gadgets import methods
+from nilatron.pipelines import cli
+from nilatron.pipelines.simulate import simulate
+
+
+def test_replay_says_what_it_wrote(command, raw, folder):
+    code, out, err = command("replay", raw, "-o", folder / "out.h5", "-c", "cg_sense.xml", "--png", folder / "png")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(rf"2 images to {re.escape(str(folder / 'out.h5'))} in [\d.]+ s\n", out)
+    assert sorted(path.name for path in (folder / "png").iterdir()) == ["series001_0001.png", "series001_0002.png"]
+    with h5py.File(folder / "out.h5") as file:
+        (group,) = file
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", group)
+
+
+def fail_on_second_slice():
+    calls = []
+
+    def run(problem, settings):
+        calls.append(settings)
+        if len(calls) == 2:
+            raise RuntimeError("the network exploded")
+        return methods.Outcome({"nila": problem.conventional})
+
+    return run
+
+
+def test_fall_back_is_exit_code_3_and_keeps_all_images(command, raw, folder, monkeypatch):
+    monkeypatch.setitem(methods.METHODS, "nila", replace(methods.METHODS["nila"], run=fail_on_second_slice()))
+    code, out, err = command("replay", raw, "-o", folder / "out.h5", "-G", "images")
+    assert code == 3
+    assert out.startswith("3 images")
+    assert "the network exploded" in err
+    assert "not complete" in err.splitlines()[-1]
+    with ismrmrd.Dataset(folder / "out.h5", "images", mode="r") as file:
+        assert (file.number_of_images("image_1"), file.number_of_images("image_2")) == (1, 2)
+
+
+def test_a_scan_without_imaging_lines(command, tmp_path, folder, one_line, scan_settings):
+    raw = tmp_path / "raw.h5"
+    simulate(raw, replace(scan_settings, n_slices=1))
+    with h5py.File(raw, "r+") as file:
+        file["dataset/data"].resize(4, axis=0)
+    code, _, err = command("replay", raw, "-o", folder / "out.h5", "-c", "zero_filled")
+    assert code == 2
+    assert re.search("expected imaging lines, found .*4 noise lines", one_line(err))
+    assert list(folder.iterdir()) == []
+
+
+def test_noise_from_another_file(command, raw, folder, tmp_path, scan_settings):
+    simulate(tmp_path / "noise.h5", replace(scan_settings, seed=3, n_slices=1))
+    simulate(raw, replace(scan_settings, noise_lines=0), overwrite=True)
+    words = ("-o", folder / "out.h5", "-G", "images", "-c", "zero_filled", "--noise", tmp_path / "noise.h5")
+    assert command("replay", raw, *words)[0] == 0
+    with h5py.File(folder / "out.h5") as file:
+        meta = ismrmrd.Meta.deserialize(file["images/image_1/attributes"][0].decode())
+    assert meta["nilatron_noise_source"] == "noise scan"
+
+
+def test_a_crash_is_exit_code_3(command, raw, folder, monkeypatch):
+    def crash(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nilatron.pipelines.image_file.ImageFile.write", crash)
+    code, _, err = command("replay", raw, "-o", folder / "out.h5", "-c", "zero_filled")
+    assert code == 3
+    assert "No space left on device" in err.splitlines()[-1]
+    assert list(folder.iterdir()) == []
+
+
+def test_as_a_process_of_its_own(raw, folder, one_line):
+    words = [sys.executable, "-m", "nilatron", "replay", raw, "-o", folder / "out.h5", "-c", "zero_filled"]
+    sources = Path(cli.__file__).resolve().parents[2] / "src"
+    environment = {**os.environ, "PYTHONPATH": str(sources)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("2 images to ")
+    done = subprocess.run([*words, "-g", "none"], env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 2
+    assert "no group 'none'" in one_line(done.stderr)
