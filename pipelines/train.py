@@ -221,8 +221,7 @@ def validate(
     errors: dict[float, float] = {}
     for sigma in sigmas:
         generator = torch.Generator().manual_seed(seed)
-        settings = AugmentSettings(resample=(1.0, 1.0), scale=(1.0, 1.0), gamma_probability=0.0)
-        clean = draw_batch(images, 48, 192, settings, generator)
+        clean = draw_batch(images, 48, 192, AugmentSettings.phase_only(), generator)
         x = torch.complex(clean[:, 0], clean[:, 1])
         noise = torch.complex(torch.randn(x.shape, generator=generator), torch.randn(x.shape, generator=generator))
         estimate = denoiser.denoise((x + sigma / math.sqrt(2) * noise).to(device), sigma).cpu()

@@ -1,6 +1,7 @@
-"""Complex training patches from magnitude images: crops, contrast, and synthetic phase.
+"""Complex training patches from magnitude or complex images: crops, resolution, contrast, coil shading, and synthetic phase.
 
-Phase augmentation after Luo et al., arXiv 2308.02340; here the phase is synthetic (global, polynomial and band-limited).
+Phase augmentation after Luo et al., arXiv 2308.02340: here the synthetic phase (global, polynomial and band-limited); learned
+phases come as complex images (core/prior/phase.py).
 """
 
 from __future__ import annotations
@@ -21,10 +22,20 @@ class AugmentSettings:
     """How far a training patch may be from its image."""
 
     resample: tuple[float, float] = (0.75, 1.33)  # pixel size ratio
-    scale: tuple[float, float] = (0.5, 1.5)  # intensity, so that a wrong image scale is harmless
+    truncate: tuple[float, float] = (0.5, 1.0)  # share of k-space kept in each direction, before the crop
+    truncate_probability: float = 0.3  # a scanner's k-space ends abruptly: edges ring
+    scale: tuple[float, float] = (0.4, 1.5)  # intensity, so that a wrong image scale is harmless
+    shading: float = 0.35  # standard deviation of the log of a smooth coil shading
+    shading_probability: float = 0.4
     gamma: tuple[float, float] = (0.7, 1.4)  # contrast, of the magnitude
     gamma_probability: float = 0.3
-    phase_probability: float = 0.7  # of a smooth phase on top of the global one
+    phase_probability: float = 0.7  # of a smooth phase on top of the global one, for magnitude images
+
+    @classmethod
+    def phase_only(cls) -> AugmentSettings:
+        """Only crops, flips and phase: for measuring errors on images as they are."""
+        one = (1.0, 1.0)
+        return cls(resample=one, scale=one, truncate_probability=0.0, shading_probability=0.0, gamma_probability=0.0)
 
 
 def image_scale(magnitude: Tensor) -> float:
@@ -38,46 +49,86 @@ def uniform(low: float, high: float, generator: torch.Generator) -> float:
     return low + (high - low) * float(torch.rand((), generator=generator))
 
 
-def random_patch(magnitude: Tensor, size: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
-    """A resampled, flipped and rotated crop (size, size) of one magnitude image (y, x), image scale 1."""
-    ratio = uniform(*settings.resample, generator)
-    side = max(8, round(size / ratio))
-    short = max(0, side - min(magnitude.shape))
+def happens(probability: float, generator: torch.Generator) -> bool:
+    """Whether an event of this probability takes place."""
+    return float(torch.rand((), generator=generator)) < probability
+
+
+def random_field(shape: tuple[int, int], generator: torch.Generator, n_knots: tuple[int, int] = (3, 10)) -> Tensor:
+    """Smooth random field (y, x) of about unit variance, band-limited by a random number of knots a side."""
+    n = int(torch.randint(*n_knots, (), generator=generator))
+    coarse = torch.randn(1, 1, n, n, generator=generator)
+    return F.interpolate(coarse, size=shape, mode="bicubic", align_corners=True)[0, 0]
+
+
+def truncated(image: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """Channels (c, y, x) at the lower resolution of a smaller k-space, sharply cut, as a scanner acquires it.
+
+    The mean is kept, the sides become shares of what they were.
+    """
+    shape = [max(32, round(n * uniform(*settings.truncate, generator))) for n in image.shape[-2:]]
+    if any(new >= old for new, old in zip(shape, image.shape[-2:], strict=True)):
+        return image
+    kspace = torch.fft.fftshift(torch.fft.fft2(image), dim=(-2, -1))
+    first = [old // 2 - new // 2 for new, old in zip(shape, image.shape[-2:], strict=True)]
+    kept = kspace[..., first[0] : first[0] + shape[0], first[1] : first[1] + shape[1]]
+    share = shape[0] * shape[1] / (image.shape[-2] * image.shape[-1])
+    return torch.fft.ifft2(torch.fft.ifftshift(kept, dim=(-2, -1))).real * share
+
+
+def random_crop(image: Tensor, size: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """Resampled, flipped and rotated crop (c, size, size) of the channels (c, y, x) of one image."""
+    side = max(8, round(size / uniform(*settings.resample, generator)))
+    short = max(0, side - min(image.shape[-2:]))
     if short:
-        magnitude = F.pad(magnitude, (short, short, short, short))
-    corner = [int(torch.randint(0, n - side + 1, (), generator=generator)) for n in magnitude.shape]
-    crop = magnitude[corner[0] : corner[0] + side, corner[1] : corner[1] + side][None, None]
-    patch = F.interpolate(crop, size=(size, size), mode="bicubic", antialias=True)[0, 0].clamp_min(0)
-    if float(torch.rand((), generator=generator)) < settings.gamma_probability:
-        patch = patch ** uniform(*settings.gamma, generator)
-    patch = torch.rot90(patch, int(torch.randint(0, 4, (), generator=generator)))
-    if float(torch.rand((), generator=generator)) < 0.5:
-        patch = patch.flip(0)
-    return patch
+        image = F.pad(image, (short, short, short, short))
+    corner = [int(torch.randint(0, n - side + 1, (), generator=generator)) for n in image.shape[-2:]]
+    crop = image[None, :, corner[0] : corner[0] + side, corner[1] : corner[1] + side]
+    patch = F.interpolate(crop, size=(size, size), mode="bicubic", antialias=True)[0]
+    patch = torch.rot90(patch, int(torch.randint(0, 4, (), generator=generator)), dims=(-2, -1))
+    return patch.flip(-2) if happens(0.5, generator) else patch
 
 
 def synthetic_phase(shape: tuple[int, int], settings: AugmentSettings, generator: torch.Generator) -> Tensor:
     """Phase in radians (y, x): global always; often also a second-order polynomial and a band-limited random field."""
     phase = torch.full(shape, uniform(-math.pi, math.pi, generator))
-    if float(torch.rand((), generator=generator)) >= settings.phase_probability:
+    if not happens(settings.phase_probability, generator):
         return phase
     y, x = torch.meshgrid(torch.linspace(-1, 1, shape[0]), torch.linspace(-1, 1, shape[1]), indexing="ij")
     c = torch.randn(5, generator=generator) * torch.tensor([1.5, 1.5, 0.7, 0.7, 0.7])
     phase = phase + c[0] * x + c[1] * y + c[2] * x * x + c[3] * y * y + c[4] * x * y
-    grid = int(torch.randint(3, 10, (), generator=generator))
-    coarse = torch.randn(1, 1, grid, grid, generator=generator) * uniform(0.0, 1.2, generator)
-    return phase + F.interpolate(coarse, size=shape, mode="bicubic", align_corners=True)[0, 0]
+    return phase + random_field(shape, generator) * uniform(0.0, 1.2, generator)
+
+
+def random_patch(image: Tensor, size: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """Real channels (2, size, size) of a random patch of one image (y, x) of image scale 1.
+
+    A magnitude image gets contrast and synthetic phase; a complex one keeps its own, but for a global phase.
+    """
+    is_complex = image.is_complex()
+    channels = (
+        torch.view_as_real(image.to(torch.complex64)).permute(2, 0, 1) if is_complex else image.to(torch.float32)[None]
+    )
+    if happens(settings.truncate_probability, generator):
+        channels = truncated(channels, settings, generator)
+    patch = random_crop(channels, size, settings, generator)
+    intensity = uniform(*settings.scale, generator)
+    if happens(settings.shading_probability, generator):
+        intensity = intensity * (settings.shading * random_field((size, size), generator, (2, 5))).exp()
+    if is_complex:
+        phase = torch.full((size, size), uniform(-math.pi, math.pi, generator))
+        z = torch.complex(patch[0], patch[1]) * torch.polar(torch.ones(()), phase) * intensity
+        return torch.view_as_real(z).permute(2, 0, 1)
+    magnitude = patch[0].clamp_min(0)
+    if happens(settings.gamma_probability, generator):
+        magnitude = magnitude ** uniform(*settings.gamma, generator)
+    phase = synthetic_phase((size, size), settings, generator)
+    return torch.stack((phase.cos(), phase.sin())) * (magnitude * intensity)
 
 
 def draw_batch(
     images: Sequence[Tensor], n: int, size: int, settings: AugmentSettings, generator: torch.Generator
 ) -> Tensor:
-    """Random complex patches as real channels (n, 2, size, size) from magnitude images (y, x) of image scale 1."""
-    patches = []
-    for _ in range(n):
-        magnitude = images[int(torch.randint(0, len(images), (), generator=generator))]
-        patch = random_patch(magnitude.to(torch.float32), size, settings, generator)
-        patch = patch * uniform(*settings.scale, generator)
-        phase = synthetic_phase((size, size), settings, generator)
-        patches.append(torch.stack((patch * phase.cos(), patch * phase.sin())))
-    return torch.stack(patches)
+    """Random patches as real channels (n, 2, size, size) from magnitude or complex images (y, x) of image scale 1."""
+    chosen = [images[int(torch.randint(0, len(images), (), generator=generator))] for _ in range(n)]
+    return torch.stack([random_patch(image, size, settings, generator) for image in chosen])

@@ -3,7 +3,14 @@ import math
 import pytest
 import torch
 
-from nilatron.core.prior.augment import AugmentSettings, draw_batch, image_scale, random_patch, synthetic_phase
+from nilatron.core.prior.augment import (
+    AugmentSettings,
+    draw_batch,
+    image_scale,
+    random_patch,
+    synthetic_phase,
+    truncated,
+)
 
 
 def generator(seed=0):
@@ -26,10 +33,7 @@ def test_patches_are_complex_and_repeat_with_their_seed():
 
 def test_without_jitter_a_patch_keeps_its_magnitude():
     image = torch.rand(64, 64, generator=generator())
-    settings = AugmentSettings(resample=(1.0, 1.0), scale=(1.0, 1.0), gamma_probability=0.0)
-    patch = random_patch(image, 64, settings, generator())
-    assert torch.allclose(patch.sort().values.sum(), image.sort().values.sum(), rtol=1e-4)
-    batch = draw_batch([image], 1, 64, settings, generator())
+    batch = draw_batch([image], 1, 64, AugmentSettings.phase_only(), generator())
     magnitude = torch.hypot(batch[0, 0], batch[0, 1])
     assert torch.allclose(magnitude.flatten().sort().values, image.flatten().sort().values, atol=1e-3)
 
@@ -46,3 +50,38 @@ def test_the_smooth_phase_is_smooth():
         phase = synthetic_phase((96, 96), AugmentSettings(phase_probability=1.0), generator(seed))
         assert float(phase.diff(dim=0).abs().max()) < 1.0
         assert float(phase.diff(dim=1).abs().max()) < 1.0
+
+
+def as_complex(patch):
+    return torch.complex(patch[0], patch[1])
+
+
+def test_a_complex_image_keeps_its_own_phase_but_for_a_global_one():
+    image = torch.randn(40, 40, dtype=torch.complex64, generator=generator())
+    patch = as_complex(random_patch(image, 40, AugmentSettings.phase_only(), generator(5)))
+    candidates = [torch.rot90(image, k) for k in range(4)]
+    candidates += [c.flip(0) for c in candidates]
+    agreement = [float((patch.conj() * c).sum().abs() / (patch.norm() * c.norm())) for c in candidates]
+    assert max(agreement) == pytest.approx(1, abs=1e-5)
+    assert sorted(agreement)[-2] < 0.5
+
+
+def test_truncation_keeps_what_the_smaller_kspace_holds():
+    x = torch.arange(64) / 64
+    slow = torch.cos(2 * math.pi * 3 * x)[None, None] * torch.ones(1, 64, 1) + 2
+    fast = torch.cos(2 * math.pi * 30 * x)[None, None] * torch.ones(1, 64, 1)
+    half = AugmentSettings(truncate=(0.5, 0.5))
+    kept = truncated(slow + fast, half, generator())
+    x = torch.arange(32) / 32
+    assert kept.shape == (1, 32, 32)
+    assert torch.allclose(kept, torch.cos(2 * math.pi * 3 * x)[None, None] + 2 + torch.zeros(1, 32, 1), atol=1e-5)
+
+
+def test_shading_is_smooth_and_positive():
+    settings = AugmentSettings(
+        resample=(1.0, 1.0), scale=(1.0, 1.0), truncate_probability=0, gamma_probability=0, shading_probability=1.0
+    )
+    shading = as_complex(random_patch(torch.ones(64, 64), 64, settings, generator(2))).abs()
+    assert float(shading.min()) > 0.05
+    assert 0.05 < float(shading.std()) < 1
+    assert float(shading.diff(dim=0).abs().max()) < 0.1
