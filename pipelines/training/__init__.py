@@ -1,0 +1,1 @@
+"""Making weights: images in, settings, checkpoints; `pipelines.train` puts them together."""

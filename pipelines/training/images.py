@@ -1,0 +1,268 @@
+"""Training images from files, at image scale 1.
+
+PNG, NIfTI, npy, HDF5 in the layout of fastMRI, and ISMRMRD images. Each format's package is imported when its first file
+is met; ISMRMRD files are read by h5py alone, so that training runs where ismrmrd is not installed. Arrays become slices in
+their own data type, one at a time: a volume is never held in double precision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import logging
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nilatron.core.errors import BadInputError
+from nilatron.core.prior.augment import image_scale
+
+log = logging.getLogger(__name__)
+
+DARK = (
+    0.05  # of the brightest slice of its stack: below it a slice is air, and scaling would make an image of its noise
+)
+NEGATIVE = 0.1  # of the file's largest value: resampling leaves less below zero, signed images more
+HDF5_IMAGES = ("reconstruction_rss", "reconstruction_esc", "image")
+ISMRMRD_IMAGE_TYPES = (0, 1, 5)  # not stated, magnitude, complex; 2 to 4 are phase, real and imaginary part
+UNCERTAINTY_SERIES = 101
+
+AnyArray = npt.NDArray[Any]
+Stack = Iterable[AnyArray]  # slices of one volume or series
+Reader = Callable[[Path, int | None], Iterator[Stack]]
+
+
+class TrainingImagesError(BadInputError):
+    """Training images that are not there or cannot be used."""
+
+
+def load_images(paths: Sequence[Path], slice_axis: int | None = None) -> list[Tensor]:
+    """All slices of the files, and of the files below the folders, in `paths`.
+
+    Magnitude images become float16 (y, x), complex ones complex64 (y, x), divided by their image scale. Empty slices are
+    left out: without signal, or darker than 5 % of the brightest of their volume or series. Anisotropic slices keep their
+    pixels: augmentation resamples anyway.
+
+    Parameters
+    ----------
+    paths
+        Files, or folders to search through; in folders, files of other kinds are passed over.
+    slice_axis
+        Of NIfTI volumes, 0 to 2; by default across the plane of the finest resolution.
+
+    Raises
+    ------
+    TrainingImagesError
+        When there is no image, or a file cannot be read, holds something else, or values that are not finite.
+    """
+    if slice_axis not in (None, 0, 1, 2):
+        raise TrainingImagesError(f"the slice axis of NIfTI volumes must be 0, 1 or 2, got {slice_axis}")
+    images: list[Tensor] = []
+    n_empty = 0
+    for path in [file for given in paths for file in _files(given)]:
+        for stack in _reader(path)(path, slice_axis):
+            kept, n_left_out = _slices(stack, path)
+            images += kept
+            n_empty += n_left_out
+    where = ", ".join(map(str, paths))
+    if not images:
+        raise TrainingImagesError(f"no training images in {where}: {n_empty} empty slices, nothing else")
+    log.info("%d training images from %s; %d empty slices left out", len(images), where, n_empty)
+    return images
+
+
+def fingerprint(images: Sequence[Tensor]) -> str:
+    """SHA-256 over shapes, types and pixels, whatever the order of the images."""
+    return hashlib.sha256(b"".join(sorted(_digest(image) for image in images))).hexdigest()
+
+
+def _digest(image: Tensor) -> bytes:
+    pixels = image.cpu().contiguous().numpy()
+    return hashlib.sha256(f"{pixels.dtype.str} {pixels.shape} ".encode() + pixels.tobytes()).digest()
+
+
+def _files(given: Path) -> list[Path]:
+    if given.is_file():
+        return [given]
+    if not given.is_dir():
+        raise TrainingImagesError(f"{given}: no such file or folder")
+    found = sorted(p for p in given.rglob("*") if p.is_file() and not p.name.startswith("."))
+    usable = [path for path in found if _suffix(path)]
+    if not usable:
+        raise TrainingImagesError(f"{given}: no training images below this folder, which may be {KINDS}")
+    if len(usable) < len(found):
+        log.info("%s: %d files of other kinds passed over", given, len(found) - len(usable))
+    return usable
+
+
+def _slices(stack: Stack, path: Path) -> tuple[list[Tensor], int]:
+    """Slices of a stack that are not empty, at image scale 1, and the number of the others."""
+    found: list[tuple[Tensor, float]] = []
+    low = high = 0.0
+    for pixels in stack:
+        image = _as_tensor(pixels, path)
+        magnitude = image.abs()
+        peak = float(magnitude.max())
+        if not image.is_complex():
+            low, high = min(low, float(image.min())), max(high, peak)
+            magnitude = image.clamp_min(0)
+        scale = peak * image_scale(magnitude / peak) if peak else 0.0
+        found.append((_at_scale_one(image, scale), scale) if scale > 1e-6 * peak else (image[:0], 0.0))
+    if low < -NEGATIVE * high:
+        raise TrainingImagesError(f"{path}: a magnitude image has no values below zero, this goes from {low} to {high}")
+    brightest = max((scale for _, scale in found), default=0.0)
+    kept = [image for image, scale in found if scale > DARK * brightest]
+    return kept, len(found) - len(kept)
+
+
+def _as_tensor(pixels: AnyArray, path: Path) -> Tensor:
+    if pixels.dtype.kind not in "uifc":
+        raise TrainingImagesError(f"{path}: expected real or complex numbers, found {pixels.dtype}")
+    kind = np.complex64 if pixels.dtype.kind == "c" else np.float32
+    with np.errstate(over="ignore"):  # becomes infinite, which is refused below
+        image = torch.from_numpy(np.array(pixels, kind))
+    if not bool(torch.isfinite(torch.view_as_real(image) if image.is_complex() else image).all()):
+        raise TrainingImagesError(f"{path}: holds values that are not finite; mask or repair them first")
+    return image
+
+
+def _at_scale_one(image: Tensor, scale: float) -> Tensor:
+    if image.is_complex():
+        return image / scale
+    return (image / scale).clamp(0, torch.finfo(torch.float16).max).to(torch.float16)
+
+
+def _package(name: str, remedy: str, path: Path) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise TrainingImagesError(f"{path}: reading it needs {name}; install it with: pip install {remedy}") from error
+
+
+def _read_png(path: Path, _: int | None) -> Iterator[Stack]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            deep = picture.mode.startswith(("I", "F"))
+            pixels = np.asarray(picture if deep else picture.convert("L"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise TrainingImagesError(f"{path}: is not a readable PNG picture ({error})") from error
+    yield [pixels]
+
+
+def _read_npy(path: Path, _: int | None) -> Iterator[Stack]:
+    try:
+        stack = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise TrainingImagesError(f"{path}: is not a readable npy file of numbers ({error})") from error
+    yield _planes(stack, path)
+
+
+def _planes(stack: Any, path: Path) -> Iterator[AnyArray]:
+    """Slices of an array or a HDF5 dataset, whose slices are read one at a time."""
+    shape = getattr(stack, "shape", ())
+    if len(shape) not in (2, 3, 4):
+        raise TrainingImagesError(f"{path}: expected (y, x), (slice, y, x) or (batch, slice, y, x), got shape {shape}")
+    if 0 in shape:
+        raise TrainingImagesError(f"{path}: an array of shape {shape} has nothing in it")
+    for index in np.ndindex(shape[:-2]):
+        yield stack[index]
+
+
+def _read_nifti(path: Path, slice_axis: int | None) -> Iterator[Stack]:
+    nibabel = _package("nibabel", "'nilatron[train]'", path)
+    refused = (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError)
+    try:
+        file = nibabel.load(path)
+        stored = file.dataobj.get_unscaled()
+        slope, intercept = np.float32(file.dataobj.slope), np.float32(file.dataobj.inter)
+        spacing = file.header.get_zooms()
+    except (*refused, OSError, EOFError, ValueError, zlib.error, AttributeError) as error:
+        raise TrainingImagesError(f"{path}: is not a readable NIfTI file ({error})") from error
+    if stored.ndim < 2 or stored.size == 0:
+        raise TrainingImagesError(f"{path}: expected a slice, a volume or several volumes, got shape {stored.shape}")
+    if stored.dtype.kind not in "uifc":
+        raise TrainingImagesError(f"{path}: expected real or complex numbers, found {stored.dtype}")
+    volumes = stored.reshape(*stored.shape[:3], -1) if stored.ndim > 2 else stored[..., None, None]
+    axis = _coarsest_axis(volumes.shape[:3], spacing) if slice_axis is None else slice_axis
+    for volume in range(volumes.shape[3]):
+        planes = np.moveaxis(volumes[..., volume], axis, 0)
+        yield (plane.T * slope + intercept for plane in planes)  # stored with x first
+
+
+def _coarsest_axis(shape: tuple[int, ...], spacing: Sequence[float]) -> int:
+    """The last of the axes with the largest voxels; an axis of one voxel in any case."""
+    if 1 in shape:
+        return 2 - shape[::-1].index(1)
+    return max(range(3), key=lambda axis: (round(float(spacing[axis]), 3), axis))
+
+
+def _read_hdf5(path: Path, _: int | None) -> Iterator[Stack]:
+    h5py = _package("h5py", "h5py", path)
+    try:
+        with h5py.File(path, "r") as file:
+            name = next((name for name in HDF5_IMAGES if isinstance(file.get(name), h5py.Dataset)), None)
+            if name:
+                yield _planes(file[name], path)
+            else:
+                yield from _ismrmrd_series(file, h5py.Group, path)
+    except OSError as error:
+        raise TrainingImagesError(f"{path}: is not a readable HDF5 file ({error})") from error
+
+
+def _ismrmrd_series(file: Any, group_type: type, path: Path) -> Iterator[Stack]:
+    """Every channel and partition of the magnitude and complex images, all series but maps of the uncertainty."""
+    series: list[Any] = []
+    file.visititems(lambda _, item: series.append(item) if _holds_images(item, group_type) else None)
+    if not series:
+        raise TrainingImagesError(
+            f"{path}: holds no images; expected a dataset {', '.join(HDF5_IMAGES)}, or ISMRMRD images"
+        )
+    for group in series:
+        header = group["header"][:]
+        wanted = np.isin(header["image_type"], ISMRMRD_IMAGE_TYPES)
+        wanted &= header["image_series_index"] != UNCERTAINTY_SERIES
+        yield (plane for n in np.flatnonzero(wanted) for plane in _planes(_as_complex(group["data"][n]), path))
+
+
+def _holds_images(item: Any, group_type: Any) -> bool:
+    if not isinstance(item, group_type) or not {"header", "data"} <= set(item):
+        return False
+    names = item["header"].dtype.names or ()
+    return {"image_type", "image_series_index"} <= set(names) and len(item["header"]) == len(item["data"])
+
+
+def _as_complex(pixels: AnyArray) -> AnyArray:
+    if pixels.dtype.names is None:
+        return pixels
+    return pixels["real"] + 1j * pixels["imag"]
+
+
+READERS: dict[str, Reader] = {
+    ".png": _read_png,
+    ".nii": _read_nifti,
+    ".nii.gz": _read_nifti,
+    ".npy": _read_npy,
+    ".h5": _read_hdf5,
+    ".hdf5": _read_hdf5,
+    ".mrd": _read_hdf5,
+}
+KINDS = ", ".join(f"*{suffix}" for suffix in READERS)
+
+
+def _suffix(path: Path) -> str | None:
+    return next((suffix for suffix in READERS if path.name.lower().endswith(suffix)), None)
+
+
+def _reader(path: Path) -> Reader:
+    suffix = _suffix(path)
+    if suffix is None:
+        raise TrainingImagesError(f"{path}: is not of a kind that can be read, which are {KINDS}")
+    return READERS[suffix]
