@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 ComplexArray: TypeAlias = npt.NDArray[np.complex64]
 
 ITERATIONS = 60
+LAMBDAS = tuple(0.0005 * 2 ** (i / 2) for i in range(17))  # of BART's own data scale
 
 
 class Bart:
@@ -40,3 +42,37 @@ class Bart:
         start = time.perf_counter()
         subprocess.run([self.program, *arguments], cwd=self.folder, check=True, stdout=subprocess.DEVNULL)
         return time.perf_counter() - start
+
+    def ecalib(self, n_calibration: int) -> float:
+        """Estimate "maps" from the centre of "kspace"; seconds."""
+        return self.run("ecalib", "-m1", f"-r{n_calibration}", "kspace", "maps")
+
+    def l1_wavelet(self, regularisation: float, kspace: str = "kspace") -> tuple[ComplexArray, float]:
+        """Image (z, y, x) of `kspace` with "maps", and seconds."""
+        seconds = self.run("pics", "-R", f"W:3:0:{regularisation:.6f}", f"-i{ITERATIONS}", kspace, "maps", "image")
+        return self.read("image")[0], seconds
+
+
+def oracle(
+    score: Callable[[float], float], *, start: int | None = None, grid: Sequence[float] = LAMBDAS
+) -> tuple[float, float]:
+    """Best score over the grid, and its lambda.
+
+    With `start`, an index: only the five values around it are tried at first, then more while the best is the outermost.
+
+    Raises
+    ------
+    ValueError
+        When the best lambda lies at the end of the grid.
+    """
+    last = len(grid) - 1
+    low, high = (0, last) if start is None else (max(start - 2, 0), min(start + 2, last))
+    scores = {i: score(grid[i]) for i in range(low, high + 1)}
+    while True:
+        best = max(scores, key=scores.__getitem__)
+        if best in (0, last):
+            raise ValueError(f"the best lambda {grid[best]} lies at the end of the grid: widen LAMBDAS")
+        missing = [i for i in (best - 1, best + 1) if i not in scores]
+        if not missing:
+            return scores[best], grid[best]
+        scores.update({i: score(grid[i]) for i in missing})

@@ -1,0 +1,19 @@
+"""Nila as the chain of that name runs it, on arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.sense import SenseOperator
+from nilatron.gadgets.methods import NilaNodeSettings, Problem, run_nila
+from scans import ComplexArray
+
+
+def nila(operator: SenseOperator, data: ComplexArray, weights: Path) -> ComplexArray:
+    """The default of `nilatron replay`, conventional image included."""
+    problem = Problem(operator, data, cg_sense(operator, data), np.random.default_rng(0), "cpu", weights)
+    image: ComplexArray = run_nila(problem, NilaNodeSettings()).images["nila"]
+    return image
