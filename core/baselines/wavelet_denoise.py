@@ -122,7 +122,7 @@ def oracle_settings(
 
     def error(settings: WaveletDenoiseSettings) -> float:
         quick = replace(settings, n_shifts=min(settings.n_shifts, TUNING_SHIFTS))
-        return sum(
+        return math.fsum(
             squared_norm(wavelet_denoise(y, sigma, quick) - x) / math.prod(x.shape)
             for x, y in zip(clean, noisy, strict=True)
         )

@@ -1,0 +1,116 @@
+"""`nilatron prior`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nilatron.pipelines.cli.app import BAD_INPUT, app, fail, stderr
+
+prior = typer.Typer(
+    help="Weights: what they are, how well they denoise, and denoising with them.", no_args_is_help=True
+)
+app.add_typer(prior, name="prior")
+
+WeightsOption = Annotated[str, typer.Option("--weights", "-w", help="A shipped name (default, tiny) or a file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+@prior.command()
+def info(
+    weights: Annotated[str, typer.Argument(help="A shipped name (default, tiny) or a file.")] = "default",
+    as_json: JsonOption = False,
+) -> None:
+    """What a weights file is: architecture, parameters, size, hash, noise levels, licence, data."""
+    from nilatron.pipelines.prior_info import describe_prior, find_weights
+
+    described = describe_prior(find_weights(weights))
+    if as_json:
+        print(json.dumps(described, indent=2))
+        return
+    for name, value in described.items():
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        print(f"{name.replace('_', ' ')}: {text}")
+
+
+@prior.command()
+def evaluate(
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders with one subfolder a source.")],
+    weights: WeightsOption = "default",
+    sigma: Annotated[
+        list[float] | None, typer.Option("--sigma", "-s", help="Complex noise level at image scale 1; repeatable.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for table and pictures.")] = None,
+    rules: Annotated[
+        list[str] | None,
+        typer.Option("--rule", help="Of the wavelet: soft, hard, wiener; repeatable, the best counts."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Images of each source at most, evenly spread.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of phases and noise.")] = 0,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Error per noise level and source, against a wavelet denoiser tuned with the truth in hand."""
+    from nilatron.core.baselines.wavelet_denoise import RULES
+    from nilatron.pipelines.device import resolve_device
+    from nilatron.pipelines.files import AtomicFolder
+    from nilatron.pipelines.prior_info import find_weights
+    from nilatron.pipelines.prior_report import SIGMAS, EvaluationSettings
+    from nilatron.pipelines.prior_report import evaluate as run
+
+    if output is not None:
+        AtomicFolder(output)  # refuses a file of this name before the work, not after it
+    settings = EvaluationSettings(
+        images=tuple(images),
+        weights=find_weights(weights),
+        sigmas=tuple(sigma) if sigma else SIGMAS,
+        rules=tuple(rules) if rules else RULES,
+        limit=limit,
+        seed=seed,
+        device=resolve_device(device),
+    )
+    with stderr.status("reading") as status:
+        evaluation = run(settings, lambda text: status.update(text))
+    if output is not None:
+        evaluation.write(output)
+    print(evaluation.json() if as_json else evaluation.markdown(), end="\n" if as_json else "")
+
+
+@prior.command()
+def denoise(
+    image: Annotated[Path, typer.Argument(metavar="IN", help="Grey PNG, or npy, real or complex, (..., y, x).")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="npy or PNG file to write.")],
+    sigma: Annotated[
+        str, typer.Option("--sigma", "-s", help="Complex noise level at image scale 1 (99.5th percentile), or auto.")
+    ],
+    weights: WeightsOption = "default",
+    device: DeviceOption = "auto",
+    overwrite: Annotated[bool, typer.Option(help="Replace the output if it exists.")] = False,
+) -> None:
+    """Denoise one image file."""
+    from nilatron.core.prior.weights import load_prior
+    from nilatron.pipelines.denoise_image import check_output, read_image, write_image
+    from nilatron.pipelines.denoise_image import denoise as run
+    from nilatron.pipelines.device import resolve_device
+    from nilatron.pipelines.prior_info import find_weights
+
+    level = parse_sigma(sigma)
+    check_output(output, overwrite=overwrite)
+    pixels = read_image(image)
+    result = run(pixels, load_prior(find_weights(weights), resolve_device(device)).denoiser, level)
+    write_image(output, result.image)
+    print(f"{output}: image scale {result.scale:.4g}, sigma {result.sigma:.4g}")
+
+
+def parse_sigma(text: str) -> float | None:
+    """A positive number, or None for auto."""
+    if text == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        fail(f"--sigma expects a positive number or auto, got {text!r}", BAD_INPUT)
