@@ -73,7 +73,8 @@ def truncated(image: Tensor, settings: AugmentSettings, generator: torch.Generat
     first = [old // 2 - new // 2 for new, old in zip(shape, image.shape[-2:], strict=True)]
     kept = kspace[..., first[0] : first[0] + shape[0], first[1] : first[1] + shape[1]]
     share = shape[0] * shape[1] / (image.shape[-2] * image.shape[-1])
-    return torch.fft.ifft2(torch.fft.ifftshift(kept, dim=(-2, -1))).real * share
+    smaller: Tensor = torch.fft.ifft2(torch.fft.ifftshift(kept, dim=(-2, -1))).real * share
+    return smaller
 
 
 def random_crop(image: Tensor, size: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
@@ -112,7 +113,7 @@ def random_patch(image: Tensor, size: int, settings: AugmentSettings, generator:
     if happens(settings.truncate_probability, generator):
         channels = truncated(channels, settings, generator)
     patch = random_crop(channels, size, settings, generator)
-    intensity = uniform(*settings.scale, generator)
+    intensity = torch.full((size, size), uniform(*settings.scale, generator))
     if happens(settings.shading_probability, generator):
         intensity = intensity * (settings.shading * random_field((size, size), generator, (2, 5))).exp()
     if is_complex:
