@@ -77,7 +77,8 @@ def denoise(image: npt.NDArray[Any], denoiser: EDMDenoiser, sigma: float | None,
         When sigma is not positive, or no noise is found.
     """
     x = torch.from_numpy(image)
-    scale = image_scale(x.abs()) if float(x.abs().max()) > 0 else 1.0
+    peak = float(x.abs().max())
+    scale = peak * image_scale(x.abs() / peak) if peak else 1.0
     x = x / scale
     if sigma is None:
         sigma = _measured(x)

@@ -1,0 +1,29 @@
+import json
+
+import pytest
+
+from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.unet import UNetConfig
+from nilatron.core.prior.weights import DEFAULT_WEIGHTS, WeightsError, save_prior
+from nilatron.pipelines.prior_info import describe_prior, find_weights
+
+
+def test_everything_that_a_file_says_is_shown(tmp_path):
+    path = tmp_path / "prior.safetensors"
+    rmse = {"0.05": 0.01}
+    save_prior(path, EDMDenoiser(UNetConfig((8, 16), (1, 2), 16), 0.25), {"rmse": json.dumps(rmse), "note": "a, b"})
+    found = describe_prior(path)
+    assert found["architecture"] == {"channels": [8, 16], "blocks": [1, 2], "embedding": 16}
+    assert found["parameters"] * 2 < found["bytes"] == path.stat().st_size
+    assert (found["resolution_levels"], found["sides_padded_to_multiple_of"]) == (2, 2)
+    assert (found["sigma_data"], found["rmse"], found["note"]) == (0.25, rmse, "a, b")
+    assert found["licence"] == found["data"] == "not stated"
+    assert found["content_verified"] is True
+    json.dumps(found)
+
+
+def test_weights_are_found_by_name_or_path(tmp_path):
+    assert find_weights("default") == DEFAULT_WEIGHTS
+    assert find_weights(str(tmp_path / "x.safetensors")) == tmp_path / "x.safetensors"
+    with pytest.raises(WeightsError, match="no weights file"):
+        describe_prior(find_weights("defualt"))
