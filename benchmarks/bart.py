@@ -58,7 +58,7 @@ def oracle(
 ) -> tuple[float, float]:
     """Best score over the grid, and its lambda.
 
-    With `start`, an index: only the five values around it are tried at first, then more while the best is the outermost.
+    With `start`, an index: only the three values around it are tried at first, then more while the best is the outermost.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def oracle(
         When the best lambda lies at the end of the grid.
     """
     last = len(grid) - 1
-    low, high = (0, last) if start is None else (max(start - 2, 0), min(start + 2, last))
+    low, high = (0, last) if start is None else (max(start - 1, 0), min(start + 1, last))
     scores = {i: score(grid[i]) for i in range(low, high + 1)}
     while True:
         best = max(scores, key=scores.__getitem__)

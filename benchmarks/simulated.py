@@ -1,0 +1,119 @@
+"""Multi-coil slices simulated from images and measured coil maps, for the benchmarks.
+
+Truth: a complex image of image scale 1 (99.5th percentile of the magnitude). Complex images keep their phase, magnitude images
+get a smooth synthetic one. Maps: measured ones, stretched to the image's matrix, continued smoothly where none were measured,
+and normalised to sum |S|^2 = 1 everywhere. K-space comes in SNR units: F S x / sigma_y + n, noise variance 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from scipy import ndimage
+
+from nilatron.core.backend import complex_normal
+from nilatron.core.fft import fft
+from nilatron.core.prior.augment import AugmentSettings, synthetic_phase
+from scans import ComplexArray
+
+COMPLEX_SOURCE = "complex_t2"
+COMPLEX_SLICES = range(14, 28)  # of complex_t2_28.h5; the others may be trained on
+MAGNITUDE_SOURCES = ("lgg_tcga", "open_ms")
+MAP_SETS = ("brain_t1_8ch_espirit_full", "phantom_8ch")
+FILL_WIDTHS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)  # pixels, of the Gaussians that continue maps beyond the object
+SATURATED = 0.05  # weight of known pixels under the Gaussian from which its mean counts
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A truth (z, y, x) of image scale 1."""
+
+    source: str
+    name: str
+    truth: ComplexArray
+
+
+def complex_slices(data: Path) -> list[Slice]:
+    """The T2-weighted complex slices that are for evaluation."""
+    with h5py.File(data / "kspace" / "complex_t2_28.h5") as file:
+        images = file["image"][COMPLEX_SLICES.start : COMPLEX_SLICES.stop]
+    return [Slice(COMPLEX_SOURCE, f"{i}", _scaled(image)) for i, image in zip(COMPLEX_SLICES, images, strict=True)]
+
+
+def magnitude_slices(data: Path, source: str, n: int, generator: np.random.Generator) -> list[Slice]:
+    """`n` different images of a validation source, drawn at random, with synthetic smooth phase."""
+    paths = sorted((data / "magnitude" / "val" / source).glob("*.png"))
+    chosen = generator.choice(len(paths), size=n, replace=False)
+    phases = torch.Generator().manual_seed(int(generator.integers(2**31)))
+    settings = AugmentSettings(phase_probability=1.0)
+    slices = []
+    for path in (paths[i] for i in sorted(chosen)):
+        with Image.open(path) as picture:
+            magnitude = np.asarray(picture.convert("L"), np.float32)
+        phase = synthetic_phase((magnitude.shape[0], magnitude.shape[1]), settings, phases).numpy()
+        slices.append(Slice(source, path.stem, _scaled(magnitude * np.exp(1j * phase))))
+    return slices
+
+
+def coil_maps(data: Path, name: str, shape: tuple[int, ...]) -> ComplexArray:
+    """One of `MAP_SETS` (coil, z, y, x), for an image of `shape` (z, y, x)."""
+    with h5py.File(data / "kspace" / "coil_maps_dev.h5") as file:
+        maps = _continued(_smooth_phase(file[name][:]))
+    factors = [wanted / have for wanted, have in zip(shape[1:], maps.shape[1:], strict=True)]
+    stretched = np.stack([_zoomed(coil, factors) for coil in maps])[:, None]
+    norm = np.sqrt(np.sum(np.abs(stretched) ** 2, axis=0))
+    return np.asarray(stretched / norm, np.complex64)
+
+
+def full_kspace(truth: ComplexArray, maps: ComplexArray, sigma_y: float, seed: int) -> ComplexArray:
+    """F S x / sigma_y + n for all lines (coil, z, y, x)."""
+    clean = fft(maps * (truth / np.float32(sigma_y)))
+    noisy: ComplexArray = clean + complex_normal(np.random.default_rng(seed), clean.shape, clean)
+    return noisy
+
+
+def _scaled(image: npt.NDArray[np.generic]) -> ComplexArray:
+    return np.asarray(image / np.percentile(np.abs(image), 99.5), np.complex64)[None]
+
+
+def _smooth_phase(maps: ComplexArray) -> ComplexArray:
+    """Refer the phase to the strongest virtual coil, which vanishes nowhere in the object."""
+    flat = maps.reshape(len(maps), -1)
+    strongest = np.linalg.eigh(flat @ flat.conj().T)[1][:, -1]
+    reference = np.tensordot(strongest.conj(), maps, axes=1)
+    smooth: ComplexArray = maps * np.exp(-1j * np.angle(reference))
+    return smooth
+
+
+def _continued(maps: ComplexArray) -> ComplexArray:
+    """Fill what is 0 in all coils with the Gaussian mean of what is known, of the smallest width that reaches it."""
+    known = np.any(maps != 0, axis=0)
+    filled, missing = maps.copy(), ~known
+    for width in FILL_WIDTHS:
+        weight = ndimage.gaussian_filter(known.astype(np.float64), width, mode="nearest")
+        here = missing & (weight > (SATURATED if width != FILL_WIDTHS[-1] else 0))
+        for coil, source in zip(filled, maps, strict=True):
+            coil[here] = (_blurred(source, width) / np.where(weight > 0, weight, 1))[here]
+        missing &= ~here
+    return filled
+
+
+def _blurred(coil: ComplexArray, width: float) -> npt.NDArray[np.complex128]:
+    real, imaginary = (ndimage.gaussian_filter(part.astype(np.float64), width, mode="nearest") for part in _parts(coil))
+    blurred: npt.NDArray[np.complex128] = real + 1j * imaginary
+    return blurred
+
+
+def _zoomed(coil: ComplexArray, factors: list[float]) -> ComplexArray:
+    real, imaginary = (ndimage.zoom(part, factors, order=1, grid_mode=True, mode="nearest") for part in _parts(coil))
+    return np.asarray(real + 1j * imaginary, np.complex64)
+
+
+def _parts(coil: ComplexArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    return coil.real, coil.imag
