@@ -1,0 +1,312 @@
+"""One scan over a connection: items in, images out, and an end that loses nothing.
+
+Success is CLOSE after the last image, and everything read that the other end still sends. Failure is ERROR with a readable
+text after the images that could be made, the same reading, and CLOSE.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import ismrmrd
+
+from nilatron.core.errors import BadInputError
+from nilatron.gadgets.items import Context, Gadget, ScanError
+from nilatron.pipelines.chain_xml import parse_configuration
+from nilatron.pipelines.conversation_end import farewell, keep_alive
+from nilatron.pipelines.device import resolve_device
+from nilatron.pipelines.eager_reader import MIB, EagerReader
+from nilatron.pipelines.header import parse_header
+from nilatron.pipelines.host import NodeFactory, default_node
+from nilatron.pipelines.wire import Connection, Error, ImageArray, Message, PeerGoneError, Query, Text, WireError
+
+log = logging.getLogger(__name__)
+
+Preparation: TypeAlias = tuple[Gadget, Context]
+Outcome: TypeAlias = Literal["complete", "failed", "peer gone"]
+PASSED = "images that were no raw data, passed on unchanged"
+
+
+@dataclass(frozen=True)
+class ConversationSettings:
+    """Bounds of one scan.
+
+    Attributes
+    ----------
+    queue_mib
+        Memory for items that were read and wait, in MiB; beyond it the other end has to wait.
+    end_s
+        Longest wait for the other end to finish, in seconds, when this one has.
+    end_mib
+        Input that is read and forgotten meanwhile, at most.
+    errors_as
+        The message that tells of a failure: "error" to a Gadgetron that runs a node, "text" to a client of a server.
+    """
+
+    queue_mib: int = 1024
+    end_s: float = 30.0
+    end_mib: int = 16384
+    errors_as: Literal["error", "text"] = "error"
+
+
+DEFAULT_SETTINGS = ConversationSettings()
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a scan begins: configuration of the node (`<configuration>`) and ISMRMRD header, both as they came."""
+
+    target: str
+    configuration: bytes
+    header: bytes
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a scan.
+
+    Attributes
+    ----------
+    outcome
+        "complete"; "failed": the other end was told so; "peer gone": it was lost, and may not have got everything.
+    error
+        What the other end was told, or should have been; None when all went well.
+    n_items, n_images, n_expected
+        Items received, images sent, images that the scan should have given.
+    peak_queue_bytes
+        Largest memory of items that waited.
+    seconds
+        Of the whole scan; `ready_s` of them until the gadget was ready for the first item.
+    counts, problems
+        Of the scan's log.
+    """
+
+    outcome: Outcome
+    error: str | None
+    n_items: int
+    n_images: int
+    n_expected: int
+    peak_queue_bytes: int
+    seconds: float
+    ready_s: float
+    counts: Mapping[str, int] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+class IncompleteError(RuntimeError):
+    """Images are missing, or are not what was asked for."""
+
+
+def hold_conversation(
+    connection: Connection,
+    opening: Opening,
+    build_node: NodeFactory = default_node,
+    device: str = "auto",
+    settings: ConversationSettings = DEFAULT_SETTINGS,
+) -> Report:
+    """Reconstruct one scan with one node; the connection is closed at the end, however it ends.
+
+    Parameters
+    ----------
+    connection
+        Configuration and header have been received.
+    opening
+        These.
+    build_node
+        Makes the gadget of a target with its properties; `gadgets.node.build_node` by default.
+    device
+        "auto", "cpu" or "cuda".
+    settings
+        Bounds.
+    """
+    return Conversation(connection, opening.target, settings).hold(lambda: prepare(opening, build_node, device))
+
+
+def prepare(opening: Opening, build_node: NodeFactory = default_node, device: str = "auto") -> Preparation:
+    """The gadget of a scan and its context.
+
+    Raises
+    ------
+    BadInputError
+        For header or configuration that cannot be used.
+    """
+    properties = parse_configuration(opening.configuration.strip(b"\0 \r\n\t") or b"<configuration/>", opening.target)
+    return build_node(opening.target, properties), Context(parse_header(opening.header), resolve_device(device))
+
+
+class Conversation:
+    """One scan; `hold` it once.
+
+    Reading begins at once, in a thread of its own.
+
+    Parameters
+    ----------
+    connection
+        Belongs to the conversation from now on.
+    name
+        Of what reconstructs, for messages.
+    settings
+        Bounds.
+    """
+
+    def __init__(
+        self, connection: Connection, name: str = "node", settings: ConversationSettings = DEFAULT_SETTINGS
+    ) -> None:
+        self.connection, self.name, self.settings = connection, name, settings
+        self._started = time.perf_counter()
+        self._n_images = self._n_raw = 0
+        self._ending = threading.Lock()  # taken once, by the thread that says goodbye
+        self._aborted: str | None = None
+        keep_alive(connection.socket)
+        self.reader = EagerReader(connection.receive, settings.queue_mib * MIB)
+
+    @property
+    def peer_lost(self) -> bool:
+        """Whether the input broke off, so that nobody may be waiting for images."""
+        return self.reader.problem is not None
+
+    def hold(self, prepare: Callable[[], Preparation]) -> Report:
+        """Make the gadget (while items are already being read), feed it, send the images, end the conversation.
+
+        Exceptions of all kinds become the error of the report, and are told to the other end; those that ask for the
+        end of the process (KeyboardInterrupt, SystemExit) are raised again afterwards.
+        """
+        context, ready_s, error = None, 0.0, None
+        stop: BaseException | None = None
+        try:
+            gadget, context = prepare()
+            ready_s = time.perf_counter() - self._started
+            log.info("%s is ready after %.2f s", self.name, ready_s)
+            for item in gadget(self._items(context), context):
+                self._send(item, context)
+            self._check(context)
+        except (BadInputError, IncompleteError) as problem:
+            error = str(problem)
+        except BaseException as problem:
+            log.exception("%s failed", self.name)
+            error = f"{type(problem).__name__}: {problem}"
+            stop = None if isinstance(problem, Exception) else problem
+        report = self._report(self._end(error), error, context, ready_s)
+        log.log(
+            logging.INFO if report.outcome == "complete" else logging.ERROR,
+            "%s: %s, %d of %d images from %d items%s",
+            self.name,
+            report.outcome,
+            report.n_images,
+            report.n_expected,
+            report.n_items,
+            f": {report.error}" if report.error else "",
+        )
+        if stop is not None:
+            raise stop
+        return report
+
+    def abort(self, reason: str, timeout_s: float = 5.0) -> bool:
+        """End the conversation with an error, from any thread, while `hold` is busy in another one.
+
+        Returns whether it was this call that ended it, and the other end took everything.
+        """
+        if not self._ending.acquire(blocking=False):
+            return False
+        self._aborted = reason
+        return self._say_goodbye(reason, timeout_s) is None
+
+    def _items(self, context: Context) -> Iterator[Any]:
+        for message in self.reader:
+            if isinstance(message, Error):
+                raise ScanError(f"the other end reports an error: {message.text}")
+            if isinstance(message, ImageArray):
+                raise ScanError(
+                    "an ImageArray came, which has been reconstructed already: put this node before the reconstruction "
+                    "of the chain, not behind it"
+                )
+            if isinstance(message, Text | Query):
+                context.log.counts["texts and queries, ignored"] += 1
+                log.info("the other end says: %.500s", message.text)
+                continue
+            if isinstance(message, ismrmrd.Image):
+                context.log.counts[PASSED] += 1
+            elif not is_noise_or_waveform(message):
+                self._n_raw += 1
+            yield message
+
+    def _send(self, item: Any, context: Context) -> None:
+        if not isinstance(item, ismrmrd.Image):
+            context.log.counts[f"{type(item).__name__} items at the end, not sent"] += 1
+            return
+        self._say(item)
+        self._n_images += 1
+
+    def _say(self, message: Message) -> None:
+        if self._aborted is not None:
+            raise PeerGoneError(f"the conversation was ended: {self._aborted}")
+        self.connection.send(message)
+
+    def _check(self, context: Context) -> None:
+        """Refuse to call a scan complete that is not."""
+        counts = context.log.counts
+        expected, made = counts["images expected"], self._n_images - counts[PASSED]
+        problems = list(context.log.problems)
+        if counts[PASSED]:
+            problems.append(
+                f"{counts[PASSED]} images came in and were passed on unchanged: this node reconstructs raw data; put it "
+                "before the reconstruction of the chain"
+            )
+        if made < expected:
+            raise IncompleteError(f"only {made} of {expected} images could be made: {'; '.join(problems)}")
+        if problems:
+            raise IncompleteError("; ".join(problems))
+        if self.reader.n_messages == 0:
+            raise IncompleteError("no data came between header and CLOSE, so there are no images")
+        if self._n_raw and not made:
+            found = ", ".join(f"{n} {what}" for what, n in counts.items())
+            raise IncompleteError(f"none of the {self._n_raw} items that came gave an image ({found or 'no lines'})")
+        if not self._n_images:
+            log.warning("%s: only noise lines and waveforms came, so there are no images", self.name)
+
+    def _end(self, error: str | None) -> str | None:
+        """End it, unless someone else does; why the other end may not have got everything, None if it has."""
+        if not self._ending.acquire(blocking=False):
+            return None
+        return self._say_goodbye(error, self.settings.end_s)
+
+    def _say_goodbye(self, reason: str | None, timeout_s: float) -> str | None:
+        kind = Text if self.settings.errors_as == "text" else Error
+        error = None if reason is None else kind.of(f"nilatron {self.name}: {reason}")
+        try:
+            farewell(self.connection, self.reader, error, timeout_s, self.settings.end_mib * MIB)
+        except WireError as problem:
+            return str(problem)
+        return None
+
+    def _report(self, lost: str | None, error: str | None, context: Context | None, ready_s: float) -> Report:
+        outcome: Outcome = "complete" if error is None else "failed"
+        if self._aborted is not None:
+            outcome, error = "failed", self._aborted
+        if lost is not None:
+            outcome, error = "peer gone", "; ".join(part for part in (error, lost) if part)
+        counts = {} if context is None else dict(context.log.counts)
+        return Report(
+            outcome=outcome,
+            error=error,
+            n_items=self.reader.n_messages,
+            n_images=self._n_images,
+            n_expected=counts.get("images expected", 0),
+            peak_queue_bytes=self.reader.peak_bytes,
+            seconds=time.perf_counter() - self._started,
+            ready_s=ready_s,
+            counts=counts,
+            problems=() if context is None else tuple(context.log.problems),
+        )
+
+
+def is_noise_or_waveform(item: Any) -> bool:
+    """Whether no image is to be expected of this item."""
+    if isinstance(item, ismrmrd.Acquisition):
+        return bool(item.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT))
+    return isinstance(item, ismrmrd.Waveform)

@@ -1,0 +1,159 @@
+"""Messages read by a thread of their own as they come, so that the other end never waits for a reconstruction."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ismrmrd
+
+from nilatron.pipelines.wire import Close, Message, PeerGoneError, WireError
+
+MIB = 1 << 20
+_OVERHEAD_BYTES = 2048  # of the objects around the arrays of one item
+_ARRAYS = (
+    "data",
+    "ref",
+    "bits",
+    "headers",
+    "trajectories",
+    "samples",
+    "trajectory",
+    "density",
+    "content",
+    "waveforms",
+    "waveform",
+    "acq_headers",
+)
+
+
+class EagerReader:
+    """Iterate to get the messages of a connection up to CLOSE.
+
+    The thread reads ahead until `limit_bytes` wait, and then lets the other end wait; a single larger message passes.
+
+    Parameters
+    ----------
+    receive
+        The next message, or None at the end of the stream: `wire.Connection.receive`. Called by the thread alone.
+    limit_bytes
+        Of memory for messages that wait.
+
+    Attributes
+    ----------
+    n_messages, n_bytes, peak_bytes
+        Received without CLOSE, their memory, and the largest that waited at one time.
+    problem
+        Why the stream ended without CLOSE, None as long as it did not.
+    """
+
+    def __init__(self, receive: Callable[[], Message | None], limit_bytes: int = 1024 * MIB) -> None:
+        self.n_messages = self.n_bytes = self.peak_bytes = 0
+        self.problem: WireError | None = None
+        self._receive, self._limit_bytes = receive, limit_bytes
+        self._waiting: deque[tuple[Message, int]] = deque()
+        self._waiting_bytes = 0
+        self._ended = self._discarding = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, name="eager reader", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Message]:
+        """All messages up to CLOSE.
+
+        Raises
+        ------
+        WireError
+            What stopped the reading; it comes after everything that was whole.
+        """
+        while batch := self._take():
+            for message, n_bytes in batch:
+                yield message
+                self._release(n_bytes)
+        if self.problem is not None:
+            raise self.problem
+
+    def discard(self, timeout_s: float, limit_bytes: int) -> bool:
+        """Read on, and forget what comes, until the stream ends; False if it did not within these bounds."""
+        with self._changed:
+            self._discarding = True
+            self._waiting.clear()
+            self._waiting_bytes, start = 0, self.n_bytes
+            self._changed.notify_all()
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while not self._ended and self.n_bytes - start <= limit_bytes:
+                if not self._changed.wait(max(0.0, deadline - time.monotonic())):
+                    break
+            return self._ended
+
+    def join(self, timeout_s: float) -> bool:
+        """Whether the thread has ended, which it does soon after its connection is closed."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _take(self) -> list[tuple[Message, int]]:
+        """Everything that waits; nothing at the end of the stream."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._ended or self._discarding)
+            batch = list(self._waiting)
+            self._waiting.clear()
+            return batch
+
+    def _release(self, n_bytes: int) -> None:
+        with self._changed:
+            was_full = self._waiting_bytes > self._limit_bytes
+            self._waiting_bytes = max(0, self._waiting_bytes - n_bytes)
+            if was_full:
+                self._changed.notify_all()
+
+    def _read(self) -> None:
+        try:
+            while (message := self._receive()) is not None and not isinstance(message, Close):
+                self._keep(message)
+            if message is None:
+                self.problem = PeerGoneError("the other end closed the connection without CLOSE: data may be missing")
+        except WireError as error:
+            self.problem = error
+        except MemoryError:
+            self.problem = WireError("no memory is left for the input")
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _keep(self, message: Message) -> None:
+        n_bytes = memory_of(message)
+        with self._changed:
+            self.n_messages += 1
+            self.n_bytes += n_bytes
+            if self._discarding:
+                self._changed.notify_all()
+                return
+            self._waiting.append((message, n_bytes))
+            self._waiting_bytes += n_bytes
+            self.peak_bytes = max(self.peak_bytes, self._waiting_bytes)
+            if len(self._waiting) == 1:
+                self._changed.notify_all()
+            self._changed.wait_for(lambda: self._waiting_bytes <= self._limit_bytes or self._discarding)
+
+
+def memory_of(message: Any) -> int:
+    """Bytes of the arrays of a message, and a little for what is around them."""
+    if isinstance(message, ismrmrd.Acquisition):
+        return int(message.data.nbytes + message.traj.nbytes) + _OVERHEAD_BYTES
+    total, parts = _OVERHEAD_BYTES, [message]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, bytes | bytearray):
+            total += len(part)
+        elif isinstance(part, list | tuple):
+            parts.extend(part)
+        elif isinstance(n_bytes := getattr(part, "nbytes", None), int):
+            total += n_bytes
+        else:
+            parts.extend(inner for name in _ARRAYS if (inner := getattr(part, name, None)) is not None)
+    return total
