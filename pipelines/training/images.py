@@ -70,7 +70,7 @@ def load_images(paths: Sequence[Path], slice_axis: int | None = None) -> list[Te
             kept, n_left_out = _slices(stack, path)
             images += kept
             n_empty += n_left_out
-    where = ", ".join(map(str, paths))
+    where = ", ".join(map(str, paths[:3])) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
     if not images:
         raise TrainingImagesError(f"no training images in {where}: {n_empty} empty slices, nothing else")
     log.info("%d training images from %s; %d empty slices left out", len(images), where, n_empty)
