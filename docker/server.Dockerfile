@@ -50,9 +50,9 @@ USER 10001:10001
 WORKDIR /tmp
 EXPOSE 9002
 STOPSIGNAL SIGTERM
-# Compiling and warming the network up may take a minute
+# Warming the network up may take a minute. A proxy that the site has set must not be asked for the loopback address
 HEALTHCHECK --interval=15s --timeout=5s --start-period=120s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9003/healthz', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:9003/healthz', timeout=4)"]
 ENTRYPOINT ["nilatron"]
 CMD ["serve", "--host", "0.0.0.0", "--port", "9002", "--health-port", "9003"]
 

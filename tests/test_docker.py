@@ -143,7 +143,8 @@ def test_the_health_check_follows_the_health_endpoint(status, healthy):
         program, *arguments = command("server.Dockerfile", "HEALTHCHECK")
         assert program == "python"
         arguments = [argument.replace(":9003", f":{port}") for argument in arguments]
-        result = subprocess.run([sys.executable, *arguments], capture_output=True, check=False)  # noqa: S603
+        environment = {"http_proxy": "http://127.0.0.1:9"}  # where nobody answers
+        result = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, check=False)  # noqa: S603
     assert (result.returncode == 0) is healthy
     assert command("server.Dockerfile", "CMD")[-2:] == ["--health-port", "9003"]
 
