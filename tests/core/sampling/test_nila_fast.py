@@ -42,14 +42,19 @@ def test_the_image_is_nearly_as_good_as_the_posterior_mean(make_problem, sigma):
     assert error < 0.8 * np.linalg.norm(conventional - problem.truth)
 
 
-def test_a_gaussian_prior_has_the_closed_form_posterior_mean():
-    """D for CN(0, v I) is linear; with sigma_k -> 0 the fixed point is the Wiener solution, here for one unitary coil."""
+@pytest.mark.parametrize("noise_left", [1.0, 0.8])
+def test_a_gaussian_prior_has_the_closed_form_posterior_mean(noise_left):
+    """D for CN(0, v I) is linear; with sigma_k -> 0 the fixed point is the Wiener solution, here for one unitary coil.
+
+    A network that is told a share of the level acts as a prior of variance v / share^2.
+    """
     rng = np.random.default_rng(3)
     variance, sigma = 0.25, 0.3
     operator = SenseOperator(np.ones((1, 1, 8, 8), np.complex128), np.ones((1, 8, 8)))
     truth = np.sqrt(variance) * complex_normal(rng, (1, 8, 8), operator.coil_maps)
     data = operator.forward(truth) + sigma * complex_normal(rng, (1, 1, 8, 8), operator.coil_maps)
-    wiener = operator.adjoint(data) * variance / (variance + sigma**2)
+    acting = variance / noise_left**2
+    wiener = operator.adjoint(data) * acting / (acting + sigma**2)
     result = nila_fast(
         lambda x, level: x * variance / (variance + level**2),
         operator,
@@ -61,6 +66,7 @@ def test_a_gaussian_prior_has_the_closed_form_posterior_mean():
         tau=0.0,
         generator=rng,
         solver=SolverSettings(tolerance=1e-8, max_iterations=50),
+        noise_left=noise_left,
     )
     # the mean x^ at level s solves (1/sigma_y^2 + 1/s^2) x^ = y/sigma_y^2 + D/s^2; its fixed point is the Wiener solution
     assert np.linalg.norm(result.image[0] - wiener) < 0.03 * np.linalg.norm(wiener)
