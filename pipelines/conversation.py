@@ -11,19 +11,29 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import ismrmrd
 
 from nilatron.core.errors import BadInputError
 from nilatron.gadgets.items import Context, Gadget, ScanError
-from nilatron.pipelines.chain_xml import parse_configuration
 from nilatron.pipelines.conversation_end import farewell, keep_alive
-from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.eager_reader import MIB, EagerReader
-from nilatron.pipelines.header import parse_header
-from nilatron.pipelines.host import NodeFactory, default_node
-from nilatron.pipelines.wire import Connection, Error, ImageArray, Message, PeerGoneError, Query, Text, WireError
+from nilatron.pipelines.wire import (
+    Connection,
+    Error,
+    ImageArray,
+    Message,
+    PeerGoneError,
+    Query,
+    Text,
+    TruncatedError,
+    WireError,
+    WireTimeoutError,
+)
+
+if TYPE_CHECKING:  # heavy: reading begins before it is imported
+    from nilatron.pipelines.host import NodeFactory
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +115,7 @@ class IncompleteError(RuntimeError):
 def hold_conversation(
     connection: Connection,
     opening: Opening,
-    build_node: NodeFactory = default_node,
+    build_node: NodeFactory | None = None,
     device: str = "auto",
     settings: ConversationSettings = DEFAULT_SETTINGS,
 ) -> Report:
@@ -127,16 +137,30 @@ def hold_conversation(
     return Conversation(connection, opening.target, settings).hold(lambda: prepare(opening, build_node, device))
 
 
-def prepare(opening: Opening, build_node: NodeFactory = default_node, device: str = "auto") -> Preparation:
-    """The gadget of a scan and its context.
+def prepare(
+    opening: Opening,
+    build_node: NodeFactory | None = None,
+    device: str = "auto",
+    memory_gib: float | None = None,
+) -> Preparation:
+    """The gadget of a scan, which refuses one that takes more memory than it may, and its context.
 
     Raises
     ------
     BadInputError
         For header or configuration that cannot be used.
     """
+    from nilatron.pipelines.chain_xml import parse_configuration
+    from nilatron.pipelines.device import resolve_device
+    from nilatron.pipelines.header import parse_header
+    from nilatron.pipelines.host import default_node
+    from nilatron.pipelines.node_memory import GIB, memory_bytes, refuse_above
+
+    context = Context(parse_header(opening.header), resolve_device(device))
     properties = parse_configuration(opening.configuration.strip(b"\0 \r\n\t") or b"<configuration/>", opening.target)
-    return build_node(opening.target, properties), Context(parse_header(opening.header), resolve_device(device))
+    gadget = (build_node or default_node)(opening.target, properties)
+    check = refuse_above(memory_bytes() if memory_gib is None else int(memory_gib * GIB))
+    return lambda items, context: gadget(check(items, context), context), context
 
 
 class Conversation:
@@ -168,7 +192,7 @@ class Conversation:
     @property
     def peer_lost(self) -> bool:
         """Whether the input broke off, so that nobody may be waiting for images."""
-        return self.reader.problem is not None
+        return isinstance(self.reader.problem, PeerGoneError | TruncatedError | WireTimeoutError)
 
     def hold(self, prepare: Callable[[], Preparation]) -> Report:
         """Make the gadget (while items are already being read), feed it, send the images, end the conversation.

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
-import struct
+import socket
 from typing import Any
 
-ERROR_MESSAGE = 8
+from nilatron.pipelines.node_watch import Watch, say_error
+
 log = logging.getLogger(__name__)
 
 
@@ -41,28 +42,34 @@ def nila_published(connection: Any) -> None:
     run("nila_published", connection)
 
 
+class Ended:
+    """Takes the place of the socket in a `gadgetron.external.Connection`, whose end has been said already."""
+
+    def close(self) -> None:
+        """Nothing; the package would send a second CLOSE here."""
+
+
 def run(target: str, connection: Any) -> None:
-    """Reconstruct what arrives on a `gadgetron.external.Connection`; the caller closes it.
+    """Reconstruct what arrives on a `gadgetron.external.Connection`, and end the conversation.
 
     Raises
     ------
-    BaseException
-        Whatever went wrong, after the peer was told.
+    SystemExit
+        With code 3 when the reconstruction failed, 4 when the other end was lost; it has been told, if it could be.
     """
     os.dup2(2, 1)  # standard output may carry the server's own stream
+    sock: socket.socket = connection.socket.socket
+    connection.socket = Ended()
+    watch = Watch(sock, target)
     try:
         from nilatron.pipelines.node_session import reconstruct
 
-        reconstruct(target, connection)
+        code = reconstruct(target, sock, connection.raw_bytes.config, connection.raw_bytes.header, watch)
     except BaseException as error:
         log.exception("%s failed", target)
-        send_error(connection, f"nilatron {target}: {type(error).__name__}: {error}")
-        raise
-
-
-def send_error(connection: Any, text: str) -> None:
-    """Tell the peer what went wrong, then take in what it still sends: closing with unread input loses what was sent."""
-    encoded = text.encode()
-    connection.socket.write(struct.pack("<HQ", ERROR_MESSAGE, len(encoded)) + encoded)
-    for _ in connection:
-        pass
+        say_error(sock, f"nilatron {target}: {type(error).__name__}: {error}")
+        raise SystemExit(3) from error
+    finally:
+        watch.stop()
+    if code:
+        raise SystemExit(code)

@@ -1,0 +1,85 @@
+"""The memory that a scan will take, estimated before it takes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import ismrmrd
+
+from nilatron.gadgets.items import Context, ScanError
+from nilatron.gadgets.oversampling import kept_width
+
+GIB = 1 << 30
+_SAMPLE_BYTES = 8
+_WORKING_COPIES = 8  # of one image's k-space, while it is reconstructed: mean, maps, conjugate gradients, transforms
+_OPEN_AT_ONCE = ("slice", "contrast", "phase", "set")  # repetitions and averages are closed or merged as they pass
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Memory of a scan: `n_images` of `image_bytes` each wait for lines at once, and one is reconstructed."""
+
+    n_images: int
+    image_bytes: int
+    shape: tuple[int, int, int, int]  # (coil, z, y, x)
+
+    @property
+    def n_bytes(self) -> int:
+        """All together."""
+        return (self.n_images + _WORKING_COPIES) * self.image_bytes
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        shape = " x ".join(map(str, self.shape))
+        return f"{self.n_bytes / GIB:.3g} GiB ({self.n_images} images of {shape} samples (coil, z, y, x) at once)"
+
+
+def estimate(header: Any, n_coils: int) -> Estimate:
+    """Estimate, from a parsed ISMRMRD header, the memory of a scan whose lines come one by one; the larger side of it."""
+    estimates = []
+    for encoding in header.encoding:
+        matrix = encoding.encodedSpace.matrixSize
+        shape = (n_coils, int(matrix.z), int(matrix.y), min(kept_width(encoding), int(matrix.x)))
+        n_images = prod(_extent(getattr(encoding.encodingLimits, name, None)) for name in _OPEN_AT_ONCE)
+        estimates.append(Estimate(n_images, prod(shape) * _SAMPLE_BYTES, shape))
+    return max(estimates, key=lambda found: found.n_bytes)
+
+
+def refuse_above(limit_bytes: int) -> Callable[[Iterable[Any], Context], Iterator[Any]]:
+    """A gadget that passes everything, unless the first imaging line tells that the scan will not fit."""
+
+    def check(items: Iterable[Any], context: Context) -> Iterator[Any]:
+        checked = False
+        for item in items:
+            if isinstance(item, ismrmrd.Acquisition) and not checked:
+                checked = True
+                found = estimate(context.header, int(item.active_channels))
+                if found.n_bytes > limit_bytes:
+                    raise ScanError(
+                        f"this scan needs about {found.text}, more than the {limit_bytes / GIB:.3g} GiB that it may "
+                        "take; use a machine with more memory, fewer coils (PCACoilGadget) or fewer slices"
+                    )
+            yield item
+
+    return check
+
+
+def memory_bytes() -> int:
+    """Memory of this machine, or of the container."""
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(physical, int(_CGROUP_LIMIT.read_text()))
+    except (OSError, ValueError):  # another system, or "max"
+        return physical
+
+
+def _extent(limit: Any) -> int:
+    first, last = getattr(limit, "minimum", None) or 0, getattr(limit, "maximum", None) or 0
+    return max(1, int(last) - int(first) + 1)

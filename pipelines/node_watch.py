@@ -1,0 +1,123 @@
+"""Signals, and the end of other processes, noticed while a node computes. Imports nothing that can fail."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import socket
+import struct
+import threading
+import time
+from typing import Protocol
+
+log = logging.getLogger(__name__)
+
+ERROR_MESSAGE, CLOSE_MESSAGE = 8, 4
+INTERVAL_S = 0.5
+GRACE_S = 10.0  # for the reconstruction to notice by itself that nobody listens any more
+GOODBYE_S = 5.0
+
+
+class Abortable(Protocol):
+    """What there is to end: a `pipelines.conversation.Conversation`."""
+
+    @property
+    def peer_lost(self) -> bool:
+        """Whether the other end is gone."""
+
+    def abort(self, reason: str, timeout_s: float) -> bool:
+        """End it with an error, from another thread."""
+
+
+class Watch:
+    """Ends the process when it is asked to terminate, or nobody is left who could want its images.
+
+    SIGTERM: the other end gets an ERROR, and the exit code is 143. The process that started this one has ended, or the
+    connection has been broken for `GRACE_S`: exit code 4.
+
+    Parameters
+    ----------
+    sock
+        Of the conversation.
+    name
+        Of what reconstructs, for messages.
+    """
+
+    def __init__(self, sock: socket.socket, name: str) -> None:
+        self.conversation: Abortable | None = None  # as soon as there is one
+        self._socket, self._name, self._parent = sock, name, os.getppid()
+        self._lost_at: float | None = None
+        self._inbox, self._outbox = socket.socketpair()
+        self._outbox.setblocking(False)
+        if threading.current_thread() is threading.main_thread():
+            # the system writes into the socket at once, while a handler would wait for the main thread
+            signal.set_wakeup_fd(self._outbox.fileno(), warn_on_full_buffer=False)
+            signal.signal(signal.SIGTERM, lambda *_: None)
+        self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._outbox.send(b"\0")
+        self._thread.join()
+        if threading.current_thread() is threading.main_thread():
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._inbox.close()
+        self._outbox.close()
+
+    def _watch(self) -> None:
+        while True:
+            signals = self._inbox.recv(64) if select.select([self._inbox], [], [], INTERVAL_S)[0] else b""
+            if signal.SIGTERM in signals:
+                self._end_process("it was asked to terminate (SIGTERM)", 128 + signal.SIGTERM)
+            if b"\0" in signals:
+                return
+            if os.getppid() != self._parent:
+                self._end_process("the process that started it has ended", 4)
+            if self._is_lost():
+                self._lost_at = self._lost_at or time.monotonic()
+                if time.monotonic() - self._lost_at > GRACE_S:
+                    self._end_process("the other end is gone", 4)
+
+    def _is_lost(self) -> bool:
+        if self.conversation is not None and self.conversation.peer_lost:
+            return True
+        try:
+            poll = select.poll()
+            poll.register(self._socket, 0)  # errors are always reported
+            return bool(poll.poll(0))
+        except (OSError, ValueError):  # closed at this end: the conversation is over
+            return False
+
+    def _end_process(self, reason: str, code: int) -> None:
+        log.critical("%s ends: %s", self._name, reason)
+        if self.conversation is not None:
+            self.conversation.abort(reason, GOODBYE_S)
+        else:
+            say_error(self._socket, f"nilatron {self._name}: {reason}", GOODBYE_S)
+        logging.shutdown()
+        os._exit(code)
+
+
+def say_error(sock: socket.socket, text: str, timeout_s: float = 30.0) -> None:
+    """ERROR and CLOSE, then reading until the other end has closed: unread input would destroy what is on its way.
+
+    For when the messages of `pipelines.wire` cannot even be imported. Does nothing to a socket that is closed.
+    """
+    if sock.fileno() < 0:
+        return
+    encoded = text.encode(errors="replace")
+    deadline = time.monotonic() + timeout_s
+    try:
+        sock.settimeout(timeout_s)
+        sock.sendall(struct.pack("<HQ", ERROR_MESSAGE, len(encoded)) + encoded + struct.pack("<H", CLOSE_MESSAGE))
+        sock.shutdown(socket.SHUT_WR)
+        while time.monotonic() < deadline and sock.recv(1 << 18):
+            sock.settimeout(max(0.1, deadline - time.monotonic()))
+    except OSError as error:
+        log.error("the other end could not be told: %s", error)
+    finally:
+        sock.close()
