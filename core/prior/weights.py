@@ -124,7 +124,7 @@ def _read(path: Path) -> bytes:
         status = path.stat()
         if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_FILE_BYTES:
             with path.open("rb") as file:
-                return file.read(MAX_FILE_BYTES)
+                return file.read(status.st_size)
     except FileNotFoundError:
         raise WeightsError(f"no weights file at {path}: give one that `nilatron train` wrote") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
