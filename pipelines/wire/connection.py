@@ -16,7 +16,7 @@ from nilatron.pipelines.wire.encoding_parts import Part
 from nilatron.pipelines.wire.errors import PeerGoneError, WireError, WireTimeoutError
 from nilatron.pipelines.wire.limits import DEFAULT_LIMITS, Limits
 from nilatron.pipelines.wire.messages import Close, Error, Message
-from nilatron.pipelines.wire.source import SocketSource, read_message, wait_for
+from nilatron.pipelines.wire.source import SocketSource, read_message, time_value, wait_for
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ class Connection:
         self.limits = limits
         self.timeouts = timeouts
         self.peer_closed = False  # CLOSE or the end of the stream has come
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, time_value(timeouts.message_s))
         self._source = SocketSource(sock, timeouts.message_s, timeouts.idle_s)
         self._sending = threading.Lock()
         self._said_close = False
@@ -175,15 +176,18 @@ class Connection:
 
     def _send_parts(self, parts: list[Part]) -> None:
         views = [memoryview(part).cast("B") for part in parts]
+        since = time.monotonic()
         while views:
             try:
                 n_sent = self.socket.sendmsg(views)
             except BlockingIOError:
-                if not wait_for(self.socket, select.POLLOUT, self.timeouts.message_s):
+                left_s = self.timeouts.message_s - (time.monotonic() - since)
+                if not wait_for(self.socket, select.POLLOUT, left_s):
                     raise WireTimeoutError(f"the other end took nothing for {self.timeouts.message_s} s") from None
                 continue
             except OSError as error:
                 raise PeerGoneError(f"the connection broke while sending: {error}") from None
+            since = time.monotonic()
             while views and n_sent >= len(views[0]):
                 n_sent -= len(views.pop(0))
             if n_sent:

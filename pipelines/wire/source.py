@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
+import time
 from typing import BinaryIO, Protocol
 
 from nilatron.pipelines.wire.decode import parse_message
@@ -12,6 +14,8 @@ from nilatron.pipelines.wire.limits import DEFAULT_LIMITS, Limits
 from nilatron.pipelines.wire.messages import Message
 
 _READ_AHEAD_BYTES = 1 << 14
+_HEADER_BYTES = 1 << 9
+_LARGE_BYTES = 1 << 12
 
 
 class Source(Protocol):
@@ -42,12 +46,12 @@ class FileSource:
 
 
 class SocketSource:
-    """A socket, which becomes non-blocking. Large arrays are filled by the system itself, headers from a small buffer.
+    """A socket, for reading with time-outs. Large arrays are filled by the system itself, headers from a small buffer.
 
     Parameters
     ----------
     sock
-        Connected; only this object may receive from it from now on.
+        Connected; it becomes blocking, and only this object may receive from it from now on.
     timeout_s
         Longest silence inside a message, in seconds.
     idle_timeout_s
@@ -59,7 +63,10 @@ class SocketSource:
         self.timeout_s, self.idle_timeout_s = timeout_s, idle_timeout_s
         self._buffer = memoryview(bytearray(_READ_AHEAD_BYTES))
         self._ahead = self._buffer[:0]
-        sock.setblocking(False)
+        self._window = _READ_AHEAD_BYTES
+        sock.settimeout(None)
+        wake_up_s = min(1.0, timeout_s, idle_timeout_s or 1.0)  # the system's own time-out: no further call per message
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, time_value(wake_up_s))
 
     def fill(self, view: memoryview, *, idle: bool) -> int:
         """Fill the view (see `Source`).
@@ -71,35 +78,46 @@ class SocketSource:
         PeerGoneError
             When the connection breaks.
         """
-        n_ahead = min(len(self._ahead), len(view))
-        if n_ahead:
-            view[:n_ahead] = self._ahead[:n_ahead]
-            self._ahead = self._ahead[n_ahead:]
-        n_filled = n_ahead
+        n_filled = min(len(self._ahead), len(view))
+        if n_filled:
+            view[:n_filled] = self._ahead[:n_filled]
+            self._ahead = self._ahead[n_filled:]
         while n_filled < len(view):
             rest = view[n_filled:]
-            n_received = self._receive(rest, idle and not n_filled)
+            if len(rest) >= _LARGE_BYTES:
+                n_received = self._receive(rest, socket.MSG_WAITALL, idle and not n_filled)
+                self._window = _HEADER_BYTES  # what is read ahead of large arrays has to be copied
+            else:
+                window = self._buffer[: self._window]
+                self._ahead = window[: self._receive(window, 0, idle and not n_filled)]
+                self._window = min(2 * self._window, _READ_AHEAD_BYTES)
+                n_received = min(len(self._ahead), len(rest))
+                rest[:n_received] = self._ahead[:n_received]
+                self._ahead = self._ahead[n_received:]
             if not n_received:
                 break
-            if n_received > len(rest):
-                self._ahead = self._buffer[: n_received - len(rest)]
-                return len(view)
             n_filled += n_received
         return n_filled
 
-    def _receive(self, rest: memoryview, idle: bool) -> int:
+    def _receive(self, view: memoryview, flags: int, idle: bool) -> int:
+        silent_since = time.monotonic()
+        timeout_s = self.idle_timeout_s if idle else self.timeout_s
         while True:
             try:
-                return self._socket.recvmsg_into([rest, self._buffer])[0]
+                return self._socket.recv_into(view, 0, flags)
             except BlockingIOError:
-                self._wait(self.idle_timeout_s if idle else self.timeout_s, idle)
+                left_s = None if timeout_s is None else timeout_s - (time.monotonic() - silent_since)
+                if not wait_for(self._socket, select.POLLIN, left_s):
+                    where = "between messages" if idle else "inside a message"
+                    raise WireTimeoutError(f"nothing came from the other end for {timeout_s} s, {where}") from None
             except OSError as error:
                 raise PeerGoneError(f"the connection broke while reading: {error}") from None
 
-    def _wait(self, timeout_s: float | None, idle: bool) -> None:
-        if not wait_for(self._socket, select.POLLIN, timeout_s):
-            where = "between messages" if idle else "inside a message"
-            raise WireTimeoutError(f"nothing came from the other end for {timeout_s} s, {where}")
+
+def time_value(seconds: float) -> bytes:
+    """C's `struct timeval`."""
+    microseconds = max(1000, round(1e6 * seconds))
+    return struct.pack("@ll", *divmod(microseconds, 1_000_000))
 
 
 def wait_for(sock: socket.socket, event: int, timeout_s: float | None) -> bool:
@@ -113,7 +131,7 @@ def wait_for(sock: socket.socket, event: int, timeout_s: float | None) -> bool:
     try:
         poll = select.poll()
         poll.register(sock, event)
-        return bool(poll.poll(None if timeout_s is None else 1000 * timeout_s))
+        return bool(poll.poll(None if timeout_s is None else 1000 * max(0.0, timeout_s)))
     except (OSError, ValueError) as error:
         raise PeerGoneError(f"the connection was closed: {error}") from None
 
