@@ -1,8 +1,9 @@
 """Multi-coil slices simulated from images and measured coil maps, for the benchmarks.
 
 Truth: a complex image of image scale 1 (99.5th percentile of the magnitude). Complex images keep their phase, magnitude images
-get a smooth synthetic one. Maps: measured ones, stretched to the image's matrix, continued smoothly where none were measured,
-and normalised to sum |S|^2 = 1 everywhere. K-space comes in SNR units: F S x / sigma_y + n, noise variance 1.
+get a smooth synthetic one. Maps: smooth functions fitted to measured ones, so that they continue beyond the measured object,
+stretched to the image's matrix and normalised to sum |S|^2 = 1 everywhere. K-space comes in SNR units: F S x / sigma_y + n,
+noise variance 1.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ COMPLEX_SOURCE = "complex_t2"
 COMPLEX_SLICES = range(14, 28)  # of complex_t2_28.h5; the others may be trained on
 MAGNITUDE_SOURCES = ("lgg_tcga", "open_ms")
 MAP_SETS = ("brain_t1_8ch_espirit_full", "phantom_8ch")
-FILL_WIDTHS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)  # pixels, of the Gaussians that continue maps beyond the object
-SATURATED = 0.05  # weight of known pixels under the Gaussian from which its mean counts
+N_COSINES = 10  # an axis
+SMOOTHNESS = 1e-5  # weight of the fourth power of the order
 
 
 @dataclass(frozen=True)
@@ -92,22 +93,21 @@ def _smooth_phase(maps: ComplexArray) -> ComplexArray:
 
 
 def _continued(maps: ComplexArray) -> ComplexArray:
-    """Fill what is 0 in all coils with the Gaussian mean of what is known, of the smallest width that reaches it."""
+    """Least-squares fit of smooth functions (products of cosines, rough ones penalised) to the known pixels, everywhere.
+
+    A crease, as at the rim of a filled-in region, would be something that no coil has and no estimate of maps can follow.
+    """
     known = np.any(maps != 0, axis=0)
-    filled, missing = maps.copy(), ~known
-    for width in FILL_WIDTHS:
-        weight = ndimage.gaussian_filter(known.astype(np.float64), width, mode="nearest")
-        here = missing & (weight > (SATURATED if width != FILL_WIDTHS[-1] else 0))
-        for coil, source in zip(filled, maps, strict=True):
-            coil[here] = (_blurred(source, width) / np.where(weight > 0, weight, 1))[here]
-        missing &= ~here
-    return filled
-
-
-def _blurred(coil: ComplexArray, width: float) -> npt.NDArray[np.complex128]:
-    real, imaginary = (ndimage.gaussian_filter(part.astype(np.float64), width, mode="nearest") for part in _parts(coil))
-    blurred: npt.NDArray[np.complex128] = real + 1j * imaginary
-    return blurred
+    n_y, n_x = known.shape
+    order = np.arange(N_COSINES)
+    along_y, along_x = (np.cos(np.pi * order * (np.arange(n)[:, None] + 0.5) / n) for n in (n_y, n_x))
+    basis = (along_y[:, None, :, None] * along_x[None, :, None, :]).reshape(n_y, n_x, -1)
+    roughness = (order[:, None] ** 2 + order[None, :] ** 2).reshape(-1).astype(np.float64) ** 2
+    at_known = basis[known]
+    normal = at_known.T @ at_known + np.diag(SMOOTHNESS * len(at_known) * roughness)
+    weights = np.linalg.solve(normal, at_known.T @ maps[:, known].T)
+    fitted: ComplexArray = np.moveaxis(basis @ weights, -1, 0)
+    return fitted
 
 
 def _zoomed(coil: ComplexArray, factors: list[float]) -> ComplexArray:

@@ -61,7 +61,8 @@ def drawn(data: Path, n: int, generator: np.random.Generator) -> list[tuple[Slic
         slices += magnitude_slices(data, source, share, generator)
     rounds = -(-n // len(CONDITIONS))
     conditions = [CONDITIONS[i] for _ in range(rounds) for i in generator.permutation(len(CONDITIONS))]
-    return list(zip(slices, conditions[:n], strict=True))
+    pairs = list(zip(slices, conditions[:n], strict=True))
+    return [pairs[i] for i in generator.permutation(n)]
 
 
 def measure(
