@@ -1,0 +1,81 @@
+"""How many scans at once, and how much memory for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MIB = 1 << 20
+BASE_BYTES = 128 * MIB  # of a session without data, beyond what it shares
+WORKING_COPIES = 14  # of the k-space of one image: maps, calibration, transforms, images
+DEFAULT_CHANNELS = 32
+FREE_FRACTION = 0.8
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def estimate_bytes(header: Any, queue_bytes: int) -> int:
+    """Memory that a scan will need: all slices may be open at once, one is being reconstructed, and lines may wait.
+
+    Parameters
+    ----------
+    header
+        Parsed; what it does not say is estimated.
+    queue_bytes
+        For lines that wait, at most.
+    """
+    system = header.acquisitionSystemInformation
+    n_channels = getattr(system, "receiverChannels", None) or DEFAULT_CHANNELS
+    largest = every = 0
+    for encoding in header.encoding:
+        size = encoding.encodedSpace.matrixSize
+        image_bytes = 8 * n_channels * int(size.x) * int(size.y) * int(size.z)
+        images = 1
+        for name in ("slice", "contrast", "phase", "set"):
+            limit = getattr(encoding.encodingLimits, name, None)
+            images *= max(1, getattr(limit, "maximum", 0) - getattr(limit, "minimum", 0) + 1 if limit else 1)
+        largest, every = max(largest, image_bytes), every + images * image_bytes
+    return BASE_BYTES + WORKING_COPIES * largest + every + min(queue_bytes, every)
+
+
+def free_bytes() -> int:
+    """Four fifths of the memory that is free, or that a container may have."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    for path in map(Path, _CGROUP_LIMITS):
+        if path.is_file() and (text := path.read_text().strip()).isdecimal():
+            available = min(available, int(text))
+    return int(FREE_FRACTION * available)
+
+
+@dataclass
+class Admission:
+    """The memory of the scans that were let in."""
+
+    limit_bytes: int
+    admitted: dict[int, int] = field(default_factory=dict)  # scan number to bytes
+
+    @property
+    def used_bytes(self) -> int:
+        """What all scans together may need."""
+        return sum(self.admitted.values())
+
+    def admit(self, scan: int, n_bytes: int) -> str | None:
+        """Let a scan in, or say why not."""
+        used = self.used_bytes
+        if n_bytes > self.limit_bytes:
+            return (
+                f"refused: this scan needs about {n_bytes // MIB} MiB, and this server has {self.limit_bytes // MIB} MiB "
+                "for all scans; raise --memory-mb, or send fewer slices or channels at a time"
+            )
+        if used + n_bytes > self.limit_bytes:
+            return (
+                f"refused: this scan needs about {n_bytes // MIB} MiB, and of {self.limit_bytes // MIB} MiB only "
+                f"{(self.limit_bytes - used) // MIB} MiB are free beside {len(self.admitted)} other scans; try again later"
+            )
+        self.admitted[scan] = n_bytes
+        return None
+
+    def release(self, scan: int) -> None:
+        """The scan is over."""
+        self.admitted.pop(scan, None)

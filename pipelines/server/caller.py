@@ -1,0 +1,54 @@
+"""Who is at the other end of a scan, and the last words to it. Light: the front imports this."""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import Any
+
+
+class Caller(IntEnum):
+    """Who is at the other end: it decides how errors are said, and which pixels are understood."""
+
+    UNKNOWN = 0
+    NODE = 1  # Gadgetron's <connect>: errors are ERROR messages
+    CLIENT = 2  # stock ISMRMRD client: errors are TEXT messages
+    FIRE = 3  # a scanner's client: errors are TEXT messages, pixels int16
+
+
+class Shared:
+    """Two bytes that the front sees as well: the caller, and whether a message is going out."""
+
+    def __init__(self, memory: Any) -> None:
+        self._memory = memory
+
+    @property
+    def caller(self) -> Caller:
+        """Who is at the other end."""
+        return Caller(self._memory[0])
+
+    @caller.setter
+    def caller(self, value: Caller) -> None:
+        self._memory[0] = value
+
+    @property
+    def sending(self) -> bool:
+        """Whether a message may have gone out in part."""
+        return bool(self._memory[1])
+
+    @sending.setter
+    def sending(self, value: bool) -> None:
+        self._memory[1] = value
+
+
+def farewell(shared: Shared, reason: str) -> bytes | None:
+    """What the front says for a session that cannot any more: error and CLOSE; None when a message is cut already.
+
+    Written by hand: the front loads no codec.
+    """
+    if shared.sending:
+        return None
+    text = reason.encode()
+    if shared.caller in (Caller.CLIENT, Caller.FIRE):
+        return struct.pack("<HI", 5, len(text)) + text + struct.pack("<H", 4)
+    return struct.pack("<HQ", 8, len(text)) + text + struct.pack("<H", 4)

@@ -1,0 +1,227 @@
+"""The front: takes connections and watches sessions and workers. Parses nothing from the network, computes nothing."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import signal
+import socket
+import tempfile
+import time
+from contextlib import ExitStack
+from functools import partial
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+from nilatron.pipelines.server.admission import Admission, free_bytes
+from nilatron.pipelines.server.devices import visible_gpus
+from nilatron.pipelines.server.health import Health, Metrics
+from nilatron.pipelines.server.processes import fork_context
+from nilatron.pipelines.server.scans import Scan
+from nilatron.pipelines.server.settings import ServeSettings
+from nilatron.pipelines.server.supervision import Running, SupervisedWorker
+
+log = logging.getLogger(__name__)
+
+TURN_S = 1.0
+MAX_REFUSALS = 32  # at once; what comes beyond them is closed without a word
+STOP_S = 5.0  # for sessions to say so when the grace time is over
+
+
+class Front:
+    """The server. `run` it, `stop` it from a signal handler."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self.settings = settings
+        self.context = fork_context()
+        self.metrics = Metrics()
+        self.admission = Admission(settings.memory_bytes or free_bytes())
+        self.scans: dict[int, Scan] = {}
+        self.workers: list[SupervisedWorker] = []
+        self.listener: socket.socket | None = None
+        self._numbers = itertools.count(1)
+        self._stop_at_s: float | None = None  # when the grace time is over
+        self._told_to_stop = False
+
+    def run(self) -> None:
+        """Serve until `stop`, and until the scans that ran then have ended.
+
+        Raises
+        ------
+        OSError
+            When a port cannot be had.
+        """
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nilatron-")))
+            self.listener = stack.enter_context(listen(self.settings.host, self.settings.port))
+            health = Health(self.settings.health_port, self.metrics, self.obstacles)
+            stack.callback(health.close)
+            self.wakeup = stack.enter_context(wake_by_signals())
+            self.workers = self._make_workers(folder)
+            for worker in self.workers:
+                worker.start()
+            self.metrics.memory_limit.set(self.admission.limit_bytes)
+            host, port = self.listener.getsockname()[:2]
+            log.info("listening", extra={"fields": {"host": host, "port": port, "health_port": health.port}})
+            stack.callback(self._end_all)
+            while self._stop_at_s is None or self.scans:
+                health.alive()
+                self._turn()
+        log.info("ended")
+
+    def stop(self) -> None:
+        """Take no more scans, let those that run end within the grace time."""
+        if self._stop_at_s is None:
+            self._stop_at_s = time.monotonic() + self.settings.grace_s
+
+    def obstacles(self) -> list[str]:
+        """Why a scan should not be sent here now."""
+        problems = ["it is being stopped"] if self._stop_at_s is not None else []
+        if not any(worker.ready for worker in self.workers):
+            reasons = [worker.unusable for worker in self.workers if worker.unusable]
+            problems.append("no worker is ready" + (f": {reasons[0]}" if reasons else ""))
+        if len(self.scans) >= self.settings.max_scans:
+            problems.append(f"{len(self.scans)} scans run, which is all it may have")
+        return problems
+
+    def _make_workers(self, folder: Path) -> list[SupervisedWorker]:
+        gpus = visible_gpus(self.settings.device)
+        names: list[str | None] = [*gpus] if gpus else [None]
+        return [
+            SupervisedWorker(f"worker {n}", gpu, folder / f"worker{n}", self.settings, self.context)
+            for n, gpu in enumerate(names)
+        ]
+
+    def _turn(self) -> None:
+        """Wait for something to happen, and see to it."""
+        for worker in self.workers:
+            if worker.due:
+                worker.start()
+        sources: dict[Any, Any] = {self.wakeup: self._drain_wakeup}
+        if self.listener is not None and self._stop_at_s is None:
+            sources[self.listener] = partial(self._accept, self.listener)
+        for scan in list(self.scans.values()):
+            sources[scan.running.control] = partial(self._hear_scan, scan)
+        for worker in self.workers:
+            if worker.running is not None:
+                sources[worker.running.control] = partial(self._hear_worker, worker, worker.running)
+        for source in wait(list(sources), TURN_S):
+            sources[source]()
+        self._look_at_the_clock()
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            sock, address = listener.accept()
+        except OSError as error:
+            log.warning("a connection was lost while it was accepted: %s", error)
+            return
+        n_scans = len(self.scans)
+        if n_scans >= self.settings.max_scans + MAX_REFUSALS:
+            sock.close()
+            self.metrics.scans.labels("refused").inc()
+            return
+        refusal = None
+        if n_scans >= self.settings.max_scans:
+            refusal = f"refused: {n_scans} scans are running, which is all that this server takes; try again later"
+        number = next(self._numbers)
+        self.scans[number] = Scan.start(number, sock, self.context, self.settings, refusal)
+        self.metrics.active.set(len(self.scans))
+        log.info("connection", extra={"fields": {"scan": number, "peer": str(address[0]), "refused": bool(refusal)}})
+
+    def _hear_scan(self, scan: Scan) -> None:
+        event = scan.read()
+        if event is None:
+            self._bury(scan)
+        elif event["event"] == "admit":
+            refused = self.admission.admit(scan.number, int(event["bytes"]))
+            usable = [worker for worker in self.workers if worker.unusable is None] or self.workers
+            scan.worker = min(usable, key=lambda worker: worker.n_sessions)
+            scan.worker.n_sessions += 1
+            self.metrics.memory.set(self.admission.used_bytes)
+            scan.say({"refused": refused, "worker": str(scan.worker.address)})
+
+    def _bury(self, scan: Scan) -> None:
+        del self.scans[scan.number]
+        self.admission.release(scan.number)
+        if scan.worker is not None:
+            scan.worker.n_sessions -= 1
+        code = scan.ended()
+        done = scan.done or {"outcome": "stopped" if scan.killed_because else "died"}
+        seconds = time.monotonic() - scan.began_s
+        fields = {"scan": scan.number, **done, "seconds": round(seconds, 3), "code": code}
+        fields.pop("event", None)
+        log.log(logging.ERROR if done["outcome"] == "died" else logging.INFO, "scan ended", extra={"fields": fields})
+        self.metrics.scans.labels(done["outcome"]).inc()
+        self.metrics.scan_seconds.observe(seconds)
+        self.metrics.images.inc(done.get("images", 0))
+        self.metrics.missing.inc(max(0, done.get("expected", 0) - done.get("images", 0)))
+        self.metrics.fall_backs.inc(done.get("fall_backs", 0))
+        self.metrics.active.set(len(self.scans))
+        self.metrics.memory.set(self.admission.used_bytes)
+
+    def _hear_worker(self, worker: SupervisedWorker, running: Running) -> None:
+        event = worker.hear(running)
+        if event is None:
+            self.metrics.worker_restarts.labels(worker.name).inc()
+        elif event["event"] == "job":
+            self.metrics.slices.labels(event["result"]).inc()
+            self.metrics.slice_seconds.observe(event["seconds"])
+            self.metrics.slice_waits.observe(event["waited_s"])
+        self.metrics.worker_up.labels(worker.name).set(worker.ready)
+        self.metrics.waiting.labels(worker.name).set(worker.n_waiting)
+
+    def _look_at_the_clock(self) -> None:
+        now = time.monotonic()
+        for scan in self.scans.values():
+            if not scan.opened and now - scan.began_s > self.settings.opening_s:
+                scan.kill(f"no configuration and header came within {self.settings.opening_s:g} s")
+        if self._stop_at_s is None or now < self._stop_at_s:
+            return
+        for scan in self.scans.values():
+            if not self._told_to_stop:
+                scan.say({"stop": "the server is being stopped, and the grace time is over"})
+            elif now > self._stop_at_s + STOP_S:
+                scan.kill("the server is being stopped, and the grace time is over")
+        self._told_to_stop = True
+
+    def _drain_wakeup(self) -> None:
+        self.wakeup.recv(4096)
+        if self.listener is not None and self._stop_at_s is not None:
+            log.info("stopping", extra={"fields": {"scans": len(self.scans)}})
+            self.listener.close()
+            self.listener = None
+
+    def _end_all(self) -> None:
+        for worker in self.workers:
+            worker.kill()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The socket where scans come in.
+
+    Raises
+    ------
+    OSError
+        When the port is taken, or the host is none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=128)
+
+
+def wake_by_signals() -> socket.socket:
+    """A socket that becomes readable with every signal."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    signal.set_wakeup_fd(theirs.detach(), warn_on_full_buffer=False)
+    return ours
+
+
+def serve(settings: ServeSettings) -> None:
+    """Run the server until SIGTERM or SIGINT."""
+    front = Front(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: front.stop())
+    os.dup2(2, 1)
+    front.run()

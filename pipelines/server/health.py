@@ -1,0 +1,115 @@
+"""How the server is, over HTTP on loopback: /healthz, /readyz, /metrics."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from http.server import ThreadingHTTPServer
+from typing import Any
+from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, make_wsgi_app
+
+from nilatron import __version__
+
+log = logging.getLogger(__name__)
+
+STALE_S = 15.0  # without a turn of the front's loop it counts as stuck
+
+
+class Metrics:
+    """What is counted; written by the front, read by HTTP threads."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        Info("nilatron", "The server.", registry=registry).info({"version": __version__})
+        self.scans = Counter("nilatron_scans", "Scans that have ended, by how.", ["outcome"], registry=registry)
+        self.active = Gauge("nilatron_scans_active", "Scans that run.", registry=registry)
+        self.scan_seconds = Histogram(
+            "nilatron_scan_seconds", "From connection to end.", registry=registry,
+            buckets=(1, 3, 10, 30, 100, 300, 1000, 3000),
+        )  # fmt: skip
+        self.images = Counter("nilatron_images", "Images that were sent.", registry=registry)
+        self.missing = Counter("nilatron_images_missing", "Images that were expected and not sent.", registry=registry)
+        self.fall_backs = Counter(
+            "nilatron_fall_backs", "Slices whose image was replaced by the conventional one.", registry=registry
+        )
+        self.memory = Gauge("nilatron_admitted_bytes", "Memory that the running scans may need.", registry=registry)
+        self.memory_limit = Gauge("nilatron_admitted_bytes_limit", "And may need at most.", registry=registry)
+        self.worker_up = Gauge("nilatron_worker_up", "Whether a worker is ready.", ["worker"], registry=registry)
+        self.worker_restarts = Counter(
+            "nilatron_worker_restarts",
+            "Times that a worker ended and was started again.",
+            ["worker"],
+            registry=registry,
+        )
+        self.waiting = Gauge("nilatron_slices_waiting", "Slices in a worker's queue.", ["worker"], registry=registry)
+        self.slices = Counter("nilatron_slices", "Slices of workers, by result.", ["result"], registry=registry)
+        self.slice_seconds = Histogram("nilatron_slice_seconds", "In a worker, without waiting.", registry=registry)
+        self.slice_waits = Histogram("nilatron_slice_wait_seconds", "In a worker's queue.", registry=registry)
+
+
+class Health:
+    """The HTTP server, in threads of its own.
+
+    Parameters
+    ----------
+    port
+        On loopback; 0 takes a free one.
+    metrics
+        For /metrics.
+    obstacles
+        Why the server is not ready for scans; nothing when it is.
+    """
+
+    def __init__(self, port: int, metrics: Metrics, obstacles: Callable[[], list[str]]) -> None:
+        self._metrics, self._obstacles = make_wsgi_app(metrics.registry), obstacles
+        self._turn_s = time.monotonic()
+        self._server = _Server(("127.0.0.1", port), _Quiet)
+        self._server.set_app(self._answer)
+        self.port: int = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
+
+    def alive(self) -> None:
+        """The front's loop has made a turn."""
+        self._turn_s = time.monotonic()
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            page: Iterable[bytes] = self._metrics(environ, start_response)
+            return page
+        if path not in ("/healthz", "/readyz"):
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"/healthz, /readyz, /metrics\n"]
+        problems = self._stuck() + (self._obstacles() if path == "/readyz" else [])
+        status = "503 Service Unavailable" if problems else "200 OK"
+        start_response(status, [("Content-Type", "application/json")])
+        return [json.dumps({"ok": not problems, "version": __version__, "problems": problems}).encode() + b"\n"]
+
+    def _stuck(self) -> list[str]:
+        silent_s = time.monotonic() - self._turn_s
+        return [f"the front has not moved for {silent_s:.0f} s"] if silent_s > STALE_S else []
+
+
+class _Server(ThreadingHTTPServer, WSGIServer):
+    daemon_threads = True
+
+
+class _Handler(ServerHandler):
+    server_software = "nilatron"
+
+
+class _Quiet(WSGIRequestHandler):
+    timeout = 10
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's name
+        log.debug(format, *args)

@@ -1,0 +1,56 @@
+"""Log lines: JSON for machines, with the measurement they belong to; short ones for a terminal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+_about: dict[str, Any] = {}  # this process: which part of the server, which scan
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, what the process is about, and `extra={"fields": {...}}`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Make the line."""
+        entry: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "pid": record.process,
+            **_about,
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """Time, part of the server, scan, message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Make the line."""
+        about = " ".join(str(value) for value in _about.values())
+        fields = " ".join(f"{name}={value}" for name, value in getattr(record, "fields", {}).items())
+        line = f"{self.formatTime(record, '%H:%M:%S')} [{about}] {record.getMessage()} {fields}".rstrip()
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def configure(part: str, *, as_json: bool, verbose: bool) -> None:
+    """Log to stderr from now on, as this part of the server."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("nilatron.gadgets").setLevel(logging.INFO if verbose else logging.WARNING)
+    _about.clear()
+    _about["part"] = part
+
+
+def about(**fields: Any) -> None:
+    """Add to what every line of this process says."""
+    _about.update(fields)

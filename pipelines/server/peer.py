@@ -1,0 +1,58 @@
+"""The connection of one scan: a `wire.Connection` that knows who is at its other end."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import deque
+
+from nilatron.pipelines.server.caller import Caller, Shared
+from nilatron.pipelines.wire import Connection, Error, Limits, Message, Text, Timeouts, WireError
+
+
+class PeerConnection(Connection):
+    """Errors in the words of the caller, messages that can be put back, and a look at the other end from any thread.
+
+    Attributes
+    ----------
+    shared
+        What the front sees.
+    gone
+        Why nothing can be expected of the other end any more, once that is so.
+    """
+
+    def __init__(self, sock: socket.socket, limits: Limits, timeouts: Timeouts, shared: Shared) -> None:
+        super().__init__(sock, limits, timeouts)
+        self.shared = shared
+        self.gone: WireError | None = None
+        self._put_back: deque[Message] = deque()
+        self._flag = threading.Lock()
+
+    @property
+    def live(self) -> bool:
+        """Whether the scan is still being acquired."""
+        return not self.peer_closed
+
+    def put_back(self, message: Message) -> None:
+        """Have `receive` return this message next."""
+        self._put_back.append(message)
+
+    def receive(self) -> Message | None:
+        """As in `wire.Connection`."""
+        if self._put_back:
+            return self._put_back.popleft()
+        try:
+            message = super().receive()
+        except WireError as error:
+            self.gone = error
+            raise
+        return message
+
+    def send(self, message: Message) -> None:
+        """As in `wire.Connection`; ERROR becomes TEXT where the caller does not know it."""
+        if isinstance(message, Error) and self.shared.caller in (Caller.CLIENT, Caller.FIRE):
+            message = Text(message.content)
+        with self._flag:
+            self.shared.sending = True
+            super().send(message)
+            self.shared.sending = False

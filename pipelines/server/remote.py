@@ -1,0 +1,86 @@
+"""The reconstructions with a prior, done by the worker: in a session they replace the methods of the same name."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing.connection import Client, Connection
+from typing import Any
+
+from nilatron.gadgets.methods import METHODS, Outcome, Problem
+from nilatron.pipelines.server.jobs import pack_problem, receive_frame, send_frame, unpack_outcome
+
+log = logging.getLogger(__name__)
+
+WITH_PRIOR = ("nila", "nila_published")
+_LOOK_S = 0.2  # between looks at the scanner while the worker works
+
+
+class WorkerLostError(RuntimeError):
+    """The worker did not answer."""
+
+
+@dataclass(frozen=True)
+class WorkerClient:
+    """The way from one session to its worker.
+
+    Attributes
+    ----------
+    address
+        Unix socket.
+    wait_s
+        Longest wait until the worker has taken the slice on, in seconds.
+    budget_s
+        Longest wait for its images, in seconds.
+    live
+        Whether the scan is still being acquired.
+    gone
+        Why nobody waits for images any more, None as long as someone does.
+    """
+
+    address: str
+    wait_s: float
+    budget_s: float | None
+    live: Callable[[], bool]
+    gone: Callable[[], Exception | None]
+
+    def install(self) -> None:
+        """Have this process reconstruct with the worker."""
+        for target in WITH_PRIOR:
+            METHODS[target] = replace(METHODS[target], run=partial(self.run, target))
+
+    def run(self, target: str, problem: Problem, settings: Any) -> Outcome:
+        """The images of one slice.
+
+        Raises
+        ------
+        WorkerLostError
+            When the worker is not there, dies, or takes too long.
+        RuntimeError
+            When it failed; the text says why.
+        """
+        started = time.monotonic()
+        head, arrays = pack_problem(target, problem, settings)
+        try:
+            with Client(self.address, "AF_UNIX") as connection:
+                send_frame(connection, {**head, "live": self.live()}, arrays)
+                self._wait(
+                    connection, min(self.wait_s, self.budget_s or self.wait_s), started, "did not take the slice"
+                )
+                receive_frame(connection)
+                self._wait(connection, self.budget_s, started, "did not finish the slice")
+                head, arrays = receive_frame(connection)
+        except (EOFError, OSError) as error:
+            raise WorkerLostError(f"the worker was lost ({type(error).__name__})") from error
+        return unpack_outcome(head, arrays)
+
+    def _wait(self, connection: Connection, limit_s: float | None, started: float, what: str) -> None:
+        while not connection.poll(_LOOK_S):
+            problem = self.gone()
+            if problem is not None:
+                raise problem
+            if limit_s is not None and time.monotonic() - started > limit_s:
+                raise WorkerLostError(f"the worker {what} within {limit_s:g} s")

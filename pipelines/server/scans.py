@@ -1,0 +1,117 @@
+"""A running scan, as the front sees it: its process, its pipe, its socket, and the last word if the process dies."""
+
+from __future__ import annotations
+
+import json
+import logging
+import select
+import socket
+import struct
+import threading
+import time
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerContext
+from typing import Any
+
+from nilatron.pipelines.server.caller import Shared, farewell
+from nilatron.pipelines.server.processes import start
+from nilatron.pipelines.server.settings import ServeSettings
+from nilatron.pipelines.server.supervision import Running, SupervisedWorker, end
+
+log = logging.getLogger(__name__)
+
+LAST_WORD_S = 10.0
+
+
+@dataclass
+class Scan:
+    """One session process.
+
+    Attributes
+    ----------
+    number
+        Of the scan.
+    sock
+        Of the peer, kept open beside the session's own.
+    shared
+        What the session lets the front see.
+    opened
+        Whether its header has come.
+    done
+        Its last event, None until then.
+    """
+
+    number: int
+    sock: socket.socket
+    shared: Shared
+    running: Running
+    began_s: float = field(default_factory=time.monotonic)
+    opened: bool = False
+    done: dict[str, Any] | None = None
+    worker: SupervisedWorker | None = None
+    killed_because: str | None = None
+
+    @classmethod
+    def start(
+        cls, number: int, sock: socket.socket, context: ForkServerContext, settings: ServeSettings, refusal: str | None
+    ) -> Scan:
+        """Start the session of a new connection."""
+        memory = context.RawArray("B", 2)
+        ours, theirs = context.Pipe()
+        process = start(context, f"scan {number}", "session", sock, theirs, memory, settings, number, refusal)
+        theirs.close()
+        return cls(number, sock, Shared(memory), Running(process, ours))
+
+    def read(self) -> dict[str, Any] | None:
+        """Its next event; None when there will be none any more."""
+        try:
+            event: dict[str, Any] = json.loads(self.running.control.recv_bytes())
+        except (EOFError, OSError):
+            return None
+        self.opened |= event["event"] in ("opened", "done")
+        if event["event"] == "done":
+            self.done = event
+        return event
+
+    def say(self, order: dict[str, Any]) -> None:
+        """An answer or an order."""
+        try:
+            self.running.control.send_bytes(json.dumps(order).encode())
+        except OSError:
+            log.debug("scan %d is gone already", self.number)
+
+    def kill(self, reason: str) -> None:
+        """End the process at once; the peer hears the reason."""
+        self.killed_because = self.killed_because or reason
+        self.running.process.kill()
+
+    def ended(self) -> int | None:
+        """Clear away after the process has ended; if it said no end of its own, the front does. Returns the exit code."""
+        code = end(self.running)
+        if self.done is None:
+            reason = self.killed_because or f"the process of this scan died (code {code}); images are missing"
+            threading.Thread(target=last_word, args=(self.sock, self.shared, reason), daemon=True).start()
+        else:
+            self.sock.close()
+        return code
+
+
+def last_word(sock: socket.socket, shared: Shared, reason: str) -> None:
+    """Error and CLOSE, and reading until the peer has closed; a reset where a message was cut, so that it looks like none."""
+    with sock:
+        words = farewell(shared, f"nilatron: {reason}")
+        try:
+            if words is None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return
+            sock.settimeout(LAST_WORD_S)
+            sock.sendall(words)
+            sock.shutdown(socket.SHUT_WR)
+            deadline = time.monotonic() + LAST_WORD_S
+            poll = select.poll()
+            poll.register(sock, select.POLLIN)
+            while (left_s := deadline - time.monotonic()) > 0 and poll.poll(1000 * left_s):
+                if not sock.recv(1 << 18):
+                    return
+        except OSError as error:
+            log.warning("the peer could not be told that its scan has failed: %s", error)

@@ -1,0 +1,162 @@
+"""One scan in a process of its own: from the first byte of the peer to the last image."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection as Pipe
+from typing import Any
+
+from nilatron.core.errors import BadInputError
+from nilatron.gadgets.items import Context
+from nilatron.gadgets.node import build_node  # noqa: F401 - so that the fork server has loaded it
+from nilatron.pipelines.conversation import Conversation, ConversationSettings, Preparation, Report
+from nilatron.pipelines.eager_reader import MIB
+from nilatron.pipelines.header import parse_header
+from nilatron.pipelines.host import run_chain
+from nilatron.pipelines.server import logs
+from nilatron.pipelines.server.admission import estimate_bytes
+from nilatron.pipelines.server.caller import Caller, Shared
+from nilatron.pipelines.server.fire import with_int16_pixels
+from nilatron.pipelines.server.opening import Request, read_request
+from nilatron.pipelines.server.peer import PeerConnection
+from nilatron.pipelines.server.remote import WorkerClient
+from nilatron.pipelines.server.settings import ServeSettings
+from nilatron.pipelines.wire import Limits, Timeouts
+
+log = logging.getLogger(__name__)
+
+ANSWER_S = 30.0  # of the front, which answers at once unless it is gone
+LIMITS = Limits(message_bytes=2048 * MIB)
+BOUNDS = ConversationSettings(queue_mib=256)
+
+
+class RefusedError(BadInputError):
+    """The server does not take this scan now."""
+
+
+@dataclass
+class Session:
+    """What one scan needs of the server."""
+
+    connection: PeerConnection
+    control: Pipe
+    settings: ServeSettings
+    refusal: str | None = None
+    conversation: Conversation | None = None
+    _answers: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
+
+    def hold(self) -> Report | None:
+        """Take part in the whole conversation; None when nothing was asked for."""
+        problem: BadInputError = RefusedError("nothing was asked for")
+        request: Request | None = None
+        try:
+            request = read_request(self.connection, self.settings.config_dirs)
+            if request is None:
+                self.connection.end()
+                return None
+        except BadInputError as error:
+            problem = error
+        self.tell({"event": "opened", "caller": self.connection.shared.caller.name.lower()})
+        self.conversation = Conversation(self.connection, request.chain.name if request else "server", BOUNDS)
+
+        def prepare() -> Preparation:
+            if request is None:
+                raise problem
+            return self._prepare(request)
+
+        return self.conversation.hold(prepare)
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Send an event to the front."""
+        self.control.send_bytes(json.dumps(event).encode())
+
+    def obey(self) -> None:
+        """Take answers and orders of the front, for ever (in a thread)."""
+        while True:
+            try:
+                order = json.loads(self.control.recv_bytes())
+            except (EOFError, OSError):
+                os._exit(1)
+            if "stop" not in order:
+                self._answers.put(order)
+                continue
+            log.warning("scan is ended: %s", order["stop"])
+            if self.conversation is not None and self.conversation.abort(order["stop"]):
+                self.tell({"event": "done", "outcome": "stopped"})
+            os._exit(1)
+
+    def _prepare(self, request: Request) -> Preparation:
+        header = parse_header(request.header)
+        measurement = getattr(header.measurementInformation, "measurementID", None)
+        logs.about(measurement=measurement or "unknown", chain=request.chain.name)
+        if self.refusal is not None:
+            raise RefusedError(self.refusal)
+        self.tell({"event": "admit", "bytes": estimate_bytes(header, BOUNDS.queue_mib * MIB)})
+        answer = self._answers.get(timeout=ANSWER_S)
+        if answer["refused"]:
+            raise RefusedError(answer["refused"])
+        self._worker(answer["worker"]).install()
+        log.info("scan begins", extra={"fields": {"caller": request.caller.name.lower()}})
+
+        def gadget(items: Iterable[Any], context: Context) -> Iterator[Any]:
+            images = run_chain(request.chain, items, context)
+            return with_int16_pixels(images, context) if request.caller is Caller.FIRE else images
+
+        return gadget, Context(header, "cpu")
+
+    def _worker(self, address: str) -> WorkerClient:
+        return WorkerClient(
+            address,
+            self.settings.worker_wait_s,
+            self.settings.slice_budget_s,
+            live=lambda: self.connection.live,
+            gone=lambda: self.connection.gone,
+        )
+
+
+def main(
+    sock: socket.socket, control: Pipe, memory: Any, settings: ServeSettings, scan: int, refusal: str | None
+) -> None:
+    """Be one session.
+
+    Parameters
+    ----------
+    sock
+        Of the peer; the front keeps it open as well, to have the last word if this process dies.
+    control
+        Events to the front, answers and orders from it.
+    memory
+        Behind `Shared`.
+    settings
+        Of the server.
+    scan
+        Number of the scan, for logs.
+    refusal
+        Why this scan is not taken, if it is not.
+    """
+    logs.configure("session", as_json=settings.log_json, verbose=settings.verbose)
+    logs.about(scan=scan)
+    timeouts = Timeouts(idle_s=settings.idle_s)
+    session = Session(PeerConnection(sock, LIMITS, timeouts, Shared(memory)), control, settings, refusal)
+    threading.Thread(target=session.obey, name="orders", daemon=True).start()
+    report = session.hold()
+    if report is None:
+        session.tell({"event": "done", "outcome": "empty"})
+        return
+    session.tell(
+        {
+            "event": "done",
+            "outcome": "refused" if refusal else report.outcome,
+            "images": report.n_images,
+            "expected": report.n_expected,
+            "fall_backs": report.counts.get("fall-backs", 0),
+            "seconds": report.seconds,
+        }
+    )

@@ -1,0 +1,185 @@
+"""The worker: one process a GPU, or one on the CPU, with the prior loaded and warm; sessions send it slices."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nilatron.core.backend import Array
+from nilatron.core.errors import BadInputError
+from nilatron.core.prior.weights import DEFAULT_WEIGHTS
+from nilatron.core.sense import SenseOperator
+from nilatron.gadgets.methods import METHODS, Method, Outcome, Problem, prior_for, to_device
+from nilatron.pipelines.device import resolve_device
+from nilatron.pipelines.server import logs
+from nilatron.pipelines.server.jobs import pack_outcome, receive_frame, send_frame, unpack_generator, unpack_settings
+from nilatron.pipelines.server.settings import ServeSettings
+from nilatron.pipelines.server.waiting import CancelledError, Job, WaitingJobs
+
+log = logging.getLogger(__name__)
+
+WARM_UP_SIZE = 64  # pixels
+SEND_TIMEOUT_S = 10  # a session that takes no images must not hold up the others
+OUT_OF_MEMORY = (torch.cuda.OutOfMemoryError, MemoryError)
+
+
+class WatchedOperator(SenseOperator):
+    """A x, which stops the solver around it as soon as nobody waits for the image."""
+
+    def __init__(self, coil_maps: Array, counts: Array, job: Job) -> None:
+        super().__init__(coil_maps, counts)
+        self._job = job
+
+    def normal(self, x: Array) -> Array:
+        """A^H A x."""
+        self._job.check()
+        return super().normal(x)
+
+
+@dataclass
+class Worker:
+    """Reconstructs one slice after the other.
+
+    Attributes
+    ----------
+    device, weights
+        What with.
+    report
+        Takes events for the front.
+    methods
+        By target.
+    """
+
+    device: str
+    weights: Path
+    report: Callable[[dict[str, Any]], None]
+    methods: Mapping[str, Method] = field(default_factory=lambda: METHODS)
+    waiting: WaitingJobs = field(default_factory=WaitingJobs)
+
+    def warm_up(self) -> str:
+        """Load the prior and evaluate it once; returns the hash of its weights."""
+        prior = prior_for(self.weights, self.device)
+        pixels = torch.zeros((1, 1, WARM_UP_SIZE, WARM_UP_SIZE), dtype=torch.complex64, device=self.device)
+        prior.denoiser.denoise(pixels, 0.1)
+        return prior.sha256
+
+    def receive(self, connection: Connection) -> None:
+        """Take one slice from a session, queue it, and cancel it when the session hangs up (a thread for each)."""
+        try:
+            head, arrays = receive_frame(connection)
+            job = Job(head, arrays, bool(head.get("live", True)), connection)
+            send_frame(connection, {"taken": True}, {})
+            self.waiting.put(job)
+            self.report({"event": "queued", "waiting": len(self.waiting)})
+        except (EOFError, OSError, BadInputError) as error:
+            log.warning("a slice did not arrive: %s", error)
+            connection.close()
+            return
+        with connection:
+            connection.poll(None)  # a session says nothing more: it hangs up
+            job.cancelled.set()
+
+    def work(self, job: Job) -> None:
+        """Reconstruct one slice and answer."""
+        waited_s, started = time.monotonic() - job.arrived_s, time.perf_counter()
+        try:
+            outcome = self._outcome(job)
+            head, arrays = pack_outcome(outcome)
+            result = "done"
+        except CancelledError:
+            head, arrays, result = {}, {}, "cancelled"
+        except OUT_OF_MEMORY as error:
+            head, arrays, result = {"error": f"out of memory twice: {error}"}, {}, "out of memory"
+        except (RuntimeError, ArithmeticError, ValueError, LookupError, TypeError) as error:
+            log.exception("a slice failed")
+            head, arrays, result = {"error": f"{type(error).__name__}: {error}"}, {}, "failed"
+        if head:
+            try:
+                send_frame(job.reply_to, head, arrays)
+            except OSError:
+                result = "cancelled"
+        seconds = time.perf_counter() - started
+        self.report(
+            {"event": "job", "result": result, "seconds": seconds, "waited_s": waited_s, "waiting": len(self.waiting)}
+        )
+
+    def _outcome(self, job: Job) -> Outcome:
+        try:
+            return self._reconstruct(job)
+        except OUT_OF_MEMORY as error:
+            log.warning("out of memory, once more with everything released: %s", error)
+        if self.device != "cpu":
+            torch.cuda.empty_cache()
+        return self._reconstruct(job)
+
+    def _reconstruct(self, job: Job) -> Outcome:
+        job.check()
+        settings = unpack_settings(job.head)
+        maps, counts, data, conventional = (
+            to_device(job.arrays[name], self.device) for name in ("coil_maps", "counts", "data", "conventional")
+        )
+        operator = WatchedOperator(maps, counts, job)
+        generator = unpack_generator(job.head)
+        problem = Problem(operator, data, conventional, generator, self.device, self.weights)
+        return self.methods[job.head["target"]].run(problem, settings)
+
+
+def main(listener: socket.socket, control: Connection, settings: ServeSettings, gpu: str | None) -> None:
+    """Be the worker of one device, for ever.
+
+    Parameters
+    ----------
+    listener
+        Where sessions connect; the front has it as well, so that they wait in it while a worker starts.
+    control
+        Events to the front.
+    settings
+        Of the server.
+    gpu
+        The only GPU that this process sees; None leaves it as it is.
+    """
+    logs.configure("worker", as_json=settings.log_json, verbose=settings.verbose)
+    lock = threading.Lock()
+
+    def report(event: dict[str, Any]) -> None:
+        with lock:
+            control.send_bytes(json.dumps(event).encode())
+
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        logs.about(gpu=gpu)
+    started = time.perf_counter()
+    try:
+        worker = Worker(resolve_device(settings.device), settings.weights or DEFAULT_WEIGHTS, report)
+        sha256 = worker.warm_up()
+    except BadInputError as error:
+        report({"event": "unusable", "reason": str(error)})
+        return
+    log.info("worker is ready on %s after %.1f s", worker.device, time.perf_counter() - started)
+    report({"event": "ready", "device": worker.device, "weights_sha256": sha256})
+    threading.Thread(target=take_connections, args=(listener, worker), name="listener", daemon=True).start()
+    while True:
+        if (job := worker.waiting.get()) is not None:
+            worker.work(job)
+
+
+def take_connections(listener: socket.socket, worker: Worker) -> None:
+    """Start a thread for every session that connects."""
+    listener.setblocking(True)
+    while True:
+        sock, _ = listener.accept()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_TIMEOUT_S, 0))
+        connection = Connection(sock.detach())
+        threading.Thread(target=worker.receive, args=(connection,), name="slice", daemon=True).start()
