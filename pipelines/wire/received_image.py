@@ -28,6 +28,9 @@ class ReceivedImage(ismrmrd.Image):  # type: ignore[misc]
         self._parsed: ismrmrd.Meta | None = None
         self._unchanged = ""
 
+    def __repr__(self) -> str:
+        return f"Image(head={self._head!r},meta={self.meta!r},data={self.data!r})"
+
     @property
     def meta(self) -> ismrmrd.Meta:
         """Attributes of the image."""
