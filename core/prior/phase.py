@@ -5,8 +5,10 @@ p(x). With p(x0 | x_sigma) ~ CN(D, sigma^2 I), the most probable x0 has the phas
 
     |x^| = argmin_r (r - |D|)^2 / sigma^2 + (r - m)^2 / sigma_m^2 = |D| + w (m - |D|),   w = sigma^2 / (sigma^2 + sigma_m^2),
 
-from where noise leads on, x = x^ + sigma' z, through falling levels of several iterations each. The result is
-m e^{i arg x^}: the magnitude is kept exactly.
+from where noise leads on to the next level, x = x^ + sigma' z. The result is m e^{i arg x^}: the magnitude is kept exactly.
+
+Coarse structure of the phase is decided at high noise: at sigma = 1 a patch of a few pixels has a phase already, and starting
+there freezes that of the first noise, patch by patch. So the levels begin at 4, and half of them are above 1.
 
 Source: phase augmentation of Luo et al., arXiv 2308.02340. Theirs takes Langevin steps with a score network and a step of
 fixed length towards the magnitude; here each iteration is a denoising and the proximal step that the noise level implies.
@@ -21,6 +23,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nilatron.core.sampling.schedule import karras_schedule
+
 Denoiser = Callable[[Tensor, float], Tensor]
 
 
@@ -28,24 +32,18 @@ Denoiser = Callable[[Tensor, float], Tensor]
 class PhaseSettings:
     """The way from noise to a phase. Noise levels are complex standard deviations at image scale 1."""
 
-    sigma_first: float = 1.0
+    n_steps: int = 20
+    sigma_first: float = 4.0
     sigma_last: float = 0.01
-    n_levels: int = 10  # a geometric sequence from the first to the last
-    n_iterations: int = 3  # at each level, so that phases of one patch agree with those of the next
+    rho: float = 2.0  # of `karras_schedule`: small values stay long at high noise
     sigma_magnitude: float = 0.02  # how far |x| may be from m on the way
 
     def __post_init__(self) -> None:
         """Refuse what is no falling sequence."""
-        if not self.sigma_first >= self.sigma_last > 0 or not self.sigma_magnitude > 0:
+        if not self.sigma_first > self.sigma_last > 0 or not self.sigma_magnitude > 0 or not self.rho > 0:
             raise ValueError(f"noise levels must be positive and fall, got {self}")
-        if self.n_levels < 2 or self.n_iterations < 1:
-            raise ValueError(f"at least 2 levels of 1 iteration are needed, got {self}")
-
-    @property
-    def levels(self) -> list[float]:
-        """Noise level of every iteration."""
-        ratio = (self.sigma_last / self.sigma_first) ** (1 / (self.n_levels - 1))
-        return [self.sigma_first * ratio**level for level in range(self.n_levels) for _ in range(self.n_iterations)]
+        if self.n_steps < 2:
+            raise ValueError(f"at least 2 steps are needed, got {self}")
 
 
 def draw_phases(
@@ -62,7 +60,7 @@ def draw_phases(
     generator
         On the CPU, whatever the device of the images, so that a seed means the same everywhere.
     settings
-        Noise levels and iterations.
+        Noise levels.
 
     Returns
     -------
@@ -70,13 +68,13 @@ def draw_phases(
     """
     settings = settings or PhaseSettings()
     m = magnitude.to(torch.float32)
-    levels = settings.levels
+    levels = karras_schedule(settings.n_steps, settings.sigma_first, settings.sigma_last, settings.rho)
 
     def noise() -> Tensor:
         return torch.randn(m.shape, dtype=torch.complex64, generator=generator).to(m.device)
 
     x = levels[0] * noise()
-    for sigma, following in zip(levels, [*levels[1:], 0.0], strict=True):
+    for sigma, following in zip(levels, (*levels[1:], 0.0), strict=True):
         turn = random_turns(m.shape[0], generator).to(m.device)
         x = denoiser(x * turn, sigma) * turn.conj()
         x = nearest_to_magnitude(x, m, sigma**2 / (sigma**2 + settings.sigma_magnitude**2))

@@ -51,14 +51,14 @@ def test_the_magnitude_is_kept_for_any_denoiser_and_size():
     for shape in ((2, 16, 16), (1, 37, 22), (3, 5, 1)):
         m = torch.rand(shape, generator=generator())
         m[..., 0, :] = 0
-        drawn = draw_phases(denoiser.denoise, m, generator(), PhaseSettings(n_levels=3, n_iterations=1))
+        drawn = draw_phases(denoiser.denoise, m, generator(), PhaseSettings(n_steps=3))
         assert drawn.dtype == torch.complex64
         assert torch.allclose(drawn.abs(), m, atol=1e-6)
 
 
 def test_the_global_phase_is_uniform_over_draws(magnitude):
     m = magnitude.expand(400, N, N)
-    drawn = draw_phases(family_denoiser(magnitude[None]), m, generator(), PhaseSettings(n_levels=4, n_iterations=1))
+    drawn = draw_phases(family_denoiser(magnitude[None]), m, generator(), PhaseSettings(n_steps=4))
     turn = drawn.sum((-2, -1)) / m.sum((-2, -1))
     assert torch.allclose(turn.abs(), torch.ones(400), atol=1e-4)  # every one of them is constant
     for harmonic in (1, 2, 3):
@@ -112,11 +112,6 @@ def test_the_seed_decides(magnitude):
     assert not torch.allclose(first[0], first[1], atol=0.1)
 
 
-def test_levels_fall_geometrically_and_are_repeated():
-    levels = PhaseSettings(sigma_first=1.0, sigma_last=0.01, n_levels=3, n_iterations=2).levels
-    assert levels == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
-
-
 def test_the_proximal_step_minimises_its_objective():
     d, m, sigma, sigma_m = torch.tensor(0.3 * math.e ** (1j)), torch.tensor(0.8), 0.2, 0.1
     x = nearest_to_magnitude(d, m, sigma**2 / (sigma**2 + sigma_m**2))
@@ -130,7 +125,7 @@ def test_the_proximal_step_minimises_its_objective():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"sigma_first": 0.001}, {"sigma_last": 0.0}, {"sigma_magnitude": 0.0}, {"n_levels": 1}, {"n_iterations": 0}],
+    [{"sigma_first": 0.001}, {"sigma_last": 0.0}, {"sigma_magnitude": 0.0}, {"rho": 0.0}, {"n_steps": 1}],
 )
 def test_what_is_no_falling_sequence_is_refused(wrong):
     with pytest.raises(ValueError, match="got PhaseSettings"):

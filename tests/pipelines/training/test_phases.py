@@ -15,7 +15,7 @@ from nilatron.core.prior.weights import load_prior, save_prior
 from nilatron.pipelines.training.images import fingerprint, load_images
 from nilatron.pipelines.training.phases import PhaseJob, write_phases
 
-SHORT = PhaseSettings(n_levels=3, n_iterations=1)
+SHORT = PhaseSettings(n_steps=3)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_how_they_were_made_is_beside_them(magnitudes, weights, tmp_path):
     assert origin["weights_sha256"] == load_prior(weights).sha256
     assert origin["magnitudes"] == fingerprint(load_images([magnitudes]))
     assert origin["seed"] == 5
-    assert origin["settings"]["n_levels"] == 3
+    assert origin["settings"]["n_steps"] == 3
 
 
 def test_the_seed_decides(magnitudes, weights, tmp_path):
@@ -69,7 +69,7 @@ def test_a_failure_on_the_way_leaves_nothing(magnitudes, weights, tmp_path, monk
 
     def fail_second(_, x, sigma):
         calls.append(sigma)
-        if len(calls) > SHORT.n_levels:
+        if len(calls) > SHORT.n_steps:
             raise RuntimeError("out of memory")
         return x
 
