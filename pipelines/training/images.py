@@ -1,8 +1,8 @@
 """Training images from files, at image scale 1.
 
 PNG, NIfTI, npy, HDF5 in the layout of fastMRI, and ISMRMRD images. Each format's package is imported when its first file
-is met; ISMRMRD files are read by h5py alone, so that training runs where ismrmrd is not installed. Arrays become slices in
-their own data type, one at a time: a volume is never held in double precision.
+is met; ISMRMRD files are read by h5py alone, so that training runs where ismrmrd is not installed. A volume is held
+at most as it is stored; its slices are converted one at a time.
 """
 
 from __future__ import annotations
