@@ -1,6 +1,7 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from nilatron.core.prior.weights import DEFAULT_WEIGHTS, save_prior
 from nilatron.pipelines.files import InputError
 from nilatron.pipelines.prior_report import EvaluationSettings, evaluate, find_sources
 
+SHARED = Path(__file__).resolve().parents[2] / "../shared"
 SLICES = [np.uint8(200 * np.abs(phantom((1, 64, 60), centre=(z, 0.0, 0.0))[0])) for z in (0.0, 0.2, 0.4)]
 
 
@@ -48,6 +50,17 @@ def test_the_table_has_every_source_and_all_of_them(settings):
 def test_the_shipped_prior_is_better_than_the_wavelet(settings):
     found = evaluate(replace(settings, weights=DEFAULT_WEIGHTS))
     assert all(row.comparison.ratio < 0.9 for row in found.rows)
+
+
+@pytest.mark.shared
+def test_the_shipped_prior_on_held_out_slices():
+    folder = SHARED / "data/magnitude/val"
+    if not folder.is_dir():
+        pytest.skip("the shared development data are not beside the checkout")
+    settings = EvaluationSettings((folder,), DEFAULT_WEIGHTS, sigmas=(0.05, 0.2), rules=("soft",), limit=2)
+    ratios = {(r.comparison.source, r.comparison.sigma): r.comparison.ratio for r in evaluate(settings).rows}
+    assert len(ratios) == 6
+    assert all(ratio < 0.75 for ratio in ratios.values()), ratios
 
 
 def test_markdown_and_json_say_the_same(settings):
