@@ -27,8 +27,9 @@ COMPLEX_SOURCE = "complex_t2"
 COMPLEX_SLICES = range(14, 28)  # of complex_t2_28.h5; the others may be trained on
 MAGNITUDE_SOURCES = ("lgg_tcga", "open_ms")
 MAP_SETS = ("brain_t1_8ch_espirit_full", "phantom_8ch")
-N_COSINES = 10  # an axis
-SMOOTHNESS = 1e-5  # weight of the fourth power of the order
+HIGHEST_ORDER = 5  # periods a field of view
+BORDER = 16  # pixels
+SMOOTHNESS = 1e-4  # weight of the fourth power of the order
 
 
 @dataclass(frozen=True)
@@ -93,19 +94,22 @@ def _smooth_phase(maps: ComplexArray) -> ComplexArray:
 
 
 def _continued(maps: ComplexArray) -> ComplexArray:
-    """Least-squares fit of smooth functions (products of cosines, rough ones penalised) to the known pixels, everywhere.
+    """Least-squares fit of slow periodic functions (rough ones penalised) to the known pixels, everywhere.
 
-    A crease, as at the rim of a filled-in region, would be something that no coil has and no estimate of maps can follow.
+    A crease or a jump, at the rim of a filled-in region or across the border of the field of view where an object reaches it,
+    would be something that calibration lines cannot show and no estimate of maps can follow. Measured maps turn abruptly at
+    the border, where what lies behind is folded in: they are not used there.
     """
     known = np.any(maps != 0, axis=0)
+    known &= np.pad(np.ones([n - 2 * BORDER for n in known.shape], np.bool_), BORDER)
     n_y, n_x = known.shape
-    order = np.arange(N_COSINES)
-    along_y, along_x = (np.cos(np.pi * order * (np.arange(n)[:, None] + 0.5) / n) for n in (n_y, n_x))
+    order = np.arange(-HIGHEST_ORDER, HIGHEST_ORDER + 1)
+    along_y, along_x = (np.exp(2j * np.pi * order * np.arange(n)[:, None] / n) for n in (n_y, n_x))
     basis = (along_y[:, None, :, None] * along_x[None, :, None, :]).reshape(n_y, n_x, -1)
     roughness = (order[:, None] ** 2 + order[None, :] ** 2).reshape(-1).astype(np.float64) ** 2
     at_known = basis[known]
-    normal = at_known.T @ at_known + np.diag(SMOOTHNESS * len(at_known) * roughness)
-    weights = np.linalg.solve(normal, at_known.T @ maps[:, known].T)
+    normal = at_known.conj().T @ at_known + np.diag(SMOOTHNESS * len(at_known) * roughness)
+    weights = np.linalg.solve(normal, at_known.conj().T @ maps[:, known].T)
     fitted: ComplexArray = np.moveaxis(basis @ weights, -1, 0)
     return fitted
 
