@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,29 @@ class ScanLog:
         logger.warning(message)
 
 
+@dataclass
+class ScanTiming:
+    """When the input came; whoever reads it says so here, by `clock`.
+
+    Attributes
+    ----------
+    clock
+        Seconds, from any origin.
+    arrived_s
+        When the item came that was handed on last; None: that is not known, and it is taken as just now.
+    ended_s
+        When the last item of the scan had come; None as long as there may be more.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    arrived_s: float | None = None
+    ended_s: float | None = None
+
+    def last_arrival_s(self) -> float:
+        """When the latest item came."""
+        return self.clock() if self.arrived_s is None else self.arrived_s
+
+
 @dataclass(frozen=True)
 class Context:
     """What a gadget needs beside its items.
@@ -45,12 +69,15 @@ class Context:
         Of all randomness; each slice derives its own from it.
     log
         Shared by all gadgets of a run.
+    timing
+        When the input came, for time budgets.
     """
 
     header: Any
     device: str = "cpu"
     seed: int = 0
     log: ScanLog = field(default_factory=ScanLog)
+    timing: ScanTiming = field(default_factory=ScanTiming)
 
 
 Gadget: TypeAlias = Callable[[Iterable[Any], Context], Iterator[Any]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,10 +18,11 @@ from nilatron.core.baselines.zero_filled import zero_filled
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS, Prior, load_prior
 from nilatron.core.sampling.nila import NilaSettings as PublishedSampler
 from nilatron.core.sampling.nila import nila
-from nilatron.core.sampling.nila_fast import Denoiser, SolverSettings, nila_fast
+from nilatron.core.sampling.nila_fast import Denoiser, SamplerResult, SolverSettings, nila_fast
 from nilatron.core.sampling.posterior import sample_posterior
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sense import SenseOperator
+from nilatron.gadgets.budget import BudgetSettings, Stopwatch, costs_on
 
 SERIES = ("nila", "conventional", "uncertainty")
 NOISE_FLOOR = 1e-3  # of the image scale: below it single precision and coil maps limit the image, not noise
@@ -40,10 +42,10 @@ class L1WaveletNodeSettings:
 
 
 @dataclass(frozen=True)
-class NilaNodeSettings:
+class NilaNodeSettings(BudgetSettings):
     """Nila, fast (the default)."""
 
-    series: tuple[str, ...] = ("nila", "conventional")  # what is sent: nila, conventional, uncertainty
+    series: tuple[str, ...] = ("conventional", "nila")  # what is sent, in this order: conventional, nila, uncertainty
     steps: int = 8  # network evaluations
     sigma_max: float = 0.5  # first diffusion noise level, image scale 1
     sigma_min: float = 0.03  # last diffusion noise level, image scale 1
@@ -55,6 +57,7 @@ class NilaNodeSettings:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
+        super().__post_init__()
         check_series(self.series)
         karras_schedule(self.steps, self.sigma_max, self.sigma_min)
         karras_schedule(self.sample_steps, self.sigma_max, self.sample_sigma_min)
@@ -67,14 +70,15 @@ class NilaNodeSettings:
 
 
 @dataclass(frozen=True)
-class PublishedNodeSettings:
-    """Nila as published."""
+class PublishedNodeSettings(BudgetSettings):
+    """Nila as published; its steps do not shrink: a budget stops it."""
 
-    series: tuple[str, ...] = ("nila", "conventional")
+    series: tuple[str, ...] = ("conventional", "nila")
     steps: int = 1000  # network evaluations, a divisor of 1000
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
+        super().__post_init__()
         check_series(self.series)
         if "uncertainty" in self.series:
             raise ValueError("the published sampler has no calibrated uncertainty: use target nila")
@@ -98,6 +102,8 @@ class Problem:
         "cpu" or "cuda".
     weights
         Of the prior.
+    clock
+        Seconds, for the budgets.
     """
 
     operator: SenseOperator
@@ -106,6 +112,7 @@ class Problem:
     generator: np.random.Generator
     device: str
     weights: Path = DEFAULT_WEIGHTS
+    clock: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True)
@@ -189,22 +196,45 @@ def run_l1_wavelet(problem: Problem, settings: L1WaveletNodeSettings) -> Outcome
 
 
 def run_nila(problem: Problem, settings: NilaNodeSettings) -> Outcome:
-    """Image with tau = 0; samples with tau = 1 where the uncertainty is wanted."""
+    """Image with tau = 0; samples with tau = 1 where the uncertainty is wanted.
+
+    The budgets of the settings count from now: `slice_budget_s` is planned with, `scan_budget_s` ends it.
+
+    Raises
+    ------
+    OutOfTimeError
+        When the budgets do not allow an image.
+    """
+    watch = Stopwatch(settings.slice_budget_s, settings.scan_budget_s, problem.clock)
     prior, scale = prior_for(problem.weights, problem.device), image_scale(problem)
-    denoiser = network_denoiser(prior)
+    denoiser = watch.guard(network_denoiser(prior))
     solver = SolverSettings(settings.tolerance, settings.iterations)
-    result = nila_fast(
-        denoiser,
-        problem.operator,
-        problem.data,
-        karras_schedule(settings.steps, settings.sigma_max, settings.sigma_min),
-        start=problem.conventional[None],
-        sigma=noise_level(scale),
-        scale=scale,
-        tau=0.0,
-        generator=problem.generator,
-        solver=solver,
-    )
+    costs, shape = costs_on(problem.device, prior.sha256), (1, *problem.data.shape)
+
+    def sample(schedule: tuple[float, ...], generator: np.random.Generator) -> SamplerResult:
+        began_s = problem.clock()
+        result = nila_fast(
+            denoiser,
+            problem.operator,
+            problem.data,
+            schedule,
+            start=problem.conventional[None],
+            sigma=noise_level(scale),
+            scale=scale,
+            tau=0.0,
+            generator=generator,
+            solver=solver,
+        )
+        costs.add(shape, (problem.clock() - began_s) / len(schedule))
+        return result
+
+    if watch.limited and costs.step_s(shape) is None:
+        sample((settings.sigma_max,), np.random.default_rng(0))  # measures; the noise of the image stays untouched
+    step_s = costs.step_s(shape) or 0.0
+    wanted = settings.samples if "uncertainty" in settings.series else 0
+    sample_s = settings.sample_steps * (costs.step_s((wanted, *shape)) or step_s)
+    plan = watch.plan(step_s, settings.steps, wanted, sample_s)
+    result = sample(karras_schedule(plan.steps, settings.sigma_max, settings.sigma_min), problem.generator)
     images = {"nila": inside(problem.operator, result.image[0])}
     provenance = {
         "sampler": "nila_fast",
@@ -213,29 +243,45 @@ def run_nila(problem: Problem, settings: NilaNodeSettings) -> Outcome:
         "scale": f"{scale:.6g}",
         "weights_sha256": prior.sha256,
     }
-    if "uncertainty" in settings.series:
-        posterior = sample_posterior(
-            denoiser,
-            problem.operator,
-            problem.data,
-            karras_schedule(settings.sample_steps, settings.sigma_max, settings.sample_sigma_min),
-            n_samples=settings.samples,
-            start=problem.conventional,
-            sigma=noise_level(scale),
-            scale=scale,
-            generator=problem.generator,
-            solver=solver,
-        )
-        images["uncertainty"] = inside(problem.operator, posterior.standard_deviation)
-        provenance["samples"] = str(settings.samples)
+    if plan.reason:
+        provenance["shortened"] = plan.reason
+    if plan.samples:
+        began_s = problem.clock()
+        try:
+            spread = sample_posterior(
+                denoiser,
+                problem.operator,
+                problem.data,
+                karras_schedule(settings.sample_steps, settings.sigma_max, settings.sample_sigma_min),
+                n_samples=plan.samples,
+                start=problem.conventional,
+                sigma=noise_level(scale),
+                scale=scale,
+                generator=problem.generator,
+                solver=solver,
+            ).standard_deviation
+        except (RuntimeError, MemoryError) as error:  # out of time or memory: the image is there all the same
+            provenance["shortened"] = f"no posterior samples: {error}"
+            return Outcome(images, provenance)
+        sample_step_s = (problem.clock() - began_s) / (plan.samples * settings.sample_steps)
+        costs.add((plan.samples, *shape), sample_step_s)
+        images["uncertainty"] = inside(problem.operator, spread)
+        provenance["samples"] = str(plan.samples)
     return Outcome(images, provenance)
 
 
 def run_published(problem: Problem, settings: PublishedNodeSettings) -> Outcome:
-    """The published sampler, one run."""
+    """The published sampler, one run.
+
+    Raises
+    ------
+    OutOfTimeError
+        When the budgets, which count from now, are over.
+    """
+    watch = Stopwatch(settings.slice_budget_s, settings.scan_budget_s, problem.clock)
     prior, scale = prior_for(problem.weights, problem.device), image_scale(problem)
     image = nila(
-        network_denoiser(prior),
+        watch.guard(network_denoiser(prior)),
         problem.operator,
         problem.data,
         sigma=noise_level(scale),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,24 @@ from nilatron.core.errors import BadInputError
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.core.sense import SenseOperator, chi_squared
 from nilatron.gadgets.accumulate import acceleration
+from nilatron.gadgets.budget import BudgetSettings, budget_from_now, n_slices_of
 from nilatron.gadgets.items import Context, KSpaceSlice, Reconstruction
 from nilatron.gadgets.methods import METHODS, Outcome, Problem, to_device
 
 log = logging.getLogger(__name__)
+
+# whatever a reconstruction may raise but BadInputError, which only the user can mend, and the end of the process
+FAILURES = (
+    RuntimeError,
+    MemoryError,
+    ArithmeticError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OSError,
+)
 
 
 @dataclass(frozen=True)
@@ -46,47 +59,102 @@ class Reconstructor:
                 yield item
 
     def reconstruct(self, item: KSpaceSlice, context: Context) -> Iterator[Reconstruction]:
-        """All series of one slice, in their order. If the target fails, the conventional image goes out with the reason."""
-        started = time.perf_counter()
+        """All series of one slice, in their order.
+
+        A conventional image that stands first leaves before the target's own is begun. If the target fails or no time is
+        left for it, the conventional image takes its place and says why: in the conventional series, or, if it has left
+        already, once more in the target's.
+        """
+        arrived_s = context.timing.last_arrival_s()
         context.log.counts["images expected"] += len(self.series)
-        problem = self._problem(item, context)
-        common = self._provenance(item, context)
-        roles, conventional = self.series, common | {"sampler": "CG-SENSE"}
+        n_before = context.log.counts["images expected"] // len(self.series) - 1
+        problem, conventional, reason = self._begin(item, context)
+        waiting = list(self.series)
+        if waiting[0] == "conventional":
+            yield self._timed(conventional, context, arrived_s)
+            del waiting[0]
+        images = {"conventional": conventional}
         try:
-            outcome = self._run(problem)
+            if reason:
+                raise RuntimeError(reason)
+            if waiting:
+                images |= self._images(item, problem, context, self._settings(context, arrived_s, n_before))
         except BadInputError:
             raise
-        except (RuntimeError, MemoryError, ArithmeticError, ValueError) as error:
+        except FAILURES as error:
             reason = f"{self.target} failed ({type(error).__name__}: {error})"
             context.log.problem(log, f"{item.label}: {reason}; the conventional image replaces it")
             context.log.counts["fall-backs"] += 1
-            roles, outcome = ("conventional",), Outcome({})
-            conventional = conventional | {"fallback": reason}
-        for role in roles:
-            if role == "conventional":
-                yield self._finish(item, problem, role, problem.conventional, conventional)
+            made = {**conventional.provenance, "fallback": reason}
+            copy = replace(conventional, provenance=made)
+            if "conventional" in self.series and "conventional" not in waiting:
+                copy = replace(copy, role="main", provenance=made | {"target": "cg_sense"})
+            yield self._timed(copy, context, arrived_s)
+            return
+        for role in waiting:
+            if role in images:
+                yield self._timed(images[role], context, arrived_s)
             else:
-                made = common | outcome.provenance
-                yield self._finish(item, problem, "main" if role == "nila" else role, outcome.images[role], made)
-        log.info("%s: %s in %.2f s", item.label, self.target, time.perf_counter() - started)
+                why = images["nila"].provenance.get("shortened", "not made")
+                context.log.problem(log, f"{item.label}: no {role} image: {why}")
 
-    def _problem(self, item: KSpaceSlice, context: Context) -> Problem:
-        kspace, counts, maps = (to_device(a, context.device) for a in (item.kspace, item.counts, item.coil_maps))
+    def _settings(self, context: Context, arrived_s: float, n_before: int) -> Any:
+        """Settings of the method, their budgets counted from now."""
+        if not isinstance(self.settings, BudgetSettings):
+            return self.settings
+        n_left = n_slices_of(context.header) - n_before if self.settings.scan_budget_s else 1
+        return budget_from_now(self.settings, context.timing, arrived_s, n_left)
+
+    def _timed(self, image: Reconstruction, context: Context, arrived_s: float) -> Reconstruction:
+        """The image, with the time that it took since the slice was complete if there is a budget for that."""
+        seconds = context.timing.clock() - arrived_s
+        log.info("%s: %s image after %.2f s", image.source.label, image.role, seconds)
+        if not isinstance(self.settings, BudgetSettings) or not self.settings.limited:
+            return image  # the same input gives the same bytes
+        made = {
+            "seconds": f"{seconds:.3f}",
+            "slice_budget_s": f"{self.settings.slice_budget_s:g}",
+            "scan_budget_s": f"{self.settings.scan_budget_s:g}",
+        }
+        return replace(image, provenance=image.provenance | made)
+
+    def _begin(self, item: KSpaceSlice, context: Context) -> tuple[Problem, Reconstruction, str]:
+        """The slice on its device and its conventional image; on the CPU, with the reason, if that cannot be had there."""
+        try:
+            return *self._begin_on(context.device, item, context), ""
+        except FAILURES as error:
+            if context.device == "cpu":
+                raise
+            return *self._begin_on("cpu", item, context), f"on {context.device}: {error}"
+
+    def _begin_on(self, device: str, item: KSpaceSlice, context: Context) -> tuple[Problem, Reconstruction]:
+        kspace, counts, maps = (to_device(a, device) for a in (item.kspace, item.counts, item.coil_maps))
         operator = SenseOperator(maps, counts)
         data = operator.data(kspace)
-        seed = np.random.SeedSequence([context.seed, *slice_identity(item)])
-        return Problem(
-            operator, data, cg_sense(operator, data), np.random.default_rng(seed), context.device, self.weights
-        )
+        generator = np.random.default_rng(np.random.SeedSequence([context.seed, *slice_identity(item)]))
+        start = cg_sense(operator, data)
+        problem = Problem(operator, data, start, generator, device, self.weights, context.timing.clock)
+        made = self._provenance(item, context) | {"sampler": "CG-SENSE", "device": device}
+        return problem, self._finish(item, problem, "conventional", start, made)
 
-    def _run(self, problem: Problem) -> Outcome:
-        if not np.any(to_numpy(abs(problem.conventional).max())):
-            return Outcome(dict.fromkeys(self.series, 0 * problem.conventional), {"sampler": "none: no signal"})
-        outcome = METHODS[self.target].run(problem, self.settings)
-        for role, image in outcome.images.items():
+    def _images(
+        self, item: KSpaceSlice, problem: Problem, context: Context, settings: Any
+    ) -> dict[str, Reconstruction]:
+        """The target's own images by their names in the settings."""
+        outcome = self._run(problem, settings)
+        made = self._provenance(item, context) | outcome.provenance
+        images = {}
+        for role in set(outcome.images) - {"conventional"}:
+            image = outcome.images[role]
             if not bool(namespace(image).all(namespace(image).isfinite(abs(image)))):
                 raise FloatingPointError(f"the {role} image holds values that are not finite")
-        return outcome
+            images[role] = self._finish(item, problem, "main" if role == "nila" else role, image, made)
+        return images
+
+    def _run(self, problem: Problem, settings: Any) -> Outcome:
+        if not np.any(to_numpy(abs(problem.conventional).max())):
+            return Outcome(dict.fromkeys(self.series, 0 * problem.conventional), {"sampler": "none: no signal"})
+        return METHODS[self.target].run(problem, settings)
 
     def _finish(
         self, item: KSpaceSlice, problem: Problem, role: str, image: Array, provenance: dict[str, str]

@@ -3,7 +3,7 @@ import logging
 import ismrmrd
 import numpy as np
 
-from nilatron.gadgets.items import KSpaceSlice, ScanLog, with_samples
+from nilatron.gadgets.items import Context, KSpaceSlice, ScanLog, ScanTiming, with_samples
 
 
 def test_problems_are_remembered_and_logged(caplog):
@@ -13,6 +13,21 @@ def test_problems_are_remembered_and_logged(caplog):
     assert log.problems == ["slice 3 is empty"]
     assert "slice 3 is empty" in caplog.text
     assert ScanLog().problems == []
+
+
+def test_an_arrival_that_nobody_noted_is_now():
+    times = iter([3.0, 4.0])
+    timing = ScanTiming(lambda: next(times))
+    assert (timing.last_arrival_s(), timing.last_arrival_s()) == (3.0, 4.0)
+    timing.arrived_s = 1.5
+    assert timing.last_arrival_s() == 1.5
+
+
+def test_each_scan_has_its_own_log_and_timing():
+    one, other = Context(None), Context(None)
+    assert one.log is not other.log
+    assert one.timing is not other.timing
+    assert one.timing.ended_s is None
 
 
 def test_line_with_other_samples_leaves_the_given_one_alone(make_line):

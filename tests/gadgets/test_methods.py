@@ -29,6 +29,8 @@ def test_targets_are_those_of_the_shipped_chains():
         {"samples": 1},
         {"tolerance": 0.0},
         {"iterations": 0},
+        {"slice_budget_s": -1.0},
+        {"scan_budget_s": float("nan")},
     ],
 )
 def test_settings_outside_their_range(changes):

@@ -65,7 +65,7 @@ def test_baselines_show_the_object_in_snr_units(item, target, worst):
 
 
 def test_nila_sends_its_own_and_the_conventional_image(item, weights):
-    (image, conventional), log = reconstruct(item, "nila", weights=weights)
+    (conventional, image), log = reconstruct(item, "nila", weights=weights)
     assert (conventional.role, image.role) == ("conventional", "main")
     (cg,), _ = reconstruct(item, "cg_sense")
     np.testing.assert_array_equal(conventional.image, cg.image)
@@ -75,7 +75,7 @@ def test_nila_sends_its_own_and_the_conventional_image(item, weights):
 
 
 def test_provenance(item, weights):
-    (image, conventional), _ = reconstruct(item, "nila", weights=weights, seed=7)
+    (conventional, image), _ = reconstruct(item, "nila", weights=weights, seed=7)
     made = image.provenance
     assert (made["version"], made["seed"], made["sampler"], made["steps"]) == (
         __version__,
@@ -134,6 +134,8 @@ FAILURES = {
     "algebra": (failing(np.linalg.LinAlgError("Singular matrix")), "Singular matrix"),
     "division": (failing(ZeroDivisionError("division by zero")), "division by zero"),
     "not finite": (not_finite, "not finite"),
+    "lookup": (failing(KeyError("frequencies")), "frequencies"),
+    "system": (failing(OSError(28, "No space left on device")), "No space left"),
 }
 
 
@@ -152,21 +154,75 @@ def test_when_the_sampler_fails_the_conventional_image_goes_out_with_the_reason(
     assert log.counts["fall-backs"] == 1
 
 
+def test_the_conventional_image_leaves_before_the_target_is_begun(item, monkeypatch):
+    begun = []
+
+    def run(problem, _):
+        begun.append(problem)
+        return methods.Outcome({"nila": problem.conventional})
+
+    monkeypatch.setitem(methods.METHODS, "nila", replace(methods.METHODS["nila"], run=run))
+    images = Reconstructor("nila", methods.NilaNodeSettings()).reconstruct(item, Context(None))
+    assert next(images).role == "conventional"
+    assert begun == []
+    assert next(images).role == "main"
+    assert len(begun) == 1
+
+
+def test_when_the_conventional_image_has_left_a_copy_with_the_reason_takes_the_place_of_the_missing_one(
+    item, monkeypatch
+):
+    run, reason = FAILURES["torch"]
+    monkeypatch.setitem(methods.METHODS, "nila", replace(methods.METHODS["nila"], run=run))
+    (first, copy), log = reconstruct(item, "nila", methods.NilaNodeSettings(series=("conventional", "nila")))
+    assert (first.role, copy.role) == ("conventional", "main")
+    assert "fallback" not in first.provenance
+    assert reason in copy.provenance["fallback"]
+    assert copy.provenance["target"] == "cg_sense"  # it must not be taken for an image of the network
+    np.testing.assert_array_equal(first.image, copy.image)
+    assert len(log.problems) == 1
+
+
+def test_a_device_that_fails_at_once_leaves_the_cpu(item, monkeypatch):
+    def to_device(array, device):
+        if device != "cpu":
+            raise RuntimeError("CUDA error: out of memory")
+        return array
+
+    monkeypatch.setattr("nilatron.gadgets.reconstruct.to_device", to_device)
+    context = Context(header=None, device="cuda")
+    (image,) = Reconstructor("nila", methods.NilaNodeSettings(series=("nila",))).reconstruct(item, context)
+    assert image.role == "conventional"
+    assert nrmse(np.abs(image.image), np.abs(TRUTH), rescale=False) < 0.06
+    assert "on cuda: CUDA error: out of memory" in image.provenance["fallback"]
+    assert image.provenance["device"] == "cpu"
+
+
+def test_posterior_samples_that_fail_do_not_take_the_image_with_them(item, weights, monkeypatch):
+    monkeypatch.setattr(methods, "sample_posterior", lambda *_, **__: failing(RuntimeError("out of memory"))())
+    settings = methods.NilaNodeSettings(series=("nila", "uncertainty"))
+    (image,), log = reconstruct(item, "nila", settings, weights)
+    assert image.role == "main"
+    assert image.provenance["shortened"] == "no posterior samples: out of memory"
+    assert log.problems == ["slice 0: no uncertainty image: no posterior samples: out of memory"]
+    assert log.counts["images expected"] == 2
+
+
 def test_missing_weights_are_an_error_of_the_user_and_no_fall_back(item, tmp_path):
     with pytest.raises(BadInputError, match="no weights file"):
         reconstruct(item, "nila", weights=tmp_path / "absent.safetensors")
 
 
 def test_series_come_in_their_order(item, weights):
-    settings = methods.NilaNodeSettings(series=("conventional", "nila"))
+    settings = methods.NilaNodeSettings(series=("nila", "conventional"))
     images, _ = reconstruct(item, "nila", settings, weights)
-    assert [image.role for image in images] == ["conventional", "main"]
+    assert [image.role for image in images] == ["main", "conventional"]
 
 
 def test_an_empty_slice_gives_empty_images(item, weights):
     empty = replace(item, kspace=0 * item.kspace)
     images, log = reconstruct(empty, "nila", weights=weights)
-    assert [image.role for image in images] == ["main", "conventional"]
+    assert [image.role for image in images] == ["conventional", "main"]
     assert not any(image.image.any() for image in images)
     assert log.problems == []
 
