@@ -43,12 +43,16 @@ class LineBlock(Sequence[Any]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         at = range(len(self))[index]
-        head = ismrmrd.AcquisitionHeader.from_buffer(self.headers[at : at + 1].view(np.uint8))
+        head = ismrmrd.AcquisitionHeader.from_buffer(self._header_bytes, at * self.headers.itemsize)
         samples_end, trajectory_end = self._ends[0][at], self._ends[1][at]
         n, n_channels, n_dimensions = head.number_of_samples, head.active_channels, head.trajectory_dimensions
         samples = self.samples[samples_end - n * n_channels : samples_end].reshape(n_channels, n)
         trajectory = self.trajectories[trajectory_end - n * n_dimensions : trajectory_end].reshape(n, n_dimensions)
         return ismrmrd.Acquisition(head, samples, trajectory)
+
+    @cached_property
+    def _header_bytes(self) -> memoryview:
+        return self.headers.view(np.uint8).data
 
     @cached_property
     def _ends(self) -> tuple[list[int], list[int]]:
