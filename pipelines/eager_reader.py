@@ -70,8 +70,10 @@ class EagerReader:
             What stopped the reading; it comes after everything that was whole.
         """
         while batch := self._take():
-            for message, n_bytes in batch:
+            while batch:
+                message, n_bytes = batch.popleft()
                 yield message
+                del message  # its memory is free before it is counted as free
                 self._release(n_bytes)
         if self.problem is not None:
             raise self.problem
@@ -95,12 +97,11 @@ class EagerReader:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def _take(self) -> list[tuple[Message, int]]:
+    def _take(self) -> deque[tuple[Message, int]]:
         """Everything that waits; nothing at the end of the stream."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._ended or self._discarding)
-            batch = list(self._waiting)
-            self._waiting.clear()
+            batch, self._waiting = self._waiting, deque()
             return batch
 
     def _release(self, n_bytes: int) -> None:
