@@ -135,7 +135,7 @@ def reconstruct(case: Case, weights: Path) -> tuple[ComplexArray, ComplexArray]:
 def structure(image: ComplexArray) -> float:
     """Largest low-passed magnitude over the standard deviation of low-passed white noise of variance 1."""
     real, imaginary = (ndimage.gaussian_filter(part, (0, LOW_PASS, LOW_PASS)) for part in (image.real, image.imag))
-    return float(np.max(np.hypot(real, imaginary))) * 2 * np.sqrt(np.pi).item() * LOW_PASS
+    return float(np.max(np.hypot(real, imaginary)) * 2 * np.sqrt(np.pi) * LOW_PASS)
 
 
 def row(case: Case, conventional: ComplexArray, image: ComplexArray) -> dict[str, Cell]:

@@ -94,7 +94,7 @@ def shared_noise_rows(
     rows: list[dict[str, Cell]] = []
     for acceleration, n_coils in cases:
         for name, trial in trials.items():
-            label = {"R": acceleration, "coils": n_coils, "object": name}
+            label: dict[str, Cell] = {"R": acceleration, "coils": n_coils, "object": name}
             rows += [{**label, **row} for row in _compare(bart, trial, acceleration, n_coils, weights)]
     return rows
 
