@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nilatron.core.prior.unet import UNet, UNetConfig
 
 SIGMA_RANGE = (0.002, 3.0)
+MARGIN = 8  # pixels of reflection around an image: without them the network errs more at its borders
 
 
 class EDMDenoiser(nn.Module):
@@ -66,23 +67,37 @@ class EDMDenoiser(nn.Module):
         s = max(sigma / math.sqrt(2), SIGMA_RANGE[0])
         if s > SIGMA_RANGE[1]:
             return x * (self.sigma_data**2 / (s**2 + self.sigma_data**2))
-        channels = torch.view_as_real(x.reshape(-1, n_y, n_x).to(torch.complex64)).permute(0, 3, 1, 2)
+        images = x.reshape(-1, n_y, n_x).to(torch.complex64)
+        turn = mean_phase(images)
+        channels = torch.view_as_real(images * turn.conj()).permute(0, 3, 1, 2)
         padded = reflect_pad(channels, self.network.config.multiple).contiguous(memory_format=torch.channels_last)
         out = self(padded, torch.full((padded.shape[0],), s, device=x.device))
-        cropped = out[..., :n_y, :n_x].permute(0, 2, 3, 1).contiguous()
-        return torch.view_as_complex(cropped).reshape(x.shape).to(x.dtype)
+        cropped = out[..., MARGIN : MARGIN + n_y, MARGIN : MARGIN + n_x].permute(0, 2, 3, 1).contiguous()
+        return (turn * torch.view_as_complex(cropped)).reshape(x.shape).to(x.dtype)
+
+
+def mean_phase(images: Tensor) -> Tensor:
+    """Unit complex number of each image (batch, y, x), its mean phase weighted by |x|^2, as (batch, 1, 1).
+
+    The network sees every image turned to phase 0, so that D(u x) = u D(x) for every global phase u.
+    """
+    total = (images * images.abs()).sum((-2, -1), keepdim=True)
+    return torch.where(
+        total.abs() > 0, torch.polar(torch.ones_like(total.abs()), total.angle()), torch.ones_like(total)
+    )
 
 
 def reflect_pad(x: Tensor, multiple: int) -> Tensor:
-    """Pad (batch, channel, y, x) at the far ends, by reflection, to a multiple of `multiple`.
+    """Pad (batch, channel, y, x) by reflection: `MARGIN` on all sides, and more at the far ends up to a multiple of `multiple`.
 
     Images smaller than the padding are padded in several reflections.
     """
     for axis in (-2, -1):
-        missing = -x.shape[axis] % multiple
-        while missing > 0:
-            step = min(missing, max(x.shape[axis] - 1, 1))
-            pad = (0, 0, 0, step) if axis == -2 else (0, step, 0, 0)
+        near, far = MARGIN, MARGIN + -(x.shape[axis] + 2 * MARGIN) % multiple
+        while near or far:
+            most = max(x.shape[axis] - 1, 1)
+            now = (min(near, most), min(far, most))
+            pad = (0, 0, *now) if axis == -2 else (*now, 0, 0)
             x = F.pad(x, pad, mode="reflect" if x.shape[axis] > 1 else "replicate")
-            missing -= step
+            near, far = near - now[0], far - now[1]
     return x

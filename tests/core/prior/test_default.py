@@ -48,11 +48,8 @@ def test_the_file_is_small_and_says_where_it_comes_from(prior):
     assert DEFAULT_WEIGHTS.with_name("default.md").is_file()
 
 
-AT_HIGH_NOISE = pytest.mark.xfail(reason="3.8 % at sigma 0.2: equivariance is learned, not built in")
-
-
 @pytest.mark.parametrize("field_of_view", [(0.01, 1.1, 1.1), BRAIN], ids=["head", "brain"])
-@pytest.mark.parametrize("sigma", [0.05, pytest.param(0.2, marks=AT_HIGH_NOISE)])
+@pytest.mark.parametrize("sigma", [0.05, 0.2])
 def test_the_output_turns_with_the_global_phase(denoise, sigma, field_of_view):
     clean = brain(128, 128, field_of_view)
     noisy = clean + sigma * noise(clean.shape)
@@ -74,7 +71,7 @@ def test_every_matrix_size_is_denoised_up_to_its_borders(denoise, shape):
     assert inside < 0.05
     rims = {"top": error[:4], "bottom": error[-4:], "left": error[:, :4], "right": error[:, -4:]}
     for name, rim in rims.items():
-        assert rms(rim) < 1.75 * inside, name  # half of a rim pixel's neighbourhood is missing
+        assert rms(rim) < 1.5 * inside, name  # half of a rim pixel's neighbourhood is missing
 
 
 def interior_difference(denoise, shift, sigma=0.1, rim=40):
@@ -86,7 +83,7 @@ def interior_difference(denoise, shift, sigma=0.1, rim=40):
     return rms((first[shift:, shift:] - second[: n - shift, : n - shift])[rim:-rim, rim:-rim]) / rms(clean)
 
 
-@pytest.mark.parametrize(("shift", "tolerance"), [(16, 0.006), (48, 0.006), (1, 0.015), (7, 0.015)])
+@pytest.mark.parametrize(("shift", "tolerance"), [(16, 0.01), (48, 0.01), (1, 0.015), (7, 0.015)])
 def test_there_is_no_tiling(denoise, shift, tolerance):
     assert interior_difference(denoise, shift) < tolerance
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from nilatron.core.prior.edm import EDMDenoiser, reflect_pad
+from nilatron.core.prior.edm import MARGIN, EDMDenoiser, reflect_pad
 from nilatron.core.prior.unet import UNetConfig
 
 CONFIG = UNetConfig(channels=(8, 16), blocks=(1, 1), embedding=16)
@@ -58,11 +58,20 @@ def test_batch_elements_do_not_see_each_other(denoiser):
 
 
 @pytest.mark.parametrize("side", [1, 2, 5, 16, 17])
-def test_padding_reflects_up_to_a_multiple(side):
+def test_padding_reflects_around_the_image_up_to_a_multiple(side):
     x = torch.arange(side, dtype=torch.float32)[None, None, :, None].expand(1, 1, side, side)
     padded = reflect_pad(x, 16)
-    assert padded.shape[-2:] == (math.ceil(side / 16) * 16,) * 2
-    assert torch.equal(padded[..., :side, :side], x)
+    assert padded.shape[-2:] == (math.ceil((side + 2 * MARGIN) / 16) * 16,) * 2
+    assert torch.equal(padded[..., MARGIN : MARGIN + side, MARGIN : MARGIN + side], x)
+    if side > 1:
+        assert torch.equal(padded[..., MARGIN - 1, :], padded[..., MARGIN + 1, :])
+
+
+def test_a_global_phase_turns_the_output(denoiser):
+    randomise(denoiser)
+    x = torch.randn(2, 24, 20, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    turn = torch.polar(torch.ones(2), torch.tensor([0.7, -2.0]))[:, None, None]
+    assert torch.allclose(denoiser.denoise(turn * x, 0.2), turn * denoiser.denoise(x, 0.2), atol=1e-5)
 
 
 def test_a_data_scale_of_zero_is_refused():
