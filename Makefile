@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check format lint types benchmark clean
+.PHONY: demo test check format lint types benchmark docker-check clean
 
 demo: $(VENV)/.run
 	$(BIN)/nilatron demo demo_output
@@ -27,6 +27,9 @@ types: $(VENV)/.test
 
 benchmark: $(VENV)/.run
 	$(BIN)/python benchmarks/against_bart.py --data $(DATA)
+
+docker-check: $(VENV)/.test
+	NILATRON_DOCKER_CHECK=1 $(BIN)/python -m pytest tests/test_docker.py
 
 clean:
 	rm -rf $(VENV) build dist demo_output src/*.egg-info

@@ -74,7 +74,7 @@ def covered_by_its_folder(relative: Path, folder: Path) -> bool:
         "core/errors.py": "only exception classes",
         "gadgets/stock/types.py": "only data classes, exercised by test_against_gadgetron",
     }
-    together = {("gadgets", "stock"), ("pipelines", "cli")}  # tested as a stream, and as a program
+    together = {("gadgets", "stock"), ("pipelines", "cli"), ("pipelines", "wire")}  # tested as a stream, and as a program
     return str(relative) in reasons or (relative.parts[:2] in together and any(folder.glob("test_*.py")))
 
 
@@ -82,7 +82,7 @@ def test_versions_are_pinned_for_every_dependency():
     pinned = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
     lines = (ROOT / "setup.cfg").read_text().splitlines()
     needed = {line.split(">=")[0].split()[-1] for line in lines if ">=" in line and "python_requires" not in line}
-    assert needed - {"cupy-cuda12x"} <= pinned
+    assert needed - {"cupy-cuda13x"} <= pinned
 
 
 def test_tools_are_configured_in_one_place():
