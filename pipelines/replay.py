@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain as joined
@@ -18,9 +18,11 @@ from rich.progress import Progress
 
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets.flags import LineKind, kind_of
-from nilatron.gadgets.items import Context, ScanLog
+from nilatron.gadgets.items import Context, ScanLog, ScanTiming
 from nilatron.gadgets.node import build_node
 from nilatron.pipelines.chain import Chain, load_chain
+from nilatron.pipelines.client import ServerError
+from nilatron.pipelines.client_replay import Remote, remote_images
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.dicom import DicomScan
 from nilatron.pipelines.files import AtomicFolder, InputError
@@ -48,6 +50,9 @@ class ReplaySettings:
     device: str = "cpu"
     weights: Path = DEFAULT_WEIGHTS
     overwrite: bool = False
+    remote: Remote | None = (
+        None  # server that reconstructs; `chain`, `properties`, `seed`, `device`, `weights` are its own
+    )
 
 
 @dataclass(frozen=True)
@@ -62,21 +67,27 @@ class ReplayReport:
         Counts and problems of the scan.
     seconds
         From the first line to the last image, start-up excluded.
+    failure
+        Why the server did not give the rest; None when it ended well.
     """
 
     n_images: int
     n_expected: int
     log: ScanLog
     seconds: float
+    failure: ServerError | None = None
 
     @property
     def complete(self) -> bool:
         """Whether every expected image came and none is a fall-back."""
-        return self.n_images > 0 and self.n_images >= self.n_expected and not self.log.problems
+        whole = self.n_images > 0 and self.n_images >= self.n_expected
+        return whole and not self.log.problems and self.failure is None
 
 
 def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayReport:
     """Run the scan of `settings.raw` through its chain and write the images; on an error nothing is written.
+
+    Images that a server gave before it failed are written, and the report has the failure.
 
     Parameters
     ----------
@@ -89,27 +100,52 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
     ------
     InputError, ChainError, SettingsError, ScanError, WeightsError
         For input that cannot be used; each says what was expected and what came.
+    ServerError
+        When a server gave no image at all.
     """
-    chain = load_chain(settings.chain)
-    device = resolve_device(settings.device)
     output_group = settings.output_group or datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
     with ExitStack() as stack:
         raw = stack.enter_context(open_raw(settings.raw, settings.group))
-        context = Context(raw.header, device, settings.seed)
-        images = run_scan(chain, with_progress(scan_items(raw, settings), raw, stack, console), context, settings)
+        scan, failure = ScanLog(), None
+        images = images_of(settings, raw, scan, stack, console)
         target = stack.enter_context(ImageFile(settings.output, output_group, overwrite=settings.overwrite))
         exports = [stack.enter_context(export) for export in export_folders(settings, raw)]
         started = time.perf_counter()
-        for image in images:
-            target.write(image)
-            for export in exports:
-                export.write(image)
+        try:
+            for image in images:
+                target.write(image)
+                for export in exports:
+                    export.write(image)
+        except ServerError as error:
+            if target.n_images == 0:
+                raise
+            failure = error
         seconds = time.perf_counter() - started
         if target.n_images == 0:
-            raise InputError(f"{settings.raw}: expected imaging lines, found {describe(context.log)}; check the scan")
-        report = ReplayReport(target.n_images, context.log.counts["images expected"], context.log, seconds)
+            raise InputError(f"{settings.raw}: expected imaging lines, found {describe(scan)}; check the scan")
+        report = ReplayReport(target.n_images, scan.counts["images expected"], scan, seconds, failure)
     log.info("%d images to %s, group %r, in %.1f s", report.n_images, settings.output, output_group, seconds)
     return report
+
+
+def images_of(
+    settings: ReplaySettings, raw: RawFile, scan: ScanLog, stack: ExitStack, console: Console | None
+) -> Iterator[ismrmrd.Image]:
+    """The images of the scan, made in this process or by a server; problems go to the scan's log."""
+    items = with_progress(scan_items(raw, settings), raw, stack, console)
+    if settings.remote is not None:
+        return stack.enter_context(closing(remote_images(settings.remote, raw, items, scan)))
+    chain = load_chain(settings.chain)
+    context = Context(raw.header, resolve_device(settings.device), settings.seed, scan)
+    return run_scan(chain, stamped(items, context.timing), context, settings)
+
+
+def stamped(items: Iterable[Any], timing: ScanTiming) -> Iterator[Any]:
+    """The items, their arrival noted: a file is there as a whole before its first line is read."""
+    timing.ended_s = timing.clock()
+    for item in items:
+        timing.arrived_s = timing.clock()
+        yield item
 
 
 @dataclass

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTION_FAILED, app, fail, stderr
+
+if TYPE_CHECKING:
+    from nilatron.pipelines.client_replay import Remote
+
+CONNECTION_FAILED = 4
 
 
 @app.command()
@@ -29,9 +34,28 @@ def replay(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     weights: Annotated[Path | None, typer.Option(help="Weights of the prior (default: as shipped).")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the output group if it exists.")] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Running Gadgetron or Nilatron that reconstructs, in place of this process. -c is then a name that it "
+            "knows, or an XML file, which is sent.",
+        ),
+    ] = None,
+    real_time: Annotated[
+        bool, typer.Option("--real-time", help="Send at the times of the time stamps (with --address).")
+    ] = False,
+    timeout_s: Annotated[
+        float | None, typer.Option("--timeout", min=0.1, help="For the whole scan, in seconds (with --address).")
+    ] = None,
+    idle_timeout_s: Annotated[
+        float | None,
+        typer.Option("--idle-timeout", min=0.1, help="Longest silence, in seconds (with --address) [default: 600]."),
+    ] = None,
 ) -> None:
-    """Reconstruct a raw file through an XML chain, in this process."""
+    """Reconstruct a raw file through an XML chain, in this process or on a server."""
     from nilatron.core.prior.weights import DEFAULT_WEIGHTS
+    from nilatron.pipelines.client import ServerError
     from nilatron.pipelines.replay import ReplaySettings
     from nilatron.pipelines.replay import replay as run
 
@@ -49,12 +73,41 @@ def replay(
         device=device,
         weights=weights or DEFAULT_WEIGHTS,
         overwrite=overwrite,
+        remote=remote_of(address, chain, real_time, timeout_s, idle_timeout_s),
     )
-    report = run(settings, stderr)
+    if address and (properties or seed or weights or device != "auto"):
+        fail(
+            "--set, --seed, --device and --weights are the server's own: set them in the chain (-c FILE.xml)", BAD_INPUT
+        )
+    try:
+        report = run(settings, stderr)
+    except ServerError as error:
+        fail(f"{error}; nothing was written", CONNECTION_FAILED)
     print(f"{report.n_images} images to {output} in {report.seconds:.1f} s")
+    if report.failure is not None:
+        kept = f"{report.n_images} of {report.n_expected} expected images came and were kept"
+        fail(f"{report.failure}; {kept}", CONNECTION_FAILED)
     if not report.complete:
         why = "; ".join(report.log.problems) or f"{report.n_images} of {report.n_expected} expected images came"
         fail(f"the reconstruction is not complete: {why}", RECONSTRUCTION_FAILED)
+
+
+def remote_of(
+    address: str | None, chain: str, real_time: bool, timeout_s: float | None, idle_timeout_s: float | None
+) -> Remote | None:
+    """The server of the options; None without --address."""
+    if address is None:
+        if real_time or timeout_s is not None or idle_timeout_s is not None:
+            fail("--real-time, --timeout and --idle-timeout need a server: give --address HOST:PORT", BAD_INPUT)
+        return None
+    from nilatron.pipelines.client import ClientTimeouts
+    from nilatron.pipelines.client_replay import Remote
+    from nilatron.pipelines.client_request import parse_address, request_for
+
+    timeouts = ClientTimeouts(whole_s=timeout_s)
+    if idle_timeout_s is not None:
+        timeouts = ClientTimeouts(idle_s=idle_timeout_s, whole_s=timeout_s)
+    return Remote(parse_address(address), request_for(chain), timeouts, real_time)
 
 
 def parse_properties(texts: list[str]) -> dict[str, str]:
