@@ -16,7 +16,6 @@ fixed length towards the magnitude; here each iteration is a denoising and the p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -54,7 +53,8 @@ def draw_phases(
     Parameters
     ----------
     denoiser
-        (x, sigma) -> E[x0 | x = x0 + sigma n] on complex images (batch, y, x) of image scale 1.
+        (x, sigma) -> E[x0 | x = x0 + sigma n] on complex images (batch, y, x) of image scale 1. With D(u x) = u D(x) for
+        |u| = 1, as ours has it, the global phase of the result is uniform.
     magnitude
         m (batch, y, x), real, image scale 1; repeat an image to draw several of its phases.
     generator
@@ -75,17 +75,10 @@ def draw_phases(
 
     x = levels[0] * noise()
     for sigma, following in zip(levels, (*levels[1:], 0.0), strict=True):
-        turn = random_turns(m.shape[0], generator).to(m.device)
-        x = denoiser(x * turn, sigma) * turn.conj()
-        x = nearest_to_magnitude(x, m, sigma**2 / (sigma**2 + settings.sigma_magnitude**2))
+        x = nearest_to_magnitude(denoiser(x, sigma), m, sigma**2 / (sigma**2 + settings.sigma_magnitude**2))
         if following:
             x = x + following * noise()
     return nearest_to_magnitude(x, m, 1.0)
-
-
-def random_turns(n: int, generator: torch.Generator) -> Tensor:
-    """e^{i phi} (n, 1, 1), phi uniform: a network that prefers a global phase may not impose it on every level."""
-    return torch.polar(torch.ones(n, 1, 1), 2 * math.pi * torch.rand(n, 1, 1, generator=generator))
 
 
 def nearest_to_magnitude(x: Tensor, magnitude: Tensor, weight: float) -> Tensor:

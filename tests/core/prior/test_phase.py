@@ -65,13 +65,6 @@ def test_the_global_phase_is_uniform_over_draws(magnitude):
         assert float((turn**harmonic).mean().abs()) < 0.15  # three standard deviations of 400 uniform phases
 
 
-def test_a_denoiser_that_prefers_a_phase_does_not_impose_it(magnitude):
-    m = magnitude.expand(300, N, N)
-    drawn = draw_phases(lambda x, _: x + 0.3 * m, m, generator())
-    turn = drawn.sum((-2, -1))
-    assert float((turn / turn.abs()).mean().abs()) < 0.17
-
-
 def test_drawn_phases_are_of_the_family_that_the_denoiser_knows(magnitude):
     slopes = [(0.0, 0.0), (0.3, 0.0), (-0.2, 0.2), (0.1, -0.4)]
     members = magnitude * ramps(slopes)
