@@ -15,6 +15,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from nilatron.core.errors import BadInputError
+from nilatron.pipelines.chain import list_chains
 from nilatron.pipelines.server.admission import Admission, free_bytes
 from nilatron.pipelines.server.devices import visible_gpus
 from nilatron.pipelines.server.health import Health, Metrics
@@ -52,7 +54,10 @@ class Front:
         ------
         OSError
             When a port cannot be had.
+        BadInputError
+            For settings under which no worker and no chain can be had.
         """
+        list_chains(self.settings.config_dirs)  # raises where a folder is missing
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nilatron-")))
             self.listener = stack.enter_context(listen(self.settings.host, self.settings.port))
@@ -69,6 +74,7 @@ class Front:
             while self._stop_at_s is None or self.scans:
                 health.alive()
                 self._turn()
+                self._check_workers()
         log.info("ended")
 
     def stop(self) -> None:
@@ -93,6 +99,12 @@ class Front:
             SupervisedWorker(f"worker {n}", gpu, folder / f"worker{n}", self.settings, self.context)
             for n, gpu in enumerate(names)
         ]
+
+    def _check_workers(self) -> None:
+        """Give up at once where none can ever work: that is how it was called, not something that happened to it."""
+        reasons = [worker.unusable for worker in self.workers if not worker.weights_sha256]
+        if len(reasons) == len(self.workers) and all(reasons):
+            raise BadInputError(f"no worker can be started: {reasons[0]}")
 
     def _turn(self) -> None:
         """Wait for something to happen, and see to it."""

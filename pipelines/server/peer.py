@@ -6,8 +6,9 @@ import socket
 import threading
 from collections import deque
 
+from nilatron.gadgets.items import ScanTiming
 from nilatron.pipelines.server.caller import Caller, Shared
-from nilatron.pipelines.wire import Connection, Error, Limits, Message, Text, Timeouts, WireError
+from nilatron.pipelines.wire import Connection, Error, Limits, Message, PeerGoneError, Text, Timeouts, WireError
 
 
 class PeerConnection(Connection):
@@ -17,6 +18,8 @@ class PeerConnection(Connection):
     ----------
     shared
         What the front sees.
+    timing
+        When the input ended.
     gone
         Why nothing can be expected of the other end any more, once that is so.
     """
@@ -24,6 +27,7 @@ class PeerConnection(Connection):
     def __init__(self, sock: socket.socket, limits: Limits, timeouts: Timeouts, shared: Shared) -> None:
         super().__init__(sock, limits, timeouts)
         self.shared = shared
+        self.timing = ScanTiming()
         self.gone: WireError | None = None
         self._put_back: deque[Message] = deque()
         self._flag = threading.Lock()
@@ -46,6 +50,10 @@ class PeerConnection(Connection):
         except WireError as error:
             self.gone = error
             raise
+        if self.peer_closed and self.timing.ended_s is None:
+            self.timing.ended_s = self.timing.clock()
+        if message is None:
+            self.gone = PeerGoneError("the other end closed the connection without CLOSE")
         return message
 
     def send(self, message: Message) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -33,8 +34,6 @@ class WorkerClient:
         Unix socket.
     wait_s
         Longest wait until the worker has taken the slice on, in seconds.
-    budget_s
-        Longest wait for its images, in seconds.
     live
         Whether the scan is still being acquired.
     gone
@@ -43,7 +42,6 @@ class WorkerClient:
 
     address: str
     wait_s: float
-    budget_s: float | None
     live: Callable[[], bool]
     gone: Callable[[], Exception | None]
 
@@ -53,7 +51,7 @@ class WorkerClient:
             METHODS[target] = replace(METHODS[target], run=partial(self.run, target))
 
     def run(self, target: str, problem: Problem, settings: Any) -> Outcome:
-        """The images of one slice.
+        """The images of one slice, within the budgets of its settings.
 
         Raises
         ------
@@ -62,25 +60,29 @@ class WorkerClient:
         RuntimeError
             When it failed; the text says why.
         """
-        started = time.monotonic()
+        budget_s, started = budget_of(settings), time.monotonic()
         head, arrays = pack_problem(target, problem, settings)
         try:
             with Client(self.address, "AF_UNIX") as connection:
-                send_frame(connection, {**head, "live": self.live()}, arrays)
-                self._wait(
-                    connection, min(self.wait_s, self.budget_s or self.wait_s), started, "did not take the slice"
-                )
+                send_frame(connection, {**head, "live": self.live(), "sent_s": started}, arrays)
+                self._wait(connection, min(self.wait_s, budget_s), started, "did not take the slice")
                 receive_frame(connection)
-                self._wait(connection, self.budget_s, started, "did not finish the slice")
+                self._wait(connection, budget_s, started, "did not finish the slice")
                 head, arrays = receive_frame(connection)
         except (EOFError, OSError) as error:
             raise WorkerLostError(f"the worker was lost ({type(error).__name__})") from error
         return unpack_outcome(head, arrays)
 
-    def _wait(self, connection: Connection, limit_s: float | None, started: float, what: str) -> None:
+    def _wait(self, connection: Connection, limit_s: float, started: float, what: str) -> None:
         while not connection.poll(_LOOK_S):
             problem = self.gone()
             if problem is not None:
                 raise problem
-            if limit_s is not None and time.monotonic() - started > limit_s:
+            if time.monotonic() - started > limit_s:
                 raise WorkerLostError(f"the worker {what} within {limit_s:g} s")
+
+
+def budget_of(settings: Any) -> float:
+    """Seconds that a slice may take from now on."""
+    names = ("slice_budget_s", "scan_budget_s")
+    return min((value for name in names if (value := getattr(settings, name, 0.0))), default=math.inf)

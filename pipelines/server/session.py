@@ -9,13 +9,15 @@ import queue
 import socket
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
 from nilatron.core.errors import BadInputError
 from nilatron.gadgets.items import Context
+from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.node import build_node  # noqa: F401 - so that the fork server has loaded it
+from nilatron.pipelines.chain import Chain, External
 from nilatron.pipelines.conversation import Conversation, ConversationSettings, Preparation, Report
 from nilatron.pipelines.eager_reader import MIB
 from nilatron.pipelines.header import parse_header
@@ -103,22 +105,35 @@ class Session:
         if answer["refused"]:
             raise RefusedError(answer["refused"])
         self._worker(answer["worker"]).install()
+        chain = with_budgets(request.chain, self.settings)
         log.info("scan begins", extra={"fields": {"caller": request.caller.name.lower()}})
 
         def gadget(items: Iterable[Any], context: Context) -> Iterator[Any]:
-            images = run_chain(request.chain, items, context)
+            images = run_chain(chain, items, context)
             return with_int16_pixels(images, context) if request.caller is Caller.FIRE else images
 
-        return gadget, Context(header, "cpu")
+        return gadget, Context(header, "cpu", timing=self.connection.timing)
 
     def _worker(self, address: str) -> WorkerClient:
         return WorkerClient(
             address,
             self.settings.worker_wait_s,
-            self.settings.slice_budget_s,
             live=lambda: self.connection.live,
             gone=lambda: self.connection.gone,
         )
+
+
+def with_budgets(chain: Chain, settings: ServeSettings) -> Chain:
+    """The chain with the server's time budgets, where it has none of its own and its targets know them."""
+    given = {name: getattr(settings, name) for name in ("scan_budget_s", "slice_budget_s")}
+    budgets = {name: f"{value:g}" for name, value in given.items() if value is not None}
+    stream = list(chain.stream)
+    for place, node in enumerate(stream):
+        if isinstance(node, External) and node.target in METHODS:
+            names = {known.name for known in fields(METHODS[node.target].settings_class)} & budgets.keys()
+            properties = {name: budgets[name] for name in names} | node.properties
+            stream[place] = replace(node, properties=properties)
+    return replace(chain, stream=tuple(stream))
 
 
 def main(

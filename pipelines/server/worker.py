@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -31,6 +32,7 @@ from nilatron.pipelines.server.waiting import CancelledError, Job, WaitingJobs
 log = logging.getLogger(__name__)
 
 WARM_UP_SIZE = 64  # pixels
+STUCK_S = 60.0  # at least as long has a slice been left alone, at most twice as long
 SEND_TIMEOUT_S = 10  # a session that takes no images must not hold up the others
 OUT_OF_MEMORY = (torch.cuda.OutOfMemoryError, MemoryError)
 
@@ -67,6 +69,7 @@ class Worker:
     report: Callable[[dict[str, Any]], None]
     methods: Mapping[str, Method] = field(default_factory=lambda: METHODS)
     waiting: WaitingJobs = field(default_factory=WaitingJobs)
+    job: Job | None = None  # being reconstructed
 
     def warm_up(self) -> str:
         """Load the prior and evaluate it once; returns the hash of its weights."""
@@ -94,9 +97,9 @@ class Worker:
     def work(self, job: Job) -> None:
         """Reconstruct one slice and answer."""
         waited_s, started = time.monotonic() - job.arrived_s, time.perf_counter()
+        self.job = job
         try:
-            outcome = self._outcome(job)
-            head, arrays = pack_outcome(outcome)
+            head, arrays = pack_outcome(self._outcome(job))
             result = "done"
         except CancelledError:
             head, arrays, result = {}, {}, "cancelled"
@@ -105,6 +108,7 @@ class Worker:
         except (RuntimeError, ArithmeticError, ValueError, LookupError, TypeError) as error:
             log.exception("a slice failed")
             head, arrays, result = {"error": f"{type(error).__name__}: {error}"}, {}, "failed"
+        self.job = None
         if head:
             try:
                 send_frame(job.reply_to, head, arrays)
@@ -126,7 +130,7 @@ class Worker:
 
     def _reconstruct(self, job: Job) -> Outcome:
         job.check()
-        settings = unpack_settings(job.head)
+        settings = less_waiting(unpack_settings(job.head), time.monotonic() - job.head["sent_s"])
         maps, counts, data, conventional = (
             to_device(job.arrays[name], self.device) for name in ("coil_maps", "counts", "data", "conventional")
         )
@@ -134,6 +138,21 @@ class Worker:
         generator = unpack_generator(job.head)
         problem = Problem(operator, data, conventional, generator, self.device, self.weights)
         return self.methods[job.head["target"]].run(problem, settings)
+
+
+def less_waiting(settings: Any, waited_s: float) -> Any:
+    """The settings with what the wait has left of their budgets.
+
+    Raises
+    ------
+    RuntimeError
+        When that is nothing.
+    """
+    names = [name for name in ("slice_budget_s", "scan_budget_s") if getattr(settings, name, 0.0)]
+    left = {name: getattr(settings, name) - waited_s for name in names}
+    if any(value <= 0 for value in left.values()):
+        raise RuntimeError(f"no time left after {waited_s:.2f} s in the queue of the worker")
+    return dataclasses.replace(settings, **left)
 
 
 def main(listener: socket.socket, control: Connection, settings: ServeSettings, gpu: str | None) -> None:
@@ -170,6 +189,7 @@ def main(listener: socket.socket, control: Connection, settings: ServeSettings, 
     log.info("worker is ready on %s after %.1f s", worker.device, time.perf_counter() - started)
     report({"event": "ready", "device": worker.device, "weights_sha256": sha256})
     threading.Thread(target=take_connections, args=(listener, worker), name="listener", daemon=True).start()
+    threading.Thread(target=end_if_stuck, args=(worker,), name="watchdog", daemon=True).start()
     while True:
         if (job := worker.waiting.get()) is not None:
             worker.work(job)
@@ -183,3 +203,13 @@ def take_connections(listener: socket.socket, worker: Worker) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_TIMEOUT_S, 0))
         connection = Connection(sock.detach())
         threading.Thread(target=worker.receive, args=(connection,), name="slice", daemon=True).start()
+
+
+def end_if_stuck(worker: Worker) -> None:
+    """End the process when a slice that nobody waits for does not stop: its device hangs, and a new process may help."""
+    while True:
+        job = worker.job
+        time.sleep(STUCK_S)
+        if job is not None and job is worker.job and job.cancelled.is_set():
+            log.error("a cancelled slice does not stop; the worker ends, to be started again")
+            os._exit(1)

@@ -1,0 +1,82 @@
+"""Many scans, too many scans, and an orderly end."""
+
+import signal
+import threading
+import time
+
+import pytest
+
+from nilatron.pipelines.server import front
+from nilatron.pipelines.server.settings import ServeSettings
+from nilatron.pipelines.wire import Close, Error, PeerGoneError, Text
+
+
+def test_eight_scans_at_once_and_a_peer_that_vanishes(server, talk, scan):
+    results = {}
+
+    def hold(number):
+        results[number] = talk(server, "cg_sense" if number else "nila")
+
+    threads = [threading.Thread(target=hold, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    header, items = scan
+    vanishing = server.connect()
+    talk.send(vanishing, "l1_wavelet", (header, items[:10]), close=False)
+    server.wait_for("scan begins", chain="l1_wavelet")
+    vanishing.close()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(len(images) for images, _ in results.values()) == [2] * 7 + [4]
+    assert not any(errors for _, errors in results.values())
+    assert server.wait_for("scan ended", outcome="peer gone")
+
+
+def test_health_and_metrics(server, talk):
+    talk(server, "cg_sense")
+    server.wait_for("scan ended", outcome="complete")
+    assert server.get("/healthz")[0] == 200
+    assert server.get("/nothing")[0] == 404
+    assert server.metric('nilatron_scans_total{outcome="complete"}') >= 1
+    assert server.metric("nilatron_images_total") >= 2
+    assert server.metric("nilatron_admitted_bytes_limit") > 0
+    assert server.metric("nilatron_scan_seconds_count") >= 1
+
+
+def test_the_front_loads_neither_torch_nor_numpy(server):
+    maps = open(f"/proc/{server.process.pid}/maps").read()  # noqa: PTH123, SIM115
+    assert "torch" not in maps
+    assert "numpy" not in maps
+
+
+@pytest.fixture(scope="module")
+def small(tiny_weights):
+    from tests_server import start_server  # replaced below
+
+
+def test_refusals_say_why_and_sigterm_lets_scans_end(make_server, talk, scan):
+    server = make_server("--max-scans", "2", "--grace-s", "2", "--memory-mb", "400")
+    header, items = scan
+    running = [server.connect() for _ in range(2)]
+    for connection in running:
+        talk.send(connection, "cg_sense", (header, items[:10]), close=False)
+    server.wait_for("scan begins", 2)
+    assert server.get("/readyz")[0] == 503
+    for asked, kind in (("cg_sense", Text),):
+        images, errors = talk(server, asked)
+        assert not images
+        assert type(errors[0]) is kind
+        assert "2 scans are running" in errors[0].text
+    server.process.send_signal(signal.SIGTERM)
+    server.wait_for("stopping")
+    with pytest.raises(OSError, match="refused"):
+        server.connect()
+    for item in items[10:]:
+        running[0].send(item)
+    running[0].send(Close())
+    images, errors = talk.replies(running[0])
+    assert (len(images), errors) == (2, [])
+    images, errors = talk.replies(running[1])  # its scan never ends
+    assert not images
+    assert "being stopped" in errors[0].text
+    assert server.process.wait(60) == 0

@@ -1,0 +1,64 @@
+"""A session that dies costs its own scan only, and its peer is told."""
+
+import os
+import signal
+import socket
+
+import pytest
+
+from nilatron.pipelines.server.caller import Caller, Shared
+from nilatron.pipelines.server.scans import last_word
+from nilatron.pipelines.wire import Close, Config, Error, Text
+
+NODE = Config(b"<configuration><property name='target' value='cg_sense'/></configuration>")
+
+
+@pytest.mark.parametrize(("asked", "chain", "kind"), [("cg_sense", "cg_sense", Text), (NODE, "node cg_sense", Error)])
+def test_the_peer_of_a_killed_session_gets_its_images_and_an_error(server, talk, scan, asked, chain, kind):
+    header, items = scan
+    beside = server.connect()
+    talk.send(beside, "zero_filled", (header, items[:3]), close=False)
+    connection = server.connect()
+    talk.send(connection, asked, (header, items[:-3]), close=False)
+    assert connection.receive().image_series_index == 1  # the first slice is complete
+    os.kill(server.wait_for("scan begins", chain=chain)["pid"], signal.SIGKILL)
+    images, errors = talk.replies(connection)
+    assert not images
+    assert [type(error) for error in errors] == [kind]
+    assert "died" in errors[0].text
+    assert server.wait_for("scan ended", outcome="died")["code"] == -signal.SIGKILL
+    for item in items[3:]:
+        beside.send(item)
+    beside.send(Close())
+    images, errors = talk.replies(beside)
+    assert (len(images), errors) == (2, [])
+
+
+@pytest.fixture
+def pair():
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(5)
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_the_last_word_waits_for_what_the_peer_still_sends(pair):
+    ours, theirs = pair
+    theirs.sendall(b"x" * 50_000)
+    theirs.shutdown(socket.SHUT_WR)
+    memory = bytearray(2)
+    Shared(memory).caller = Caller.NODE
+    last_word(ours, Shared(memory), "it died")
+    received = b""
+    while piece := theirs.recv(4096):
+        received += piece
+    assert received.startswith(b"\x08\x00")
+    assert received.endswith(b"it died\x04\x00")
+
+
+def test_nothing_follows_a_message_that_was_cut(pair):
+    ours, theirs = pair
+    memory = bytearray(2)
+    Shared(memory).sending = True
+    last_word(ours, Shared(memory), "it died")
+    assert theirs.recv(100) == b""

@@ -1,0 +1,120 @@
+"""Conversations with a running server, as its different callers hold them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from nilatron.gadgets.items import Context
+from nilatron.pipelines.chain import load_chain
+from nilatron.pipelines.header import parse_header
+from nilatron.pipelines.host import run_chain
+from nilatron.pipelines.wire import Close, Config, Error, Query, Response, Text
+
+
+def in_this_process(chain, scan):
+    header, items = scan
+    return list(run_chain(load_chain(chain), iter(items), Context(parse_header(header))))
+
+
+def same(images, expected):
+    assert len(images) == len(expected) > 0
+    for got, want in zip(images, expected, strict=True):
+        assert (got.image_series_index, got.image_index) == (want.image_series_index, want.image_index)
+        assert np.linalg.norm(got.data - want.data) <= 1e-3 * np.linalg.norm(want.data)
+
+
+def test_a_stock_client_gets_the_images_of_the_embedded_host(server, talk, scan):
+    images, errors = talk(server, "cg_sense.xml")
+    assert not errors
+    same(images, in_this_process("cg_sense", scan))
+
+
+def test_gadgetrons_connect_gets_images_of_the_target_it_configures(server, talk):
+    configuration = '<configuration><property name="target" value="nila"/><property name="steps" value="3"/></configuration>'
+    images, errors = talk(server, Config.of(configuration))
+    assert not errors
+    assert {image.image_series_index for image in images} == {1, 2}
+    assert all(image.meta["nilatron_steps"] == "3" for image in images if image.image_series_index == 1)
+
+
+def test_the_worker_gives_the_images_of_this_process(server, talk, scan, tiny_weights):
+    from nilatron.gadgets.node import build_node
+
+    header, items = scan
+    expected = list(build_node("nila", {}, tiny_weights)(iter(items), Context(parse_header(header))))
+    images, _ = talk(server, Config(b'<?xml version="1.0"?>\n'))  # what Gadgetron sends for no configuration
+    same(images, expected)
+
+
+def test_a_chain_with_stock_gadgets_around_the_node(server, talk, scan):
+    images, errors = talk(server, "nila_after_gadgetron")
+    assert not errors
+    assert len(images) == 4
+    assert all(image.data.dtype == np.uint16 for image in images)
+
+
+@pytest.mark.parametrize("chain", ["nila", "nila_after_gadgetron"])
+def test_fire_gets_int16_and_its_parameters_are_heeded(server, talk, chain):
+    parameters = json.dumps({"version": "1", "parameters": {"config": chain, "steps": 4, "customconfig": ""}})
+    images, errors = talk(server, "openrecon", texts=[parameters])
+    assert not errors
+    assert len(images) == 4
+    for image in images:
+        assert image.data.dtype == np.int16
+        assert image.data.max() > 10
+        assert "ImageComment" in image.meta
+        assert "GADGETRON_ImageComment" in image.meta
+    assert {image.meta.get("nilatron_steps") for image in images} == {"4", None}
+
+
+def test_fires_parameters_as_the_configuration(server, talk):
+    images, errors = talk(server, Config.of(json.dumps({"parameters": {"config": "cg_sense"}})))
+    assert not errors
+    assert [image.data.dtype for image in images] == [np.int16] * 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "texts", "kind", "reason"),
+    [
+        ("no_such_chain", [], Text, "unknown chain"),
+        ("savedataonly", [], Text, "only store raw data"),
+        ("../../etc/passwd", [], Text, "without folders"),
+        (Config.of("<configuration><property name='steps' value='many'/></configuration>"), [], Error, "whole number"),
+        ("nila", ['{"parameters": {"stepz": 3}}'], Text, "no property 'stepz'"),
+        ("nila", ["{no json"], Text, "not JSON"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_the_callers_way(server, talk, asked, texts, kind, reason):
+    images, errors = talk(server, asked, texts=texts)
+    assert not images
+    assert [type(error) for error in errors] == [kind]
+    assert reason in errors[0].text
+
+
+def test_queries_are_answered_and_no_scan_is_expected_after_them(server):
+    connection = server.connect()
+    connection.send(Query.of("gadgetron::info"))
+    answer = connection.receive()
+    assert isinstance(answer, Response)
+    assert "Nilatron" in answer.text
+    connection.send(Close())
+    with connection:
+        assert list(connection) == []
+
+
+def test_bytes_that_are_no_protocol_are_answered_with_an_error(server):
+    connection = server.connect()
+    connection.socket.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    with connection:
+        messages = list(connection)
+    assert [type(message) for message in messages] == [Error]
+    assert "unknown" in messages[0].text
+
+
+def test_the_log_names_the_measurement(server, talk):
+    talk(server, "cg_sense")
+    line = server.wait_for("complete")
+    assert line["measurement"]
+    assert line["part"] == "session"
+    assert line["scan"] > 0
