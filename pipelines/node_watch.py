@@ -72,15 +72,15 @@ class Watch:
         while True:
             signals = self._inbox.recv(64) if select.select([self._inbox], [], [], INTERVAL_S)[0] else b""
             if signal.SIGTERM in signals:
-                self._end_process("it was asked to terminate (SIGTERM)", 128 + signal.SIGTERM)
+                return self._end_process("it was asked to terminate (SIGTERM)", 128 + signal.SIGTERM)
             if b"\0" in signals:
-                return
+                return None
             if os.getppid() != self._parent:
-                self._end_process("the process that started it has ended", 4)
+                return self._end_process("the process that started it has ended", 4)
             if self._is_lost():
                 self._lost_at = self._lost_at or time.monotonic()
                 if time.monotonic() - self._lost_at > GRACE_S:
-                    self._end_process("the other end is gone", 4)
+                    return self._end_process("the other end is gone", 4)
 
     def _is_lost(self) -> bool:
         if self.conversation is not None and self.conversation.peer_lost:

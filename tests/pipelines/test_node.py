@@ -1,12 +1,20 @@
-"""The node with `python -m gadgetron` as it is started, and this test as the server's end of the conversation."""
+"""The node with `python -m gadgetron` as it is started, and this test as the server's end of the conversation.
 
-import io
+Most nodes are forked from a process that has imported everything, because imports take seconds.
+"""
+
+import multiprocessing
 import os
+import signal
 import socket
 import struct
 import subprocess
 import sys
-import threading
+import textwrap
+import time
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import ismrmrd
 import numpy as np
@@ -15,54 +23,155 @@ from ismrmrd.xsd import ToXML
 
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.node import build_node
+from nilatron.gadgets.stock import STOCK_GADGETS
 from nilatron.pipelines import node
 from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.wire import Close, Config, Decoder, Error, Header, encode
 
-CONFIG, HEADER, CLOSE, ERROR, ACQUISITION, IMAGE = 2, 3, 4, 8, 1008, 1022
+# in the forked process: what `python -m gadgetron PORT nilatron.pipelines.node TARGET` does
+LAUNCH = "import os; os.environ.update({}); from gadgetron.__main__ import main; main({})"
 SCAN = SimulationSettings(matrix=(48, 48, 1), n_coils=4, n_slices=2, acceleration=2, calibration_lines=16)
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "nilatron"
+IN_FRONT = {
+    "raw": (),
+    "whitened": ("NoiseAdjustGadget",),
+    "without oversampling": ("NoiseAdjustGadget", "AsymmetricEchoAdjustROGadget", "RemoveROOversamplingGadget"),
+}
+IN_FRONT["bucket"] = (*IN_FRONT["without oversampling"], "AcquisitionAccumulateTriggerGadget")
+IN_FRONT["buffer"] = (*IN_FRONT["bucket"], "BucketToBufferGadget")
+PROPERTIES = {
+    "AcquisitionAccumulateTriggerGadget": {"trigger_dimension": "repetition", "sorting_dimension": "slice"},
+    "BucketToBufferGadget": {"split_slices": "true", "ignore_segment": "true"},
+}
 
 
-def text_message(number: int, text: str) -> bytes:
-    encoded = text.encode()
-    return struct.pack("<HI", number, len(encoded)) + encoded
+def message_bytes(*messages):
+    return b"".join(bytes(part) for message in messages for part in encode(message))
 
 
-def scan_bytes(configuration: str) -> tuple[bytes, list[ismrmrd.Acquisition], object]:
-    header, items = simulate_items(SCAN)
-    lines = [item for item in items if isinstance(item, ismrmrd.Acquisition)]
-    stream = text_message(CONFIG, configuration) + text_message(HEADER, ToXML(header))
-    parts: list[bytes] = []
-    for line in lines:
-        parts.append(struct.pack("<H", ACQUISITION))
-        line.serialize_into(parts.append)
-    return stream + b"".join(bytes(part) for part in parts) + struct.pack("<H", CLOSE), lines, header
+def scan(place="raw", settings=SCAN):
+    """Header and what a node at this place of a chain receives."""
+    header, items = simulate_items(settings)
+    context = Context(header)
+    for name in IN_FRONT[place]:
+        items = STOCK_GADGETS[name](PROPERTIES.get(name, {}))(items, context)
+    return header, [item for item in items if not isinstance(item, ismrmrd.Waveform)]
 
 
-def conversation(target: str, configuration: str) -> tuple[bytes, int]:
-    """All bytes that the node sent, and its exit code."""
-    outgoing, _, _ = scan_bytes(configuration)
-    with socket.create_server(("localhost", 0)) as server:
-        server.settimeout(60)
-        command = [sys.executable, "-m", "gadgetron", str(server.getsockname()[1]), "nilatron.pipelines.node", target]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)  # noqa: S603
-        peer, _ = server.accept()
-        with peer:
-            peer.settimeout(60)
-            threading.Thread(target=peer.sendall, args=(outgoing,), daemon=True).start()
-            received = b""
-            while chunk := peer.recv(1 << 20):
-                received += chunk
-        process.communicate(timeout=60)
-    return received, process.returncode
+def opening(header, configuration="<configuration/>"):
+    return message_bytes(Config.of(configuration), Header.of(ToXML(header)))
 
 
-def images_of(received: bytes) -> tuple[list[ismrmrd.Image], bytes]:
-    """The images at the start of a stream, and what follows them."""
-    stream, images = io.BytesIO(received), []
-    while (number := stream.read(2)) == struct.pack("<H", IMAGE):
-        images.append(ismrmrd.Image.deserialize_from(stream.read))
-    return images, number + stream.read()
+class Server:
+    """The end of Gadgetron, for one node."""
+
+    def __init__(self, peer, process):
+        self.socket, self.process, self.received = peer, process, b""
+
+    def send(self, *parts):
+        for part in parts:
+            self.socket.sendall(part if isinstance(part, bytes) else message_bytes(part))
+
+    def read_to_end(self):
+        try:
+            while chunk := self.socket.recv(1 << 20):
+                self.received += chunk
+        except ConnectionResetError:
+            pass
+        self.socket.close()
+        return self.messages()
+
+    def read_messages(self, n_messages):
+        while len(self.messages()) < n_messages:
+            chunk = self.socket.recv(1 << 16)
+            assert chunk, f"the node ended after {self.messages()}"
+            self.received += chunk
+
+    def messages(self):
+        return list(Decoder().feed(self.received))
+
+    def exit_code(self, within_s=30):
+        if isinstance(self.process, subprocess.Popen):
+            return self.process.wait(within_s)
+        self.process.join(within_s)
+        assert self.process.exitcode is not None, "the node did not end"
+        return self.process.exitcode
+
+
+def kinds(messages):
+    return [type(m).__name__ if isinstance(m, Error | Close) else "Image" for m in messages]
+
+
+@pytest.fixture(scope="module")
+def forks():
+    """Processes that start with everything imported."""
+    path = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["gadgetron.__main__", "nilatron.gadgets.node", "nilatron.pipelines.node_session"])
+    context.Process(target=len, args=((),)).start()
+    os.environ.pop("PYTHONPATH") if path is None else os.environ.update(PYTHONPATH=path)
+    return context
+
+
+@contextmanager
+def serving(start):
+    """A node that `start(port)` starts, connected."""
+    with socket.create_server(("localhost", 0)) as listener:
+        listener.settimeout(60)
+        process = start(listener.getsockname()[1])
+        peer, _ = listener.accept()
+    peer.settimeout(60)
+    with closing(peer):
+        try:
+            yield Server(peer, process)
+        finally:
+            process.kill()
+            process.communicate() if isinstance(process, subprocess.Popen) else process.join()
+
+
+@pytest.fixture
+def forked(forks):
+    def run(target="cg_sense", **settings):
+        def start(port):
+            environment = {f"NILATRON_NODE_{name}": str(value) for name, value in settings.items()}
+            arguments = [str(port), "nilatron.pipelines.node", target]
+            process = forks.Process(target=exec, args=(LAUNCH.format(environment, arguments), {}), daemon=True)
+            process.start()
+            return process
+
+        return serving(start)
+
+    return run
+
+
+def started(target="cg_sense", *folders, **popen):
+    """`python -m gadgetron …`, with folders in front of the module path."""
+
+    def start(port):
+        command = [sys.executable, "-m", "gadgetron", str(port), "nilatron.pipelines.node", target]
+        path = os.pathsep.join([*map(str, folders), *sys.path])
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+        return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, **popen)  # noqa: S603
+
+    return serving(start)
+
+
+def reconstruct(server, place="raw"):
+    header, items = scan(place)
+    server.send(opening(header), *items, Close())
+    *images, close = server.read_to_end()
+    assert isinstance(close, Close), getattr(close, "text", close)
+    assert server.exit_code() == 0
+    return images
+
+
+def difference(got, expected):
+    assert [i.image_index for i in got] == [i.image_index for i in expected]
+    assert [tuple(i.position) for i in got] == [tuple(i.position) for i in expected]
+    a, b = (np.stack([abs(i.data) for i in images]) for images in (got, expected))
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
 def test_every_shipped_target_is_there():
@@ -71,30 +180,203 @@ def test_every_shipped_target_is_there():
     assert all(callable(getattr(node, target)) for target in METHODS)
 
 
-def test_the_images_are_those_of_the_embedded_host():
-    received, code = conversation("cg_sense", "<configuration/>")
-    images, rest = images_of(received)
-    assert code == 0
-    assert rest == struct.pack("<H", CLOSE)
-    _, lines, header = scan_bytes("<configuration/>")
+def test_started_as_gadgetron_does_the_images_are_those_of_the_embedded_host_and_nothing_is_printed():
+    header, lines = scan()
+    with started() as server:
+        images = reconstruct(server)
+        assert server.process.stdout.read() == b""
     expected = list(build_node("cg_sense", {})(iter(lines), Context(header)))
-    assert len(images) == len(expected) == 2
-    for got, want in zip(images, expected, strict=True):
-        assert got.image_index == want.image_index
-        assert np.linalg.norm(got.data - want.data) < 1e-3 * np.linalg.norm(want.data)
+    assert len(images) == 2
+    assert difference(images, expected) < 1e-3
 
 
 @pytest.mark.parametrize(
-    ("configuration", "reason"),
+    ("place", "tolerance"),
+    [("whitened", 1e-3), ("without oversampling", 1e-3), ("bucket", 1e-2), ("buffer", 1e-2)],
+)
+def test_the_images_are_the_same_at_any_place_of_a_chain(forked, place, tolerance):
+    header, lines = scan()
+    expected = list(build_node("cg_sense", {})(iter(lines), Context(header)))
+    with forked() as server:
+        images = reconstruct(server, place)
+    assert difference(images, expected) < tolerance
+
+
+def test_the_default_target_uses_the_shipped_prior(forked):
+    header, lines = scan(settings=replace(SCAN, matrix=(32, 32, 1), n_slices=1, acceleration=1, calibration_lines=0))
+    with forked("nila", device="cpu") as server:
+        server.send(
+            opening(header, '<configuration><property name="steps" value="1"/></configuration>'), *lines, Close()
+        )
+        messages = server.read_to_end()
+        assert kinds(messages) == ["Image", "Image", "Close"]
+        assert messages[0].meta["nilatron_sampler"] == "nila_fast"
+        assert server.exit_code() == 0
+
+
+@pytest.mark.parametrize(
+    ("configuration", "settings", "reason"),
     [
-        ('<configuration><property name="stepz" value="3"/></configuration>', "has no property 'stepz'"),
-        ("this is no XML", "is not XML"),
+        ('<configuration><property name="stepz" value="3"/></configuration>', {}, "has no property 'stepz'"),
+        ("this is no XML", {}, "is not XML"),
+        ("<configuration/>", {"IDLE_S": "soon"}, "'idle_s' cannot be 'soon'"),
+        ("<configuration/>", {"PATIENCE": "1"}, "has no property 'patience'"),
     ],
 )
-def test_a_failure_reaches_the_server_as_an_error_before_the_end(configuration, reason):
-    received, code = conversation("cg_sense", configuration)
-    number, length = struct.unpack_from("<HQ", received)
-    assert number == ERROR
-    assert reason in received[10 : 10 + length].decode()
-    assert received[10 + length :] == struct.pack("<H", CLOSE)
-    assert code != 0
+def test_a_failure_at_the_start_reaches_the_server_as_an_error_before_the_end(forked, configuration, settings, reason):
+    header, lines = scan()
+    with forked(**settings) as server:
+        server.send(opening(header, configuration), *lines, Close())
+        error, close = server.read_to_end()
+        assert reason in error.text
+        assert isinstance(close, Close)
+        assert server.exit_code() == 3
+
+
+@pytest.mark.parametrize(("n_good", "n_images"), [(0, 0), (52, 1)])
+def test_a_bad_line_ends_in_an_error_after_the_images_that_could_be_made(forked, n_good, n_images):
+    header, lines = scan()
+    bad = ismrmrd.Acquisition.from_array(np.ones((4, 96), np.complex64))
+    bad.idx.kspace_encode_step_1 = 999
+    with forked() as server:
+        server.send(opening(header), *lines[:n_good], bad, *lines[n_good:], Close())
+        messages = server.read_to_end()
+        assert kinds(messages) == ["Image"] * n_images + ["Error", "Close"]
+        assert "kspace_encode_step_1 = 999, outside" in messages[n_images].text
+        assert server.exit_code() == 3
+
+
+BROKEN = "raise ImportError('libnothing.so: cannot open shared object file')\n"
+
+
+def broken_torch(folder):
+    (folder / "torch").mkdir()
+    (folder / "torch" / "__init__.py").write_text(BROKEN)
+
+
+def broken_gadget(folder):
+    package = folder / "nilatron"
+    (package / "gadgets").mkdir(parents=True)
+    (package / "__init__.py").write_text((SOURCE / "__init__.py").read_text())
+    for name in ("core", "pipelines"):
+        (package / name).symlink_to((SOURCE / name).resolve())
+    (package / "gadgets" / "__init__.py").write_text(BROKEN)
+
+
+@pytest.mark.parametrize("break_it", [broken_torch, broken_gadget])
+def test_a_broken_import_is_an_error_and_no_success(tmp_path, break_it):
+    break_it(tmp_path)
+    header, lines = scan()
+    with started("nila", tmp_path) as server:
+        server.send(opening(header), *lines, Close())
+        error, close = server.read_to_end()
+        assert "ImportError: libnothing.so: cannot open shared object file" in error.text
+        assert isinstance(close, Close)
+        assert server.exit_code() == 3
+
+
+def first_slice(server, **kwargs):
+    """Send what gives the first image, and wait for it."""
+    header, lines = scan()
+    server.send(opening(header, **kwargs), *lines[:60])
+    server.read_messages(1)
+    return lines[60:]
+
+
+def test_images_arrive_while_lines_are_still_to_come(forked):
+    with forked() as server:
+        rest = first_slice(server)
+        server.send(*rest, Close())
+        assert kinds(server.read_to_end()) == ["Image", "Image", "Close"]
+
+
+def test_kill_9_is_no_success_and_spares_what_was_sent(forked):
+    with forked() as server:
+        first_slice(server)
+        server.process.kill()
+        assert kinds(server.read_to_end()) == ["Image"]
+        assert server.exit_code() == -signal.SIGKILL
+
+
+def test_sigterm_is_an_error_to_the_server(forked):
+    with forked() as server:
+        first_slice(server)
+        os.kill(server.process.pid, signal.SIGTERM)
+        server.read_messages(2)
+        server.send(Close())
+        messages = server.read_to_end()
+        assert kinds(messages) == ["Image", "Error", "Close"]
+        assert "asked to terminate (SIGTERM)" in messages[1].text
+        assert server.exit_code() == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, 100, 600])
+def test_the_node_ends_when_the_server_vanishes(forked, n_bytes):
+    _, lines = scan()
+    with forked() as server:
+        first_slice(server)
+        server.send(message_bytes(lines[-1])[:n_bytes])
+        server.socket.close()
+        assert server.exit_code() in (3, 4)
+
+
+def test_the_node_ends_when_the_connection_is_reset(forked):
+    with forked() as server:
+        first_slice(server)
+        server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        server.socket.close()
+        assert server.exit_code() == 4
+
+
+def test_silence_ends_in_an_error(forked):
+    with forked(IDLE_S=0.5, END_S=0.5) as server:
+        first_slice(server)
+        messages = server.read_to_end()
+        assert kinds(messages) == ["Image", "Error", "Close"]
+        assert "nothing came from the other end for 0.5 s" in messages[1].text
+        assert server.exit_code() == 3
+
+
+def test_no_orphan_is_left_when_the_process_that_started_it_is_killed(tmp_path):
+    """The connection stays open: it belongs to this test, not to the process that is killed."""
+    middle = textwrap.dedent("""
+        import subprocess, sys
+        node = subprocess.Popen([sys.executable, "-m", "gadgetron", *sys.argv[1:]])
+        print(node.pid, flush=True)
+        node.wait()
+    """)
+
+    def start(port):
+        arguments = [str(port), "nilatron.pipelines.node", "cg_sense"]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", middle, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        )
+
+    # a torch that takes long to import: the process is killed before there is a conversation
+    begun = tmp_path / "begun"
+    (tmp_path / "torch.py").write_text(f"import time; open({str(begun)!r}, 'w').close(); time.sleep(40)")
+    with serving(start) as server:
+        header, _ = scan()
+        server.send(opening(header))
+        pid = int(server.process.stdout.readline())
+        wait_until(begun.exists, "nothing is imported")
+        server.process.kill()
+        messages = server.read_to_end()
+        assert kinds(messages) == ["Error", "Close"]
+        assert "the process that started it has ended" in messages[0].text
+        wait_until(lambda: not is_alive(pid), "an orphan is left")
+
+
+def wait_until(condition, otherwise):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.05)
+
+
+def is_alive(pid):
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
