@@ -1,229 +1,286 @@
-"""Train a prior from magnitude images. Needs torch, numpy, pillow and safetensors only.
-
-The batch of step k depends on (seed, k) alone, so that a resumed run repeats what an unbroken one would have done.
-"""
+"""Train a prior. Needs torch, numpy, pillow, safetensors and the extra `train`; neither ISMRMRD nor Gadgetron."""
 
 from __future__ import annotations
 
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from nilatron.core.errors import BadInputError
-from nilatron.core.prior.augment import AugmentSettings, draw_batch, image_scale
 from nilatron.core.prior.edm import EDMDenoiser
-from nilatron.core.prior.loss import denoising_loss, draw_sigma
+from nilatron.core.prior.loss import denoising_loss
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import save_prior
+from nilatron.core.prior.weights import SHIPPED, load_prior, save_prior, shipped_weights
+from nilatron.pipelines.training.batches import Batch, Batches, batch_loader, measure_sigma_data, n_loader_workers
+from nilatron.pipelines.training.checkpoint import Checkpoint, replace_durably, write_checkpoint
+from nilatron.pipelines.training.images import fingerprint
+from nilatron.pipelines.training.monitor import Monitor
+from nilatron.pipelines.training.schedule import ema_keep, learning_rate
+from nilatron.pipelines.training.settings import TrainingError, TrainSettings
+from nilatron.pipelines.training.stop import StopWatch
+from nilatron.pipelines.training.validation import pictures, validate
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 log = logging.getLogger(__name__)
 
-VALIDATION_SIGMAS = (0.02, 0.05, 0.1, 0.2)  # complex, image scale 1
+WEIGHTS_NAME = "prior.safetensors"
 
 
-@dataclass(frozen=True)
-class TrainSettings:
-    """One training run."""
+def start_network(settings: TrainSettings, images: Sequence[Tensor]) -> tuple[EDMDenoiser, str]:
+    """The network before the first step, and the SHA-256 of the weights file it comes from ("": random weights).
 
-    architecture: str = "default"  # a key of core.prior.unet.ARCHITECTURES
-    steps: int = 20_000
-    batch_size: int = 8  # patches of the smallest size; fewer of the larger ones, to the same number of pixels
-    patch_sizes: tuple[int, ...] = (96, 96, 96, 128, 192)  # one is drawn for each step
-    learning_rate: float = 1e-3
-    final_learning_rate: float = 1e-5
-    warm_up_steps: int = 300
-    decay_fraction: float = 0.5  # of all steps, at the end, with a cosine decay; before it the rate is constant
-    weight_decay: float = 1e-4
-    clip_norm: float = 1.0
-    ema_half_life_images: int = 20_000
-    seed: int = 0
-    bf16: bool = True
-    checkpoint_every: int = 500  # steps
-    log_every: int = 100  # steps
-
-
-class TrainingError(BadInputError):
-    """Training data or a checkpoint that cannot be used."""
-
-
-def load_magnitudes(folder: Path) -> list[Tensor]:
-    """All grey PNG images below `folder`, as float16 tensors (y, x) of image scale 1."""
-    from PIL import Image
-
-    images = []
-    for path in sorted(folder.rglob("*.png")):
-        with Image.open(path) as picture:
-            pixels = torch.from_numpy(np.asarray(picture.convert("L"), dtype=np.float32))
-        if float(pixels.max()) > 0:
-            images.append((pixels / image_scale(pixels)).to(torch.float16))
-    if not images:
-        raise TrainingError(f"no PNG images below {folder}: give a folder of grey magnitude images")
-    return images
-
-
-def measure_sigma_data(images: Sequence[Tensor]) -> float:
-    """Root mean square of one real component over the images, sqrt(mean |x|^2 / 2)."""
-    power = float(np.mean([float((image.to(torch.float32) ** 2).mean()) for image in images]))
-    return round(math.sqrt(power / 2), 4)
-
-
-def learning_rate(step: int, settings: TrainSettings) -> float:
-    """Linear warm-up, constant, then a cosine decay over the last part of the run."""
-    warm = min(1.0, (step + 1) / settings.warm_up_steps)
-    decay_steps = max(1.0, settings.decay_fraction * settings.steps)
-    done = min(1.0, max(0.0, (step - (settings.steps - decay_steps)) / decay_steps))
-    low, high = settings.final_learning_rate, settings.learning_rate
-    return warm * (low + (high - low) * (1 + math.cos(math.pi * done)) / 2)
+    Raises
+    ------
+    TrainingError
+        When the weights are of another architecture.
+    """
+    config = ARCHITECTURES[settings.architecture]
+    if not settings.start:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            return EDMDenoiser(config, measure_sigma_data(images)), ""
+    path = shipped_weights(settings.start) if settings.start in SHIPPED else Path(settings.start)
+    prior = load_prior(path)
+    found = prior.denoiser.network.config
+    if found != config:
+        fitting = [name for name, other in ARCHITECTURES.items() if other == found]
+        advice = f"give --architecture {fitting[0]}" if fitting else "it is none of ours, start without it"
+        raise TrainingError(f"{path} does not hold a network of architecture {settings.architecture!r}: {advice}")
+    return prior.denoiser.requires_grad_(True), prior.sha256
 
 
 class Trainer:
-    """Model, optimiser and moving average, with one checkpoint file in `folder`."""
+    """Model, optimiser and moving average of one run, with checkpoint, weights and logs in `folder`.
+
+    Parameters
+    ----------
+    images
+        Magnitude or complex images (y, x) of image scale 1.
+    held_out
+        Images for validation; without them no errors are measured.
+    fabric
+        From `training.processes.launch`.
+    checkpoint
+        To continue from; None begins anew.
+
+    Raises
+    ------
+    TrainingError
+        When the checkpoint is not one of a run with these images and this architecture.
+    """
 
     def __init__(
         self,
         images: Sequence[Tensor],
         settings: TrainSettings,
         folder: Path,
-        device: str = "cpu",
-        notes: Mapping[str, str] | None = None,
+        fabric: Fabric,
+        *,
+        held_out: Sequence[Tensor] = (),
+        checkpoint: Checkpoint | None = None,
     ) -> None:
-        if settings.architecture not in ARCHITECTURES:
-            raise TrainingError(f"unknown architecture {settings.architecture!r}: choose from {sorted(ARCHITECTURES)}")
-        torch.manual_seed(settings.seed)
-        self.images, self.settings, self.folder, self.device = images, settings, folder, device
-        self.notes = dict(notes or {})  # for the metadata of the weights, e.g. data and licence
-        self.sigma_data = measure_sigma_data(images)
-        self.model = EDMDenoiser(ARCHITECTURES[settings.architecture], self.sigma_data).to(device)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.images, self.settings, self.folder, self.fabric = images, settings, folder, fabric
+        self.held_out = held_out
+        self.images_sha256 = fingerprint(images)
+        if checkpoint:
+            self.model = EDMDenoiser(ARCHITECTURES[settings.architecture], checkpoint.sigma_data)
+            self.started_from = checkpoint.started_from
+        else:
+            self.model, self.started_from = start_network(settings, images)
+        self.model.to(fabric.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
         )
+        self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.step = 0
+        if checkpoint:
+            self._restore(checkpoint)
+        shared, self._optimizer = fabric.setup(self.model, self.optimizer)
+        self._shared_model = cast("EDMDenoiser", shared)
+        self.errors: dict[float, float] = {}  # of the weights after `_errors_step` steps
+        self._errors_step = -1
 
-    @property
-    def checkpoint(self) -> Path:
-        """The file that `resume` reads."""
-        return self.folder / "checkpoint.safetensors"
-
-    def train_step(self) -> float:
-        """Draw the batch of this step, update the weights and their average, return the loss."""
-        s = self.settings
-        generator = torch.Generator().manual_seed(s.seed * 1_000_003 + self.step)
-        size = s.patch_sizes[int(torch.randint(0, len(s.patch_sizes), (), generator=generator))]
-        n_patches = max(1, s.batch_size * min(s.patch_sizes) ** 2 // size**2)
-        clean = draw_batch(self.images, n_patches, size, AugmentSettings(), generator)
-        sigma = draw_sigma(n_patches, generator)
-        noise = torch.randn(clean.shape, generator=generator)
-        clean, sigma, noise = (t.to(self.device) for t in (clean, sigma, noise))
+    def train_step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Update the weights and their average; loss of this process's share and norm of the whole gradient."""
+        clean, s, noise = (tensor.to(self.fabric.device, non_blocking=True) for tensor in batch[:3])
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, s)
-        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=s.bf16):
-            loss = denoising_loss(self.model, clean.contiguous(memory_format=torch.channels_last), sigma, noise)
+            group["lr"] = learning_rate(self.step, self.settings)
+        clean = clean.contiguous(memory_format=torch.channels_last)
+        loss = batch.share * denoising_loss(self._shared_model, clean, s, noise)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), s.clip_norm)
-        self.optimizer.step()
+        self.fabric.backward(loss)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        self._optimizer.step()
         self.step += 1
-        self._update_average()
-        return float(loss.detach())
-
-    def _update_average(self) -> None:
-        half_life = min(self.settings.ema_half_life_images, 0.05 * self.step * self.settings.batch_size + 1)
-        keep = 0.5 ** (self.settings.batch_size / half_life)
+        keep = ema_keep(self.step, self.settings)
         for name, value in self.model.state_dict().items():
             self.average[name].lerp_(value, 1 - keep)
+        return loss.detach(), norm
 
-    def run(self) -> None:
-        """Train to the last step, writing checkpoints and the averaged weights on the way."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        total, since = 0.0, 0
-        while self.step < self.settings.steps:
-            loss = self.train_step()
-            if not math.isfinite(loss):
-                raise TrainingError(f"the loss became {loss} at step {self.step}: lower the learning rate")
-            total, since = total + loss, since + 1
-            if self.step % self.settings.log_every == 0:
-                log.info("step %d of %d, loss %.4f", self.step, self.settings.steps, total / since)
-                total, since = 0.0, 0
-            if self.step % self.settings.checkpoint_every == 0 or self.step == self.settings.steps:
+    def run(self, minutes: float | None = None) -> bool:
+        """Train to the last step, or until a signal or the time asks for a stop; checkpoints and weights on the way.
+
+        Returns
+        -------
+        Whether the last step is done.
+
+        Raises
+        ------
+        TrainingError
+            When the loss is no longer finite; the last checkpoint is from before.
+        """
+        if self.fabric.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with StopWatch(minutes) as watch:
+            if not self.fabric.is_global_zero:
+                self._loop(watch, None)
+            else:
+                with Monitor(self.folder, self.settings, self.step) as monitor:
+                    self._loop(watch, monitor)
+        return self.step == self.settings.steps
+
+    def _loop(self, watch: StopWatch, monitor: Monitor | None) -> None:
+        steps, every = self.settings.steps, self.settings.monitor
+        if self.step == 0:
+            self.save()  # so that a run can be resumed from its first step on
+        batches = Batches(self.images, self.settings, self.fabric.global_rank, self.fabric.world_size)
+        device = self.fabric.device.type
+        loader = batch_loader(batches, self.step, n_loader_workers(self.settings.compute, device), device == "cuda")
+        sums, n_images, n_steps = torch.zeros(2, device=self.fabric.device), 0, 0
+        for batch in loader:
+            sums += torch.stack(self.train_step(batch))
+            n_images, n_steps = n_images + batch.n_patches, n_steps + 1
+            stop = self._agreed(watch)
+            due = stop or self.step == steps
+            if due or not self.step % every.log_every or not self.step % every.checkpoint_every:
+                loss, norm = self._means(sums / n_steps)
+                if monitor:
+                    monitor.write_step(self.step, loss, norm, learning_rate(self.step - 1, self.settings), n_images)
+                sums.zero_()
+                n_images = n_steps = 0
+            if monitor:
+                monitor.advance(self.step)
+                self._look(monitor)
+            if due or not self.step % every.checkpoint_every:
                 self.save()
+            if stop:
+                log.warning("stopped after step %d of %d (%s)", self.step, steps, watch.reason or "another process")
+                return
+        if monitor and self._errors_step != self.step:
+            self._measure(monitor)
+        self.save()
+
+    def _agreed(self, watch: StopWatch) -> bool:
+        """Whether any process has to stop: all leave after the same step."""
+        if self.fabric.world_size == 1:
+            return watch.reason is not None
+        wish = torch.tensor(float(watch.reason is not None), device=self.fabric.device)
+        return bool(cast("Tensor", self.fabric.all_reduce(wish, reduce_op="sum")) > 0)
+
+    def _means(self, means: Tensor) -> tuple[float, float]:
+        """Loss and gradient norm over all processes, which must be finite."""
+        loss, norm = cast("Tensor", self.fabric.all_reduce(means, reduce_op="mean")).tolist()
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise TrainingError(
+                f"loss {loss} and gradient norm {norm} by step {self.step}: lower the learning rate in a new run"
+            )
+        return loss, norm
+
+    def _look(self, monitor: Monitor) -> None:
+        """Errors and pictures, when they are due."""
+        every = self.settings.monitor
+        if every.validate_every and not self.step % every.validate_every:
+            self._measure(monitor)
+        if every.picture_every and not self.step % every.picture_every:
+            for name, picture in pictures(self.averaged(), self.held_out):
+                monitor.write_picture(self.step, name, picture)
+            monitor.restart_clock()
+
+    def _measure(self, monitor: Monitor) -> None:
+        if not self.held_out:
+            return
+        self.errors = validate(self.averaged(), self.held_out, n_patches=self.settings.monitor.validation_patches)
+        self._errors_step = self.step
+        monitor.write_errors(self.step, self.errors)
+        monitor.restart_clock()
 
     def averaged(self) -> EDMDenoiser:
         """The denoiser with the moving average of the weights."""
-        model = EDMDenoiser(ARCHITECTURES[self.settings.architecture], self.sigma_data)
-        model.load_state_dict({name: value.cpu() for name, value in self.average.items()})
-        return model.eval()
+        model = EDMDenoiser(ARCHITECTURES[self.settings.architecture], self.model.sigma_data)
+        model.load_state_dict(self.average)
+        return model.to(self.fabric.device).eval().requires_grad_(False)
 
     def save(self) -> None:
-        """Replace the checkpoint and the exported weights, each in one step."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
-        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-        partial = self.checkpoint.with_suffix(".partial")
-        save_file(tensors, partial, metadata={"step": str(self.step), "settings": json.dumps(asdict(self.settings))})
-        partial.replace(self.checkpoint)
-        metadata = self.notes | {
+        """Replace the checkpoint and the exported weights, each as a whole."""
+        if self.fabric.is_global_zero:
+            checkpoint = Checkpoint(
+                self.step, self.settings, self.model.sigma_data, self.images_sha256, self.started_from, self._tensors()
+            )
+            write_checkpoint(self.folder, checkpoint)
+            partial = self.folder / f"{WEIGHTS_NAME}.partial"
+            save_prior(partial, self.averaged(), self._metadata())
+            replace_durably(partial, self.folder / WEIGHTS_NAME)
+        self.fabric.barrier()
+
+    def _metadata(self) -> dict[str, str]:
+        described = asdict(self.settings)
+        described = {
+            name: described[name] for name in described if name not in ("data", "licence", "compute", "monitor")
+        }
+        metadata = {
+            "data": self.settings.data,
+            "licence": self.settings.licence,
             "trained_steps": str(self.step),
-            "training": json.dumps(asdict(self.settings)),
+            "training": json.dumps(described),
             "n_training_images": str(len(self.images)),
+            "training_images_sha256": self.images_sha256,
             "scale_convention": "99.5th percentile of the image magnitude is 1",
         }
-        exported = self.folder / "prior.partial"
-        save_prior(exported, self.averaged(), metadata)
-        exported.replace(self.folder / "prior.safetensors")
+        if self.started_from:
+            metadata["started_from_sha256"] = self.started_from
+        if self._errors_step == self.step:
+            metadata["rmse"] = json.dumps({f"{sigma:g}": round(error, 5) for sigma, error in self.errors.items()})
+        return metadata
 
-    def resume(self) -> None:
-        """Continue from the checkpoint; the architecture must be the one it was made with."""
-        if not self.checkpoint.is_file():
-            raise TrainingError(f"nothing to resume: no {self.checkpoint}")
-        with safe_open(self.checkpoint, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        made_with = json.loads(metadata.get("settings", "{}")).get("architecture")
-        if made_with != self.settings.architecture:
-            raise TrainingError(f"{self.checkpoint} holds a {made_with!r} network, not {self.settings.architecture!r}")
-        self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-        self.average = {
-            k.removeprefix("average."): v.to(self.device) for k, v in tensors.items() if k.startswith("average.")
-        }
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in self.average.items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+        return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.images_sha256 != self.images_sha256:
+            raise TrainingError(
+                "the images are not those that the run began with: give the same, or begin a new run with --start"
+            )
+        if not 0 <= checkpoint.step <= self.settings.steps:
+            raise TrainingError(
+                f"the checkpoint is of step {checkpoint.step}, the run would end at {self.settings.steps}: give more steps"
+            )
         state: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
+        for name, value in checkpoint.tensors.items():
             if name.startswith("optimizer."):
                 _, index, key = name.split(".")
                 state.setdefault(int(index), {})[key] = value
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-        self.step = int(metadata["step"])
+        try:
+            self.model.load_state_dict(_part(checkpoint, "model."))
+            self.average = {name: value.to(self.fabric.device) for name, value in _part(checkpoint, "average.").items()}
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise TrainingError(
+                f"the tensors of the checkpoint do not fit {self.settings.architecture!r}: {error}"
+            ) from error
+        self.step = checkpoint.step
 
 
-def error_table(denoiser: EDMDenoiser, images: Sequence[Tensor]) -> str:
-    """`validate` at the levels of `VALIDATION_SIGMAS`, as JSON for the metadata of weights."""
-    errors = validate(denoiser, images, VALIDATION_SIGMAS)
-    return json.dumps({f"{sigma:g}": round(error, 5) for sigma, error in errors.items()})
-
-
-def validate(
-    denoiser: EDMDenoiser, images: Sequence[Tensor], sigmas: Sequence[float], seed: int = 0
-) -> dict[float, float]:
-    """Root mean square error per real component of D at complex noise levels `sigmas`, with synthetic phase."""
-    device = next(denoiser.parameters()).device
-    errors: dict[float, float] = {}
-    for sigma in sigmas:
-        generator = torch.Generator().manual_seed(seed)
-        clean = draw_batch(images, 48, 192, AugmentSettings.phase_only(), generator)
-        x = torch.complex(clean[:, 0], clean[:, 1])
-        noise = torch.complex(torch.randn(x.shape, generator=generator), torch.randn(x.shape, generator=generator))
-        estimate = denoiser.denoise((x + sigma / math.sqrt(2) * noise).to(device), sigma).cpu()
-        errors[sigma] = math.sqrt(float((estimate - x).abs().square().mean()) / 2)
-    return errors
+def _part(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in checkpoint.tensors.items() if name.startswith(prefix)}

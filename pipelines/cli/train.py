@@ -1,48 +1,104 @@
-"""`nilatron train`."""
+"""`nilatron train`. Exit code 5: stopped before the last step, by --minutes, SIGTERM or Ctrl-C; `--resume` goes on."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nilatron.pipelines.cli.app import app
 
+if TYPE_CHECKING:
+    from nilatron.pipelines.training.checkpoint import Checkpoint
+    from nilatron.pipelines.training.settings import TrainSettings
+
+STOPPED_EARLY = 5
+
 
 @app.command()
 def train(
-    images: Annotated[Path, typer.Argument(help="Folder of grey PNG magnitude images.")],
-    output: Annotated[Path, typer.Argument(help="Folder for checkpoint and weights.")],
-    architecture: Annotated[str, typer.Option(help="tiny, default or large.")] = "default",
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 20_000,
-    batch_size: Annotated[int, typer.Option(min=1, help="Patches of the smallest size in a step.")] = 8,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, patches and noise.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    resume: Annotated[bool, typer.Option(help="Continue from the checkpoint in the output folder.")] = False,
-    validation: Annotated[Path | None, typer.Option(help="Folder of PNG images to measure the error on.")] = None,
-    data: Annotated[str, typer.Option(help="What the images are, for the weights' metadata.")] = "not stated",
-    licence: Annotated[str, typer.Option(help="Of the weights, for their metadata.")] = "not stated",
+    images: Annotated[list[Path] | None, typer.Argument(help="Images, or folders of them.")] = None,
+    output: Annotated[Path | None, typer.Argument(help="Folder for checkpoint, weights and logs.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the checkpoint in the output folder.")
+    ] = False,
+    minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop after this time, with a checkpoint.")] = None,
+    validation: Annotated[list[Path] | None, typer.Option(help="Images, or a folder, to measure the error on.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file of settings; options go before it.")] = None,
+    assignment: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. augment.shading=0.2.")
+    ] = None,
+    show_config: Annotated[bool, typer.Option("--show-config", help="Print all settings as TOML and stop.")] = False,
+    architecture: Annotated[str | None, typer.Option(help="tiny, default or large.")] = None,
+    start: Annotated[str | None, typer.Option(help="Weights to start from: a file, default or tiny.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Patches of the smallest size in a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, patches and noise.")] = None,
+    data: Annotated[str | None, typer.Option(help="What the images are, for the weights' metadata.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the weights, for their metadata.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    devices: Annotated[int | None, typer.Option(help="GPUs (or CPU processes) a node.")] = None,
+    nodes: Annotated[int | None, typer.Option(help="Nodes; start the command on each with SLURM or torchrun.")] = None,
 ) -> None:
-    """Train a prior from magnitude images."""
-    from nilatron.pipelines.device import resolve_device
-    from nilatron.pipelines.train import Trainer, TrainSettings, error_table, load_magnitudes
+    """Train a prior from magnitude or complex images."""
+    from nilatron.pipelines.training.checkpoint import read_checkpoint, refuse_old_run
+    from nilatron.pipelines.training.config import merge, parse_words, read_toml, to_toml
+    from nilatron.pipelines.training.settings import TrainingError, TrainSettings
 
-    logging.getLogger("nilatron").setLevel(logging.INFO)
-    settings = TrainSettings(
-        architecture=architecture, steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed
-    )
-    held_out = load_magnitudes(validation) if validation else []
-    trainer = Trainer(
-        load_magnitudes(images), settings, output, resolve_device(device), {"data": data, "licence": licence}
-    )
-    if resume:
-        trainer.resume()
-    trainer.run()
-    if held_out:
-        trainer.notes["rmse"] = error_table(trainer.averaged(), held_out)
-        trainer.save()
-        print(f"error per real component, by complex noise level: {trainer.notes['rmse']}")
-    print(f"weights: {output / 'prior.safetensors'}")
+    checkpoint: Checkpoint | None = None
+    settings = TrainSettings()
+    if resume and output:
+        checkpoint = read_checkpoint(output)
+        settings = checkpoint.settings
+    if config:
+        settings = merge(settings, read_toml(config), str(config))
+    if assignment:
+        settings = merge(settings, parse_words(assignment), "--set")
+    flags: dict[str, object] = {"architecture": architecture, "start": start, "steps": steps, "seed": seed}
+    flags |= {"batch_size": batch_size, "learning_rate": learning_rate, "data": data, "licence": licence}
+    compute: dict[str, object] = {"device": device, "devices": devices, "nodes": nodes}
+    given: dict[str, object] = {name: value for name, value in flags.items() if value is not None}
+    given["compute"] = {name: value for name, value in compute.items() if value is not None}
+    settings = merge(settings, given, "command line")
+    if show_config:
+        print(to_toml(settings), end="")
+        return
+    if not images or output is None:
+        raise TrainingError("give images and an output folder: nilatron train IMAGES... OUT")
+    if not resume:
+        refuse_old_run(output)
+    _run(settings, images, output, validation or [], checkpoint, minutes)
+
+
+def _run(
+    settings: TrainSettings,
+    images: list[Path],
+    output: Path,
+    validation: list[Path],
+    checkpoint: Checkpoint | None,
+    minutes: float | None,
+) -> None:
+    """Train in this process, with others where the settings ask for them."""
+    from nilatron.pipelines.train import WEIGHTS_NAME, Trainer
+    from nilatron.pipelines.training.images import load_images
+    from nilatron.pipelines.training.processes import launch
+    from nilatron.pipelines.training.settings import refuse_other_run
+
+    if checkpoint:
+        refuse_other_run(checkpoint.settings, settings)
+    fabric = launch(settings)
+    logging.getLogger("nilatron").setLevel(logging.INFO if fabric.is_global_zero else logging.ERROR)
+    held_out = load_images(validation) if validation else []
+    trainer = Trainer(load_images(images), settings, output, fabric, held_out=held_out, checkpoint=checkpoint)
+    done = trainer.run(minutes)
+    if not fabric.is_global_zero:
+        return  # the first process speaks for all
+    for sigma, error in trainer.errors.items():
+        print(f"error per real component at complex noise level {sigma:g}: {error:.5f}")
+    print(f"weights: {output / WEIGHTS_NAME}")
+    if not done:
+        print(f"stopped after step {trainer.step} of {settings.steps}: --resume goes on")
+        raise typer.Exit(STOPPED_EARLY)
