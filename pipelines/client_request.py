@@ -17,6 +17,7 @@ from nilatron.pipelines.chain import Chain, ChainError, External, find_chain, li
 from nilatron.pipelines.files import InputError
 from nilatron.pipelines.host import NODE_MODULE
 from nilatron.pipelines.wire import Config, ConfigName
+from nilatron.pipelines.wire.structures import CONFIG_NAME_BYTES
 
 
 @dataclass(frozen=True)
@@ -72,17 +73,16 @@ def request_for(name_or_path: str) -> Request:
         For a file that cannot be read, or a name that does not fit into its message.
     """
     shipped = name_or_path.removesuffix(".xml") in list_chains()
-    path = Path(name_or_path)
     if shipped:
         xml = find_chain(name_or_path).xml
         return Request(ConfigName(f"{name_or_path.removesuffix('.xml')}.xml"), series_of(xml))
-    if path.is_file():
-        try:
+    try:
+        if (path := Path(name_or_path)).is_file():
             xml = path.read_bytes()
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-        return Request(Config(xml), series_of(xml))
-    if not name_or_path or len(name_or_path.encode()) > 1023 or "/" in name_or_path:
+            return Request(Config(xml), series_of(xml))
+    except OSError as error:
+        raise InputError(f"{name_or_path!r} cannot be read: {error.strerror}") from error
+    if not name_or_path or len(name_or_path.encode()) >= CONFIG_NAME_BYTES or "/" in name_or_path:
         raise InputError(f"{name_or_path!r} is neither a file nor a name that a server could know")
     return Request(ConfigName(name_or_path))
 

@@ -1,4 +1,6 @@
 import shutil
+import socket
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.unet import ARCHITECTURES
 from nilatron.core.prior.weights import save_prior
+from nilatron.pipelines.client_request import Address
 from nilatron.pipelines.replay import ReplaySettings, replay
 from nilatron.pipelines.simulate import SimulationSettings, simulate
 
@@ -62,3 +65,32 @@ def linear_prior(tmp_path):
     denoiser = EDMDenoiser(ARCHITECTURES["tiny"], sigma_data=0.5)
     save_prior(path, denoiser, {"licence": "none", "trained_steps": "0"})
     return path
+
+
+@pytest.fixture
+def serve():
+    """Have a function answer one connection, in a thread; returns the address. What it raises fails the test."""
+    threads, failures = [], []
+
+    def start(answer):
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.settimeout(20)
+
+        def run():
+            try:
+                with listener, listener.accept()[0] as sock:
+                    sock.settimeout(20)
+                    answer(sock)
+            except Exception as error:  # noqa: BLE001 - raised again in the test
+                failures.append(error)
+
+        threads.append(threading.Thread(target=run, daemon=True))
+        threads[-1].start()
+        return Address("127.0.0.1", listener.getsockname()[1])
+
+    yield start
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+    if failures:
+        raise failures[0]

@@ -1,0 +1,95 @@
+"""`nilatron replay --address` as users see it."""
+
+import socket
+
+import ismrmrd
+import numpy as np
+import pytest
+
+from nilatron.pipelines.wire import Close, Connection, Text, Timeouts
+
+
+def answers(*messages):
+    def answer(sock):
+        connection = Connection(sock, timeouts=Timeouts(10, 10, 10))
+        for _ in connection:
+            pass
+        for message in messages:
+            connection.send(message)
+        connection.close()
+
+    return answer
+
+
+def image(number):
+    made = ismrmrd.Image.from_array(np.full((1, 20, 24), number, np.float32))
+    made.image_series_index, made.image_index = 1, number
+    return made
+
+
+def replay(command, raw, folder, address, *words):
+    return command("replay", raw, "-o", folder / "out.h5", "--address", address, "-c", "cg_sense", *words)
+
+
+def test_all_images(command, raw, folder, serve):
+    code, out, err = replay(command, raw, folder, serve(answers(image(1), image(2), Close())), "--real-time")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"2 images to {folder / 'out.h5'} in ")
+
+
+def test_missing_images_are_exit_code_3(command, raw, folder, serve, one_line):
+    code, out, err = replay(command, raw, folder, serve(answers(image(1), Close())))
+    assert code == 3
+    assert out.startswith("1 images")
+    assert "1 of 2 expected images came" in one_line(err)
+
+
+def test_an_error_of_the_server_is_exit_code_4(command, raw, folder, serve, one_line):
+    code, out, err = replay(command, raw, folder, serve(answers(image(1), Text.of("Errors received: boom"), Close())))
+    assert code == 4
+    assert out.startswith("1 images")
+    expected = "nilatron: Errors received: boom; 1 of 2 expected images came and were kept"
+    assert one_line(err) == expected
+    assert (folder / "out.h5").exists()
+
+
+def test_nobody_there_is_exit_code_4(command, raw, folder, one_line):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    code, out, err = replay(command, raw, folder, f"127.0.0.1:{port}")
+    assert (code, out) == (4, "")
+    assert "Connection refused" in one_line(err)
+    assert one_line(err).endswith("; nothing was written")
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "silence"), [(("--timeout", "0.3"), "not finished"), (("--idle-timeout", "0.3"), "nothing came")]
+)
+def test_a_server_that_hangs_is_exit_code_4(command, raw, folder, serve, one_line, words, silence):
+    def answer(sock):
+        while sock.recv(1 << 16):
+            pass
+
+    code, _, err = replay(command, raw, folder, serve(answer), *words)
+    assert code == 4
+    assert silence in one_line(err)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--address", "localhost"), "expected an address HOST:PORT"),
+        (("--address", "localhost:9002", "--set", "steps=4"), "the server's own"),
+        (("--address", "localhost:9002", "--seed", "3"), "the server's own"),
+        (("--address", "localhost:9002", "-c", "chains/absent.xml"), "neither a file nor a name"),
+        (("--real-time",), "need a server"),
+        (("--timeout", "3"), "need a server"),
+    ],
+)
+def test_bad_arguments_are_exit_code_2(command, raw, folder, one_line, words, reason):
+    code, _, err = command("replay", raw, "-o", folder / "out.h5", *words)
+    assert code == 2
+    assert reason in one_line(err)
+    assert list(folder.iterdir()) == []
