@@ -42,25 +42,15 @@ def nila_published(connection: Any) -> None:
     run("nila_published", connection)
 
 
-class Ended:
-    """Takes the place of the socket in a `gadgetron.external.Connection`, whose end has been said already."""
-
-    def close(self) -> None:
-        """Nothing; the package would send a second CLOSE here."""
-
-
 def run(target: str, connection: Any) -> None:
-    """Reconstruct what arrives on a `gadgetron.external.Connection`, and end the conversation.
+    """Reconstruct what arrives on a `gadgetron.external.Connection`, end the conversation, and end the process.
 
-    Raises
-    ------
-    SystemExit
-        With code 3 when the reconstruction failed, 4 when the other end was lost; it has been told, if it could be.
+    The exit code is 0, 3 when the reconstruction failed, or 4 when the other end was lost; it has been told, if it could be.
     """
     os.dup2(2, 1)  # standard output may carry the server's own stream
     sock: socket.socket = connection.socket.socket
-    connection.socket = Ended()
     watch = Watch(sock, target)
+    code = 3
     try:
         from nilatron.pipelines.node_session import reconstruct
 
@@ -68,8 +58,8 @@ def run(target: str, connection: Any) -> None:
     except BaseException as error:
         log.exception("%s failed", target)
         say_error(sock, f"nilatron {target}: {type(error).__name__}: {error}")
-        raise SystemExit(3) from error
     finally:
         watch.stop()
-    if code:
-        raise SystemExit(code)
+        logging.shutdown()
+        # at once: Gadgetron waits for this process, taking torch down takes a second, and the package would say a second CLOSE
+        os._exit(code)

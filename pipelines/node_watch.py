@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 ERROR_MESSAGE, CLOSE_MESSAGE = 8, 4
 INTERVAL_S = 0.5
 GRACE_S = 10.0  # for the reconstruction to notice by itself that nobody listens any more
-GOODBYE_S = 5.0
+GOODBYE_S = 4.0
 
 
 class Abortable(Protocol):
@@ -94,12 +94,17 @@ class Watch:
 
     def _end_process(self, reason: str, code: int) -> None:
         log.critical("%s ends: %s", self._name, reason)
+        goodbye = threading.Thread(target=self._say_goodbye, args=(reason,), daemon=True)
+        goodbye.start()
+        goodbye.join(3 * GOODBYE_S)  # an image may be on its way to a slow reader, and would be waited for
+        logging.shutdown()
+        os._exit(code)
+
+    def _say_goodbye(self, reason: str) -> None:
         if self.conversation is not None:
             self.conversation.abort(reason, GOODBYE_S)
         else:
             say_error(self._socket, f"nilatron {self._name}: {reason}", GOODBYE_S)
-        logging.shutdown()
-        os._exit(code)
 
 
 def say_error(sock: socket.socket, text: str, timeout_s: float = 30.0) -> None:

@@ -1,12 +1,20 @@
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
+from ismrmrd.xsd import ToXML
 
 from nilatron.core.errors import BadInputError
+from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.settings import SettingsError
 from nilatron.pipelines import node_session
-from nilatron.pipelines.conversation import Opening
+from nilatron.pipelines.conversation import Opening, hold_conversation
 from nilatron.pipelines.node_session import NodeSettings, settings_from, warm
+from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.wire import Close, Connection
 
 HEADER = (
     b"<ismrmrdHeader><encoding><encodedSpace><matrixSize><x>64</x><y>24</y><z>1</z></matrixSize><fieldOfView_mm><x>64</x>"
@@ -69,6 +77,27 @@ def test_a_network_that_does_not_run_is_left_to_the_fall_back_and_bad_weights_ar
     evaluations.error = BadInputError("no weights")
     with pytest.raises(BadInputError, match="no weights"):
         warm(Opening("nila", b"", HEADER), ON_CPU)
+
+
+def test_when_the_gpu_has_no_memory_left_conventional_images_arrive_and_an_error(monkeypatch):
+    def without_memory(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setitem(METHODS, "nila", replace(METHODS["nila"], run=without_memory))
+    header, items = simulate_items(SimulationSettings(matrix=(24, 24, 1), n_coils=2, n_slices=2, noise_lines=4))
+    here, there = socket.socketpair()
+    opening = Opening(
+        "nila", b'<configuration><property name="series" value="nila"/></configuration>', ToXML(header).encode()
+    )
+    with Connection(there) as peer, ThreadPoolExecutor() as threads:
+        report = threads.submit(hold_conversation, Connection(here), opening, device="cpu")
+        for message in (*items, Close()):
+            peer.send(message)
+        *images, error = peer
+        peer.close()
+    assert [image.meta["nilatron_sampler"] for image in images] == ["CG-SENSE"] * 2
+    assert "slice 1: nila failed (OutOfMemoryError: CUDA out of memory)" in error.text
+    assert (report.result().outcome, report.result().n_images) == ("failed", 2)
 
 
 def test_every_outcome_has_an_exit_code():

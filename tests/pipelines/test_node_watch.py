@@ -73,6 +73,17 @@ def test_sigterm_aborts_the_conversation_and_the_handler_goes_again(ends, exits)
     assert signal.set_wakeup_fd(-1) == -1
 
 
+def test_a_goodbye_that_hangs_does_not_keep_the_process(ends, exits, monkeypatch):
+    monkeypatch.setattr(node_watch, "GOODBYE_S", 0.02)
+    conversation = Conversation(peer_lost=True)
+    hanging = threading.Event()
+    conversation.abort = lambda *_: hanging.wait(30)
+    watch = watching(ends[0], conversation)
+    assert wait_for(exits) == [4]
+    hanging.set()
+    watch.stop()
+
+
 def test_the_end_of_the_parent(ends, exits, monkeypatch):
     conversation = Conversation()
     watch = watching(ends[0], conversation)
