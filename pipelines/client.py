@@ -70,7 +70,7 @@ class Reply:
         if isinstance(message, Error | Text):
             is_remark = isinstance(message, Text) and message.text.startswith(REMARKS)
             (self.remarks if is_remark else self.errors).append(message.text.strip())
-            log.log(logging.INFO if is_remark else logging.ERROR, "the server says: %s", message.text.strip())
+            log.info("the server says: %s", message.text.strip())
         else:
             name = type(message).__name__
             self.others[name] = self.others.get(name, 0) + 1
@@ -135,7 +135,7 @@ class Exchange:
         self._bad_input: Exception | None = None
         self._not_taken: WireError | None = None
         self._given_up: str | None = None
-        self._started_s = self._active_s = time.monotonic()
+        self._started_s = self._active_s = self._sent_s = time.monotonic()
 
     def images(self) -> Generator[ismrmrd.Image]:
         """All images, as they come.
@@ -170,6 +170,14 @@ class Exchange:
                 self._active_s = time.monotonic()
                 if isinstance(message, ismrmrd.Image):
                     self.reply.n_images += 1
+                    waited_s = self._active_s - self._sent_s
+                    log.info(
+                        "image %d of series %d came %.2f s after the %s item",
+                        message.image_index,
+                        message.image_series_index,
+                        waited_s,
+                        "last" if self._all_sent else "latest",
+                    )
                     yield message
                 else:
                     self.reply.note(message)
@@ -187,7 +195,7 @@ class Exchange:
                 if self._stopping.is_set():
                     return
                 self._connection.send(item)
-                self._active_s = time.monotonic()
+                self._active_s = self._sent_s = time.monotonic()
             self._all_sent = True
             self._connection.send(Close())
         except UnsendableError as error:

@@ -57,10 +57,10 @@ def remote_images(remote: Remote, raw: RawFile, items: Iterator[Any], scan: Scan
             others = ", ".join(f"{n} {name}" for name, n in exchange.reply.others.items())
             raise ServerError(f"the server ended the scan without an image{f' (it sent {others})' if others else ''}")
     except ServerError as error:
+        with suppress(BadInputError):
+            for _ in counted:  # what was not sent is missing, too
+                pass
         if not (error.said and scan.problems):  # else it is what the images say themselves
             raise
     finally:
-        with suppress(BadInputError, ValueError):
-            for _ in counted:  # what was not sent counts, too
-                pass
         scan.counts["images expected"] = len(count.slices) * remote.request.series_per_slice

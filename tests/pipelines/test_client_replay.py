@@ -64,6 +64,7 @@ def lines_then(*messages, n_lines=None):
             n_left -= isinstance(message, ismrmrd.Acquisition)
         for message in messages:
             connection.send(message)
+        sock.settimeout(20)
         sock.shutdown(socket.SHUT_WR)
         while sock.recv(1 << 16):  # unread input would reset the connection, and take the images with it
             pass
