@@ -20,12 +20,17 @@ from nilatron.gadgets.items import Context, Gadget, ScanError
 from nilatron.pipelines.conversation_end import farewell, keep_alive
 from nilatron.pipelines.eager_reader import MIB, EagerReader
 from nilatron.pipelines.wire import (
+    Config,
+    ConfigName,
     Connection,
+    Dicom,
     Error,
+    Header,
     ImageArray,
     Message,
     PeerGoneError,
     Query,
+    Response,
     Text,
     TruncatedError,
     WireError,
@@ -39,6 +44,7 @@ log = logging.getLogger(__name__)
 
 Preparation: TypeAlias = tuple[Gadget, Context]
 Outcome: TypeAlias = Literal["complete", "failed", "peer gone"]
+ERROR_CHARACTERS = 20_000
 PASSED = "images that were no raw data, passed on unchanged"
 
 
@@ -249,6 +255,8 @@ class Conversation:
                     "an ImageArray came, which has been reconstructed already: put this node before the reconstruction "
                     "of the chain, not behind it"
                 )
+            if isinstance(message, Config | ConfigName | Header | Response | Dicom):
+                raise ScanError(f"a {type(message).__name__} message came among the data, where it has no meaning")
             if isinstance(message, Text | Query):
                 context.log.counts["texts and queries, ignored"] += 1
                 log.info("the other end says: %.500s", message.text)
@@ -301,7 +309,7 @@ class Conversation:
 
     def _say_goodbye(self, reason: str | None, timeout_s: float) -> str | None:
         kind = Text if self.settings.errors_as == "text" else Error
-        error = None if reason is None else kind.of(f"nilatron {self.name}: {reason}")
+        error = None if reason is None else kind.of(sendable(f"nilatron {self.name}: {reason}"))
         try:
             farewell(self.connection, self.reader, error, timeout_s, self.settings.end_mib * MIB)
         except WireError as problem:
@@ -334,3 +342,8 @@ def is_noise_or_waveform(item: Any) -> bool:
     if isinstance(item, ismrmrd.Acquisition):
         return bool(item.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT))
     return isinstance(item, ismrmrd.Waveform)
+
+
+def sendable(text: str) -> str:
+    """Of a length for people, and without what UTF-8 cannot carry."""
+    return text[:ERROR_CHARACTERS].encode(errors="replace").decode()

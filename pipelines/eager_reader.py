@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -11,6 +12,8 @@ from typing import Any
 import ismrmrd
 
 from nilatron.pipelines.wire import Close, Message, PeerGoneError, WireError
+
+log = logging.getLogger(__name__)
 
 MIB = 1 << 20
 _OVERHEAD_BYTES = 2048  # of the objects around the arrays of one item
@@ -119,8 +122,9 @@ class EagerReader:
                 self.problem = PeerGoneError("the other end closed the connection without CLOSE: data may be missing")
         except WireError as error:
             self.problem = error
-        except MemoryError:
-            self.problem = WireError("no memory is left for the input")
+        except Exception as error:  # whatever it is, the input must not look complete
+            log.exception("reading failed")
+            self.problem = WireError(f"the input cannot be read: {type(error).__name__}: {error}")
         finally:
             with self._changed:
                 self._ended = True

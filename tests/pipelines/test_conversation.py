@@ -12,7 +12,7 @@ import pytest
 
 from nilatron.gadgets.items import Context, ScanError
 from nilatron.pipelines.conversation import Conversation, ConversationSettings, Opening, hold_conversation
-from nilatron.pipelines.wire import Close, Connection, Decoder, Error, ImageArray, Text, Timeouts, encode
+from nilatron.pipelines.wire import Close, Connection, Decoder, Error, Header, ImageArray, Text, Timeouts, encode
 from nilatron.pipelines.wire.structures import IMAGE_HEADER
 
 TIMEOUTS = Timeouts(5, 5, 5)
@@ -283,6 +283,7 @@ def test_bytes_that_are_no_message_are_answered_with_an_error(ends):
         ([line(flag=ismrmrd.ACQ_IS_NOISE_MEASUREMENT)], ["Close"], None),
         ([line()], ["Error", "Close"], "none of the 1 items that came gave an image"),
         ([Error.of("a coil broke")], ["Error", "Close"], "reports an error: a coil broke"),
+        ([line(), Header(HEADER)], ["Error", "Close"], "a Header message came among the data"),
         ([image(7)], [7, "Error", "Close"], "1 images came in and were passed on unchanged"),
         ([Text.of("hello"), line(flag=ismrmrd.ACQ_IS_NOISE_MEASUREMENT)], ["Close"], None),
     ],
@@ -327,6 +328,17 @@ def test_abort_tells_the_other_end_while_the_gadget_computes(ends):
     report = wait()
     assert peer.kinds() == [1, "Error", "Close"]
     assert (report.outcome, report.error, report.n_images) == ("failed", "asked to stop", 1)
+
+
+def test_the_text_of_an_error_can_always_be_sent(ends):
+    here, peer = ends
+    _, wait = held(here, makes(1, RuntimeError("\udcff broken" + "!" * 100_000)))
+    peer.send(SCAN)
+    peer.read_to_end()
+    assert peer.kinds() == ["Error", "Close"]
+    assert "? broken!!!" in peer.error()
+    assert len(peer.error()) == 20_000
+    wait()
 
 
 def test_clients_of_a_server_get_errors_as_text(ends):

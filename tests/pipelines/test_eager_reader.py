@@ -49,7 +49,12 @@ def test_messages_come_in_order_up_to_close():
 
 @pytest.mark.parametrize(
     ("end", "kind"),
-    [(TruncatedError("cut"), TruncatedError), (None, PeerGoneError), (MemoryError(), WireError)],
+    [
+        (TruncatedError("cut"), TruncatedError),
+        (None, PeerGoneError),
+        (MemoryError(), WireError),
+        (KeyError(1), WireError),
+    ],
 )
 def test_a_broken_stream_is_told_after_what_was_whole(end, kind):
     reader = EagerReader(Source(block(1), block(2), end))
