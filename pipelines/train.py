@@ -16,13 +16,14 @@ from torch import Tensor
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.loss import denoising_loss
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import SHIPPED, load_prior, save_prior, shipped_weights
-from nilatron.pipelines.training.batches import Batch, Batches, batch_loader, measure_sigma_data, n_loader_workers
+from nilatron.core.prior.weights import save_prior
+from nilatron.pipelines.training.batches import Batch, Batches, batch_loader, n_loader_workers
 from nilatron.pipelines.training.checkpoint import Checkpoint, replace_durably, write_checkpoint
 from nilatron.pipelines.training.images import fingerprint
 from nilatron.pipelines.training.monitor import Monitor
 from nilatron.pipelines.training.schedule import ema_keep, learning_rate
 from nilatron.pipelines.training.settings import TrainingError, TrainSettings
+from nilatron.pipelines.training.start import start_network
 from nilatron.pipelines.training.stop import StopWatch
 from nilatron.pipelines.training.validation import pictures, validate
 
@@ -32,29 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WEIGHTS_NAME = "prior.safetensors"
-
-
-def start_network(settings: TrainSettings, images: Sequence[Tensor]) -> tuple[EDMDenoiser, str]:
-    """The network before the first step, and the SHA-256 of the weights file it comes from ("": random weights).
-
-    Raises
-    ------
-    TrainingError
-        When the weights are of another architecture.
-    """
-    config = ARCHITECTURES[settings.architecture]
-    if not settings.start:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            return EDMDenoiser(config, measure_sigma_data(images)), ""
-    path = shipped_weights(settings.start) if settings.start in SHIPPED else Path(settings.start)
-    prior = load_prior(path)
-    found = prior.denoiser.network.config
-    if found != config:
-        fitting = [name for name, other in ARCHITECTURES.items() if other == found]
-        advice = f"give --architecture {fitting[0]}" if fitting else "it is none of ours, start without it"
-        raise TrainingError(f"{path} does not hold a network of architecture {settings.architecture!r}: {advice}")
-    return prior.denoiser.requires_grad_(True), prior.sha256
 
 
 class Trainer:
@@ -125,8 +103,8 @@ class Trainer:
             self.average[name].lerp_(value, 1 - keep)
         return loss.detach(), norm
 
-    def run(self, minutes: float | None = None) -> bool:
-        """Train to the last step, or until a signal or the time asks for a stop; checkpoints and weights on the way.
+    def run(self, watch: StopWatch | None = None) -> bool:
+        """Train to the last step, or until `watch` or a signal asks for a stop; checkpoints and weights on the way.
 
         Returns
         -------
@@ -139,7 +117,7 @@ class Trainer:
         """
         if self.fabric.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
-        with StopWatch(minutes) as watch:
+        with watch or StopWatch() as watch:
             if not self.fabric.is_global_zero:
                 self._loop(watch, None)
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from nilatron.pipelines.cli.app import app
 if TYPE_CHECKING:
     from nilatron.pipelines.training.checkpoint import Checkpoint
     from nilatron.pipelines.training.settings import TrainSettings
+    from nilatron.pipelines.training.stop import StopWatch
 
 STOPPED_EARLY = 5
 
@@ -44,33 +46,50 @@ def train(
     nodes: Annotated[int | None, typer.Option(help="Nodes; start the command on each with SLURM or torchrun.")] = None,
 ) -> None:
     """Train a prior from magnitude or complex images."""
+    from nilatron.pipelines.training.stop import StopWatch
+
+    watch = StopWatch(minutes)  # before anything that takes time
     from nilatron.pipelines.training.checkpoint import read_checkpoint, refuse_old_run
-    from nilatron.pipelines.training.config import merge, parse_words, read_toml, to_toml
+    from nilatron.pipelines.training.config import to_toml
     from nilatron.pipelines.training.settings import TrainingError, TrainSettings
 
-    checkpoint: Checkpoint | None = None
-    settings = TrainSettings()
-    if resume and output:
-        checkpoint = read_checkpoint(output)
-        settings = checkpoint.settings
-    if config:
-        settings = merge(settings, read_toml(config), str(config))
-    if assignment:
-        settings = merge(settings, parse_words(assignment), "--set")
-    flags: dict[str, object] = {"architecture": architecture, "start": start, "steps": steps, "seed": seed}
-    flags |= {"batch_size": batch_size, "learning_rate": learning_rate, "data": data, "licence": licence}
-    compute: dict[str, object] = {"device": device, "devices": devices, "nodes": nodes}
-    given: dict[str, object] = {name: value for name, value in flags.items() if value is not None}
-    given["compute"] = {name: value for name, value in compute.items() if value is not None}
-    settings = merge(settings, given, "command line")
+    checkpoint = read_checkpoint(output) if resume and output else None
+    flags: dict[str, object] = {
+        "architecture": architecture,
+        "start": start,
+        "steps": steps,
+        "seed": seed,
+        "batch_size": batch_size,
+    }
+    flags |= {"learning_rate": learning_rate, "data": data, "licence": licence}
+    flags["compute"] = {"device": device, "devices": devices, "nodes": nodes}
+    base = checkpoint.settings if checkpoint else TrainSettings()
+    settings = _chosen(base, config, assignment or [], flags)
     if show_config:
         print(to_toml(settings), end="")
         return
     if not images or output is None:
         raise TrainingError("give images and an output folder: nilatron train IMAGES... OUT")
-    if not resume:
+    if not checkpoint:
         refuse_old_run(output)
-    _run(settings, images, output, validation or [], checkpoint, minutes)
+    _run(settings, images, output, validation or [], checkpoint, watch)
+
+
+def _chosen(
+    base: TrainSettings, config: Path | None, assignments: list[str], flags: Mapping[str, object]
+) -> TrainSettings:
+    """`base`, under the file, under the assignments, under the flags that were given."""
+    from nilatron.pipelines.training.config import merge, parse_words, read_toml
+
+    settings = merge(base, read_toml(config), str(config)) if config else base
+    settings = merge(settings, parse_words(assignments), "--set")
+    return merge(settings, _given(flags), "command line")
+
+
+def _given(flags: Mapping[str, object]) -> dict[str, object]:
+    """Flags without those that were left out."""
+    nested = {name: _given(value) if isinstance(value, Mapping) else value for name, value in flags.items()}
+    return {name: value for name, value in nested.items() if value is not None}
 
 
 def _run(
@@ -79,7 +98,7 @@ def _run(
     output: Path,
     validation: list[Path],
     checkpoint: Checkpoint | None,
-    minutes: float | None,
+    watch: StopWatch,
 ) -> None:
     """Train in this process, with others where the settings ask for them."""
     from nilatron.pipelines.train import WEIGHTS_NAME, Trainer
@@ -93,7 +112,7 @@ def _run(
     logging.getLogger("nilatron").setLevel(logging.INFO if fabric.is_global_zero else logging.ERROR)
     held_out = load_images(validation) if validation else []
     trainer = Trainer(load_images(images), settings, output, fabric, held_out=held_out, checkpoint=checkpoint)
-    done = trainer.run(minutes)
+    done = trainer.run(watch)
     if not fabric.is_global_zero:
         return  # the first process speaks for all
     for sigma, error in trainer.errors.items():

@@ -121,7 +121,16 @@ def _value(text: str) -> object:
 
 
 def to_toml(settings: TrainSettings) -> str:
-    """All settings as TOML that `read_toml` and `merge` turn back into the same."""
-    import tomli_w
+    """All settings as TOML that `read_toml` and `merge` turn back into the same.
+
+    Raises
+    ------
+    TrainingError
+        When the extra `train` is not installed.
+    """
+    try:
+        import tomli_w
+    except ImportError as error:
+        raise TrainingError(f"writing TOML needs another package ({error}): pip install 'nilatron[train]'") from error
 
     return tomli_w.dumps(asdict(settings))

@@ -30,7 +30,8 @@ class Monitor:
         self._folder, self._n_steps, self._first_step = folder, settings.steps, first_step
         # what a broken run wrote after its checkpoint is hidden: it happens again
         self._writer = _writer(folder / "logs", first_step) if settings.monitor.tensorboard else None
-        self._since, self._progress = time.monotonic(), None
+        self._since = time.monotonic()
+        self._progress: Progress | None = None
 
     def __enter__(self) -> Self:
         console = Console(stderr=True)
@@ -40,8 +41,6 @@ class Monitor:
             self._task = self._progress.add_task("training", total=self._n_steps, completed=self._first_step)
             self._progress.start()
         return self
-
-    _progress: Progress | None
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         if self._progress:
