@@ -50,9 +50,7 @@ class ReplaySettings:
     device: str = "cpu"
     weights: Path = DEFAULT_WEIGHTS
     overwrite: bool = False
-    remote: Remote | None = (
-        None  # server that reconstructs; `chain`, `properties`, `seed`, `device`, `weights` are its own
-    )
+    remote: Remote | None = None  # server that reconstructs, with a chain, properties, seed and device of its own
 
 
 @dataclass(frozen=True)
