@@ -7,7 +7,9 @@ ValueError
     |-- ScanError           gadgets.items: data that contradict the header or themselves
     |-- ChainError          pipelines.chain_xml: a chain that the host cannot run
     |-- InputError          pipelines.files: files that cannot be read or must not be written
-    `-- TrainingError       pipelines.train: training data or a checkpoint that cannot be used
+    |-- WireError           pipelines.wire: bytes that are no message, a peer that is gone or silent
+    |-- TrainingImagesError pipelines.training.images: training images that are not there or cannot be used
+    `-- TrainingError       pipelines.training.settings: settings, images or a checkpoint that cannot be used
 """
 
 

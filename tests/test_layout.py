@@ -74,7 +74,13 @@ def covered_by_its_folder(relative: Path, folder: Path) -> bool:
         "core/errors.py": "only exception classes",
         "gadgets/stock/types.py": "only data classes, exercised by test_against_gadgetron",
     }
-    together = {("gadgets", "stock"), ("pipelines", "cli"), ("pipelines", "wire")}  # tested as a stream, and as a program
+    together = {
+        ("gadgets", "stock"),
+        ("pipelines", "cli"),
+        ("pipelines", "wire"),
+        ("pipelines", "server"),
+        ("pipelines", "training"),
+    }  # tested as a stream, and as a program
     return str(relative) in reasons or (relative.parts[:2] in together and any(folder.glob("test_*.py")))
 
 

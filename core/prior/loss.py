@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from nilatron.core.prior.edm import SIGMA_RANGE, EDMDenoiser
 
-LN_SIGMA_MEAN = -2.2  # posterior steps live at per-component 0.005 to 0.5; EDM's -1.2 is for generation from pure noise
-LN_SIGMA_STD = 1.3
+
+@dataclass(frozen=True)
+class NoiseLevels:
+    """Which noise levels training visits: ln s ~ N(ln_mean, ln_std^2), s per component.
+
+    Reconstruction asks for s from 0.02 to 0.35; EDM's own mean of -1.2 is for generation from pure noise, and a phase model,
+    which draws coarse phase at high noise, wants -1 or so.
+    """
+
+    ln_mean: float = -2.5
+    ln_std: float = 1.1
+
+    def __post_init__(self) -> None:
+        """Refuse what is no distribution."""
+        if not self.ln_std > 0:
+            raise ValueError(f"ln_std must be positive, got {self.ln_std}")
 
 
-def draw_sigma(n: int, generator: torch.Generator) -> Tensor:
-    """Per-component noise levels (n,), ln s ~ N(-2.2, 1.3^2), clipped to the trained range."""
-    ln_sigma = LN_SIGMA_MEAN + LN_SIGMA_STD * torch.randn(n, generator=generator)
+def draw_sigma(n: int, generator: torch.Generator, levels: NoiseLevels | None = None) -> Tensor:
+    """Per-component noise levels (n,), clipped to the trained range."""
+    levels = levels or NoiseLevels()
+    ln_sigma = levels.ln_mean + levels.ln_std * torch.randn(n, generator=generator)
     return ln_sigma.exp().clamp(*SIGMA_RANGE)
 
 

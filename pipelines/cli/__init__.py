@@ -1,6 +1,6 @@
-"""The command line. The same words as the XML properties; exit codes 0 done, 2 bad input, 3 reconstruction, 4 connection.
+"""The command line, in the same words as the XML properties. One module a command; importing it adds it.
 
-One module a command; importing it adds it.
+Exit codes: 0 done, 2 bad input, 3 reconstruction, 4 connection, 5 training stopped before its end (`--resume` goes on).
 """
 
 from __future__ import annotations

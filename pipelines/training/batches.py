@@ -79,7 +79,7 @@ class Batches(Dataset[Batch]):
     def _patch(self, step: int, index: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
         generator = seeded(self.settings.seed, step, index)
         clean = draw_batch(self.images, 1, size, self.settings.augment, generator)
-        return clean, draw_sigma(1, generator), torch.randn(clean.shape, generator=generator)
+        return clean, draw_sigma(1, generator, self.settings.noise), torch.randn(clean.shape, generator=generator)
 
 
 def batch_loader(batches: Batches, first_step: int, n_workers: int, pin_memory: bool = False) -> DataLoader[Batch]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.augment import AugmentSettings
+from nilatron.core.prior.loss import NoiseLevels
 from nilatron.core.prior.unet import ARCHITECTURES
 
 CHANGEABLE = {"steps", "final_learning_rate", "data", "licence", "monitor", "compute"}
@@ -76,6 +77,7 @@ class TrainSettings:
     data: str = "not stated"  # what the images are, for the metadata of the weights
     licence: str = "not stated"  # of the weights, for their metadata
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+    noise: NoiseLevels = field(default_factory=NoiseLevels)
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
 
@@ -130,8 +132,8 @@ def _differences(old: TrainSettings, new: TrainSettings) -> Iterator[tuple[str, 
         before, after = getattr(old, item.name), getattr(new, item.name)
         if before == after:
             continue
-        if item.name == "augment":
+        if item.name in ("augment", "noise"):
             names = [f.name for f in fields(before) if getattr(before, f.name) != getattr(after, f.name)]
-            yield from ((f"augment.{name}", getattr(before, name), getattr(after, name)) for name in names)
+            yield from ((f"{item.name}.{name}", getattr(before, name), getattr(after, name)) for name in names)
         else:
             yield item.name, before, after
