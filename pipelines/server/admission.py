@@ -28,14 +28,19 @@ def estimate_bytes(header: Any, queue_bytes: int) -> int:
     n_channels = getattr(system, "receiverChannels", None) or DEFAULT_CHANNELS
     largest = every = 0
     for encoding in header.encoding:
-        size = encoding.encodedSpace.matrixSize
-        image_bytes = 8 * n_channels * int(size.x) * int(size.y) * int(size.z)
+        acquired, wanted = encoding.encodedSpace.matrixSize, encoding.reconSpace.matrixSize
+        image_bytes = 8 * (n_channels * pixels(acquired) + pixels(wanted))
         images = 1
         for name in ("slice", "contrast", "phase", "set"):
             limit = getattr(encoding.encodingLimits, name, None)
             images *= max(1, getattr(limit, "maximum", 0) - getattr(limit, "minimum", 0) + 1 if limit else 1)
         largest, every = max(largest, image_bytes), every + images * image_bytes
     return BASE_BYTES + WORKING_COPIES * largest + every + min(queue_bytes, every)
+
+
+def pixels(matrix: Any) -> int:
+    """Of a matrix of the header."""
+    return int(matrix.x) * int(matrix.y) * int(matrix.z)
 
 
 def free_bytes() -> int:

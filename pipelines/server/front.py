@@ -88,9 +88,14 @@ class Front:
         if not any(worker.ready for worker in self.workers):
             reasons = [worker.unusable for worker in self.workers if worker.unusable]
             problems.append("no worker is ready" + (f": {reasons[0]}" if reasons else ""))
-        if len(self.scans) >= self.settings.max_scans:
-            problems.append(f"{len(self.scans)} scans run, which is all it may have")
+        if self.n_running >= self.settings.max_scans:
+            problems.append(f"{self.n_running} scans are running, which is all that it takes")
         return problems
+
+    @property
+    def n_running(self) -> int:
+        """Scans that run, without those that are only told that there are too many."""
+        return sum(not scan.refused for scan in self.scans.values())
 
     def _make_workers(self, folder: Path) -> list[SupervisedWorker]:
         gpus = visible_gpus(self.settings.device)
@@ -129,8 +134,8 @@ class Front:
         except OSError as error:
             log.warning("a connection was lost while it was accepted: %s", error)
             return
-        n_scans = len(self.scans)
-        if n_scans >= self.settings.max_scans + MAX_REFUSALS:
+        n_scans = self.n_running
+        if len(self.scans) - n_scans >= MAX_REFUSALS:
             sock.close()
             self.metrics.scans.labels("refused").inc()
             return
@@ -139,7 +144,7 @@ class Front:
             refusal = f"refused: {n_scans} scans are running, which is all that this server takes; try again later"
         number = next(self._numbers)
         self.scans[number] = Scan.start(number, sock, self.context, self.settings, refusal)
-        self.metrics.active.set(len(self.scans))
+        self.metrics.active.set(self.n_running)
         log.info("connection", extra={"fields": {"scan": number, "peer": str(address[0]), "refused": bool(refusal)}})
 
     def _hear_scan(self, scan: Scan) -> None:
@@ -170,7 +175,7 @@ class Front:
         self.metrics.images.inc(done.get("images", 0))
         self.metrics.missing.inc(max(0, done.get("expected", 0) - done.get("images", 0)))
         self.metrics.fall_backs.inc(done.get("fall_backs", 0))
-        self.metrics.active.set(len(self.scans))
+        self.metrics.active.set(self.n_running)
         self.metrics.memory.set(self.admission.used_bytes)
 
     def _hear_worker(self, worker: SupervisedWorker, running: Running) -> None:
@@ -182,6 +187,7 @@ class Front:
             self.metrics.slice_seconds.observe(event["seconds"])
             self.metrics.slice_waits.observe(event["waited_s"])
         self.metrics.worker_up.labels(worker.name).set(worker.ready)
+        self.metrics.working.labels(worker.name).set(event is not None and event["event"] == "begin")
         self.metrics.waiting.labels(worker.name).set(worker.n_waiting)
 
     def _look_at_the_clock(self) -> None:

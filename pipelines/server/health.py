@@ -47,6 +47,7 @@ class Metrics:
             registry=registry,
         )
         self.waiting = Gauge("nilatron_slices_waiting", "Slices in a worker's queue.", ["worker"], registry=registry)
+        self.working = Gauge("nilatron_slices_working", "Whether a worker is busy.", ["worker"], registry=registry)
         self.slices = Counter("nilatron_slices", "Slices of workers, by result.", ["result"], registry=registry)
         self.slice_seconds = Histogram("nilatron_slice_seconds", "In a worker, without waiting.", registry=registry)
         self.slice_waits = Histogram("nilatron_slice_wait_seconds", "In a worker's queue.", registry=registry)

@@ -1,8 +1,8 @@
 """Children of the server: forked from one process that has imported everything, and gone when their parent is gone.
 
 The standard library's fork server does the forking, so a new session costs milliseconds and shares the memory of all
-modules; the front itself imports none of them. When the front dies, however it dies, the fork server sees the end of its
-pipe and leaves, and the kernel ends its children.
+modules; the front itself imports none of them. Every child reads a pipe from the front and leaves when that ends, however
+the front has died; the fork server leaves after the last of them. If the fork server dies, the kernel ends its children.
 """
 
 from __future__ import annotations

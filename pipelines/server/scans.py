@@ -39,6 +39,8 @@ class Scan:
         Whether its header has come.
     done
         Its last event, None until then.
+    refused
+        Whether it is only told that there are too many.
     """
 
     number: int
@@ -50,6 +52,7 @@ class Scan:
     done: dict[str, Any] | None = None
     worker: SupervisedWorker | None = None
     killed_because: str | None = None
+    refused: bool = False
 
     @classmethod
     def start(
@@ -60,7 +63,7 @@ class Scan:
         ours, theirs = context.Pipe()
         process = start(context, f"scan {number}", "session", sock, theirs, memory, settings, number, refusal)
         theirs.close()
-        return cls(number, sock, Shared(memory), Running(process, ours))
+        return cls(number, sock, Shared(memory), Running(process, ours), refused=refusal is not None)
 
     def read(self) -> dict[str, Any] | None:
         """Its next event; None when there will be none any more."""

@@ -95,16 +95,14 @@ class Session:
             os._exit(1)
 
     def _prepare(self, request: Request) -> Preparation:
-        header = parse_header(request.header)
+        header, address = parse_header(request.header), ""
         measurement = getattr(header.measurementInformation, "measurementID", None)
         logs.about(measurement=measurement or "unknown", chain=request.chain.name)
+        if self.refusal is None:
+            self.refusal, address = self._admit(estimate_bytes(header, BOUNDS.queue_mib * MIB))
         if self.refusal is not None:
             raise RefusedError(self.refusal)
-        self.tell({"event": "admit", "bytes": estimate_bytes(header, BOUNDS.queue_mib * MIB)})
-        answer = self._answers.get(timeout=ANSWER_S)
-        if answer["refused"]:
-            raise RefusedError(answer["refused"])
-        self._worker(answer["worker"]).install()
+        self._worker(address).install()
         chain = with_budgets(request.chain, self.settings)
         log.info("scan begins", extra={"fields": {"caller": request.caller.name.lower()}})
 
@@ -113,6 +111,12 @@ class Session:
             return with_int16_pixels(images, context) if request.caller is Caller.FIRE else images
 
         return gadget, Context(header, "cpu", timing=self.connection.timing)
+
+    def _admit(self, n_bytes: int) -> tuple[str | None, str]:
+        """Why the scan is not taken, if it is not, and where its worker is."""
+        self.tell({"event": "admit", "bytes": n_bytes})
+        answer = self._answers.get(timeout=ANSWER_S)
+        return answer["refused"], answer["worker"]
 
     def _worker(self, address: str) -> WorkerClient:
         return WorkerClient(
@@ -168,7 +172,7 @@ def main(
     session.tell(
         {
             "event": "done",
-            "outcome": "refused" if refusal else report.outcome,
+            "outcome": "refused" if session.refusal else report.outcome,
             "images": report.n_images,
             "expected": report.n_expected,
             "fall_backs": report.counts.get("fall-backs", 0),

@@ -98,6 +98,7 @@ class Worker:
         """Reconstruct one slice and answer."""
         waited_s, started = time.monotonic() - job.arrived_s, time.perf_counter()
         self.job = job
+        self.report({"event": "begin", "waiting": len(self.waiting)})
         try:
             head, arrays = pack_outcome(self._outcome(job))
             result = "done"
@@ -179,6 +180,7 @@ def main(listener: socket.socket, control: Connection, settings: ServeSettings, 
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         logs.about(gpu=gpu)
+    threading.Thread(target=end_with_front, args=(control,), name="front", daemon=True).start()
     started = time.perf_counter()
     try:
         worker = Worker(resolve_device(settings.device), settings.weights or DEFAULT_WEIGHTS, report)
@@ -203,6 +205,14 @@ def take_connections(listener: socket.socket, worker: Worker) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_TIMEOUT_S, 0))
         connection = Connection(sock.detach())
         threading.Thread(target=worker.receive, args=(connection,), name="slice", daemon=True).start()
+
+
+def end_with_front(control: Connection) -> None:
+    """End the process when the front is gone, which never says anything here."""
+    try:
+        control.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)
 
 
 def end_if_stuck(worker: Worker) -> None:

@@ -34,8 +34,9 @@ class RunningServer:
     health_port: int = 0
 
     def read(self):
-        for line in self.process.stderr:
-            self.lines.append(json.loads(line) if line.startswith("{") else {"message": line.rstrip()})
+        with self.process.stderr as lines:
+            for line in lines:
+                self.lines.append(json.loads(line) if line.startswith("{") else {"message": line.rstrip()})
 
     def wait_for(self, message, count=1, **fields):
         """The latest log line with this message and these fields, once there are so many of them."""
@@ -53,7 +54,7 @@ class RunningServer:
 
     def get(self, path):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=10) as reply:  # noqa: S310
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=10) as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -84,7 +85,11 @@ def start_server(weights, *options):
     command = [sys.executable, "-m", "nilatron", "serve", "--port", "0", "--health-port", "0", "--device", "cpu"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(  # noqa: S603
-        [*command, "--weights", str(weights), *options], env=environment, stderr=subprocess.PIPE, text=True
+        [*command, "--weights", str(weights), *options],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     server = RunningServer(process)
     server.reader = threading.Thread(target=server.read, daemon=True)

@@ -1,14 +1,14 @@
 """Many scans, too many scans, and an orderly end."""
 
+import os
+import re
 import signal
 import threading
-import time
+from pathlib import Path
 
 import pytest
 
-from nilatron.pipelines.server import front
-from nilatron.pipelines.server.settings import ServeSettings
-from nilatron.pipelines.wire import Close, Error, PeerGoneError, Text
+from nilatron.pipelines.wire import Close, Config, Error, Text
 
 
 def test_eight_scans_at_once_and_a_peer_that_vanishes(server, talk, scan):
@@ -44,30 +44,29 @@ def test_health_and_metrics(server, talk):
 
 
 def test_the_front_loads_neither_torch_nor_numpy(server):
-    maps = open(f"/proc/{server.process.pid}/maps").read()  # noqa: PTH123, SIM115
+    maps = Path(f"/proc/{server.process.pid}/maps").read_text()
     assert "torch" not in maps
     assert "numpy" not in maps
-
-
-@pytest.fixture(scope="module")
-def small(tiny_weights):
-    from tests_server import start_server  # replaced below
 
 
 def test_refusals_say_why_and_sigterm_lets_scans_end(make_server, talk, scan):
     server = make_server("--max-scans", "2", "--grace-s", "2", "--memory-mb", "400")
     header, items = scan
+    images, errors = talk(server, "cg_sense", (re.sub("<(x|y)>(32|64)</", r"<\1>4000</", header), items))
+    assert not images
+    assert "this server has 400 MiB" in errors[0].text
+    server.wait_for("scan ended", outcome="refused")
     running = [server.connect() for _ in range(2)]
     for connection in running:
         talk.send(connection, "cg_sense", (header, items[:10]), close=False)
     server.wait_for("scan begins", 2)
     assert server.get("/readyz")[0] == 503
-    for asked, kind in (("cg_sense", Text),):
+    for asked, kind in (("cg_sense", Text), (Config(b"<configuration/>"), Error)):
         images, errors = talk(server, asked)
         assert not images
         assert type(errors[0]) is kind
         assert "2 scans are running" in errors[0].text
-    server.process.send_signal(signal.SIGTERM)
+    os.killpg(server.process.pid, signal.SIGTERM)  # as service managers do
     server.wait_for("stopping")
     with pytest.raises(OSError, match="refused"):
         server.connect()

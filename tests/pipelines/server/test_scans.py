@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 
 import pytest
 
@@ -21,6 +22,7 @@ def test_the_peer_of_a_killed_session_gets_its_images_and_an_error(server, talk,
     connection = server.connect()
     talk.send(connection, asked, (header, items[:-3]), close=False)
     assert connection.receive().image_series_index == 1  # the first slice is complete
+    time.sleep(0.5)  # a session that is killed while it sends cannot be followed by anything
     os.kill(server.wait_for("scan begins", chain=chain)["pid"], signal.SIGKILL)
     images, errors = talk.replies(connection)
     assert not images

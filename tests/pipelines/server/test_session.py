@@ -31,7 +31,9 @@ def test_a_stock_client_gets_the_images_of_the_embedded_host(server, talk, scan)
 
 
 def test_gadgetrons_connect_gets_images_of_the_target_it_configures(server, talk):
-    configuration = '<configuration><property name="target" value="nila"/><property name="steps" value="3"/></configuration>'
+    configuration = (
+        '<configuration><property name="target" value="nila"/><property name="steps" value="3"/></configuration>'
+    )
     images, errors = talk(server, Config.of(configuration))
     assert not errors
     assert {image.image_series_index for image in images} == {1, 2}
@@ -47,7 +49,7 @@ def test_the_worker_gives_the_images_of_this_process(server, talk, scan, tiny_we
     same(images, expected)
 
 
-def test_a_chain_with_stock_gadgets_around_the_node(server, talk, scan):
+def test_a_chain_with_stock_gadgets_around_the_node(server, talk):
     images, errors = talk(server, "nila_after_gadgetron")
     assert not errors
     assert len(images) == 4

@@ -7,7 +7,7 @@ import time
 from nilatron.pipelines.wire import Config
 
 SLOW = Config(
-    b'<configuration><property name="target" value="nila"/><property name="steps" value="400"/>'
+    b'<configuration><property name="target" value="nila"/><property name="steps" value="120"/>'
     b'<property name="series" value="conventional,nila"/></configuration>'
 )
 
@@ -29,7 +29,7 @@ def test_a_killed_worker_leaves_conventional_images_and_the_scan_goes_on(server,
     replaced = [image for image in images if "nilatron_fallback" in image.meta]
     assert len(replaced) == 1
     assert "the worker was lost" in replaced[0].meta["nilatron_fallback"]
-    assert [image.meta["nilatron_steps"] for image in images if "nilatron_steps" in image.meta] == ["400"]
+    assert [image.meta["nilatron_steps"] for image in images if "nilatron_steps" in image.meta] == ["120"]
     assert "the worker was lost" in errors[0].text
     assert server.wait_for("worker is ready", n_before + 1)["pid"] != pid
     assert server.metric("nilatron_worker_restarts_total") == restarts + 1

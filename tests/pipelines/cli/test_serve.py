@@ -1,0 +1,49 @@
+"""`nilatron serve` as a program: what it refuses to start with."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+
+def serve(*options):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "nilatron", "serve", "--port", "0", "--health-port", "0", *options],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--device", "gpu"], "device must be auto, cpu or cuda"),
+        (["--config-dir", "no/such/folder"], "does not exist"),
+        (["--log-format", "xml"], "--log-format must be"),
+        (["--slice-budget-s", "-1"], "slice_budget_s must be positive"),
+    ],
+)
+def test_bad_options_are_exit_code_2(options, reason):
+    done = serve(*options)
+    assert done.returncode == 2
+    assert reason in done.stderr
+
+
+def test_weights_that_cannot_be_used_are_exit_code_2(tmp_path):
+    path = tmp_path / "prior.safetensors"
+    path.write_bytes(b"nothing")
+    done = serve("--weights", str(path))
+    assert done.returncode == 2
+    assert "no worker can be started" in done.stderr
+
+
+def test_a_port_that_is_taken_is_exit_code_4():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = serve("--port", str(taken.getsockname()[1]))
+    assert done.returncode == 4
+    assert "cannot serve at 127.0.0.1" in done.stderr

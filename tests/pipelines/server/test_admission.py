@@ -1,0 +1,49 @@
+from dataclasses import replace
+
+import pytest
+
+from nilatron.pipelines.server.admission import BASE_BYTES, MIB, Admission, estimate_bytes, free_bytes
+from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+
+SMALL = SimulationSettings(matrix=(32, 32, 1), n_coils=4)
+
+
+def estimate(**changes):
+    return estimate_bytes(simulate_items(replace(SMALL, **changes))[0], 1 << 40)
+
+
+def test_the_estimate_grows_with_everything_that_needs_memory():
+    base = estimate()
+    assert base > BASE_BYTES
+    for change in ({"matrix": (64, 32, 1)}, {"n_coils": 8}, {"n_slices": 5}, {"matrix": (32, 32, 4)}):
+        assert estimate(**change) > base
+
+
+def test_it_is_at_least_what_the_data_need():
+    n_slices, n_coils = 20, 16
+    data_bytes = n_slices * n_coils * 64 * 64 * 8
+    assert estimate(matrix=(64, 64, 1), n_coils=n_coils, n_slices=n_slices) > BASE_BYTES + data_bytes
+
+
+def test_refusals_name_the_numbers():
+    admission = Admission(100 * MIB)
+    assert admission.admit(1, 60 * MIB) is None
+    assert "60 MiB" in admission.admit(2, 60 * MIB)
+    assert "40 MiB are free beside 1 other" in admission.admit(2, 60 * MIB)
+    assert "100 MiB for all" in admission.admit(3, 101 * MIB)
+    admission.release(1)
+    assert admission.used_bytes == 0
+    assert admission.admit(2, 60 * MIB) is None
+
+
+def test_free_memory_is_less_than_all_memory():
+    import os
+
+    assert 0 < free_bytes() < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize("scan", [1, 99])
+def test_releasing_twice_is_nothing(scan):
+    admission = Admission(MIB)
+    admission.release(scan)
+    assert admission.used_bytes == 0

@@ -1,0 +1,22 @@
+import pytest
+
+from nilatron.pipelines.server.caller import Caller, Shared, farewell
+from nilatron.pipelines.wire import Close, Decoder, Error, Text
+
+
+@pytest.mark.parametrize(
+    ("caller", "kind"), [(Caller.UNKNOWN, Error), (Caller.NODE, Error), (Caller.CLIENT, Text), (Caller.FIRE, Text)]
+)
+def test_the_front_says_errors_as_the_codec_reads_them(caller, kind):
+    memory = bytearray(2)
+    Shared(memory).caller = caller
+    decoder = Decoder()
+    messages = list(decoder.feed(farewell(Shared(memory), "the session died: é")))
+    decoder.finish()
+    assert messages == [kind.of("the session died: é"), Close()]
+
+
+def test_nothing_can_follow_a_message_that_was_cut():
+    memory = bytearray(2)
+    Shared(memory).sending = True
+    assert farewell(Shared(memory), "died") is None

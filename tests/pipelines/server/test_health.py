@@ -1,0 +1,51 @@
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+
+from nilatron.pipelines.server import health
+from nilatron.pipelines.server.health import Health, Metrics
+
+
+@pytest.fixture
+def served():
+    metrics, obstacles = Metrics(), []
+    served = Health(0, metrics, lambda: obstacles)
+    yield served, metrics, obstacles
+    served.close()
+
+
+def get(served, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{served.port}{path}", timeout=10) as reply:
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_ready_only_without_obstacles(served):
+    served, _, obstacles = served
+    assert get(served, "/readyz")[0] == 200
+    obstacles.append("no worker is ready")
+    code, text = get(served, "/readyz")
+    assert code == 503
+    assert json.loads(text)["problems"] == obstacles
+    assert get(served, "/healthz")[0] == 200
+
+
+def test_a_front_that_stands_still_is_not_healthy(served, monkeypatch):
+    served, _, _ = served
+    monkeypatch.setattr(health, "STALE_S", -1.0)
+    assert get(served, "/healthz")[0] == 503
+
+
+def test_metrics_are_text_for_prometheus(served):
+    served, metrics, _ = served
+    metrics.scans.labels("complete").inc()
+    code, text = get(served, "/metrics")
+    assert code == 200
+    assert 'nilatron_scans_total{outcome="complete"} 1.0' in text
+    assert "# TYPE nilatron_scan_seconds histogram" in text
+    assert get(served, "/else")[0] == 404

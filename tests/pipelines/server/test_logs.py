@@ -1,0 +1,41 @@
+import json
+import logging
+import sys
+
+import pytest
+
+from nilatron.pipelines.server import logs
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    gadgets = logging.getLogger("nilatron.gadgets")
+    gadgets_level = gadgets.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    gadgets.setLevel(gadgets_level)
+
+
+def test_json_lines_name_measurement_and_fields(capsys):
+    logs.configure("session", as_json=True, verbose=False)
+    logs.about(measurement="1_2_3")
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        logging.getLogger("nilatron.x").exception("it %s", "failed", extra={"fields": {"slices": 3}})
+    (line,) = capsys.readouterr().err.splitlines()
+    entry = json.loads(line)
+    assert (entry["part"], entry["measurement"], entry["slices"]) == ("session", "1_2_3", 3)
+    assert (entry["level"], entry["message"]) == ("error", "it failed")
+    assert "two\nlines" in entry["exception"]
+    assert entry["time"].endswith("+00:00")
+
+
+def test_lines_for_a_terminal(capsys):
+    logs.configure("front", as_json=False, verbose=True)
+    logging.getLogger("nilatron.gadgets.x").info("listening", extra={"fields": {"port": 9002}})
+    line = capsys.readouterr().err
+    assert "[front] listening port=9002" in line
+    assert sys.stderr

@@ -1,0 +1,121 @@
+"""The worker's own work, in this process: memory that runs out, slices that nobody waits for."""
+
+import threading
+from dataclasses import replace
+from multiprocessing import Pipe
+
+import numpy as np
+import pytest
+import torch
+
+from nilatron.core.sense import SenseOperator
+from nilatron.gadgets.methods import METHODS, BaselineSettings, NilaNodeSettings, Outcome, Problem, run_nila
+from nilatron.pipelines.server.jobs import pack_problem, receive_frame, send_frame
+from nilatron.pipelines.server.waiting import Job
+from nilatron.pipelines.server.worker import WatchedOperator, Worker, less_waiting
+
+
+@pytest.fixture
+def problem(tiny_weights):
+    rng = np.random.default_rng(1)
+    maps = np.ones((2, 1, 16, 16), np.complex64) / np.float32(np.sqrt(2))
+    counts = (rng.random((1, 16, 16)) < 0.6).astype(np.float32)
+    operator = SenseOperator(maps, counts)
+    image = rng.standard_normal((1, 16, 16, 2)).astype(np.float32).view(np.complex64)[..., 0]
+    data = operator.forward(20 * image)
+    return Problem(operator, data, operator.adjoint(data), np.random.default_rng(3), "cpu", tiny_weights)
+
+
+@pytest.fixture
+def work(tiny_weights, problem):
+    """Send the problem to a worker with some method; returns the answer and the worker's last event."""
+
+    def run(method, target="nila", settings=None):
+        events = []
+        worker = Worker("cpu", tiny_weights, events.append, METHODS | {target: replace(METHODS[target], run=method)})
+        ours, theirs = Pipe()
+        receiver = threading.Thread(target=worker.receive, args=(theirs,))
+        receiver.start()
+        head, arrays = pack_problem(target, problem, settings or METHODS[target].settings_class())
+        with ours:
+            send_frame(ours, {**head, "live": True, "sent_s": float("inf")}, arrays)
+            assert receive_frame(ours)[0] == {"taken": True}
+            worker.work(worker.waiting.get(10))
+            answer = receive_frame(ours)
+        receiver.join(10)
+        return (*answer, events[-1])
+
+    return run
+
+
+def test_the_image_is_that_of_the_method_itself(work, problem):
+    settings = NilaNodeSettings(steps=3)
+    head, images, event = work(METHODS["nila"].run, settings=settings)
+    expected = run_nila(problem, settings)
+    np.testing.assert_allclose(images["nila"], expected.images["nila"], rtol=1e-5)
+    assert head["provenance"] == expected.provenance
+    assert event["result"] == "done"
+
+
+def failing(n_times, error):
+    left = [error] * n_times
+
+    def run(problem, settings):
+        del settings
+        if left:
+            raise left.pop()
+        return Outcome({"nila": problem.conventional})
+
+    return run
+
+
+@pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_out_of_memory_is_tried_once_more(work, problem, error):
+    head, images, event = work(failing(1, error))
+    assert "error" not in head
+    np.testing.assert_array_equal(images["nila"], problem.conventional)
+    assert event["result"] == "done"
+    head, images, event = work(failing(2, error))
+    assert "out of memory twice" in head["error"]
+    assert not images
+    assert event["result"] == "out of memory"
+
+
+def test_other_failures_are_answers_too(work):
+    head, _, event = work(failing(1, ValueError("a bad day")))
+    assert head == {"error": "ValueError: a bad day"}
+    assert event["result"] == "failed"
+
+
+def test_the_solver_stops_when_nobody_waits(problem):
+    job = Job({}, {})
+    operator = WatchedOperator(problem.operator.coil_maps, problem.operator.counts, job)
+    np.testing.assert_array_equal(operator.normal(problem.conventional), problem.operator.normal(problem.conventional))
+    job.cancelled.set()
+    with pytest.raises(RuntimeError, match="nobody waits"):
+        operator.normal(problem.conventional)
+
+
+def test_a_slice_whose_session_hangs_up_is_cancelled(tiny_weights, problem):
+    events = []
+    worker = Worker("cpu", tiny_weights, events.append, METHODS)
+    ours, theirs = Pipe()
+    receiver = threading.Thread(target=worker.receive, args=(theirs,))
+    receiver.start()
+    head, arrays = pack_problem("nila", problem, NilaNodeSettings())
+    send_frame(ours, {**head, "sent_s": float("inf")}, arrays)
+    receive_frame(ours)
+    job = worker.waiting.get(10)
+    ours.close()
+    receiver.join(10)
+    worker.work(job)
+    assert events[-1]["result"] == "cancelled"
+
+
+def test_waiting_takes_from_the_budgets():
+    assert less_waiting(BaselineSettings(), 5.0) == BaselineSettings()
+    settings = NilaNodeSettings(slice_budget_s=3.0)
+    assert less_waiting(settings, 1.0).slice_budget_s == pytest.approx(2.0)
+    assert less_waiting(settings, 1.0).scan_budget_s == 0
+    with pytest.raises(RuntimeError, match="no time left"):
+        less_waiting(settings, 3.0)
