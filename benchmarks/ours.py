@@ -8,7 +8,8 @@ import numpy as np
 
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.sense import SenseOperator
-from nilatron.gadgets.methods import NilaNodeSettings, Problem, run_nila
+from nilatron.gadgets.nila_method import NilaNodeSettings, run_nila
+from nilatron.gadgets.problem import Problem
 from scans import ComplexArray
 
 

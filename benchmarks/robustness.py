@@ -36,15 +36,9 @@ from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.core.sampling.nila_fast import SolverSettings, nila_fast
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sense import SenseOperator, chi_squared
-from nilatron.gadgets.methods import (
-    NilaNodeSettings,
-    Problem,
-    image_scale,
-    inside,
-    network_denoiser,
-    noise_level,
-    prior_for,
-)
+from nilatron.gadgets.nila_method import NilaNodeSettings
+from nilatron.gadgets.prior import network_denoiser, prior_for
+from nilatron.gadgets.problem import Problem, image_scale, inside, noise_level
 from nilatron.pipelines.files import atomic_path
 from report import Cell, markdown, write_json
 from scans import BRAIN, ComplexArray, combined, full_scan_maps, load_brain, undersample
@@ -123,11 +117,12 @@ def reconstruct(case: Case, weights: Path) -> tuple[ComplexArray, ComplexArray]:
         case.data,
         karras_schedule(settings.steps, settings.sigma_max, settings.sigma_min),
         start=conventional[None],
-        sigma=noise_level(scale) * case.sigma_factor,
+        sigma=noise_level(problem, scale) * case.sigma_factor,
         scale=scale * case.scale_factor,
         tau=0.0,
         generator=problem.generator,
         solver=SolverSettings(settings.tolerance, settings.iterations),
+        noise_left=settings.noise_left,
     )
     return conventional, inside(case.operator, result.image[0])
 

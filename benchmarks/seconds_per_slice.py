@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bart import ITERATIONS, Bart
 from nilatron.gadgets.items import Context, KSpaceSlice
-from nilatron.gadgets.methods import NilaNodeSettings
+from nilatron.gadgets.nila_method import NilaNodeSettings
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.gadgets.sensitivities import with_maps
 from slices import first_slice

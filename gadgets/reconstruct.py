@@ -19,7 +19,8 @@ from nilatron.core.sense import SenseOperator, chi_squared
 from nilatron.gadgets.accumulate import acceleration
 from nilatron.gadgets.budget import BudgetSettings, budget_from_now, n_slices_of
 from nilatron.gadgets.items import Context, KSpaceSlice, Reconstruction
-from nilatron.gadgets.methods import METHODS, Outcome, Problem, to_device
+from nilatron.gadgets.methods import METHODS
+from nilatron.gadgets.problem import Outcome, Problem, to_device
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,9 @@ FAILURES = (
     AssertionError,
     OSError,
 )
+
+
+SUSPICIOUS_CHI2 = 1.5
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,10 @@ class Reconstructor:
         if role != "uncertainty":
             chi2 = chi_squared(problem.operator, problem.data, image)
             provenance = provenance | {"chi2": f"{chi2:.4g}"}
+            if chi2 > SUSPICIOUS_CHI2:
+                warning = f"chi2 is {chi2:.3g} instead of about 1: coil maps and data do not agree, look for ghosts"
+                provenance["warning"] = warning
+                log.warning("%s: %s image: %s", item.label, role, warning)
             log.info("%s: %s image, chi2 %.3f", item.label, role, chi2)
         pixels = to_numpy(image).astype(np.complex64)
         return Reconstruction(pixels, role, item, provenance | {"target": self.target})

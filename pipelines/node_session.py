@@ -109,8 +109,8 @@ def evaluate_once(context: Context) -> None:
     import torch
 
     from nilatron.core.prior.weights import DEFAULT_WEIGHTS
-    from nilatron.gadgets.methods import prior_for
     from nilatron.gadgets.oversampling import kept_width
+    from nilatron.gadgets.prior import prior_for
 
     encoding = context.header.encoding[0]
     shape = (1, int(encoding.encodedSpace.matrixSize.y), kept_width(encoding))

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from nilatron.core.backend import to_numpy
 from nilatron.core.errors import BadInputError
-from nilatron.gadgets.methods import METHODS, Outcome, Problem
+from nilatron.gadgets.methods import METHODS
+from nilatron.gadgets.problem import Outcome, Problem
 
 Arrays = dict[str, npt.NDArray[Any]]
 DTYPES = ("complex64", "complex128", "float32", "float64")

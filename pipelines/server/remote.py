@@ -11,7 +11,8 @@ from functools import partial
 from multiprocessing.connection import Client, Connection
 from typing import Any
 
-from nilatron.gadgets.methods import METHODS, Outcome, Problem
+from nilatron.gadgets.methods import METHODS
+from nilatron.gadgets.problem import Outcome, Problem
 from nilatron.pipelines.server.jobs import pack_problem, receive_frame, send_frame, unpack_outcome
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import pytest
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.unet import ARCHITECTURES
 from nilatron.core.prior.weights import save_prior
-from nilatron.gadgets import methods
+from nilatron.gadgets import nila_method
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.budget import (
     MIN_STEPS,
@@ -21,7 +21,7 @@ from nilatron.gadgets.budget import (
     n_slices_of,
 )
 from nilatron.gadgets.items import Context, ScanTiming
-from nilatron.gadgets.methods import NilaNodeSettings, PublishedNodeSettings
+from nilatron.gadgets.nila_method import NilaNodeSettings, PublishedNodeSettings
 from nilatron.gadgets.noise import NoiseSettings, Whitening
 from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.reconstruct import Reconstructor
@@ -65,7 +65,7 @@ def scan():
 def make(scan, weights, clock, monkeypatch):
     """Reconstruct slices of the scan with settings; returns images and log."""
     costs_on.cache_clear()
-    real = methods.network_denoiser
+    real = nila_method.network_denoiser
 
     def timed(prior):
         denoise = real(prior)
@@ -76,7 +76,7 @@ def make(scan, weights, clock, monkeypatch):
 
         return run
 
-    monkeypatch.setattr(methods, "network_denoiser", timed)
+    monkeypatch.setattr(nila_method, "network_denoiser", timed)
     header, slices = scan
 
     def run(settings, n_slices=1, target="nila", **timing):

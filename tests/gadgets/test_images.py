@@ -145,3 +145,15 @@ def test_settings_outside_their_range(changes):
 
 def test_other_items_pass():
     assert make("item")[0] == ["item"]
+
+
+@pytest.mark.parametrize(("role", "width"), [("main", "5"), ("conventional", "5"), ("uncertainty", "1")])
+def test_the_window_does_not_turn_noise_into_structure(source, role, width):
+    (image,), _ = make(reconstruction(source, value=0.3, role=role))
+    assert ismrmrd.Meta.deserialize(image.attribute_string)["WindowWidth"] == width
+
+
+def test_a_warning_is_a_comment(source):
+    (image,), log = make(reconstruction(source, warning="chi2 is 3"))
+    assert "chi2 is 3" in ismrmrd.Meta.deserialize(image.attribute_string)["ImageComment"]
+    assert not log.problems

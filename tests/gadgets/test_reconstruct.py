@@ -9,12 +9,14 @@ from nilatron.core.errors import BadInputError
 from nilatron.core.metrics import nrmse
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import save_prior
-from nilatron.gadgets import methods
+from nilatron.core.prior.weights import DEFAULT_WEIGHTS, save_prior
+from nilatron.gadgets import methods, nila_method
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context
+from nilatron.gadgets.nila_method import NilaNodeSettings
 from nilatron.gadgets.noise import NoiseSettings, Whitening
 from nilatron.gadgets.oversampling import prepare_readouts
+from nilatron.gadgets.problem import Outcome
 from nilatron.gadgets.reconstruct import Reconstructor, slice_identity
 from nilatron.gadgets.sensitivities import estimate_sensitivities
 from nilatron.pipelines.simulate import SimulationSettings, ground_truth, simulate_items
@@ -46,7 +48,7 @@ def prepared(settings):
     return list(estimate_sensitivities(stream, context))
 
 
-def reconstruct(item, target, settings=None, weights=methods.DEFAULT_WEIGHTS, seed=0):
+def reconstruct(item, target, settings=None, weights=DEFAULT_WEIGHTS, seed=0):
     context = Context(header=None, seed=seed)
     settings = settings or methods.METHODS[target].settings_class()
     return list(Reconstructor(target, settings, weights)([item], context)), context.log
@@ -81,7 +83,7 @@ def test_provenance(item, weights):
         __version__,
         "7",
         "nila_fast",
-        str(methods.NilaNodeSettings().steps),
+        str(NilaNodeSettings().steps),
     )
     assert len(made["weights_sha256"]) == 64
     assert float(made["acceleration"]) == pytest.approx(40 / np.count_nonzero(item.counts[0, :, 0]), rel=0.01)
@@ -92,7 +94,7 @@ def test_provenance(item, weights):
 
 
 def test_uncertainty_is_a_standard_deviation(item, weights):
-    settings = methods.NilaNodeSettings(series=("nila", "uncertainty"), samples=4, sample_steps=4)
+    settings = NilaNodeSettings(series=("nila", "uncertainty"), samples=4, sample_steps=4)
     (image, spread), _ = reconstruct(item, "nila", settings, weights)
     assert (image.role, spread.role) == ("main", "uncertainty")
     assert not spread.image.imag.any()
@@ -102,7 +104,7 @@ def test_uncertainty_is_a_standard_deviation(item, weights):
 
 
 def test_same_seed_same_image_another_seed_another(item, weights):
-    settings = methods.NilaNodeSettings(series=("nila",))
+    settings = NilaNodeSettings(series=("nila",))
     images = [reconstruct(item, "nila", settings, weights, seed)[0][0].image for seed in (1, 1, 2)]
     assert images[0].tobytes() == images[1].tobytes()
     assert images[0].tobytes() != images[2].tobytes()
@@ -110,7 +112,7 @@ def test_same_seed_same_image_another_seed_another(item, weights):
 
 def test_noise_of_a_slice_does_not_depend_on_the_order_of_arrival(weights):
     slices = prepared(replace(SCAN, n_slices=2))
-    reconstructor = Reconstructor("nila", methods.NilaNodeSettings(series=("nila",)), weights)
+    reconstructor = Reconstructor("nila", NilaNodeSettings(series=("nila",)), weights)
     forward, backward = (list(reconstructor(order, Context(None))) for order in (slices, slices[::-1]))
     for one, other in zip(forward, backward[::-1], strict=True):
         np.testing.assert_array_equal(one.image, other.image)
@@ -125,7 +127,7 @@ def failing(error):
 
 
 def not_finite(problem, _):
-    return methods.Outcome({"nila": problem.conventional * np.float32(np.nan)})
+    return Outcome({"nila": problem.conventional * np.float32(np.nan)})
 
 
 FAILURES = {
@@ -144,7 +146,7 @@ FAILURES = {
 def test_when_the_sampler_fails_the_conventional_image_goes_out_with_the_reason(item, monkeypatch, failure, series):
     run, reason = FAILURES[failure]
     monkeypatch.setitem(methods.METHODS, "nila", replace(methods.METHODS["nila"], run=run))
-    images, log = reconstruct(item, "nila", methods.NilaNodeSettings(series=series))
+    images, log = reconstruct(item, "nila", NilaNodeSettings(series=series))
     (image,) = images
     assert image.role == "conventional"
     assert nrmse(np.abs(image.image), np.abs(TRUTH), rescale=False) < 0.06
@@ -159,10 +161,10 @@ def test_the_conventional_image_leaves_before_the_target_is_begun(item, monkeypa
 
     def run(problem, _):
         begun.append(problem)
-        return methods.Outcome({"nila": problem.conventional})
+        return Outcome({"nila": problem.conventional})
 
     monkeypatch.setitem(methods.METHODS, "nila", replace(methods.METHODS["nila"], run=run))
-    images = Reconstructor("nila", methods.NilaNodeSettings()).reconstruct(item, Context(None))
+    images = Reconstructor("nila", NilaNodeSettings()).reconstruct(item, Context(None))
     assert next(images).role == "conventional"
     assert begun == []
     assert next(images).role == "main"
@@ -174,7 +176,7 @@ def test_when_the_conventional_image_has_left_a_copy_with_the_reason_takes_the_p
 ):
     run, reason = FAILURES["torch"]
     monkeypatch.setitem(methods.METHODS, "nila", replace(methods.METHODS["nila"], run=run))
-    (first, copy), log = reconstruct(item, "nila", methods.NilaNodeSettings(series=("conventional", "nila")))
+    (first, copy), log = reconstruct(item, "nila", NilaNodeSettings(series=("conventional", "nila")))
     assert (first.role, copy.role) == ("conventional", "main")
     assert "fallback" not in first.provenance
     assert reason in copy.provenance["fallback"]
@@ -191,7 +193,7 @@ def test_a_device_that_fails_at_once_leaves_the_cpu(item, monkeypatch):
 
     monkeypatch.setattr("nilatron.gadgets.reconstruct.to_device", to_device)
     context = Context(header=None, device="cuda")
-    (image,) = Reconstructor("nila", methods.NilaNodeSettings(series=("nila",))).reconstruct(item, context)
+    (image,) = Reconstructor("nila", NilaNodeSettings(series=("nila",))).reconstruct(item, context)
     assert image.role == "conventional"
     assert nrmse(np.abs(image.image), np.abs(TRUTH), rescale=False) < 0.06
     assert "on cuda: CUDA error: out of memory" in image.provenance["fallback"]
@@ -199,8 +201,8 @@ def test_a_device_that_fails_at_once_leaves_the_cpu(item, monkeypatch):
 
 
 def test_posterior_samples_that_fail_do_not_take_the_image_with_them(item, weights, monkeypatch):
-    monkeypatch.setattr(methods, "sample_posterior", lambda *_, **__: failing(RuntimeError("out of memory"))())
-    settings = methods.NilaNodeSettings(series=("nila", "uncertainty"))
+    monkeypatch.setattr(nila_method, "sample_posterior", lambda *_, **__: failing(RuntimeError("out of memory"))())
+    settings = NilaNodeSettings(series=("nila", "uncertainty"))
     (image,), log = reconstruct(item, "nila", settings, weights)
     assert image.role == "main"
     assert image.provenance["shortened"] == "no posterior samples: out of memory"
@@ -214,7 +216,7 @@ def test_missing_weights_are_an_error_of_the_user_and_no_fall_back(item, tmp_pat
 
 
 def test_series_come_in_their_order(item, weights):
-    settings = methods.NilaNodeSettings(series=("nila", "conventional"))
+    settings = NilaNodeSettings(series=("nila", "conventional"))
     images, _ = reconstruct(item, "nila", settings, weights)
     assert [image.role for image in images] == ["main", "conventional"]
 
@@ -240,3 +242,12 @@ def test_torch_arrays_give_the_same_images_as_numpy(item, weights, monkeypatch, 
     assert log.problems == []
     for one, other in zip(got, expected, strict=True):
         assert nrmse(one.image, other.image, rescale=False) < 1e-4
+
+
+def test_maps_that_do_not_fit_the_data_are_told(item):
+    (image,), _ = reconstruct(item, "cg_sense")
+    assert "warning" not in image.provenance
+    (image,), log = reconstruct(replace(item, coil_maps=item.coil_maps[::-1].copy()), "cg_sense")
+    assert float(image.provenance["chi2"]) > 1.5
+    assert "look for ghosts" in image.provenance["warning"]
+    assert not log.problems

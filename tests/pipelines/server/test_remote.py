@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from nilatron.core.sense import SenseOperator
-from nilatron.gadgets.methods import NilaNodeSettings, Problem
+from nilatron.gadgets.nila_method import NilaNodeSettings
+from nilatron.gadgets.problem import Problem
 from nilatron.pipelines.server.jobs import receive_frame, send_frame
 from nilatron.pipelines.server.remote import WorkerClient, WorkerLostError
 from nilatron.pipelines.wire import PeerGoneError

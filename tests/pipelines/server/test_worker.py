@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from nilatron.core.sense import SenseOperator
-from nilatron.gadgets.methods import METHODS, BaselineSettings, NilaNodeSettings, Outcome, Problem, run_nila
+from nilatron.gadgets.methods import METHODS, BaselineSettings
+from nilatron.gadgets.nila_method import NilaNodeSettings, run_nila
+from nilatron.gadgets.problem import Outcome, Problem
 from nilatron.pipelines.server.jobs import pack_problem, receive_frame, send_frame
 from nilatron.pipelines.server.waiting import Job
 from nilatron.pipelines.server.worker import WatchedOperator, Worker, less_waiting

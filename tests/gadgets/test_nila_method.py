@@ -1,0 +1,32 @@
+import pytest
+
+from nilatron.gadgets.nila_method import NilaNodeSettings, PublishedNodeSettings
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"series": ()},
+        {"series": ("nila", "nila")},
+        {"series": ("phase",)},
+        {"steps": 0},
+        {"sigma_max": 0.01},
+        {"sample_steps": 0},
+        {"samples": 1},
+        {"noise_left": 0.0},
+        {"noise_left": 1.1},
+        {"tolerance": 0.0},
+        {"iterations": 0},
+        {"slice_budget_s": -1.0},
+        {"scan_budget_s": float("nan")},
+    ],
+)
+def test_settings_outside_their_range(changes):
+    with pytest.raises(ValueError, match=r".+"):
+        NilaNodeSettings(**changes)
+
+
+@pytest.mark.parametrize("changes", [{"steps": 7}, {"steps": 0}, {"series": ("nila", "uncertainty")}, {"series": ()}])
+def test_settings_of_the_published_sampler_outside_their_range(changes):
+    with pytest.raises(ValueError, match=r".+"):
+        PublishedNodeSettings(**changes)
