@@ -10,7 +10,7 @@ import ismrmrd
 
 from nilatron.gadgets.items import Context, Gadget
 from nilatron.gadgets.settings import SettingsError
-from nilatron.gadgets.stock import STOCK_GADGETS
+from nilatron.gadgets.stock.registry import STOCK_GADGETS
 from nilatron.pipelines.chain import Chain, ChainError, External, Node, Port
 
 NodeFactory: TypeAlias = Callable[[str, dict[str, str]], Gadget]
@@ -37,7 +37,7 @@ def default_node(target: str, properties: dict[str, str]) -> Gadget:
 def build(chain: Chain, node_factory: NodeFactory = default_node) -> list[Gadget]:
     """Make the gadgets of a chain, in their order.
 
-    Stock gadgets come from `gadgets.stock.STOCK_GADGETS`; `<execute name="nilatron.pipelines.node" target="…"/>` is
+    Stock gadgets come from `gadgets.stock.registry.STOCK_GADGETS`; `<execute name="nilatron.pipelines.node" target="…"/>` is
     `node_factory(target, properties)`. Nothing in a chain names code to import.
 
     Raises

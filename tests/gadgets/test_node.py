@@ -9,7 +9,7 @@ from nilatron.core.prior.weights import save_prior
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.node import build_node
 from nilatron.gadgets.settings import SettingsError
-from nilatron.gadgets.stock import STOCK_GADGETS
+from nilatron.gadgets.stock.registry import STOCK_GADGETS
 from nilatron.pipelines.simulate import SimulationSettings, simulate_items
 
 SCAN = SimulationSettings(matrix=(48, 40, 1), n_coils=4, n_slices=2, acceleration=2, calibration_lines=16)

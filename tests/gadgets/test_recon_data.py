@@ -5,7 +5,7 @@ import pytest
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context, ScanError
 from nilatron.gadgets.recon_data import slices_from_bucket, slices_from_recon_data
-from nilatron.gadgets.stock import STOCK_GADGETS
+from nilatron.gadgets.stock.registry import STOCK_GADGETS
 
 N_COILS, N_Y, N_X = 2, 32, 16
 CALIBRATION = ismrmrd.ACQ_IS_PARALLEL_CALIBRATION

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from nilatron.gadgets.stock import STOCK_GADGETS
+from nilatron.gadgets.stock.registry import STOCK_GADGETS
 from nilatron.pipelines.chain_grammar import STOCK_CLASSES, check_grammar
 from nilatron.pipelines.chain_xml import ChainError
 

@@ -4,7 +4,7 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from nilatron.gadgets.stock import STOCK_GADGETS
+from nilatron.gadgets.stock.registry import STOCK_GADGETS
 
 pytestmark = pytest.mark.shared
 PREPARATION = ("NoiseAdjustGadget", "AsymmetricEchoAdjustROGadget", "RemoveROOversamplingGadget")

@@ -4,7 +4,7 @@ import pytest
 
 from nilatron.gadgets.items import Context, ScanError
 from nilatron.gadgets.settings import SettingsError
-from nilatron.gadgets.stock import STOCK_GADGETS
+from nilatron.gadgets.stock.registry import STOCK_GADGETS
 from nilatron.gadgets.stock.types import AcquisitionBucket
 
 to_buffer = STOCK_GADGETS["BucketToBufferGadget"]
