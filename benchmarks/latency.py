@@ -23,7 +23,7 @@ from typing import Any
 import ismrmrd
 
 from nilatron.pipelines.raw_file import open_raw
-from nilatron.pipelines.wire import Close, ConfigName, Connection, Header
+from nilatron.pipelines.wire import Close, Config, Connection, Header
 
 TICK_S = 2.5e-3
 
@@ -50,11 +50,11 @@ def due_times(items: list[Any], line_s: float) -> list[float]:
     return [number * line_s for number in range(len(items))]
 
 
-def turn(port: int, chain: str, header: bytes, items: list[Any], due: list[float]) -> dict[int, float]:
+def turn(port: int, configuration: Config, header: bytes, items: list[Any], due: list[float]) -> dict[int, float]:
     """Seconds from the last line to the last image of each series."""
     arrived: dict[int, float] = {}
     with Connection(socket.create_connection(("127.0.0.1", port))) as connection:
-        connection.send(ConfigName(chain))
+        connection.send(configuration)
         connection.send(Header(header))
 
         def listen() -> None:
@@ -78,17 +78,21 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("raw", type=Path)
-    parser.add_argument("--chain", default="nila")
+    parser.add_argument("--target", default="nila")
+    parser.add_argument("--series", default="conventional,nila", help="in the order in which they leave")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--line-ms", type=float, default=5.0)
     parser.add_argument("--serve", nargs=argparse.REMAINDER, default=[], help="options of the server")
     arguments = parser.parse_args()
     with open_raw(arguments.raw) as raw:
         header, items = raw.header_bytes, list(raw.items())
+    properties = {"target": arguments.target, "series": arguments.series}
+    settings = "".join(f'<property name="{name}" value="{value}"/>' for name, value in properties.items() if value)
+    configuration = Config.of(f"<configuration>{settings}</configuration>")
     due = due_times(items, arguments.line_ms / 1e3)
     server, port = start_server(arguments.serve)
     try:
-        results = [turn(port, arguments.chain, header, items, due) for _ in range(arguments.turns + 1)][1:]
+        results = [turn(port, configuration, header, items, due) for _ in range(arguments.turns + 1)][1:]
     finally:
         server.terminate()
         server.wait()

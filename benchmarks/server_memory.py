@@ -2,7 +2,8 @@
 
     python benchmarks/server_memory.py --gigabytes 2
 
-Sends repetitions of one simulated scan until so many bytes have gone out, and reads /proc meanwhile.
+Sends repetitions (or averages) of one simulated scan until so many bytes have gone out, and reads /proc meanwhile.
+Repetitions are all reconstructed, so that lines have to wait; averages show the reading alone.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=2.0)
     parser.add_argument("--chain", default="cg_sense")
+    parser.add_argument("--dimension", choices=("repetition", "average"), default="repetition")
     arguments = parser.parse_args()
     settings = SimulationSettings(matrix=(256, 256, 1), n_coils=16, acceleration=2, calibration_lines=24)
     header, items = simulate_items(settings)
@@ -62,8 +64,9 @@ def main() -> None:
     n_repetitions = max(1, round(arguments.gigabytes * 1e9 / scan_bytes))
     for encoding in header.encoding:
         limits = encoding.encodingLimits
-        limits.repetition = copy.copy(limits.kspace_encoding_step_1)
-        limits.repetition.minimum, limits.repetition.center, limits.repetition.maximum = 0, 0, n_repetitions - 1
+        limit = copy.copy(limits.kspace_encoding_step_1)
+        limit.minimum, limit.center, limit.maximum = 0, 0, n_repetitions - 1
+        setattr(limits, arguments.dimension, limit)
     server, port = start_server(["--device", "cpu"])
     peaks: dict[int, int] = {}
     done = threading.Event()
@@ -84,7 +87,7 @@ def main() -> None:
             def send() -> None:
                 for repetition in range(n_repetitions):
                     for line in lines:
-                        line.idx.repetition = repetition
+                        setattr(line.idx, arguments.dimension, repetition)
                         connection.send(line)
                 connection.send(Close())
 

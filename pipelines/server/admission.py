@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,16 +27,20 @@ def estimate_bytes(header: Any, queue_bytes: int) -> int:
     """
     system = header.acquisitionSystemInformation
     n_channels = getattr(system, "receiverChannels", None) or DEFAULT_CHANNELS
-    largest = every = 0
+    largest = every = sent = 0
     for encoding in header.encoding:
         acquired, wanted = encoding.encodedSpace.matrixSize, encoding.reconSpace.matrixSize
         image_bytes = 8 * (n_channels * pixels(acquired) + pixels(wanted))
-        images = 1
-        for name in ("slice", "contrast", "phase", "set"):
-            limit = getattr(encoding.encodingLimits, name, None)
-            images *= max(1, getattr(limit, "maximum", 0) - getattr(limit, "minimum", 0) + 1 if limit else 1)
+        images = count(encoding, "slice", "contrast", "phase", "set")
         largest, every = max(largest, image_bytes), every + images * image_bytes
-    return BASE_BYTES + WORKING_COPIES * largest + every + min(queue_bytes, every)
+        sent += images * image_bytes * count(encoding, "repetition", "average")
+    return BASE_BYTES + WORKING_COPIES * largest + every + min(queue_bytes, sent)
+
+
+def count(encoding: Any, *names: str) -> int:
+    """How many combinations of these counters the limits of an encoding allow."""
+    limits = [getattr(encoding.encodingLimits, name, None) for name in names]
+    return math.prod(max(1, int(limit.maximum) - int(limit.minimum) + 1) for limit in limits if limit is not None)
 
 
 def pixels(matrix: Any) -> int:

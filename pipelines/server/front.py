@@ -28,6 +28,7 @@ from nilatron.pipelines.server.supervision import Running, SupervisedWorker
 log = logging.getLogger(__name__)
 
 TURN_S = 1.0
+BACKLOG = 128
 MAX_REFUSALS = 32  # at once; what comes beyond them is closed without a word
 STOP_S = 5.0  # for sessions to say so when the grace time is over
 
@@ -42,7 +43,7 @@ class Front:
         self.admission = Admission(settings.memory_bytes or free_bytes())
         self.scans: dict[int, Scan] = {}
         self.workers: list[SupervisedWorker] = []
-        self.listener: socket.socket | None = None
+        self.listeners: list[socket.socket] = []
         self._numbers = itertools.count(1)
         self._stop_at_s: float | None = None  # when the grace time is over
         self._told_to_stop = False
@@ -60,7 +61,8 @@ class Front:
         list_chains(self.settings.config_dirs)  # raises where a folder is missing
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nilatron-")))
-            self.listener = stack.enter_context(listen(self.settings.host, self.settings.port))
+            self.listeners = listen(self.settings.host, self.settings.port)
+            stack.callback(self._close_listeners)
             health = Health(self.settings.health_port, self.metrics, self.obstacles)
             stack.callback(health.close)
             self.wakeup = stack.enter_context(wake_by_signals())
@@ -68,7 +70,7 @@ class Front:
             for worker in self.workers:
                 worker.start()
             self.metrics.memory_limit.set(self.admission.limit_bytes)
-            host, port = self.listener.getsockname()[:2]
+            host, port = self.listeners[0].getsockname()[:2]
             log.info("listening", extra={"fields": {"host": host, "port": port, "health_port": health.port}})
             stack.callback(self._end_all)
             while self._stop_at_s is None or self.scans:
@@ -117,8 +119,8 @@ class Front:
             if worker.due:
                 worker.start()
         sources: dict[Any, Any] = {self.wakeup: self._drain_wakeup}
-        if self.listener is not None and self._stop_at_s is None:
-            sources[self.listener] = partial(self._accept, self.listener)
+        if self._stop_at_s is None:
+            sources |= {listener: partial(self._accept, listener) for listener in self.listeners}
         for scan in list(self.scans.values()):
             sources[scan.running.control] = partial(self._hear_scan, scan)
         for worker in self.workers:
@@ -206,18 +208,23 @@ class Front:
 
     def _drain_wakeup(self) -> None:
         self.wakeup.recv(4096)
-        if self.listener is not None and self._stop_at_s is not None:
+        if self.listeners and self._stop_at_s is not None:
+            self._close_listeners()
             log.info("stopping", extra={"fields": {"scans": len(self.scans)}})
-            self.listener.close()
-            self.listener = None
+
+    def _close_listeners(self) -> None:
+        while self.listeners:
+            self.listeners.pop().close()
 
     def _end_all(self) -> None:
         for worker in self.workers:
             worker.kill()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """The socket where scans come in.
+def listen(host: str, port: int) -> list[socket.socket]:
+    """The sockets where scans come in: one, and for loopback or all addresses that of the other IP version if there is one.
+
+    Gadgetron's `<connect>` tries nothing but the first address of a name, which for localhost may be ::1.
 
     Raises
     ------
@@ -225,7 +232,16 @@ def listen(host: str, port: int) -> socket.socket:
         When the port is taken, or the host is none of this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=128)
+    first = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    beside = {"127.0.0.1": "::1", "localhost": "::1", "0.0.0.0": "::"}.get(host)  # noqa: S104 - only if asked for
+    if beside is None or not socket.has_ipv6:
+        return [first]
+    try:
+        address = (beside, first.getsockname()[1])
+        return [first, socket.create_server(address, family=socket.AF_INET6, backlog=BACKLOG)]
+    except OSError as error:
+        log.warning("not listening at %s as well: %s", beside, error)
+        return [first]
 
 
 def wake_by_signals() -> socket.socket:

@@ -15,7 +15,13 @@ def estimate(**changes):
 def test_the_estimate_grows_with_everything_that_needs_memory():
     base = estimate()
     assert base > BASE_BYTES
-    for change in ({"matrix": (64, 32, 1)}, {"n_coils": 8}, {"n_slices": 5}, {"matrix": (32, 32, 4)}):
+    for change in (
+        {"matrix": (64, 32, 1)},
+        {"n_coils": 8},
+        {"n_slices": 5},
+        {"matrix": (32, 32, 4)},
+        {"n_repetitions": 3},
+    ):
         assert estimate(**change) > base
 
 

@@ -1,6 +1,7 @@
 """Conversations with a running server, as its different callers hold them."""
 
 import json
+import socket
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ from nilatron.gadgets.items import Context
 from nilatron.pipelines.chain import load_chain
 from nilatron.pipelines.header import parse_header
 from nilatron.pipelines.host import run_chain
+from nilatron.pipelines.server.opening import chain_by_name, with_properties
+from nilatron.pipelines.server.session import with_budgets
+from nilatron.pipelines.server.settings import ServeSettings
 from nilatron.pipelines.wire import Close, Config, Error, Query, Response, Text
 
 
@@ -120,3 +124,20 @@ def test_the_log_names_the_measurement(server, talk):
     assert line["measurement"]
     assert line["part"] == "session"
     assert line["scan"] > 0
+
+
+def test_the_servers_budgets_go_to_targets_that_know_them():
+    settings = ServeSettings(slice_budget_s=5.0)
+    chain = with_budgets(chain_by_name("nila"), settings)
+    assert chain.stream[0].properties["slice_budget_s"] == "5"
+    assert "scan_budget_s" not in chain.stream[0].properties
+    own = with_budgets(with_properties(chain, {}, {"slice_budget_s": "2"}), settings)
+    assert own.stream[0].properties["slice_budget_s"] == "2"
+    assert with_budgets(chain_by_name("cg_sense"), settings) == chain_by_name("cg_sense")
+
+
+def test_ipv6_callers_find_it_too(server):
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    with socket.create_connection(("::1", server.port), timeout=10):
+        pass
