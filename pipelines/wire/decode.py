@@ -45,11 +45,14 @@ def parse_message(limits: Limits) -> Parser[Message]:
 
 
 def _config_name(_: Budget) -> Parser[ConfigName]:
-    name = (yield from read_bytes(CONFIG_NAME_BYTES)).split(b"\0", 1)[0]
+    name, end, _rest = (yield from read_bytes(CONFIG_NAME_BYTES)).partition(b"\0")
     try:
-        return ConfigName(name.decode())
+        text = name.decode()
     except UnicodeDecodeError:
         raise MalformedError(f"the name of a configuration is not UTF-8: {bytes(name[:40])!r}") from None
+    if not end:
+        raise MalformedError(f"the name of a configuration has no NUL within {CONFIG_NAME_BYTES} bytes: {text[:40]!r}")
+    return ConfigName(text)
 
 
 def _config(budget: Budget) -> Parser[Config]:

@@ -121,6 +121,7 @@ def test_sizes_beyond_the_limits_are_refused_before_memory_is_taken(stream):
         (struct.pack("<H", 1050) + BUCKET.pack(2, 680 - 1, *[0] * 11), "headers of lines take 679 bytes"),
         (struct.pack("<HQQ", 1023, 1, 0) + b"\2", "must be 0 or 1"),
         (b"\1\0" + b"\xff" * 1024, "not UTF-8"),
+        (b"\1\0" + b"n" * 1024, "no NUL within 1024 bytes"),
     ],
 )
 def test_contradictions_are_named(stream, reason):
