@@ -1,0 +1,76 @@
+"""First inputs of every target, made by the project itself."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+
+import ismrmrd
+import numpy as np
+from ismrmrd.xsd import ToXML
+
+from nilatron.gadgets.items import Context
+from nilatron.gadgets.node import build_node
+from nilatron.gadgets.stock.registry import STOCK_GADGETS
+from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.wire import (
+    Close,
+    Config,
+    ConfigName,
+    Dicom,
+    Error,
+    Header,
+    ImageArray,
+    Message,
+    Query,
+    Response,
+    Text,
+    encode,
+)
+from nilatron.pipelines.wire.structures import IMAGE_HEADER
+
+SCAN = SimulationSettings(matrix=(8, 8, 1), n_coils=1, noise_lines=2, waveform_every=4)
+IN_FRONT = (
+    ("AcquisitionAccumulateTriggerGadget", {"trigger_dimension": "repetition", "sorting_dimension": "slice"}),
+    ("BucketToBufferGadget", {"split_slices": "true"}),
+)
+JSON = json.dumps({"version": "1", "parameters": {"config": "nila", "steps": 4, "customconfig": "", "on": True}})
+NODE = '<configuration><property name="steps" value="3"/><property name="target" value="nila"/></configuration>'
+
+
+def message_bytes(*messages: Message) -> bytes:
+    """Messages as they go out."""
+    return b"".join(bytes(part) for message in messages for part in encode(message))
+
+
+def seeds() -> dict[str, list[bytes]]:
+    """Inputs for each target of `targets.TARGETS`."""
+    scan_header, items = simulate_items(SCAN)
+    xml = ToXML(scan_header)
+    images = list(build_node("zero_filled", {})(iter(items), Context(scan_header)))
+    stages = [items[:4]]
+    stream = iter(items)
+    for name, properties in IN_FRONT:
+        made = list(STOCK_GADGETS[name](properties)(stream, Context(scan_header)))
+        stages.append([item for item in made if not isinstance(item, ismrmrd.Waveform)])
+        stream = iter(made)
+    chains = [
+        entry.read_bytes() for entry in resources.files("nilatron.xml_configs").iterdir() if entry.name.endswith(".xml")
+    ]
+    pixels = np.zeros((2, 2, 1, 1, 1, 1, 1), np.complex64, order="F")
+    waveform = next(item for item in items if isinstance(item, ismrmrd.Waveform))
+    array = ImageArray(pixels, np.zeros((1, 1, 1), IMAGE_HEADER, order="F"), [b"<a/>"], [waveform])
+    texts = [Text.of("hello"), Error.of("no"), Query.of("gadgetron::info"), Response(b"1", 1), Dicom(b"D", b"n", b"m")]
+    begins = [ConfigName("cg_sense.xml"), Config.of(NODE), Config.of(JSON), Config(b"\0"), *map(Config, chains)]
+    return {
+        "wire": [message_bytes(*stage, Close()) for stage in (*stages, images, texts, begins, [Header.of(xml), array])],
+        "header": [xml.encode(), xml.encode() + b"\0", xml.encode("utf-16")],
+        "chain": [*chains, NODE.encode()],
+        "parameters": [JSON.encode()],
+        "attributes": [image.attribute_string.encode() for image in images] + [b"<ismrmrdMeta/>\0"],
+        "opening": [
+            message_bytes(begin, Header.of(xml), *extra)
+            for begin in begins
+            for extra in ([], [Text.of(JSON), *items[:1]], [Query.of("gadgetron::info")])
+        ],
+    }

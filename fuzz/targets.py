@@ -1,0 +1,105 @@
+"""What reads bytes from the network, as functions of bytes: each returns, or raises the errors that it promises.
+
+Anything else that comes out of them is a finding.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from nilatron.core.errors import BadInputError
+from nilatron.gadgets.settings import SettingsError
+from nilatron.pipelines.chain_xml import parse_chain, parse_configuration
+from nilatron.pipelines.header import parse_header
+from nilatron.pipelines.host import build
+from nilatron.pipelines.server.admission import estimate_bytes
+from nilatron.pipelines.server.caller import Shared
+from nilatron.pipelines.server.fire import fire_parameters
+from nilatron.pipelines.server.opening import read_request
+from nilatron.pipelines.server.peer import PeerConnection
+from nilatron.pipelines.wire import Decoder, LimitError, Limits, Timeouts, WireError, encode
+from nilatron.pipelines.wire.received_image import parse_attributes
+
+LIMITS = Limits(
+    message_bytes=1 << 22,
+    text_bytes=1 << 16,
+    config_bytes=1 << 16,
+    header_bytes=1 << 16,
+    attributes_bytes=1 << 16,
+    lines=1 << 12,
+    waveforms=1 << 10,
+    images=1 << 10,
+)
+TIMEOUTS = Timeouts(message_s=1.0, idle_s=1.0, end_s=1.0)
+
+
+def wire(data: bytes) -> None:
+    """Messages of any kind; what was understood can be sent on, and is understood again as the same bytes."""
+    decoder = Decoder(LIMITS)
+    messages = []
+    try:
+        messages.extend(decoder.feed(data))
+    except WireError:
+        pass
+    for message in messages:
+        sent = b"".join(bytes(part) for part in encode(message))
+        try:
+            (again,) = Decoder(LIMITS).feed(sent)
+        except LimitError:  # one byte more than came, where the limit is met exactly
+            continue
+        assert b"".join(bytes(part) for part in encode(again)) == sent, "encoding is not stable"
+
+
+def header(data: bytes) -> None:
+    """An ISMRMRD header, and what the server estimates from it."""
+    try:
+        estimate_bytes(parse_header(data), 1 << 28)
+    except BadInputError:
+        return
+
+
+def chain(data: bytes) -> None:
+    """A chain or the configuration of a node; a chain's gadgets are made."""
+    try:
+        parse_configuration(data, "nila")
+    except BadInputError:
+        pass
+    try:
+        build(parse_chain(data, "sent"))
+    except BadInputError:
+        return
+
+
+def parameters(data: bytes) -> None:
+    """FIRE's JSON."""
+    try:
+        fire_parameters(data)
+    except SettingsError:
+        return
+
+
+def attributes(data: bytes) -> None:
+    """Attributes of an image; what cannot be read is left out."""
+    parse_attributes(data).serialize()
+
+
+def opening(data: bytes) -> None:
+    """Everything that a peer says to the server before its data."""
+    peer, here = socket.socketpair()
+    with peer, here:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        peer.sendall(data[: 1 << 16])
+        peer.shutdown(socket.SHUT_WR)
+        try:
+            request = read_request(PeerConnection(here, LIMITS, TIMEOUTS, Shared(bytearray(2))))
+            if request is not None:
+                header(request.header)
+                build(request.chain)
+        except BadInputError:
+            return
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    function.__name__: function for function in (wire, header, chain, parameters, attributes, opening)
+}
