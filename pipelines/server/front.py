@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 TURN_S = 1.0
 BACKLOG = 128
 MAX_REFUSALS = 32  # at once; what comes beyond them is closed without a word
-STOP_S = 5.0  # for sessions to say so when the grace time is over
+STOP_S = 10.0  # for sessions to say so when the grace time is over
 
 
 class Front:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from nilatron.gadgets.items import ScanTiming
 from nilatron.pipelines.server.caller import Caller, Shared
@@ -45,11 +47,31 @@ class PeerConnection(Connection):
         """As in `wire.Connection`."""
         if self._put_back:
             return self._put_back.popleft()
-        try:
+        with self._noted():
             message = super().receive()
+        return self._seen(message)
+
+    def receive_some(self) -> list[Message]:
+        """As in `wire.Connection`."""
+        if self._put_back:
+            message = self._put_back.popleft()
+            return [] if message is None else [message]
+        with self._noted():
+            messages = super().receive_some()
+        self._seen(messages[-1] if messages else None)
+        return messages
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Remember what breaks."""
+        try:
+            yield
         except WireError as error:
             self.gone = error
             raise
+
+    def _seen(self, message: Message | None) -> Message | None:
+        """Remember how and when the input ended."""
         if self.peer_closed and self.timing.ended_s is None:
             self.timing.ended_s = self.timing.clock()
         if message is None:

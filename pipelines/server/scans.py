@@ -93,7 +93,7 @@ class Scan:
         code = end(self.running)
         if self.done is None:
             reason = self.killed_because or f"the process of this scan died (code {code}); images are missing"
-            threading.Thread(target=last_word, args=(self.sock, self.shared, reason), daemon=True).start()
+            threading.Thread(target=last_word, args=(self.sock, self.shared, reason)).start()
         else:
             self.sock.close()
         return code

@@ -34,6 +34,7 @@ from nilatron.pipelines.wire import Limits, Timeouts
 
 log = logging.getLogger(__name__)
 
+ABORT_S = 2.0  # for the other end to say CLOSE, and once more to close the connection
 ANSWER_S = 30.0  # of the front, which answers at once unless it is gone
 LIMITS = Limits(message_bytes=2048 * MIB)
 BOUNDS = ConversationSettings(queue_mib=256)
@@ -90,7 +91,7 @@ class Session:
                 self._answers.put(order)
                 continue
             log.warning("scan is ended: %s", order["stop"])
-            if self.conversation is not None and self.conversation.abort(order["stop"]):
+            if self.conversation is not None and self.conversation.abort(order["stop"], ABORT_S):
                 self.tell({"event": "done", "outcome": "stopped"})
             os._exit(1)
 
