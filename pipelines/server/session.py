@@ -53,6 +53,7 @@ class Session:
     settings: ServeSettings
     refusal: str | None = None
     conversation: Conversation | None = None
+    stopped: bool = False  # by the front
     _answers: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
 
     def hold(self) -> Report | None:
@@ -90,6 +91,7 @@ class Session:
             if "stop" not in order:
                 self._answers.put(order)
                 continue
+            self.stopped = True
             log.warning("scan is ended: %s", order["stop"])
             if self.conversation is not None and self.conversation.abort(order["stop"], ABORT_S):
                 self.tell({"event": "done", "outcome": "stopped"})
@@ -165,8 +167,11 @@ def main(
     logs.about(scan=scan)
     timeouts = Timeouts(idle_s=settings.idle_s)
     session = Session(PeerConnection(sock, LIMITS, timeouts, Shared(memory)), control, settings, refusal)
-    threading.Thread(target=session.obey, name="orders", daemon=True).start()
+    orders = threading.Thread(target=session.obey, name="orders", daemon=True)
+    orders.start()
     report = session.hold()
+    if session.stopped:
+        orders.join()  # it says the last words, and ends this process
     if report is None:
         session.tell({"event": "done", "outcome": "empty"})
         return
