@@ -144,7 +144,7 @@ class Conversation:
         self._ending = threading.Lock()  # taken once, by the thread that says goodbye
         self._aborted: str | None = None
         keep_alive(connection.socket)
-        self.reader = EagerReader(connection.receive, settings.queue_mib * MIB)
+        self.reader = EagerReader(connection.receive_some, settings.queue_mib * MIB)
 
     @property
     def peer_lost(self) -> bool:
@@ -216,7 +216,14 @@ class Conversation:
                 context.log.counts[PASSED] += 1
             elif not is_noise_or_waveform(message):
                 self._n_raw += 1
+            self._note_times(context)
             yield message
+        self._note_times(context)
+
+    def _note_times(self, context: Context) -> None:
+        context.timing.arrived_s = self.reader.arrived_s
+        if self.reader.ended_s is not None:
+            context.timing.ended_s = self.reader.ended_s
 
     def _send(self, item: Any, context: Context) -> None:
         if not isinstance(item, ismrmrd.Image):

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-import select
 import socket
-import time
 
 from nilatron.pipelines.eager_reader import EagerReader
-from nilatron.pipelines.wire import Close, Connection, Error, PeerGoneError, Text
+from nilatron.pipelines.wire import Close, Connection, Error, PeerGoneError, Text, read_to_end
 
 log = logging.getLogger(__name__)
 
-_PIECE_BYTES = 1 << 18
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 8}  # a dead machine is noticed after 3 minutes
 
 
@@ -54,28 +51,6 @@ def farewell(
     finally:
         connection.close()
         reader.join(1.0)
-
-
-def read_to_end(sock: socket.socket, timeout_s: float, limit_bytes: int) -> None:
-    """Read and forget until the other end closes, within the bounds.
-
-    Raises
-    ------
-    OSError
-        When the connection breaks.
-    """
-    deadline, n_bytes = time.monotonic() + timeout_s, 0
-    sock.setblocking(False)
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    while n_bytes <= limit_bytes and (left_s := deadline - time.monotonic()) > 0:
-        if not poll.poll(1000 * left_s):
-            continue
-        piece = sock.recv(_PIECE_BYTES)
-        if not piece:
-            return
-        n_bytes += len(piece)
-    log.warning("the other end did not close the connection within %g s and %d bytes", timeout_s, limit_bytes)
 
 
 def keep_alive(sock: socket.socket) -> None:

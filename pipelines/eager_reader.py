@@ -6,12 +6,15 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
+from typing import Any, TypeAlias
 
 import ismrmrd
 
 from nilatron.pipelines.wire import Close, Message, PeerGoneError, WireError
+
+_Waiting: TypeAlias = tuple[Message, int, float]  # with its memory, and when it came
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +39,14 @@ _ARRAYS = (
 class EagerReader:
     """Iterate to get the messages of a connection up to CLOSE.
 
-    The thread reads ahead until `limit_bytes` wait, and then lets the other end wait; a single larger message passes.
+    The thread reads ahead until `limit_bytes` wait, and then lets the other end wait; what came at once passes at once,
+    however large.
 
     Parameters
     ----------
     receive
-        The next message, or None at the end of the stream: `wire.Connection.receive`. Called by the thread alone.
+        The next messages, one at least, or none at the end of the stream: `wire.Connection.receive_some`. Called by the
+        thread alone.
     limit_bytes
         Of memory for messages that wait.
 
@@ -51,14 +56,20 @@ class EagerReader:
         Received without CLOSE, their memory, and the largest that waited at one time.
     problem
         Why the stream ended without CLOSE, None as long as it did not.
+    arrived_s
+        When the message came that was handed over last, by `time.monotonic`; None before the first.
+    ended_s
+        When the stream ended; None as long as it has not.
     """
 
-    def __init__(self, receive: Callable[[], Message | None], limit_bytes: int = 1024 * MIB) -> None:
+    def __init__(self, receive: Callable[[], Sequence[Message]], limit_bytes: int = 1024 * MIB) -> None:
         self.n_messages = self.n_bytes = self.peak_bytes = 0
         self.problem: WireError | None = None
+        self.arrived_s: float | None = None
+        self.ended_s: float | None = None
         self._receive, self._limit_bytes = receive, limit_bytes
-        self._waiting: deque[tuple[Message, int]] = deque()
-        self._waiting_bytes = 0
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_bytes = self._used_bytes = 0  # the latter are counted among the former still
         self._ended = self._discarding = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._read, name="eager reader", daemon=True)
@@ -74,10 +85,13 @@ class EagerReader:
         """
         while batch := self._take():
             while batch:
-                message, n_bytes = batch.popleft()
+                message, n_bytes, self.arrived_s = batch.popleft()
                 yield message
                 del message  # its memory is free before it is counted as free
-                self._release(n_bytes)
+                self._used_bytes += n_bytes
+                if self._used_bytes > self._limit_bytes >> 4:
+                    with self._changed:
+                        self._release()
         if self.problem is not None:
             raise self.problem
 
@@ -100,26 +114,25 @@ class EagerReader:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def _take(self) -> deque[tuple[Message, int]]:
+    def _take(self) -> deque[_Waiting]:
         """Everything that waits; nothing at the end of the stream."""
         with self._changed:
+            self._release()
             self._changed.wait_for(lambda: self._waiting or self._ended or self._discarding)
             batch, self._waiting = self._waiting, deque()
             return batch
 
-    def _release(self, n_bytes: int) -> None:
-        with self._changed:
-            was_full = self._waiting_bytes > self._limit_bytes
-            self._waiting_bytes = max(0, self._waiting_bytes - n_bytes)
-            if was_full:
-                self._changed.notify_all()
+    def _release(self) -> None:
+        was_full = self._waiting_bytes > self._limit_bytes
+        self._waiting_bytes = max(0, self._waiting_bytes - self._used_bytes)
+        self._used_bytes = 0
+        if was_full:
+            self._changed.notify_all()
 
     def _read(self) -> None:
         try:
-            while (message := self._receive()) is not None and not isinstance(message, Close):
-                self._keep(message)
-            if message is None:
-                self.problem = PeerGoneError("the other end closed the connection without CLOSE: data may be missing")
+            while self._keep(self._receive()):
+                pass
         except WireError as error:
             self.problem = error
         except Exception as error:  # whatever it is, the input must not look complete
@@ -127,23 +140,34 @@ class EagerReader:
             self.problem = WireError(f"the input cannot be read: {type(error).__name__}: {error}")
         finally:
             with self._changed:
+                self.ended_s = time.monotonic()
                 self._ended = True
                 self._changed.notify_all()
 
-    def _keep(self, message: Message) -> None:
-        n_bytes = memory_of(message)
+    def _keep(self, messages: Sequence[Message]) -> bool:
+        """Whether there is more to come."""
+        if not messages:
+            raise PeerGoneError("the other end closed the connection without CLOSE: data may be missing")
+        arrived_s = time.monotonic()
+        data = takewhile(lambda message: not isinstance(message, Close), messages)
+        new = [(message, memory_of(message), arrived_s) for message in data]
+        n_bytes = sum(entry[1] for entry in new)
+        go_on = len(new) == len(messages)
         with self._changed:
-            self.n_messages += 1
+            self.n_messages += len(new)
             self.n_bytes += n_bytes
             if self._discarding:
                 self._changed.notify_all()
-                return
-            self._waiting.append((message, n_bytes))
+                return go_on
+            were_none = not self._waiting
+            self._waiting.extend(new)
             self._waiting_bytes += n_bytes
             self.peak_bytes = max(self.peak_bytes, self._waiting_bytes)
-            if len(self._waiting) == 1:
+            if were_none:
                 self._changed.notify_all()
+            del messages, data, new  # what is used while this waits must not live on here
             self._changed.wait_for(lambda: self._waiting_bytes <= self._limit_bytes or self._discarding)
+        return go_on
 
 
 def memory_of(message: Any) -> int:

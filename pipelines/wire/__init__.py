@@ -3,8 +3,8 @@
     decode      Decoder(limits).feed(data) -> messages; .finish()              pieces of a stream, without a socket
     source      read_message(source, limits) -> message | None                 SocketSource, FileSource
     encode      encode(message) -> [bytes | memoryview, ...]                   for sendmsg or writelines
-    connection  Connection(sock, limits, timeouts): .receive() -> message | None, iteration up to CLOSE,
-                .send(message), .end(error=None) (drain, CLOSE), .close()
+    connection  Connection(sock, limits, timeouts): .receive() -> message | None, .receive_some() -> those that have come,
+                iteration up to CLOSE, .send(message), .end(error=None) (drain, CLOSE), .close()
     limits      Limits: bounds that are checked before anything is allocated
     errors      WireError and its kinds
 
@@ -41,7 +41,7 @@ from nilatron.pipelines.wire.messages import (
     Response,
     Text,
 )
-from nilatron.pipelines.wire.source import FileSource, SocketSource, read_message
+from nilatron.pipelines.wire.source import FileSource, SocketSource, read_message, read_to_end
 
 __all__ = [
     "Close",
@@ -71,4 +71,5 @@ __all__ = [
     "WireTimeoutError",
     "encode",
     "read_message",
+    "read_to_end",
 ]

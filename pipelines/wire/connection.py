@@ -16,12 +16,13 @@ from nilatron.pipelines.wire.encoding_parts import Part
 from nilatron.pipelines.wire.errors import PeerGoneError, WireError, WireTimeoutError
 from nilatron.pipelines.wire.limits import DEFAULT_LIMITS, Limits
 from nilatron.pipelines.wire.messages import Close, Error, Message
-from nilatron.pipelines.wire.source import SocketSource, read_message, time_value, wait_for
+from nilatron.pipelines.wire.reader import MessageReader
+from nilatron.pipelines.wire.source import SocketSource, read_to_end, time_value, wait_for
 
 logger = logging.getLogger(__name__)
 
 _PARTS_AT_ONCE = 512  # half of what Linux takes
-_DISCARD_BYTES = 1 << 16
+_END_BYTES = 1 << 34
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Timeouts:
     idle_s
         Of the other end between messages; None waits for ever (a scanner may pause).
     end_s
-        Until the other end has said everything and closed, when this end has finished.
+        Until the other end has said everything, when this end has finished, and then until it has closed.
     """
 
     message_s: float = 60.0
@@ -68,6 +69,7 @@ class Connection:
         self.peer_closed = False  # CLOSE or the end of the stream has come
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, time_value(timeouts.message_s))
         self._source = SocketSource(sock, timeouts.message_s, timeouts.idle_s)
+        self._reader = MessageReader(self._source, limits)
         self._sending = threading.Lock()
         self._said_close = False
         self._cut = False  # a message went out in part, so nothing can follow it
@@ -86,10 +88,23 @@ class Connection:
         WireError
             TruncatedError, WireTimeoutError, PeerGoneError, or bytes that are no message within the limits.
         """
-        message = read_message(self._source, self.limits)
+        message = self._reader.read()
         if message is None or isinstance(message, Close):
             self.peer_closed = True
         return message
+
+    def receive_some(self) -> list[Message]:
+        """The next messages, those that have come already, but one at least; nothing at the end of the stream.
+
+        Raises
+        ------
+        WireError
+            As `receive`, after all that was whole.
+        """
+        messages = self._reader.read_some()
+        if not messages or isinstance(messages[-1], Close):
+            self.peer_closed = True
+        return messages
 
     def __iter__(self) -> Iterator[Message]:
         """All messages up to CLOSE.
@@ -129,8 +144,8 @@ class Connection:
         """End the conversation so that nothing is lost, and close.
 
         On success the rest of the input is read first; on failure ERROR goes first. Then CLOSE, and reading until the other
-        end has closed, too: unread input at the time of closing would destroy what is still on its way. No other thread
-        may be receiving.
+        end has closed, too: unread input at the time of closing would destroy what is still on its way. Each of the
+        two readings ends after `Timeouts.end_s` and 16 GiB, whatever the other end sends. No other thread may be receiving.
 
         Raises
         ------
@@ -144,7 +159,7 @@ class Connection:
             if not self._said_close:
                 self.send(Close())
             self.socket.shutdown(socket.SHUT_WR)
-            self._discard()
+            read_to_end(self.socket, self.timeouts.end_s, _END_BYTES)
         except OSError as problem:
             raise PeerGoneError(f"the connection broke while it was ended: {problem}") from None
         finally:
@@ -159,20 +174,12 @@ class Connection:
         self.socket.close()
 
     def _drain(self) -> None:
-        self._source.idle_timeout_s = self.timeouts.end_s
+        self._source.stop_after(self.timeouts.end_s, _END_BYTES)
         try:
             while not self.peer_closed:
                 self.receive()
         except WireError as problem:
             logger.warning("the rest of the input cannot be read: %s", problem)
-
-    def _discard(self) -> None:
-        """Read and forget what comes until the other end closes."""
-        deadline = time.monotonic() + self.timeouts.end_s
-        while wait_for(self.socket, select.POLLIN, max(0.0, deadline - time.monotonic())):
-            if not self.socket.recv(_DISCARD_BYTES):
-                return
-        logger.warning("the other end did not close the connection within %g s", self.timeouts.end_s)
 
     def _send_parts(self, parts: list[Part]) -> None:
         views = [memoryview(part).cast("B") for part in parts]

@@ -1,11 +1,10 @@
 import socket
 import threading
-import time
 from contextlib import closing
 
 import pytest
 
-from nilatron.pipelines.conversation_end import farewell, keep_alive, read_to_end
+from nilatron.pipelines.conversation_end import farewell, keep_alive
 from nilatron.pipelines.eager_reader import EagerReader
 from nilatron.pipelines.wire import Close, Connection, Error, PeerGoneError, encode
 
@@ -17,40 +16,10 @@ def ends():
         yield here, there
 
 
-def test_reading_stops_at_the_end_of_the_stream(ends):
-    here, there = ends
-    there.sendall(bytes(1000))
-    there.close()
-    read_to_end(here, 10, 1 << 20)
-    assert here.recv(1) == b""
-
-
-@pytest.mark.parametrize(("timeout_s", "limit_bytes"), [(0.1, 1 << 40), (60, 10_000)])
-def test_reading_is_bounded_in_time_and_in_bytes_although_the_other_end_never_pauses(ends, timeout_s, limit_bytes):
-    here, there = ends
-    stopped = threading.Event()
-
-    def flood():
-        there.settimeout(0.05)
-        while not stopped.is_set():
-            try:
-                there.send(bytes(1000))
-            except TimeoutError:
-                continue
-
-    thread = threading.Thread(target=flood)
-    thread.start()
-    started = time.monotonic()
-    read_to_end(here, timeout_s, limit_bytes)
-    assert time.monotonic() - started < 30
-    stopped.set()
-    thread.join()
-
-
 def test_error_goes_before_and_close_after_the_rest_of_the_input(ends):
     here, there = ends
     connection = Connection(here)
-    reader = EagerReader(connection.receive)
+    reader = EagerReader(connection.receive_some)
     thread = threading.Thread(target=farewell, args=(connection, reader, Error.of("no"), 10, 1 << 20))
     thread.start()
     error = b"".join(bytes(part) for part in encode(Error.of("no")))
@@ -72,7 +41,7 @@ def test_a_peer_that_is_gone_is_reported_and_the_socket_closed(ends):
     connection = Connection(here)
     there.close()
     with pytest.raises(PeerGoneError):
-        farewell(connection, EagerReader(connection.receive), None, 10, 1 << 20)
+        farewell(connection, EagerReader(connection.receive_some), None, 10, 1 << 20)
     assert here.fileno() == -1
 
 

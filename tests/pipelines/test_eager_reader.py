@@ -11,20 +11,20 @@ from nilatron.pipelines.wire import Close, PeerGoneError, Text, TruncatedError, 
 
 
 class Source:
-    """`receive` of a connection: hands out messages, counts calls, waits at the end for more."""
+    """`receive_some` of a connection: hands out messages, counts them, waits at the end for more."""
 
-    def __init__(self, *messages):
-        self.messages, self.n_taken, self.more = list(messages), 0, threading.Event()
+    def __init__(self, *messages, at_once=1):
+        self.messages, self.n_taken, self.more, self.at_once = list(messages), 0, threading.Event(), at_once
 
     def __call__(self):
         if self.n_taken == len(self.messages):
             self.more.wait(20)
-            return None
-        self.n_taken += 1
-        message = self.messages[self.n_taken - 1]
-        if isinstance(message, Exception):
-            raise message
-        return message
+            return []
+        some = self.messages[self.n_taken : self.n_taken + self.at_once]
+        self.n_taken += len(some)
+        if isinstance(some[0], Exception):
+            raise some[0]
+        return [message for message in some if message is not None]
 
 
 def block(n_bytes):
@@ -38,9 +38,10 @@ def wait_until(condition):
         time.sleep(0.002)
 
 
-def test_messages_come_in_order_up_to_close():
+@pytest.mark.parametrize("at_once", [1, 100, 501])
+def test_messages_come_in_order_up_to_close(at_once):
     messages = [Text.of(str(number)) for number in range(500)]
-    reader = EagerReader(Source(*messages, Close(), Text.of("later")))
+    reader = EagerReader(Source(*messages, Close(), Text.of("later"), at_once=at_once))
     assert list(reader) == messages
     assert reader.n_messages == 500
     assert reader.problem is None
@@ -81,6 +82,26 @@ def test_reading_goes_ahead_of_the_consumer_up_to_the_limit():
 
 def test_a_message_larger_than_the_limit_passes():
     assert len(list(EagerReader(Source(*[block(1000)] * 3, Close()), limit_bytes=10))) == 3
+
+
+def test_a_slow_consumer_gets_the_times_of_arrival():
+    begun = time.monotonic()
+    reader = EagerReader(Source(block(1), block(2), Close()))
+    assert (reader.arrived_s, reader.join(10)) == (None, True)
+    arrived = time.monotonic()
+    time.sleep(0.05)
+    stamps = [reader.arrived_s for _ in reader]
+    assert begun <= stamps[0] <= stamps[1] <= reader.ended_s <= arrived
+
+
+def test_the_stream_has_not_ended_as_long_as_more_may_come():
+    source = Source(block(1))
+    reader = EagerReader(source)
+    next(iter(reader))
+    assert reader.ended_s is None
+    source.more.set()
+    assert reader.join(10)
+    assert reader.ended_s >= reader.arrived_s
 
 
 def test_discarding_wakes_a_reader_that_waits_for_memory_and_keeps_nothing():

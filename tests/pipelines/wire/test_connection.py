@@ -4,6 +4,7 @@ import socket
 import struct
 import threading
 import time
+from contextlib import contextmanager
 
 import ismrmrd
 import numpy as np
@@ -20,7 +21,9 @@ from nilatron.pipelines.wire import (
     TruncatedError,
     WireTimeoutError,
     read_message,
+    read_to_end,
 )
+from nilatron.pipelines.wire import connection as connections
 
 QUICK = Timeouts(message_s=0.1, idle_s=0.1, end_s=0.1)
 
@@ -193,3 +196,62 @@ def test_messages_of_many_threads_arrive_whole(pair):
     assert all((read_message(source).data == 1).all() for _ in range(40))
     for thread in threads:
         thread.join()
+
+
+@contextmanager
+def flooded(sock, data):
+    """As long as this lasts, a thread sends the data again and again."""
+    stopped = threading.Event()
+    sock.settimeout(0.05)
+
+    def flood():
+        left = data
+        while not stopped.is_set():
+            try:
+                left = left[sock.send(left) :] or data
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+
+    thread = in_thread(flood)
+    yield
+    stopped.set()
+    thread.join()
+
+
+def test_reading_stops_at_the_end_of_the_stream(pair):
+    here, there = pair
+    there.sendall(bytes(1000))
+    there.close()
+    read_to_end(here, 10, 1 << 20)
+    assert here.recv(1) == b""
+
+
+@pytest.mark.parametrize(("timeout_s", "limit_bytes"), [(0.1, 1 << 40), (60, 10_000)])
+def test_reading_is_bounded_in_time_and_in_bytes_although_the_other_end_never_pauses(pair, timeout_s, limit_bytes):
+    here, there = pair
+    with flooded(there, bytes(1000)):
+        started = time.monotonic()
+        read_to_end(here, timeout_s, limit_bytes)
+        assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("flood", [b"\5\0\2\0\0\0hi", b"\5\0\0\0\0\1" + bytes(1 << 24), b"\xff\xff"])
+@pytest.mark.parametrize("said_close", [False, True])
+def test_an_end_is_bounded_in_time_although_the_other_end_never_pauses(pair, flood, said_close):
+    ours, theirs = pair
+    connection = Connection(ours, timeouts=Timeouts(5, None, 0.1))
+    theirs.sendall(b"\4\0" * said_close)
+    with flooded(theirs, flood):
+        started = time.monotonic()
+        connection.end("enough")
+        assert time.monotonic() - started < 20
+
+
+def test_the_rest_of_the_input_is_bounded_in_bytes(pair, monkeypatch):
+    monkeypatch.setattr(connections, "_END_BYTES", 100_000)
+    ours, theirs = pair
+    connection = Connection(ours, timeouts=Timeouts(5, None, 1000))
+    with flooded(theirs, b"\5\0\2\0\0\0hi"):
+        connection.end()
