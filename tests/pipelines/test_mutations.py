@@ -53,7 +53,7 @@ def flipped_bit(data, rng):
 
 
 def cut(data, rng):
-    del data[int(rng.integers(1, len(data))) :]
+    del data[int(rng.integers(0, len(data))) + 1 :]
 
 
 def hole(data, rng):
