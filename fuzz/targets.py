@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 from nilatron.core.errors import BadInputError
 from nilatron.gadgets.settings import SettingsError
@@ -38,17 +39,16 @@ def wire(data: bytes) -> None:
     """Messages of any kind; what was understood can be sent on, and is understood again as the same bytes."""
     decoder = Decoder(LIMITS)
     messages = []
-    try:
+    with suppress(WireError):
         messages.extend(decoder.feed(data))
-    except WireError:
-        pass
     for message in messages:
         sent = b"".join(bytes(part) for part in encode(message))
         try:
             (again,) = Decoder(LIMITS).feed(sent)
         except LimitError:  # one byte more than came, where the limit is met exactly
             continue
-        assert b"".join(bytes(part) for part in encode(again)) == sent, "encoding is not stable"
+        if b"".join(bytes(part) for part in encode(again)) != sent:
+            raise AssertionError("encoding is not stable")
 
 
 def header(data: bytes) -> None:
@@ -61,10 +61,8 @@ def header(data: bytes) -> None:
 
 def chain(data: bytes) -> None:
     """A chain or the configuration of a node; a chain's gadgets are made."""
-    try:
+    with suppress(BadInputError):
         parse_configuration(data, "nila")
-    except BadInputError:
-        pass
     try:
         build(parse_chain(data, "sent"))
     except BadInputError:

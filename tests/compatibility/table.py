@@ -22,7 +22,10 @@ ROWS = {
     "F2.10": ("recon matrix larger or smaller, field of view not square", "pixels, geometry"),
     "F2.11": ("oversampling along the readout (2, 1.3, none) and the phase encoding", "pixels"),
     "F2.12": ("asymmetric echo, padded by the chain or not, with and without parallelImaging", "pixels"),
-    "F2.13": ("noise: of the stream, used by the chain, of a file, none; other dwell time, bandwidth, channels, order; singular", "noise level, messages"),
+    "F2.13": (
+        "noise: of the stream, used by the chain, of a file, none; other dwell time, bandwidth, channels, order; singular",
+        "noise level, messages",
+    ),
     "F2.14": ("waveforms: none, in between, before, after, alone, with noise alone", "end, count"),
     "F2.15": ("lines read backwards; phase correction, navigators, dummies, feedback, surface coil", "pixels, counts"),
     "F2.16": ("flags of the last line missing or early", "count, end"),

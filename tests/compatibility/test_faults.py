@@ -39,7 +39,7 @@ def failing(after):
     return build
 
 
-def cannot_be_made(target, properties):
+def cannot_be_made(_target, _properties):
     raise RuntimeError("the coil is hot")
 
 

@@ -45,9 +45,7 @@ def test_more_images_than_an_index_can_count(simulated, monkeypatch):
     scan = simulated(matrix=(8, 8, 1), n_coils=1)
     maker = ImageMaker(ImageSettings())
     made = []
-    monkeypatch.setattr(
-        "nilatron.gadgets.node.ImageMaker", lambda _: lambda items, context: made.extend(items) or iter(())
-    )
+    monkeypatch.setattr("nilatron.gadgets.node.ImageMaker", lambda _: lambda items, _: made.extend(items) or iter(()))
     list(build_node("zero_filled", {})(iter(scan.items), Context(scan.header)))
     maker.sent[1] = MAX_INDEX - 1
     images = [maker.make(made[0], Context(scan.header)) for _ in range(3)]

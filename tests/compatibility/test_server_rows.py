@@ -86,7 +86,6 @@ def test_the_stock_client_gets_text_for_an_error(server, talk):
 
 @pytest.mark.row("F2.35")
 def test_the_launcher_of_the_pypi_package(nodes, forked):
-    header, lines = nodes.scan()
     with forked() as node:
         images = nodes.reconstruct(node)
     assert len(images) == 2

@@ -178,12 +178,15 @@ DOCTYPES = {
     "a definition": ('<!DOCTYPE x [<!ENTITY e "halibut">]>', "&e;"),
     "a thousand million": (LAUGHS, "&a7;"),
 }
+STUDY = "<ismrmrdHeader><studyInformation><studyID>{}</studyID></studyInformation></ismrmrdHeader>"
+ITS_GADGET = CHAIN.format("<gadget><dll>{0}</dll><classname>{0}</classname></gadget>")
+INNER = '<configuration><property name="a" value="b"/>{}</configuration>'
 PLACES = {
-    "header": (lambda d, e: f"{d}<ismrmrdHeader><studyInformation><studyID>{e}</studyID></studyInformation></ismrmrdHeader>", parse_header, InputError),
-    "chain": (lambda d, e: d + CHAIN.format(f"<gadget><dll>{e}</dll><classname>{e}</classname></gadget>"), parse_chain, ChainError),
-    "grammar": (lambda d, e: d + CHAIN.format(f"<gadget><dll>{e}</dll><classname>{e}</classname></gadget>"), lambda xml: check_grammar(xml, "x"), ChainError),
-    "configuration": (lambda d, e: f'{d}<configuration><property name="a" value="b"/>{e}</configuration>', lambda xml: parse_configuration(xml, "x"), ChainError),
-}  # fmt: skip
+    "header": (STUDY, parse_header, InputError),
+    "chain": (ITS_GADGET, parse_chain, ChainError),
+    "grammar": (ITS_GADGET, lambda xml: check_grammar(xml, "x"), ChainError),
+    "configuration": (INNER, lambda xml: parse_configuration(xml, "x"), ChainError),
+}
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -192,8 +195,8 @@ def test_no_entity_is_expanded(tmp_path, place, kind):
     secret = tmp_path / "secret.txt"
     secret.write_text("swordfish")
     document, entity = DOCTYPES[kind]
-    write, read, error = PLACES[place]
-    xml = write(document.replace("{secret}", str(secret)), entity).encode()
+    inside, read, error = PLACES[place]
+    xml = (document.replace("{secret}", str(secret)) + inside.format(entity)).encode()
     tracemalloc.start()
     with watched() as seen, pytest.raises(error) as caught:
         read(xml)
