@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-BAD_INPUT, RECONSTRUCTION_FAILED = 2, 3
+BAD_INPUT, RECONSTRUCTION_FAILED, CONNECTION_FAILED = 2, 3, 4
 log = logging.getLogger(__name__)
 stderr = Console(stderr=True)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import app
+from nilatron.pipelines.cli.app import BAD_INPUT, app, fail
 
-configs = typer.Typer(help="Chains as shipped: list them, show one, or print where it lies.", no_args_is_help=True)
+configs = typer.Typer(
+    help="Chains as shipped: list them, show one, print where it lies, check one's own.", no_args_is_help=True
+)
 app.add_typer(configs, name="configs")
 
 
@@ -34,3 +37,16 @@ def path_of_config(name: Annotated[str, typer.Argument(help="A name from `list`.
     from nilatron.pipelines.chain import find_chain
 
     print(find_chain(name).location)
+
+
+@configs.command("check")
+def check_config(file: Annotated[Path, typer.Argument(help="XML of a chain.")]) -> None:
+    """Compare a chain with the grammar of Gadgetron: elements, attributes, names of stock gadgets."""
+    from nilatron.pipelines.chain_grammar import check_grammar
+
+    try:
+        xml = file.read_bytes()
+    except OSError as error:
+        fail(f"cannot read {file}: {error.strerror}", BAD_INPUT)
+    check_grammar(xml, str(file))
+    print(f"{file}: Gadgetron would take it")

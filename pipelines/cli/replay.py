@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTION_FAILED, app, fail, stderr
+from nilatron.pipelines.cli.app import BAD_INPUT, CONNECTION_FAILED, RECONSTRUCTION_FAILED, app, fail, stderr
 
 if TYPE_CHECKING:
     from nilatron.pipelines.client_replay import Remote
-
-CONNECTION_FAILED = 4
 
 
 @app.command()

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import BAD_INPUT, app, fail, stderr
+from nilatron.pipelines.cli.app import BAD_INPUT, CONNECTION_FAILED, app, fail, stderr
 
-CONNECTION_FAILED, MIB = 4, 1 << 20
+MIB = 1 << 20
 
 
 @app.command()

@@ -266,6 +266,34 @@ def test_a_peer_that_never_stops_sending_is_left_in_bounded_time_and_knows_why(e
     wait()
 
 
+def test_a_slow_consumer_learns_when_the_items_came(ends):
+    here, peer = ends
+    times, ended, all_came = [], [], threading.Event()
+
+    def gadget(items, context):
+        for item in items:
+            assert all_came.wait(10)
+            times.append((context.timing.arrived_s, context.timing.last_arrival_s()))
+            yield item
+        ended.append(context.timing.ended_s)
+
+    conversation, wait = held(here, gadget)
+    begun = time.monotonic()
+    peer.send(message_bytes(*[image(1)] * 3))
+    time.sleep(0.2)
+    peer.send(message_bytes(Close()))
+    assert conversation.reader.join(10)
+    done = time.monotonic()
+    time.sleep(0.2)
+    all_came.set()
+    peer.read_to_end()
+    wait()
+    assert len(times) == 3
+    assert all(begun <= arrived == latest <= done for arrived, latest in times)
+    assert begun + 0.2 <= ended[0] <= done
+    assert times[0][0] <= ended[0] - 0.1
+
+
 def test_bytes_that_are_no_message_are_answered_with_an_error(ends):
     here, peer = ends
     _, wait = held(here, reads_all)

@@ -1,5 +1,7 @@
 """What all commands share, and the shipped chains."""
 
+from pathlib import Path
+
 from nilatron import __version__
 
 
@@ -17,6 +19,20 @@ def test_configs(command, one_line):
     code, _, err = command("configs", "show", "nil")
     assert code == 2
     assert "unknown chain 'nil'" in one_line(err)
+
+
+def test_own_chains_are_checked_before_a_server_sees_them(command, one_line, tmp_path):
+    shipped = command("configs", "path", "nila_connect")[1].strip()
+    assert command("configs", "check", shipped)[::2] == (0, "")
+    wrong = tmp_path / "wrong.xml"
+    wrong.write_text(Path(shipped).read_text().replace("NoiseAdjustGadget", "NoiseGadget").replace("9002", "many"))
+    code, out, err = command("configs", "check", wrong)
+    assert (code, out) == (2, "")
+    assert "no gadget 'NoiseGadget'" in one_line(err)
+    assert "port 'many'" in one_line(err)
+    code, _, err = command("configs", "check", tmp_path / "none.xml")
+    assert code == 2
+    assert "No such file" in one_line(err)
 
 
 def test_version_and_help(command):
