@@ -40,6 +40,9 @@ LIMITS = Limits(message_bytes=2048 * MIB)
 BOUNDS = ConversationSettings(queue_mib=256)
 
 
+UNLIMITED = ("0", "0.0")  # of a time budget that a chain leaves open
+
+
 class RefusedError(BadInputError):
     """The server does not take this scan now."""
 
@@ -137,8 +140,9 @@ def with_budgets(chain: Chain, settings: ServeSettings) -> Chain:
     stream = list(chain.stream)
     for place, node in enumerate(stream):
         if isinstance(node, External) and node.target in METHODS:
-            names = {known.name for known in fields(METHODS[node.target].settings_class)} & budgets.keys()
-            properties = {name: budgets[name] for name in names} | node.properties
+            known = {setting.name for setting in fields(METHODS[node.target].settings_class)}
+            own = {name: text for name, text in node.properties.items() if text.strip() not in UNLIMITED}
+            properties = node.properties | {name: budgets[name] for name in (known & budgets.keys()) - own.keys()}
             stream[place] = replace(node, properties=properties)
     return replace(chain, stream=tuple(stream))
 
