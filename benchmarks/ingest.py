@@ -145,13 +145,13 @@ def main() -> None:
     settings = parser.parse_args()
     process, port, n_lines = start_sender(settings.coils, settings.samples, settings.lines, 50)
     seconds: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for _ in range(settings.turns):
-        for consumer in CONSUMERS:
-            for reader in READERS:
-                seconds.setdefault((consumer, reader), []).append(turn(port, reader, consumer, n_lines))
-    with socket.create_connection(("127.0.0.1", port)) as sock:
-        sock.sendall(b"e")
-    process.wait()
+    with process:
+        for _ in range(settings.turns):
+            for consumer in CONSUMERS:
+                for reader in READERS:
+                    seconds.setdefault((consumer, reader), []).append(turn(port, reader, consumer, n_lines))
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            sock.sendall(b"e")
     print(f"{n_lines} lines of {settings.coils} coils x {settings.samples} samples, medians of {settings.turns} turns")
     print(f"{'lines are':10} {'reader':12} {'1/s, wall':>10} {'times':>6} {'1/s, processor':>15} {'times':>6}")
     for (consumer, reader), measured in seconds.items():
