@@ -10,7 +10,7 @@ from nilatron.gadgets.items import Context
 from nilatron.pipelines.chain import load_chain
 from nilatron.pipelines.header import parse_header
 from nilatron.pipelines.host import run_chain
-from nilatron.pipelines.server.opening import chain_by_name, with_properties
+from nilatron.pipelines.server.opening import chain_by_name, node_chain, with_properties
 from nilatron.pipelines.server.session import with_budgets
 from nilatron.pipelines.server.settings import ServeSettings
 from nilatron.pipelines.wire import Close, Config, Error, Query, Response, Text
@@ -127,13 +127,14 @@ def test_the_log_names_the_measurement(server, talk):
 
 
 def test_the_servers_budgets_go_to_targets_that_know_them():
-    settings = ServeSettings(slice_budget_s=5.0)
-    chain = with_budgets(chain_by_name("nila"), settings)
-    assert chain.stream[0].properties["slice_budget_s"] == "5"
-    assert "scan_budget_s" not in chain.stream[0].properties
-    own = with_budgets(with_properties(chain, {}, {"slice_budget_s": "2"}), settings)
-    assert own.stream[0].properties["slice_budget_s"] == "2"
-    assert with_budgets(chain_by_name("cg_sense"), settings) == chain_by_name("cg_sense")
+    def budgets(properties):
+        chain = with_properties(node_chain(b"<configuration/>"), {}, properties)
+        return with_budgets(chain, ServeSettings(slice_budget_s=5.0)).stream[0].properties
+
+    assert budgets({}) == budgets({"slice_budget_s": "0"}) == {"slice_budget_s": "5"}
+    assert budgets({"slice_budget_s": "2"}) == {"slice_budget_s": "2"}
+    unlimited = chain_by_name("cg_sense")
+    assert with_budgets(unlimited, ServeSettings(slice_budget_s=5.0)) == unlimited
 
 
 def test_ipv6_callers_find_it_too(server):
