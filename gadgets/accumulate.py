@@ -13,7 +13,7 @@ import numpy as np
 from nilatron.core.kspace import KSpaceAccumulator, calibration_block
 from nilatron.gadgets.encoding import SEPARATE_MODES, calibration_mode, encoding_limit, encoding_of, last_average
 from nilatron.gadgets.flags import LineKind, is_last_in_slice, kind_of, other_names
-from nilatron.gadgets.items import ComplexArray, Context, KSpaceSlice, ScanError
+from nilatron.gadgets.items import ComplexArray, Context, FloatArray, KSpaceSlice, ScanError
 from nilatron.gadgets.oversampling import kept_width
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,9 @@ class Accumulator:
         context.log.counts["slices"] += 1
         kspace, counts = done.grid.mean(), done.grid.counts
         separate = self.calibration.get((key[0], key[1]))
-        calibration = calibration_block(kspace, counts) if separate is None else centred_block(separate)
+        calibration = (
+            calibration_block(kspace, counts) if separate is None else centred_block(separate.mean(), separate.counts)
+        )
         item = KSpaceSlice(
             kspace=kspace,
             counts=counts,
@@ -191,9 +193,8 @@ def grid_position(line: ismrmrd.Acquisition, encoding: Any, *, strict: bool = Tr
     return place[0], place[1]
 
 
-def centred_block(grid: KSpaceAccumulator) -> ComplexArray | None:
+def centred_block(kspace: ComplexArray, counts: FloatArray) -> ComplexArray | None:
     """The calibration block of a separate scan, which may count its lines from anywhere: its strongest line is the centre."""
-    kspace, counts = grid.mean(), grid.counts
     for axis in (0, 1):
         centre = counts.shape[axis] // 2
         energy = np.sum(np.abs(kspace) ** 2, axis=(0, 3)).sum(axis=1 - axis)

@@ -58,6 +58,8 @@ class Whitening:
         for item in items:
             if not isinstance(item, ismrmrd.Acquisition):
                 yield item
+            elif not np.isfinite(item.data).all():
+                context.log.problem(log, f"line {item.scan_counter} has values that are not finite: left out")
             elif kind_of(item.flags) is LineKind.NOISE:
                 self._collect(item, context)
             else:
@@ -103,6 +105,7 @@ class Whitening:
         return with_samples(line, whiten(matrix, np.asarray(line.data)))
 
     def _settle(self, item: KSpaceSlice, context: Context) -> KSpaceSlice:
+        item = finite_samples(item, context)
         if not np.any(item.kspace):
             context.log.problem(log, f"{item.label}: all samples are zero")
             return replace(item, whitened=True, noise=NoiseReport("none", None, 0.0, 1.0)).with_note("no signal")
@@ -153,6 +156,17 @@ class Whitening:
         report = NoiseReport("data", None, measured, self._data_sigma)
         white = replace(item, kspace=whiten(matrix, item.kspace), calibration=calibration, whitened=True, noise=report)
         return white.with_note("no noise scan: noise measured from the image data")
+
+
+def finite_samples(item: KSpaceSlice, context: Context) -> KSpaceSlice:
+    """The slice without the samples that are not finite in every coil: they count as not acquired."""
+    bad = ~np.isfinite(item.kspace).all(axis=0)
+    if not bad.any():
+        return item
+    context.log.problem(log, f"{item.label}: {np.count_nonzero(bad)} samples are not finite: left out")
+    calibration = None if item.calibration is None or not np.isfinite(item.calibration).all() else item.calibration
+    kspace, counts = np.where(bad, np.complex64(0), item.kspace), np.where(bad, np.float32(0), item.counts)
+    return replace(item, kspace=kspace, counts=counts, calibration=calibration)
 
 
 def bandwidth_ratio(header: Any) -> float:

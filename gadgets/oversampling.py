@@ -42,7 +42,8 @@ def _prepare(line: ismrmrd.Acquisition, n_x: int, n_kept: int) -> ismrmrd.Acquis
     if is_reversed(line.flags):
         samples, pre, post, centre = samples[:, ::-1], post, pre, samples.shape[1] - 1 - centre
     n = samples.shape[1]
-    target = n_x if n != n_kept or abs(centre - n_kept // 2) > 1 else n_kept
+    sides = (centre - n_kept // 2, (n - centre) - (n_kept - n_kept // 2))  # one side of the echo is whole
+    target = n_kept if n <= n_kept and min(map(abs, sides)) <= 1 else n_x
     if n > target:
         raise ScanError(
             f"line {line.scan_counter} has {n} samples, more than the encoded matrix of {n_x}: "

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.core.kspace import KSpaceAccumulator, calibration_block
+from nilatron.gadgets.accumulate import centred_block
 from nilatron.gadgets.encoding import SEPARATE_MODES, calibration_mode, encoding_of
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import ComplexArray, Context, FloatArray, KSpaceSlice, ScanError
@@ -250,8 +251,11 @@ def _slice(data: _Grid, ref: _Grid | None, head: ismrmrd.AcquisitionHeader, enco
         missing = (data.counts == 0) & (ref.counts > 0)
         data.kspace[:, missing] = ref.kspace[:, missing]
         data.counts[missing] = ref.counts[missing]
-    candidates = [data] if ref is None else [data, ref] if is_same_scan else [ref, data]
-    blocks = [calibration_block(candidate.kspace, candidate.counts) for candidate in candidates]
+    blocks = [calibration_block(data.kspace, data.counts)]
+    if ref is not None and is_same_scan:
+        blocks.append(calibration_block(ref.kspace, ref.counts))
+    elif ref is not None:
+        blocks.insert(0, centred_block(ref.kspace, ref.counts))
     calibration = next((block for block in blocks if block is not None), None)
     return KSpaceSlice(
         kspace=data.kspace,

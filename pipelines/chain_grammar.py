@@ -106,7 +106,7 @@ def check_grammar(xml: bytes | str, name: str = "chain") -> None:
     """
     try:
         root: Element = fromstring(xml, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError) as error:
+    except (ParseError, DefusedXmlException, LookupError, ValueError) as error:
         raise ChainError(f"chain {name!r} is not XML without document types and entities: {error}") from None
     if root.tag != "configuration":
         raise ChainError(f"chain {name!r} has the root element <{root.tag}>; expected <configuration>")

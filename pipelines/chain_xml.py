@@ -127,7 +127,7 @@ def _root(xml: bytes | str, name: str) -> ElementTree.Element:
         raise ChainError(
             f"chain {name!r} has a document type or entities, which are not allowed; remove them"
         ) from error
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise ChainError(f"chain {name!r} is not XML: {error}") from error
     tag = root.tag.rpartition("}")[2]
     if tag == _LEGACY_ROOT:

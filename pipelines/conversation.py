@@ -114,7 +114,9 @@ def prepare(
     from nilatron.pipelines.node_memory import GIB, memory_bytes, refuse_above
 
     context = Context(parse_header(opening.header), resolve_device(device))
-    properties = parse_configuration(opening.configuration.strip(b"\0 \r\n\t") or b"<configuration/>", opening.target)
+    text = opening.configuration.strip(b"\0 \r\n\t")
+    is_empty = not text or (text.startswith(b"<?xml") and text.find(b"?>") == len(text) - 2)  # Gadgetron's for none
+    properties = {} if is_empty else parse_configuration(text, opening.target)
     gadget = (build_node or default_node)(opening.target, properties)
     check = refuse_above(memory_bytes() if memory_gib is None else int(memory_gib * GIB))
     return lambda items, context: gadget(check(items, context), context), context

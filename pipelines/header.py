@@ -84,12 +84,25 @@ def _check_encoding(encoding: Any, number: int) -> None:
         encoding.reconSpace = space
     if encoding.encodingLimits is None:
         encoding.encodingLimits = ismrmrd.xsd.encodingLimitsType()
+    _complete_limits(encoding.encodingLimits, number)
     trajectory = getattr(encoding.trajectory, "value", "cartesian")
     if trajectory not in CARTESIAN:
         raise InputError(
             f"encoding {number} of the ISMRMRD header has a {trajectory} trajectory; "
             "only Cartesian sampling (cartesian, epi) can be reconstructed"
         )
+
+
+def _complete_limits(limits: Any, number: int) -> None:
+    """Leave out limits without a maximum; minimum and centre are 0 where they are missing."""
+    for entry in dataclasses.fields(limits):
+        limit = getattr(limits, entry.name)
+        if limit is None:
+            continue
+        if limit.maximum is None:
+            logger.warning("encoding %d: the limits of %s have no maximum; left out", number, entry.name)
+            setattr(limits, entry.name, None)
+        limit.minimum, limit.center = limit.minimum or 0, limit.center or 0
 
 
 def _name(element: Element) -> str:

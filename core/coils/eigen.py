@@ -5,7 +5,7 @@ from __future__ import annotations
 from nilatron.core.backend import Array, namespace
 
 
-def virtual_coils(samples: Array, tolerance: float = 0.0) -> tuple[Array, Array]:
+def virtual_coils(samples: Array, tolerance: float = 0.0, at_most: int | None = None) -> tuple[Array, Array]:
     """Principal components v over the coils, samples = U v (Buehrer et al., MRM 2007;57:1131), strongest first.
 
     The strongest virtual coil has a fixed global phase: the coil that contributes most has a positive real weight.
@@ -16,6 +16,8 @@ def virtual_coils(samples: Array, tolerance: float = 0.0) -> tuple[Array, Array]
         Complex (coil, ...), k-space or images.
     tolerance
         Fraction of the energy that may be lost by leaving out the weakest virtual coils.
+    at_most
+        Number of virtual coils that are kept whatever is lost.
 
     Returns
     -------
@@ -29,6 +31,7 @@ def virtual_coils(samples: Array, tolerance: float = 0.0) -> tuple[Array, Array]
     while n_dropped < len(energies) - 1 and lost <= tolerance * sum(energies):
         n_dropped += 1
         lost += energies[n_dropped]
+    n_dropped = max(n_dropped, len(energies) - (at_most or len(energies)))
     to_coils = xp.flip(vectors[:, n_dropped:], axis=1)
     strongest = int(xp.argmax(xp.abs(to_coils[:, 0])))
     weight = to_coils[strongest, 0]

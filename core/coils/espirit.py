@@ -38,6 +38,8 @@ class EspiritSettings:
         Of the power iteration at each pixel.
     virtual_coil_tolerance
         Fraction of the calibration's energy that may be lost by leaving out its weakest virtual coils.
+    max_virtual_coils
+        The work grows with the cube of the coils; of arrays of 64 or 128, what lies beyond the first 32 virtual coils is noise.
     slab_bytes
         Memory for the matrices G of the pixels that are solved together.
     """
@@ -48,6 +50,7 @@ class EspiritSettings:
     crop: float = 0.8
     n_iterations: int = 30
     virtual_coil_tolerance: float = 1e-5
+    max_virtual_coils: int = 32
     slab_bytes: int = 8 << 20
 
 
@@ -85,7 +88,7 @@ def espirit_maps(
     peak = float(xp.max(xp.abs(block)))
     if peak == 0:
         return xp.zeros((n_coils, *image_shape), dtype=calibration.dtype, device=calibration.device)
-    virtual, to_coils = virtual_coils(block / peak, settings.virtual_coil_tolerance)
+    virtual, to_coils = virtual_coils(block / peak, settings.virtual_coil_tolerance, settings.max_virtual_coils)
     lags = _kernel_autocorrelation(virtual, settings)
     maps = _pixel_eigenvectors(lags, image_shape, settings)
     return xp.reshape(to_coils @ xp.reshape(maps, (maps.shape[0], -1)), (n_coils, *image_shape))

@@ -118,7 +118,7 @@ def caller_of(asked: Message) -> Caller:
 def _is_chain(xml: bytes) -> bool:
     try:
         root = defusedxml.ElementTree.fromstring(xml, forbid_dtd=True)
-    except (DefusedXmlException, SyntaxError, ValueError):
+    except (DefusedXmlException, LookupError, SyntaxError, ValueError):
         return False
     return root.tag.endswith("gadgetronStreamConfiguration") or root.find("stream") is not None
 

@@ -31,7 +31,7 @@ def test_a_chain_that_cannot_be_built(monkeypatch):
     def refuse(name):
         raise ChainError(f"{name} is broken")
 
-    monkeypatch.setattr("nilatron.pipelines.chain.load_chain", refuse)
+    monkeypatch.setattr("nilatron.pipelines.chain.find_chain", refuse)
     finding = doctor.chains()
     assert not finding.good
     assert "is broken" in finding.found

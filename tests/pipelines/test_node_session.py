@@ -43,7 +43,7 @@ def test_settings_that_cannot_be_used_are_refused(name, value, message):
 @pytest.fixture
 def evaluations(monkeypatch):
     """Shapes of the images that the network was run on; `error` is raised instead where it is set."""
-    from nilatron.gadgets import methods
+    from nilatron.gadgets import prior as room
 
     seen = SimpleNamespace(shapes=[], error=None)
 
@@ -55,7 +55,7 @@ def evaluations(monkeypatch):
         return x
 
     prior = SimpleNamespace(denoiser=SimpleNamespace(denoise=denoise))
-    monkeypatch.setattr(methods, "prior_for", lambda *_: prior)
+    monkeypatch.setattr(room, "prior_for", lambda *_: prior)
     return seen
 
 

@@ -40,3 +40,12 @@ def test_leading_vectors():
     np.testing.assert_allclose((matrices @ vectors[..., None])[..., 0], expected[:, None] * vectors, atol=1e-2)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), [0, *[1] * 19])
     assert np.abs(vectors[:, 0].imag).max() == pytest.approx(0, abs=1e-12)
+
+
+def test_the_number_of_virtual_coils_can_be_bounded():
+    samples = np.random.default_rng(0).normal(size=(6, 50)) + 0j
+    everything, _ = virtual_coils(samples)
+    virtual, to_coils = virtual_coils(samples, at_most=2)
+    assert virtual.shape == (2, 50)
+    assert to_coils.shape == (6, 2)
+    assert np.allclose(virtual, everything[:2])
