@@ -1,4 +1,4 @@
-"""Laws that the shipped default prior keeps, whatever it was trained on; images are the project's own phantom."""
+"""Laws that the shipped priors keep, whatever they were trained on; images are the project's own phantom."""
 
 import math
 
@@ -7,14 +7,19 @@ import pytest
 import torch
 
 from nilatron.core.phantom import phantom
-from nilatron.core.prior.weights import DEFAULT_WEIGHTS, load_prior
+from nilatron.core.prior.weights import SHIPPED, load_prior, shipped_weights
 
 BRAIN = (0.01, 0.35, 0.35)  # a field of view within the brain: structure up to every border
 
 
+@pytest.fixture(scope="module", params=SHIPPED)
+def name(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def prior():
-    return load_prior()
+def prior(name):
+    return load_prior(shipped_weights(name))
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +45,13 @@ def finite(x):
     return bool(torch.isfinite(torch.view_as_real(x)).all())
 
 
-def test_the_file_is_small_and_says_where_it_comes_from(prior):
-    assert DEFAULT_WEIGHTS.stat().st_size < 16_000_000
-    assert sum(p.numel() for p in prior.denoiser.parameters()) < 8_000_000
+def test_the_file_is_small_and_says_where_it_comes_from(prior, name):
+    path = shipped_weights(name)
+    assert path.stat().st_size < 16_000_000
+    assert sum(p.numel() for p in prior.denoiser.parameters()) < {"default": 8_000_000, "tiny": 500_000}[name]
     for key in ("architecture", "sigma_data", "scale_convention", "data", "licence", "rmse", "trained_steps"):
         assert prior.metadata.get(key), key
-    assert DEFAULT_WEIGHTS.with_name("default.md").is_file()
+    assert path.with_suffix(".md").is_file()
 
 
 @pytest.mark.parametrize("field_of_view", [(0.01, 1.1, 1.1), BRAIN], ids=["head", "brain"])
@@ -83,9 +89,10 @@ def interior_difference(denoise, shift, sigma=0.1, rim=40):
     return rms((first[shift:, shift:] - second[: n - shift, : n - shift])[rim:-rim, rim:-rim]) / rms(clean)
 
 
-@pytest.mark.parametrize(("shift", "tolerance"), [(16, 0.01), (48, 0.01), (1, 0.015), (7, 0.015)])
-def test_there_is_no_tiling(denoise, shift, tolerance):
-    assert interior_difference(denoise, shift) < tolerance
+@pytest.mark.parametrize("shift", [1, 7, 16, 48])
+def test_there_is_no_tiling(denoise, shift):
+    """Whole strides or not: what remains grows with the shift, since groups are normalised over another crop."""
+    assert interior_difference(denoise, shift) < 0.015
 
 
 def test_without_noise_it_is_the_identity(denoise):

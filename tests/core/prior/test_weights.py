@@ -258,6 +258,7 @@ def test_a_corrupted_file_is_refused_or_makes_no_difference(saved):
 
 def test_shipped_names(monkeypatch):
     assert shipped_weights("default") == DEFAULT_WEIGHTS
+    assert load_prior(shipped_weights("tiny")).denoiser.network.config.channels == (16, 32, 48, 64)
     with pytest.raises(WeightsError, match="shipped as 'grande': choose from default, tiny"):
         shipped_weights("grande")
     monkeypatch.setattr("pathlib.Path.is_file", lambda _: False)

@@ -21,7 +21,7 @@ from nilatron.core.prior.weights import save_prior
 from nilatron.pipelines.simulate import SimulationSettings, simulate_items
 from nilatron.pipelines.wire import Close, Config, ConfigName, Connection, Error, Header, Text, Timeouts
 
-PATIENCE_S = 60
+PATIENCE_S = 180
 SCAN = SimulationSettings(matrix=(32, 32, 1), n_coils=3, n_slices=2, acceleration=2, calibration_lines=12)
 
 

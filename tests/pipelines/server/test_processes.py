@@ -9,7 +9,7 @@ import pytest
 
 from nilatron.pipelines.wire import WireError
 
-PATIENCE_S = 30
+PATIENCE_S = 120
 
 
 def children_of(pid):
