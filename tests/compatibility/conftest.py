@@ -65,16 +65,6 @@ command, raw, scan_path, folder = (getattr(command_line, name) for name in ("com
 serve = module_at("tests/pipelines/conftest.py").serve
 
 
-@pytest.fixture
-def known(request):
-    """Say why a test cannot pass yet; the table repeats it."""
-
-    def note(reason):
-        request.applymarker(pytest.mark.xfail(reason=reason))
-
-    return note
-
-
 @pytest.fixture(scope="session")
 def load():
     return module_at
