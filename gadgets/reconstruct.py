@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from nilatron.core.sense import SenseOperator, chi_squared
 from nilatron.gadgets.accumulate import acceleration
 from nilatron.gadgets.budget import BudgetSettings, budget_from_now, n_slices_of
 from nilatron.gadgets.items import Context, KSpaceSlice, Reconstruction
-from nilatron.gadgets.methods import METHODS
+from nilatron.gadgets.methods import METHODS, Method
 from nilatron.gadgets.problem import Outcome, Problem, to_device
 
 log = logging.getLogger(__name__)
@@ -43,11 +43,12 @@ SUSPICIOUS_CHI2 = 1.5
 
 @dataclass(frozen=True)
 class Reconstructor:
-    """The gadget: a target with its settings."""
+    """The gadget: a target with its settings, and what runs it: `methods`, by target."""
 
     target: str
     settings: Any
     weights: Path = DEFAULT_WEIGHTS
+    methods: Mapping[str, Method] = field(default_factory=lambda: METHODS)
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -158,7 +159,7 @@ class Reconstructor:
     def _run(self, problem: Problem, settings: Any) -> Outcome:
         if not np.any(to_numpy(abs(problem.conventional).max())):
             return Outcome(dict.fromkeys(self.series, 0 * problem.conventional), {"sampler": "none: no signal"})
-        return METHODS[self.target].run(problem, settings)
+        return self.methods[self.target].run(problem, settings)
 
     def _finish(
         self, item: KSpaceSlice, problem: Problem, role: str, image: Array, provenance: dict[str, str]

@@ -156,15 +156,15 @@ def test_when_the_sampler_fails_the_conventional_image_goes_out_with_the_reason(
     assert log.counts["fall-backs"] == 1
 
 
-def test_the_conventional_image_leaves_before_the_target_is_begun(item, monkeypatch):
+def test_the_conventional_image_leaves_before_the_target_is_begun(item):
     begun = []
 
     def run(problem, _):
         begun.append(problem)
         return Outcome({"nila": problem.conventional})
 
-    monkeypatch.setitem(methods.METHODS, "nila", replace(methods.METHODS["nila"], run=run))
-    images = Reconstructor("nila", NilaNodeSettings()).reconstruct(item, Context(None))
+    others = {"nila": replace(methods.METHODS["nila"], run=run)}
+    images = Reconstructor("nila", NilaNodeSettings(), methods=others).reconstruct(item, Context(None))
     assert next(images).role == "conventional"
     assert begun == []
     assert next(images).role == "main"
