@@ -37,7 +37,7 @@ from nilatron.core.sampling.nila_fast import SolverSettings, nila_fast
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sense import SenseOperator, chi_squared
 from nilatron.gadgets.nila_method import NilaNodeSettings
-from nilatron.gadgets.prior import network_denoiser, prior_for
+from nilatron.gadgets.prior import prior_for
 from nilatron.gadgets.problem import Problem, image_scale, inside, noise_level
 from nilatron.pipelines.files import atomic_path
 from report import Cell, markdown, write_json
@@ -112,7 +112,7 @@ def reconstruct(case: Case, weights: Path) -> tuple[ComplexArray, ComplexArray]:
     problem = Problem(case.operator, case.data, conventional, np.random.default_rng(0), "cpu", weights)
     scale = image_scale(problem)
     result = nila_fast(
-        network_denoiser(prior_for(weights, "cpu")),
+        prior_for(weights, "cpu").denoise,
         case.operator,
         case.data,
         karras_schedule(settings.steps, settings.sigma_max, settings.sigma_min),

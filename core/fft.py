@@ -35,12 +35,15 @@ def _centred(array: Array, axes: tuple[int, ...], *, inverse: bool) -> Array:
     return xp.fft.fftshift(uncentred(shifted, axes, inverse=inverse), axes=axes)
 
 
-def uncentred(array: Array, axes: tuple[int, ...], *, inverse: bool) -> Array:
-    """Transform, orthonormally, with DC at index 0: for loops that shift once outside (see `core.sense`)."""
+def uncentred(array: Array, axes: tuple[int, ...], *, inverse: bool, overwrite: bool = False) -> Array:
+    """Transform, orthonormally, with DC at index 0: for loops that shift once outside (see `core.sense`).
+
+    With `overwrite` the memory of `array` may be used for the result.
+    """
     if not axes:
         return array
     if isinstance(array, np.ndarray):
         transform = scipy.fft.ifftn if inverse else scipy.fft.fftn  # multithreaded, and keeps complex64
-        return transform(array, axes=axes, norm="ortho", workers=_WORKERS)
+        return transform(array, axes=axes, norm="ortho", overwrite_x=overwrite, workers=_WORKERS)
     xp = namespace(array)
     return (xp.fft.ifftn if inverse else xp.fft.fftn)(array, axes=axes, norm="ortho")

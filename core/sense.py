@@ -70,9 +70,11 @@ class SenseOperator(LinearOperator):
         if not axes:
             return xp.sum(conj_maps * (counts * (maps * x[..., None, :, :, :])), axis=-4)
         shifted = xp.fft.ifftshift(x, axes=axes)[..., None, :, :, :]
-        kspace = counts * uncentred(maps * shifted, axes, inverse=False)
-        image = xp.sum(conj_maps * uncentred(kspace, axes, inverse=True), axis=-4)
-        return xp.fft.fftshift(image, axes=axes)
+        coils = uncentred(maps * shifted, axes, inverse=False, overwrite=True)
+        coils *= counts
+        coils = uncentred(coils, axes, inverse=True, overwrite=True)
+        coils *= conj_maps
+        return xp.fft.fftshift(xp.sum(coils, axis=-4), axes=axes)
 
     @cached_property
     def _shifted(self) -> tuple[tuple[int, ...], Array, Array, Array]:

@@ -6,20 +6,39 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nilatron.core.prior.engines.choose import EngineSettings
 from nilatron.core.sampling.nila import NilaSettings as PublishedSampler
 from nilatron.core.sampling.nila import nila
 from nilatron.core.sampling.nila_fast import SamplerResult, SolverSettings, nila_fast
 from nilatron.core.sampling.posterior import sample_posterior
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.gadgets.budget import BudgetSettings, Stopwatch, costs_on
-from nilatron.gadgets.prior import network_denoiser, prior_for
+from nilatron.gadgets.prior import prior_for
 from nilatron.gadgets.problem import Outcome, Problem, image_scale, inside, noise_level
 
 SERIES = ("nila", "conventional", "uncertainty")
 
 
 @dataclass(frozen=True)
-class NilaNodeSettings(BudgetSettings):
+class NetworkSettings(BudgetSettings):
+    """What all targets with a network have."""
+
+    engine: str = "torch"  # what computes the network
+    precision: str = "auto"  # of its convolutions: fp32, bf16, fp16, or what the machine computes fastest
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        super().__post_init__()
+        EngineSettings(self.engine, self.precision)
+
+    @property
+    def engine_settings(self) -> EngineSettings:
+        """Both, as the prior is asked for."""
+        return EngineSettings(self.engine, self.precision)
+
+
+@dataclass(frozen=True)
+class NilaNodeSettings(NetworkSettings):
     """Nila, fast (the default)."""
 
     series: tuple[str, ...] = ("conventional", "nila")  # what is sent, in this order: conventional, nila, uncertainty
@@ -31,7 +50,7 @@ class NilaNodeSettings(BudgetSettings):
     sample_sigma_min: float = 0.01  # last level for samples: what lies below it is missing from their variance
     noise_left: float = 0.8  # share of a level that the network is told; 1 smooths more (image only, not the samples)
     tolerance: float = 1e-3  # relative residual of the data consistency problems
-    iterations: int = 20  # at most, of conjugate gradients, for each of them
+    iterations: int = 10  # at most, of conjugate gradients, for each of them
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -50,7 +69,7 @@ class NilaNodeSettings(BudgetSettings):
 
 
 @dataclass(frozen=True)
-class PublishedNodeSettings(BudgetSettings):
+class PublishedNodeSettings(NetworkSettings):
     """Nila as published; its steps do not shrink: a budget stops it."""
 
     series: tuple[str, ...] = ("conventional", "nila")
@@ -83,9 +102,10 @@ def run_nila(problem: Problem, settings: NilaNodeSettings) -> Outcome:
         When the budgets do not allow an image.
     """
     watch = Stopwatch(settings.slice_budget_s, settings.scan_budget_s, problem.clock)
-    prior, scale = prior_for(problem.weights, problem.device), image_scale(problem)
+    prior = prior_for(problem.weights, problem.device, settings.engine_settings)
+    scale = image_scale(problem)
     sigma = noise_level(problem, scale)
-    denoiser = watch.guard(network_denoiser(prior))
+    denoiser = watch.guard(prior.denoise)
     solver = SolverSettings(settings.tolerance, settings.iterations)
     costs, shape = costs_on(problem.device, prior.sha256), (1, *problem.data.shape)
 
@@ -122,6 +142,7 @@ def run_nila(problem: Problem, settings: NilaNodeSettings) -> Outcome:
         "scale": f"{scale:.6g}",
         "sigma_model": f"{sigma:.4g}",
         "weights_sha256": prior.sha256,
+        "engine": prior.engine.label,
     }
     if plan.reason:
         provenance["shortened"] = plan.reason
@@ -159,10 +180,11 @@ def run_published(problem: Problem, settings: PublishedNodeSettings) -> Outcome:
         When the budgets, which count from now, are over.
     """
     watch = Stopwatch(settings.slice_budget_s, settings.scan_budget_s, problem.clock)
-    prior, scale = prior_for(problem.weights, problem.device), image_scale(problem)
+    prior = prior_for(problem.weights, problem.device, settings.engine_settings)
+    scale = image_scale(problem)
     sigma = noise_level(problem, scale)
     image = nila(
-        watch.guard(network_denoiser(prior)),
+        watch.guard(prior.denoise),
         problem.operator,
         problem.data,
         sigma=sigma,
@@ -176,5 +198,6 @@ def run_published(problem: Problem, settings: PublishedNodeSettings) -> Outcome:
         "scale": f"{scale:.6g}",
         "sigma_model": f"{sigma:.4g}",
         "weights_sha256": prior.sha256,
+        "engine": prior.engine.label,
     }
     return Outcome({"nila": inside(problem.operator, image)}, provenance)

@@ -115,4 +115,4 @@ def evaluate_once(context: Context) -> None:
     encoding = context.header.encoding[0]
     shape = (1, int(encoding.encodedSpace.matrixSize.y), kept_width(encoding))
     empty = torch.zeros(shape, dtype=torch.complex64, device=context.device)
-    prior_for(DEFAULT_WEIGHTS, context.device).denoiser.denoise(empty, 0.1)
+    prior_for(DEFAULT_WEIGHTS, context.device).denoise(empty, 0.1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from nilatron.core.backend import Array, namespace
 
+PRODUCTS_BETWEEN_NORMS = 4
+
 
 def virtual_coils(samples: Array, tolerance: float = 0.0, at_most: int | None = None) -> tuple[Array, Array]:
     """Principal components v over the coils, samples = U v (Buehrer et al., MRM 2007;57:1131), strongest first.
@@ -57,15 +59,18 @@ def leading_vectors(matrices: Array, n_iterations: int) -> tuple[Array, Array]:
     xp = namespace(matrices)
     spread = xp.arange(matrices.shape[-1], dtype=xp.float64, device=matrices.device) ** 2
     start = xp.astype(xp.cos(spread) + 1j * xp.sin(spread), matrices.dtype)  # generic: orthogonal to no coil map
-    vectors = matrices @ start[:, None]
+    trace = xp.real(xp.sum(xp.linalg.diagonal(matrices), axis=-1))[:, None, None]
+    scaled = _quotient(matrices, trace)  # largest eigenvalue 1 / coils to 1: a few products neither over- nor underflow
+    vectors = scaled @ start[:, None]
+    for done in range(n_iterations):
+        if done % PRODUCTS_BETWEEN_NORMS == 0 or done == n_iterations - 1:
+            vectors = _quotient(vectors, _norms(vectors))
+        vectors = scaled @ vectors
     norms = _norms(vectors)
-    for _ in range(n_iterations):
-        vectors = matrices @ _quotient(vectors, norms)
-        norms = _norms(vectors)
     first = vectors[:, :1]
     phase = _quotient(xp.conj(first), xp.abs(first))
     phase = xp.where(xp.abs(first) > 0, phase, xp.ones_like(phase))
-    return (_quotient(vectors, norms) * phase)[..., 0], norms[:, 0, 0]
+    return (_quotient(vectors, norms) * phase)[..., 0], (norms * trace)[:, 0, 0]
 
 
 def _norms(vectors: Array) -> Array:

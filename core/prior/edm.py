@@ -7,6 +7,7 @@ sees s = sigma / sqrt(2). This file is the only place that knows the factor.
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,21 @@ from nilatron.core.prior.unet import UNet, UNetConfig
 
 SIGMA_RANGE = (0.002, 3.0)
 MARGIN = 8  # pixels of reflection around an image: without them the network errs more at its borders
+
+
+class ChannelDenoiser(Protocol):
+    """D on two real channels, by whatever engine computes it."""
+
+    @property
+    def sigma_data(self) -> float:
+        """Root mean square of one real component of the training images."""
+
+    @property
+    def multiple(self) -> int:
+        """The image sides have to be a multiple of this."""
+
+    def __call__(self, x: Tensor, s: Tensor, /) -> Tensor:
+        """Denoise (batch, 2, y, x) with per-component noise s, (batch,) or (1,) for all; float32 in and out."""
 
 
 class EDMDenoiser(nn.Module):
@@ -36,8 +52,13 @@ class EDMDenoiser(nn.Module):
         self.network = UNet(config)
         self.sigma_data = sigma_data
 
+    @property
+    def multiple(self) -> int:
+        """The image sides have to be a multiple of this."""
+        return self.network.config.multiple
+
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
-        """Denoise real channels (batch, 2, y, x) with per-component noise s (batch,); sides as the network wants them."""
+        """Denoise real channels (batch, 2, y, x) with per-component noise s, (batch,) or (1,) for all."""
         s = s.to(torch.float32)
         variance = s**2 + self.sigma_data**2
         c_skip = (self.sigma_data**2 / variance)[:, None, None, None]
@@ -47,33 +68,40 @@ class EDMDenoiser(nn.Module):
         residual: Tensor = self.network(c_in * x, c_noise)
         return c_skip * x + c_out * residual.to(torch.float32)
 
-    @torch.inference_mode()
     def denoise(self, x: Tensor, sigma: float) -> Tensor:
-        """E[x0 | x] for complex images x = x0 + sigma n, of image scale 1.
+        """E[x0 | x] for complex images: see `denoise_complex`."""
+        return denoise_complex(self, x, sigma)
 
-        Parameters
-        ----------
-        x
-            Complex images (..., y, x); leading axes are a batch.
-        sigma
-            Complex standard deviation of the noise. Below the trained range the lowest trained level is used; above it the
-            linear part c_skip x, the best linear estimate for data of variance sigma_data^2.
 
-        Returns
-        -------
-        Complex images of the same shape.
-        """
-        n_y, n_x = x.shape[-2:]
-        s = max(sigma / math.sqrt(2), SIGMA_RANGE[0])
-        if s > SIGMA_RANGE[1]:
-            return x * (self.sigma_data**2 / (s**2 + self.sigma_data**2))
-        images = x.reshape(-1, n_y, n_x).to(torch.complex64)
-        turn = mean_phase(images)
-        channels = torch.view_as_real(images * turn.conj()).permute(0, 3, 1, 2)
-        padded = reflect_pad(channels, self.network.config.multiple).contiguous(memory_format=torch.channels_last)
-        out = self(padded, torch.full((padded.shape[0],), s, device=x.device))
-        cropped = out[..., MARGIN : MARGIN + n_y, MARGIN : MARGIN + n_x].permute(0, 2, 3, 1).contiguous()
-        return (turn * torch.view_as_complex(cropped)).reshape(x.shape).to(x.dtype)
+@torch.inference_mode()
+def denoise_complex(channels: ChannelDenoiser, x: Tensor, sigma: float) -> Tensor:
+    """E[x0 | x] for complex images x = x0 + sigma n, of image scale 1.
+
+    Parameters
+    ----------
+    channels
+        D on two real channels.
+    x
+        Complex images (..., y, x); leading axes are a batch.
+    sigma
+        Complex standard deviation of the noise. Below the trained range the lowest trained level is used; above it the
+        linear part c_skip x, the best linear estimate for data of variance sigma_data^2.
+
+    Returns
+    -------
+    Complex images of the same shape.
+    """
+    n_y, n_x = x.shape[-2:]
+    s = max(sigma / math.sqrt(2), SIGMA_RANGE[0])
+    if s > SIGMA_RANGE[1]:
+        return x * (channels.sigma_data**2 / (s**2 + channels.sigma_data**2))
+    images = x.reshape(-1, n_y, n_x).to(torch.complex64)
+    turn = mean_phase(images)
+    real = torch.view_as_real(images * turn.conj()).permute(0, 3, 1, 2)
+    padded = reflect_pad(real, channels.multiple).contiguous(memory_format=torch.channels_last)
+    out = channels(padded, torch.full((1,), s, device=x.device))
+    cropped = out[..., MARGIN : MARGIN + n_y, MARGIN : MARGIN + n_x].permute(0, 2, 3, 1).contiguous()
+    return (turn * torch.view_as_complex(cropped)).reshape(x.shape).to(x.dtype)
 
 
 def mean_phase(images: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ class Worker:
         """Load the prior and evaluate it once; returns the hash of its weights."""
         prior = prior_for(self.weights, self.device)
         pixels = torch.zeros((1, 1, WARM_UP_SIZE, WARM_UP_SIZE), dtype=torch.complex64, device=self.device)
-        prior.denoiser.denoise(pixels, 0.1)
+        prior.denoise(pixels, 0.1)
         return prior.sha256
 
     def receive(self, connection: Connection) -> None:

@@ -8,7 +8,6 @@ import pytest
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.unet import ARCHITECTURES
 from nilatron.core.prior.weights import save_prior
-from nilatron.gadgets import nila_method
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.budget import (
     MIN_STEPS,
@@ -24,6 +23,7 @@ from nilatron.gadgets.items import Context, ScanTiming
 from nilatron.gadgets.nila_method import NilaNodeSettings, PublishedNodeSettings
 from nilatron.gadgets.noise import NoiseSettings, Whitening
 from nilatron.gadgets.oversampling import prepare_readouts
+from nilatron.gadgets.prior import ReadyPrior
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.gadgets.sensitivities import estimate_sensitivities
 from nilatron.pipelines.simulate import SimulationSettings, simulate_items
@@ -65,18 +65,13 @@ def scan():
 def make(scan, weights, clock, monkeypatch):
     """Reconstruct slices of the scan with settings; returns images and log."""
     costs_on.cache_clear()
-    real = nila_method.network_denoiser
+    real = ReadyPrior.denoise
 
-    def timed(prior):
-        denoise = real(prior)
+    def timed(prior, x, sigma):
+        clock.now += clock.step_s * x.shape[0]
+        return real(prior, x, sigma)
 
-        def run(x, sigma):
-            clock.now += clock.step_s * x.shape[0]
-            return denoise(x, sigma)
-
-        return run
-
-    monkeypatch.setattr(nila_method, "network_denoiser", timed)
+    monkeypatch.setattr(ReadyPrior, "denoise", timed)
     header, slices = scan
 
     def run(settings, n_slices=1, target="nila", **timing):

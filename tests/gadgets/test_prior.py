@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
-from nilatron.gadgets.prior import network_denoiser, prior_for
+from nilatron.gadgets.prior import prior_for
 
 
 def test_the_prior_is_loaded_once():
@@ -10,7 +10,7 @@ def test_the_prior_is_loaded_once():
 
 
 def test_arrays_come_back_as_they_went_in():
-    denoise = network_denoiser(prior_for(DEFAULT_WEIGHTS, "cpu"))
+    denoise = prior_for(DEFAULT_WEIGHTS, "cpu").denoise
     x = np.random.default_rng(0).normal(size=(1, 1, 32, 24)).astype(np.complex64)
     out = denoise(x, 0.1)
     assert isinstance(out, np.ndarray)
