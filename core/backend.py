@@ -6,11 +6,13 @@ the border between the classical stages and the network.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import array_api_compat as aac
 import numpy as np
-import torch
+
+if TYPE_CHECKING:  # takes seconds to import; array_api_compat does not import it either
+    import torch
 
 Array: TypeAlias = Any  # a NumPy, CuPy or torch array; every function returns the kind that it was given
 Namespace: TypeAlias = Any
@@ -29,8 +31,8 @@ def namespace(*arrays: Array) -> Namespace:
 
 def to_numpy(array: Array) -> np.ndarray[Any, Any]:
     """Copy to host memory if the array is not there already."""
-    if isinstance(array, torch.Tensor):
-        return array.detach().cpu().numpy()
+    if aac.is_torch_array(array):
+        return array.detach().cpu().numpy()  # type: ignore[no-any-return]
     if aac.is_cupy_array(array):
         return array.get()  # type: ignore[no-any-return]
     return np.asarray(array)
@@ -38,6 +40,8 @@ def to_numpy(array: Array) -> np.ndarray[Any, Any]:
 
 def to_torch(array: Array) -> torch.Tensor:
     """View as a torch tensor on the same device, without a copy where the memory allows it (DLPack)."""
+    import torch
+
     if isinstance(array, torch.Tensor):
         return array
     if isinstance(array, np.ndarray):
@@ -47,11 +51,11 @@ def to_torch(array: Array) -> torch.Tensor:
 
 def like(array: Array, reference: Array) -> Array:
     """Convert `array` to the library and device of `reference`."""
-    if isinstance(reference, torch.Tensor):
+    if aac.is_torch_array(reference):
         return to_torch(array).to(reference.device)
     if aac.is_cupy_array(reference):
         xp = namespace(reference)
-        return xp.from_dlpack(array) if isinstance(array, torch.Tensor) else xp.asarray(array)
+        return xp.from_dlpack(array) if aac.is_torch_array(array) else xp.asarray(array)
     return to_numpy(array)
 
 

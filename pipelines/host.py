@@ -10,7 +10,6 @@ import ismrmrd
 
 from nilatron.gadgets.items import Context, Gadget
 from nilatron.gadgets.settings import SettingsError
-from nilatron.gadgets.stock.registry import STOCK_GADGETS
 from nilatron.pipelines.chain import Chain, ChainError, External, Node, Port
 
 NodeFactory: TypeAlias = Callable[[str, dict[str, str]], Gadget]
@@ -104,6 +103,8 @@ def _check_ports(chain: Chain, ports: tuple[Port, ...], kind: str, known: tuple[
 def _gadget(node: Node, chain: Chain, node_factory: NodeFactory) -> Gadget:
     if isinstance(node, External):
         return node_factory(_own_target(node, chain), dict(node.properties))
+    from nilatron.gadgets.stock.registry import STOCK_GADGETS  # brings in linear algebra, for chains that have them
+
     if node.classname not in STOCK_GADGETS:
         raise ChainError(
             f"chain {chain.name!r}: unknown gadget {node.classname!r}; the embedded host has "

@@ -12,7 +12,6 @@ import ismrmrd
 import ismrmrd.hdf5
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as Picture
 
 from nilatron.pipelines.files import InputError, atomic_path, open_hdf5
 
@@ -119,6 +118,8 @@ def write_png(image: ismrmrd.Image | AnyArray, path: str | Path) -> None:
     `image` is an `ismrmrd.Image` or an array (..., y, x); what is stacked in front of y goes side by side in a mosaic
     that is about square. Values that are not finite become black.
     """
+    from PIL import Image as Picture
+
     values = image.data if isinstance(image, ismrmrd.Image) else np.asarray(image)
     if values.ndim < 2 or values.size == 0:
         raise ValueError(f"a picture needs an array (..., y, x) that is not empty, got shape {values.shape}")

@@ -10,25 +10,24 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain as joined
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ismrmrd
-from rich.console import Console
-from rich.progress import Progress
 
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, ScanLog, ScanTiming
-from nilatron.gadgets.node import build_node
 from nilatron.pipelines.chain import Chain, load_chain
 from nilatron.pipelines.client import ServerError
 from nilatron.pipelines.client_replay import Remote, remote_images
 from nilatron.pipelines.device import resolve_device
-from nilatron.pipelines.dicom import DicomScan
 from nilatron.pipelines.files import AtomicFolder, InputError
 from nilatron.pipelines.host import run_chain
 from nilatron.pipelines.image_file import ImageFile, write_png
 from nilatron.pipelines.raw_file import RawFile, open_raw
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +161,8 @@ def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFol
     if settings.png:
         yield ExportFolder(settings.png, lambda image, folder, stem: write_png(image, folder / f"{stem}.png"))
     if settings.dicom:
+        from nilatron.pipelines.dicom import DicomScan
+
         measurement = raw.header.measurementInformation
         position = getattr(getattr(measurement, "patientPosition", None), "value", None)
         yield ExportFolder(settings.dicom, DicomScan(raw.header_bytes, position or "HFS").write)
@@ -174,6 +175,8 @@ def describe(log_of_scan: ScanLog) -> str:
 
 def run_scan(chain: Chain, items: Iterable[Any], context: Context, settings: ReplaySettings) -> Iterator[ismrmrd.Image]:
     """The chain over items, with the settings' properties over those of its own node."""
+    from nilatron.gadgets.node import build_node
+
     return run_chain(
         chain,
         items,
@@ -210,6 +213,8 @@ def with_progress(items: Iterator[Any], raw: RawFile, stack: ExitStack, console:
     """Count lines on a progress bar, if there is a terminal to show it on."""
     if console is None or not console.is_terminal:
         return items
+    from rich.progress import Progress
+
     progress = stack.enter_context(Progress(console=console, transient=True))
     task = progress.add_task("lines", total=raw.n_acquisitions)
 
