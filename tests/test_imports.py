@@ -1,0 +1,96 @@
+"""What a process has not imported yet: laws about `sys.modules`, each in an interpreter of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).resolve().parents[1] / "src"
+HEAVY = {
+    "torch",
+    "scipy",
+    "pydicom",
+    "PIL",
+    "matplotlib",
+    "lightning_fabric",
+    "tensorboardX",
+    "nibabel",
+    "prometheus_client",
+}
+DATA = {"numpy", "h5py", "ismrmrd", "gadgetron", "safetensors", "array_api_compat"}
+
+REPORT = """
+import json, sys
+print()
+print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
+"""
+RUN = """
+import sys
+from nilatron.pipelines.cli import main
+sys.argv = argv
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+
+
+def imported_by(code: str) -> set[str]:
+    """Top-level modules in a new interpreter after `code`."""
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code + REPORT],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(SOURCES)},
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def command(*words: str) -> str:
+    """Code that runs the command line as a program does, up to its end."""
+    return f"argv = {['nilatron', *words]!r}{RUN}"
+
+
+@pytest.mark.parametrize(
+    "words", [("--help",), ("--version",), ("configs", "list"), ("doctor", "--help"), ("replay", "--help")]
+)
+def test_help_and_lists_import_nothing_that_computes(words):
+    assert not imported_by(command(*words)) & (HEAVY | DATA)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "nilatron.core.backend",
+        "nilatron.pipelines.chain",
+        "nilatron.pipelines.device",
+        "nilatron.pipelines.host",
+        "nilatron.pipelines.image_file",
+        "nilatron.pipelines.node",
+        "nilatron.pipelines.raw_file",
+    ],
+)
+def test_modules_that_do_not_compute_themselves_import_nothing_heavy(module):
+    assert not imported_by(f"import {module}") & HEAVY
+
+
+def test_arrays_of_numpy_never_ask_for_torch():
+    code = (
+        "import numpy as np\nfrom nilatron.core import backend\nx = np.ones((2, 3), np.complex64)\n"
+        "backend.namespace(x); backend.to_numpy(x); backend.like(x, x); backend.squared_norm(x)\n"
+        "backend.complex_normal(np.random.default_rng(0), (2,), x); backend.percentile(abs(x), 50)"
+    )
+    assert "torch" not in imported_by(code)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the name of the driver's library is that of Linux")
+def test_a_machine_without_a_driver_is_known_without_torch():
+    code = (
+        "from nilatron.pipelines import device\ndevice.DRIVER = 'no-such-library.so.1'\n"
+        "assert device.resolve_device('auto') == device.resolve_device('cpu') == 'cpu'"
+    )
+    assert "torch" not in imported_by(code)
