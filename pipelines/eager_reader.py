@@ -14,7 +14,7 @@ import ismrmrd
 
 from nilatron.pipelines.wire import Close, Message, PeerGoneError, WireError
 
-_Waiting: TypeAlias = tuple[Message, int, float]  # with its memory, and when it came
+_Waiting: TypeAlias = tuple[deque[Message], int, float]  # what came at once, its memory, and when
 
 log = logging.getLogger(__name__)
 
@@ -83,11 +83,11 @@ class EagerReader:
         WireError
             What stopped the reading; it comes after everything that was whole.
         """
-        while batch := self._take():
-            while batch:
-                message, n_bytes, self.arrived_s = batch.popleft()
-                yield message
-                del message  # its memory is free before it is counted as free
+        while batches := self._take():
+            while batches:
+                messages, n_bytes, self.arrived_s = batches.popleft()
+                while messages:
+                    yield messages.popleft()  # and not kept: its memory is free before it is counted as free
                 self._used_bytes += n_bytes
                 if self._used_bytes > self._limit_bytes >> 4:
                     with self._changed:
@@ -119,8 +119,8 @@ class EagerReader:
         with self._changed:
             self._release()
             self._changed.wait_for(lambda: self._waiting or self._ended or self._discarding)
-            batch, self._waiting = self._waiting, deque()
-            return batch
+            batches, self._waiting = self._waiting, deque()
+            return batches
 
     def _release(self) -> None:
         was_full = self._waiting_bytes > self._limit_bytes
@@ -149,9 +149,8 @@ class EagerReader:
         if not messages:
             raise PeerGoneError("the other end closed the connection without CLOSE: data may be missing")
         arrived_s = time.monotonic()
-        data = takewhile(lambda message: not isinstance(message, Close), messages)
-        new = [(message, memory_of(message), arrived_s) for message in data]
-        n_bytes = sum(entry[1] for entry in new)
+        new = deque(takewhile(lambda message: not isinstance(message, Close), messages))
+        n_bytes = sum(map(memory_of, new))
         go_on = len(new) == len(messages)
         with self._changed:
             self.n_messages += len(new)
@@ -160,12 +159,13 @@ class EagerReader:
                 self._changed.notify_all()
                 return go_on
             were_none = not self._waiting
-            self._waiting.extend(new)
+            if new:
+                self._waiting.append((new, n_bytes, arrived_s))
             self._waiting_bytes += n_bytes
             self.peak_bytes = max(self.peak_bytes, self._waiting_bytes)
             if were_none:
                 self._changed.notify_all()
-            del messages, data, new  # what is used while this waits must not live on here
+            del messages, new  # what is used while this waits must not live on here
             self._changed.wait_for(lambda: self._waiting_bytes <= self._limit_bytes or self._discarding)
         return go_on
 

@@ -10,6 +10,7 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
+from nilatron.pipelines.wire.slab_memory import SlabMemory
 from nilatron.pipelines.wire.structures import MessageId
 
 Sizes: TypeAlias = tuple[int, int, int]  # samples, channels, trajectory dimensions
@@ -53,9 +54,11 @@ class LineSlab:
         Of every line.
     n_lines
         From `lines_in_a_slab`.
+    memory
+        For the samples.
     """
 
-    def __init__(self, sizes: Sizes, n_lines: int) -> None:
+    def __init__(self, sizes: Sizes, n_lines: int, memory: SlabMemory) -> None:
         self.sizes = sizes
         n_samples, n_channels, n_dimensions = sizes
         payload_bytes, trajectory_bytes = _payload_bytes(sizes), 4 * n_samples * n_dimensions
@@ -65,7 +68,7 @@ class LineSlab:
         self._raw_heads = memoryview(bytearray(n_lines * _HEAD_BYTES))
         self._heads = (_Head * n_lines).from_buffer(self._raw_heads)
         stride = -(-payload_bytes // _ALIGNMENT) * _ALIGNMENT
-        flat = np.empty(n_lines * stride, np.uint8)
+        flat = memory.take(n_lines * stride)
         payload = flat.reshape(n_lines, stride)
         self._trajectories: npt.NDArray[np.float32] = (
             payload[:, :trajectory_bytes].view(np.float32).reshape(n_lines, n_samples, n_dimensions)

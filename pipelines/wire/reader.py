@@ -10,6 +10,7 @@ from nilatron.pipelines.wire.errors import TruncatedError
 from nilatron.pipelines.wire.limits import Limits
 from nilatron.pipelines.wire.line_slab import MOST_LINES, LineSlab, Sizes, lines_in_a_slab, sizes_of
 from nilatron.pipelines.wire.messages import Message
+from nilatron.pipelines.wire.slab_memory import SlabMemory
 from nilatron.pipelines.wire.source import SocketSource, read_message
 
 
@@ -33,6 +34,7 @@ class MessageReader:
         self._before: Sizes | None = None  # of the last message that was read alone, if that was a line
         self._expecting: Sizes | None = None  # of the lines to come
         self._slab: LineSlab | None = None
+        self._memory = SlabMemory()
         self._window = 1  # lines that are asked of the system at once
 
     def read(self) -> Message | None:
@@ -95,5 +97,5 @@ class MessageReader:
     def _current_slab(self, sizes: Sizes) -> LineSlab | None:
         if self._slab is None or self._slab.sizes != sizes:
             n_lines = lines_in_a_slab(sizes, self._limits.message_bytes)
-            self._slab = LineSlab(sizes, n_lines) if n_lines else None
+            self._slab = LineSlab(sizes, n_lines, self._memory) if n_lines else None
         return self._slab

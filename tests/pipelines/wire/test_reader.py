@@ -28,6 +28,7 @@ from nilatron.pipelines.wire import (
     read_message,
 )
 from nilatron.pipelines.wire.line_slab import MOST_LINES, LineSlab, lines_in_a_slab, make_line, sizes_of
+from nilatron.pipelines.wire.slab_memory import SlabMemory
 
 RNG = np.random.default_rng(7)
 
@@ -189,6 +190,19 @@ def received_again(sent):
     return received_alone(message_bytes(*sent))[0]
 
 
+def test_what_is_kept_of_a_line_keeps_its_values_while_others_come_and_go(pair):
+    sent = [line() for _ in range(1000)]
+    ours, theirs = pair
+    sender = threading.Thread(target=theirs.sendall, args=(message_bytes(*sent, Close()),))
+    sender.start()
+    with Connection(ours) as connection:
+        parts = [message.data[1:, ::2] for number, message in enumerate(connection) if number % 150 == 0]
+    sender.join(10)
+    assert len(parts) == 7
+    for part, message in zip(parts, sent[::150], strict=True):
+        np.testing.assert_array_equal(part, message.data[1:, ::2])
+
+
 def test_lines_do_not_share_what_is_written_into_one():
     sent = [line() for _ in range(70)]
     got = received_again(sent)
@@ -208,7 +222,7 @@ def test_memory_that_lines_share_is_bounded():
 
 
 def test_what_does_not_belong_to_a_line_is_given_back_and_the_place_used_again():
-    slab = LineSlab((64, 3, 0), 4)
+    slab = LineSlab((64, 3, 0), 4, SlabMemory())
     stream = memoryview(LINE + b"\4\0" + LINE)
     at = 0
     for view in slab.room(4):
