@@ -6,6 +6,7 @@ the border between the classical stages and the network.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import array_api_compat as aac
@@ -59,11 +60,35 @@ def like(array: Array, reference: Array) -> Array:
     return to_numpy(array)
 
 
+def on_host(array: Array) -> bool:
+    """Whether the array lies in host memory, so that looking at its values waits for nothing."""
+    if aac.is_torch_array(array):
+        return bool(array.device.type == "cpu")
+    return not aac.is_cupy_array(array)
+
+
 def complex_normal(generator: np.random.Generator, shape: tuple[int, ...], reference: Array) -> Array:
-    """Complex noise, E|n|^2 = 1, of the library and precision of `reference`; the same numbers for every library."""
+    """Complex noise, E|n|^2 = 1, of the library and precision of `reference`.
+
+    In host memory the same numbers for every library; a GPU draws its own, from a seed that `generator` draws.
+    """
+    if not on_host(reference):
+        return _normal_on_gpu(int(generator.integers(2**63)), shape, reference)
     noise = (generator.standard_normal((*shape, 2), dtype=np.float32) * np.float32(np.sqrt(0.5))).view(np.complex64)
     xp = namespace(reference)
     return xp.astype(like(noise[..., 0], reference), reference.dtype, copy=False)
+
+
+def _normal_on_gpu(seed: int, shape: tuple[int, ...], reference: Array) -> Array:
+    xp = namespace(reference)
+    if aac.is_torch_array(reference):
+        generator = xp.Generator(device=reference.device).manual_seed(seed)
+        return xp.randn(shape, generator=generator, dtype=reference.dtype, device=reference.device)
+    import cupy
+
+    source = cupy.random.default_rng(seed)
+    parts = source.standard_normal((*shape, 2), dtype=real_dtype(reference)) * math.sqrt(0.5)
+    return parts.view(reference.dtype)[..., 0]
 
 
 def real_dtype(array: Array) -> Any:

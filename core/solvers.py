@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nilatron.core.backend import Array, namespace, squared_norm
+from nilatron.core.backend import Array, namespace, on_host, squared_norm
 
 
 @dataclass(frozen=True)
@@ -16,15 +16,25 @@ class Solution:
     ----------
     x
         The solution.
-    n_iterations
-        Iterations made.
-    residual
-        |b - A x| / |b| at the end, of the worst element of the batch.
+    iterations
+        Made for each element of the batch.
+    relative_residuals
+        |b - A x| / |b| at the end, of each element.
     """
 
     x: Array
-    n_iterations: int
-    residual: float
+    iterations: Array
+    relative_residuals: Array
+
+    @property
+    def n_iterations(self) -> int:
+        """Iterations of the slowest element; waits for a GPU."""
+        return int(namespace(self.iterations).max(self.iterations))
+
+    @property
+    def residual(self) -> float:
+        """The largest residual; waits for a GPU."""
+        return float(namespace(self.relative_residuals).max(self.relative_residuals))
 
 
 def conjugate_gradient(
@@ -38,6 +48,9 @@ def conjugate_gradient(
 ) -> Solution:
     """Solve A x = b for Hermitian positive definite A (Hestenes and Stiefel 1952), each batch element for itself.
 
+    An element that has reached the tolerance stays as it is. In host memory the loop ends when all have; a GPU runs all
+    iterations, because asking it would make the host wait in every one.
+
     Parameters
     ----------
     apply
@@ -45,9 +58,9 @@ def conjugate_gradient(
     b, start
         Right-hand side and first guess (..., z, y, x).
     tolerance
-        Stop when |b - A x| <= tolerance |b| holds for every element.
+        An element is solved when |b - A x| <= tolerance |b|.
     max_iterations
-        Stop at the latest after so many.
+        At most so many.
     n_axes
         How many of the last axes belong to one element.
     """
@@ -65,17 +78,19 @@ def conjugate_gradient(
     r = b - apply(x)
     p = r
     rr, target = dot(r, r), tolerance**2 * dot(b, b)
-    n_iterations = 0
-    while n_iterations < max_iterations and not bool(xp.all(rr <= target)):
+    iterations = xp.zeros(rr.shape, dtype=xp.int64, device=b.device)
+    for _ in range(max_iterations):
+        active = rr > target
+        if on_host(b) and not bool(xp.any(active)):
+            break
         q = apply(p)
-        step = ratio(rr, dot(p, q))
+        step = xp.where(active, ratio(rr, dot(p, q)), xp.zeros_like(rr))
         x = x + step * p
         r = r - step * q
         previous, rr = rr, dot(r, r)
-        p = r + ratio(rr, previous) * p
-        n_iterations += 1
-    relative = xp.sqrt(ratio(rr, dot(b, b)))
-    return Solution(x, n_iterations, float(xp.max(relative)))
+        p = r + xp.where(active, ratio(rr, previous), xp.zeros_like(rr)) * p
+        iterations = iterations + xp.astype(active, xp.int64)
+    return Solution(x, iterations, xp.sqrt(ratio(rr, dot(b, b))))
 
 
 def largest_eigenvalue(apply: Callable[[Array], Array], start: Array, n_iterations: int = 15) -> float:

@@ -50,7 +50,7 @@ class NilaNodeSettings(NetworkSettings):
     sample_sigma_min: float = 0.01  # last level for samples: what lies below it is missing from their variance
     noise_left: float = 0.8  # share of a level that the network is told; 1 smooths more (image only, not the samples)
     tolerance: float = 1e-3  # relative residual of the data consistency problems
-    iterations: int = 10  # at most, of conjugate gradients, for each of them
+    iterations: int = 8  # at most, of conjugate gradients, for each of them
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""

@@ -105,11 +105,11 @@ def denoise_complex(channels: ChannelDenoiser, x: Tensor, sigma: float) -> Tenso
 
 
 def mean_phase(images: Tensor) -> Tensor:
-    """Unit complex number of each image (batch, y, x), its mean phase weighted by |x|^2, as (batch, 1, 1).
+    """Unit complex number of each image (batch, y, x), its mean phase weighted by |x|^3, as (batch, 1, 1).
 
     The network sees every image turned to phase 0, so that D(u x) = u D(x) for every global phase u.
     """
-    total = (images * images.abs()).sum((-2, -1), keepdim=True)
+    total = (images * torch.view_as_real(images).square().sum(-1)).sum((-2, -1), keepdim=True)
     return torch.where(
         total.abs() > 0, torch.polar(torch.ones_like(total.abs()), total.angle()), torch.ones_like(total)
     )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nilatron.core.backend import Array, complex_normal
+from nilatron.core.backend import Array, complex_normal, namespace
 from nilatron.core.sense import SenseOperator
 from nilatron.core.solvers import conjugate_gradient
 
@@ -43,7 +43,7 @@ class SamplerResult:
     n_evaluations
         Calls of the denoiser.
     n_iterations
-        Conjugate-gradient iterations, all steps together.
+        Conjugate-gradient iterations of the slowest element, all steps together.
     """
 
     image: Array
@@ -65,7 +65,7 @@ def nila_fast(
     solver: SolverSettings | None = None,
     noise_left: float = 1.0,
 ) -> SamplerResult:
-    """Run the sampler for a batch.
+    """Run the sampler for a batch; on a GPU the host waits for it once, at the end.
 
     Parameters
     ----------
@@ -97,6 +97,7 @@ def nila_fast(
     solver = solver or SolverSettings()
     sigma_y = sigma / scale
     y = data / scale
+    xp = namespace(y)
 
     def noise(shape: tuple[int, ...]) -> Array:
         return complex_normal(generator, shape, y)
@@ -104,7 +105,7 @@ def nila_fast(
     back_projected = operator.adjoint(y)[None]
     image_shape, data_shape = tuple(start.shape), (int(start.shape[0]), *y.shape)
     x = start / scale + schedule[0] * noise(image_shape)
-    n_iterations = 0
+    iterations = xp.zeros((), dtype=xp.int64, device=y.device)
     for step, level in enumerate(schedule):
         last = step + 1 == len(schedule)
         weight = (level / sigma_y) ** 2
@@ -120,8 +121,8 @@ def nila_fast(
             tolerance=solver.tolerance,
             max_iterations=solver.max_iterations,
         )
-        n_iterations += solution.n_iterations
+        iterations = iterations + xp.max(solution.iterations)
         x = solution.x
         if tau and not last:
             x = x + tau * schedule[step + 1] * noise(image_shape)
-    return SamplerResult(x * scale, len(schedule), n_iterations)
+    return SamplerResult(x * scale, len(schedule), int(iterations))

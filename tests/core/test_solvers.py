@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from nilatron.core import solvers
 from nilatron.core.solvers import conjugate_gradient, fista, largest_eigenvalue
 from nilatron.core.wavelet import soft_threshold
 
@@ -64,3 +65,24 @@ def test_fista_finds_the_closed_form_of_the_lasso_with_a_diagonal_matrix(kind):
         n_iterations=300,
     )
     np.testing.assert_allclose(np.asarray(found), expected, atol=1e-4)
+
+
+def test_cg_solves_an_element_the_same_alone_and_in_a_batch():
+    b = random(3, 1, 3, 4) * np.array([1, 1e3, 1e-3])[:, None, None, None]
+    start = np.zeros_like(b)
+    start[1] = np.linalg.solve(MATRIX, b[1].reshape(12)).reshape(1, 3, 4)  # one element is done before the others begin
+    together = conjugate_gradient(times, b, start, tolerance=1e-3, max_iterations=50)
+    for i in range(3):
+        alone = conjugate_gradient(times, b[i : i + 1], start[i : i + 1], tolerance=1e-3, max_iterations=50)
+        np.testing.assert_allclose(together.x[i : i + 1], alone.x, rtol=1e-12)
+        assert together.iterations[i] == alone.n_iterations
+    assert together.iterations[1] == 0
+
+
+def test_cg_on_a_gpu_finds_the_same_without_asking(monkeypatch):
+    b = random(2, 1, 3, 4)
+    expected = conjugate_gradient(times, b, np.zeros_like(b), tolerance=1e-3, max_iterations=50)
+    monkeypatch.setattr(solvers, "on_host", lambda _: False)
+    found = conjugate_gradient(times, b, np.zeros_like(b), tolerance=1e-3, max_iterations=50)
+    np.testing.assert_array_equal(found.x, expected.x)
+    np.testing.assert_array_equal(found.iterations, expected.iterations)
