@@ -14,6 +14,9 @@ from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sense import SenseOperator
 
 
+FETCHES = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default, torch.ops.aten.item.default)
+
+
 class Looks(TorchDispatchMode):
     """Counts how often a value is fetched: what `item`, `bool`, `float` and `int` of a tensor come down to."""
 
@@ -22,7 +25,7 @@ class Looks(TorchDispatchMode):
         self.n = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.n += func is torch.ops.aten._local_scalar_dense.default
+        self.n += func in FETCHES
         return func(*args, **(kwargs or {}))
 
 
