@@ -2,8 +2,9 @@
 
     python benchmarks/server_memory.py --gigabytes 2
 
-Sends repetitions (or averages) of one simulated scan until so many bytes have gone out, and reads /proc meanwhile.
-Repetitions are all reconstructed, so that lines have to wait; averages show the reading alone.
+Sends repetitions (or averages) of one simulated slice until so many bytes have gone out, and reads /proc meanwhile.
+Repetitions are all reconstructed, so that lines have to wait; averages show the reading alone. What grows with the scan
+shows from quarter to quarter of the images (of the lines, where there is one image).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import copy
 import socket
 import threading
 import time
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import ismrmrd
@@ -22,32 +25,67 @@ from latency import start_server
 from nilatron.pipelines.simulate import SimulationSettings, simulate_items
 from nilatron.pipelines.wire import Close, ConfigName, Connection, Header
 
-PAGE_BYTES = 4096
+QUARTERS = 4
 
 
-def tree(pid: int) -> set[int]:
-    """A process and all below it."""
-    parents: dict[int, int] = {}
+def children() -> dict[int, set[int]]:
+    """Processes by their parent."""
+    found: dict[int, set[int]] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
-    found = {pid}
-    while True:
-        more = {child for child, parent in parents.items() if parent in found} - found
-        if not more:
-            return found
-        found |= more
+        found.setdefault(parent, set()).add(int(entry.name))
+    return found
 
 
-def private_bytes(pid: int) -> int:
-    """Memory of a process that it does not share."""
+def forked_for(server: int) -> set[int]:
+    """What the fork server of a server has started: workers and sessions."""
+    below = children()
+    return {pid for helper in below.get(server, ()) for pid in below.get(helper, ())}
+
+
+def resident(pid: int) -> tuple[int, int]:
+    """All resident memory of a process, and what of it no other process shares, in bytes."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
+        return 0, 0
+    n_bytes = {words[0]: int(words[1]) * 1024 for line in lines if len(words := line.split()) == 3}
+    return n_bytes.get("Rss:", 0), n_bytes.get("Private_Clean:", 0) + n_bytes.get("Private_Dirty:", 0)
+
+
+@dataclass
+class Peaks:
+    """The largest memory of each part of a server, by quarter of the scan; `look` again and again."""
+
+    server: int
+    workers: set[int]
+    quarter: int = 0
+    resident: dict[tuple[str, int], int] = field(default_factory=Counter)
+    private: dict[tuple[str, int], int] = field(default_factory=Counter)
+
+    def look(self) -> None:
+        """Measure once."""
+        found = {"front": {self.server}, "worker": self.workers, "session": forked_for(self.server) - self.workers}
+        for part, pids in found.items():
+            now = [resident(pid) for pid in pids]
+            for peaks, n_bytes in zip((self.resident, self.private), map(sum, zip(*now, strict=True)), strict=False):
+                key = part, self.quarter
+                peaks[key] = max(peaks[key], n_bytes)
+
+    def table(self) -> str:
+        """Megabytes, a line a part."""
+        titles = "".join(f"{f'quarter {number + 1}':>16}" for number in range(QUARTERS))
+        rows = [f"{'MiB (private)':14}{titles}"]
+        for part in ("front", "session", "worker"):
+            cells = [
+                f"{self.resident[part, number] >> 20} ({self.private[part, number] >> 20})"
+                for number in range(QUARTERS)
+            ]
+            rows.append(f"{part:14}" + "".join(f"{cell:>16}" for cell in cells))
+        return "\n".join(rows)
 
 
 def main() -> None:
@@ -56,25 +94,28 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=2.0)
     parser.add_argument("--chain", default="cg_sense")
     parser.add_argument("--dimension", choices=("repetition", "average"), default="repetition")
+    parser.add_argument("--matrix", type=int, default=256, help="of the slice, both ways")
+    parser.add_argument("--coils", type=int, default=16)
     arguments = parser.parse_args()
-    settings = SimulationSettings(matrix=(256, 256, 1), n_coils=16, acceleration=2, calibration_lines=24)
+    settings = SimulationSettings(
+        matrix=(arguments.matrix, arguments.matrix, 1), n_coils=arguments.coils, acceleration=2, calibration_lines=24
+    )
     header, items = simulate_items(settings)
     lines = [item for item in items if isinstance(item, ismrmrd.Acquisition)]
     scan_bytes = sum(line.data.nbytes + 342 for line in lines)
-    n_repetitions = max(1, round(arguments.gigabytes * 1e9 / scan_bytes))
+    n_repetitions = max(QUARTERS, round(arguments.gigabytes * 1e9 / scan_bytes))
     for encoding in header.encoding:
         limits = encoding.encodingLimits
         limit = copy.copy(limits.kspace_encoding_step_1)
         limit.minimum, limit.center, limit.maximum = 0, 0, n_repetitions - 1
         setattr(limits, arguments.dimension, limit)
     server, port = start_server(["--device", "cpu"])
-    peaks: dict[int, int] = {}
+    peaks = Peaks(server.pid, forked_for(server.pid))
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(0.1):
-            for pid in tree(server.pid):
-                peaks[pid] = max(peaks.get(pid, 0), private_bytes(pid))
+            peaks.look()
 
     images = 0
     errors: list[str] = []
@@ -86,6 +127,8 @@ def main() -> None:
 
             def send() -> None:
                 for repetition in range(n_repetitions):
+                    if arguments.dimension == "average":
+                        peaks.quarter = QUARTERS * repetition // n_repetitions
                     for line in lines:
                         setattr(line.idx, arguments.dimension, repetition)
                         connection.send(line)
@@ -95,10 +138,12 @@ def main() -> None:
             sender = threading.Thread(target=send)
             sender.start()
             for message in connection:
-                if isinstance(message, ismrmrd.Image):
-                    images += 1
-                else:
+                if not isinstance(message, ismrmrd.Image):
                     errors.append(message.text)
+                    continue
+                images += 1
+                if arguments.dimension == "repetition":
+                    peaks.quarter = min(QUARTERS * images // n_repetitions, QUARTERS - 1)
             sender.join()
             seconds = time.perf_counter() - began
     finally:
@@ -106,9 +151,10 @@ def main() -> None:
         server.terminate()
         server.wait()
     print(
-        f"{n_repetitions * scan_bytes / 1e9:.2f} GB sent in {seconds:.1f} s, {images} images, errors: {errors or 'none'}"
+        f"{n_repetitions * scan_bytes / 1e9:.2f} GB sent in {seconds:.1f} s, {n_repetitions} {arguments.dimension}s of "
+        f"{len(lines)} lines, {images} images, errors: {errors or 'none'}"
     )
-    print("largest private memory of each process, MiB:", sorted((n >> 20 for n in peaks.values()), reverse=True))
+    print(peaks.table())
 
 
 if __name__ == "__main__":
