@@ -1,19 +1,31 @@
 import shutil
 import socket
+import subprocess
 import threading
+import time
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
+import ismrmrd
+import numpy as np
 import pytest
+from ismrmrd.serialization import ProtocolDeserializer, ProtocolSerializer
 
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.unet import ARCHITECTURES
 from nilatron.core.prior.weights import save_prior
+from nilatron.gadgets.items import Context
+from nilatron.pipelines.client import ClientTimeouts, Exchange, ServerError, connected
 from nilatron.pipelines.client_request import Address
+from nilatron.pipelines.conversation import Conversation, ConversationSettings
 from nilatron.pipelines.replay import ReplaySettings, replay
 from nilatron.pipelines.simulate import SimulationSettings, simulate
+from nilatron.pipelines.wire import ConfigName, Connection, Decoder, Error, Header, Timeouts, encode
 
+TIMEOUTS = Timeouts(5, 5, 5)
 SETTINGS = SimulationSettings(matrix=(16, 12, 1), n_coils=2, noise_lines=2)
 
 
@@ -94,3 +106,161 @@ def serve():
         assert not thread.is_alive()
     if failures:
         raise failures[0]
+
+
+@pytest.fixture
+def peer():
+    """A server of ismrmrd's stream classes for `serve`; `answer` is given its reader (a generator) and its writer."""
+
+    def make(answer):
+        def run(sock):
+            with sock.makefile("rb") as incoming:
+                writer = ProtocolSerializer(SimpleNamespace(write=sock.sendall, flush=int))
+                answer(ProtocolDeserializer(incoming).deserialize(), writer)
+
+        return run
+
+    return make
+
+
+def scan_line(number):
+    line = ismrmrd.Acquisition.from_array(np.full((2, 64), number, np.complex64))
+    line.scan_counter, line.acquisition_time_stamp = number, 400 + 4 * number
+    return line
+
+
+@pytest.fixture
+def exchange():
+    """Talk to a server as a client: images' indices, what went wrong, and what else came.
+
+    Items are 12 lines where none are given; `came` is called for every image.
+    """
+    condition = ismrmrd.xsd.experimentalConditionsType(H1resonanceFrequency_Hz=1)
+    xml = ismrmrd.xsd.ToXML(ismrmrd.xsd.ismrmrdHeader(experimentalConditions=condition)).encode()
+    quick = ClientTimeouts(connect_s=5, message_s=5, idle_s=5, last_words_s=0.3)
+
+    def run(address, items=None, timeouts=quick, came=lambda: None, **options):
+        found, error = [], None
+        sent = map(scan_line, range(12)) if items is None else items
+        with connected(address, timeouts) as connection:
+            talk = Exchange(connection, (ConfigName("cg_sense.xml"), Header(xml)), sent, timeouts, **options)
+            try:
+                for image in talk.images():
+                    found.append(image.image_index)
+                    came()
+            except ServerError as problem:
+                error = problem
+        return found, error, talk.reply
+
+    return run
+
+
+class OtherEnd:
+    """What a node or a conversation talks to: sends, and keeps what it gets."""
+
+    def __init__(self, sock, process=None):
+        self.socket, self.process, self.received, self.reset = sock, process, b"", False
+
+    def send(self, *parts):
+        for part in parts:
+            self.socket.sendall(part if isinstance(part, bytes) else b"".join(map(bytes, encode(part))))
+
+    def send_meanwhile(self, data, then=None):
+        def run():
+            self.socket.sendall(data)
+            if then is not None:
+                then(self.socket)
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def read_to_end(self, pause_s=0.0):
+        try:
+            while chunk := self.socket.recv(1 << 20):
+                self.received += chunk
+                time.sleep(pause_s)
+        except ConnectionResetError:
+            self.reset = True
+        self.socket.close()
+        return self.messages()
+
+    def read_messages(self, n_messages):
+        while len(self.messages()) < n_messages:
+            chunk = self.socket.recv(1 << 16)
+            assert chunk, f"the node ended after {self.messages()}"
+            self.received += chunk
+
+    def messages(self):
+        return list(Decoder().feed(self.received))
+
+    def kinds(self):
+        return [m.image_index if isinstance(m, ismrmrd.Image) else type(m).__name__ for m in self.messages()]
+
+    def error(self):
+        return next(m.text for m in self.messages() if isinstance(m, Error))
+
+    def exit_code(self, within_s=30):
+        if isinstance(self.process, subprocess.Popen):
+            return self.process.wait(within_s)
+        self.process.join(within_s)
+        assert self.process.exitcode is not None, "the node did not end"
+        return self.process.exitcode
+
+
+@pytest.fixture
+def ends():
+    """The socket of this end, and the other one."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname(), 20)
+        here, _ = server.accept()
+    client.settimeout(20)
+    with closing(client), closing(here):
+        yield here, OtherEnd(client)
+
+
+@pytest.fixture
+def held():
+    """Start a conversation in a thread; returns it, and a function that waits for its report."""
+
+    def start(here, gadget, timeouts=TIMEOUTS, **settings):
+        reports = []
+
+        def prepare():
+            if isinstance(gadget, Exception):
+                raise gadget
+            return gadget, Context(None)
+
+        conversation = Conversation(
+            Connection(here, timeouts=timeouts), "test", ConversationSettings(**{"end_s": 5, **settings})
+        )
+        thread = threading.Thread(target=lambda: reports.append(conversation.hold(prepare)), daemon=True)
+        thread.start()
+
+        def wait(within_s=15.0):
+            thread.join(within_s)
+            assert not thread.is_alive(), "the conversation hangs"
+            return reports[0]
+
+        return conversation, wait
+
+    return start
+
+
+@pytest.fixture
+def serving():
+    """Be the server of a node that `start(port)` starts: the end of Gadgetron, once it is connected."""
+
+    @contextmanager
+    def run(start):
+        with socket.create_server(("localhost", 0)) as listener:
+            listener.settimeout(60)
+            process = start(listener.getsockname()[1])
+            sock, _ = listener.accept()
+        sock.settimeout(60)
+        with closing(sock):
+            try:
+                yield OtherEnd(sock, process)
+            finally:
+                process.kill()
+                process.communicate() if isinstance(process, subprocess.Popen) else process.join()
+
+    return run

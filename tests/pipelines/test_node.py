@@ -1,6 +1,6 @@
-"""The node with `python -m gadgetron` as it is started, and this test as the server's end of the conversation.
+"""The node as `python -m gadgetron` starts it, and this test as the server's end of the conversation.
 
-Most nodes are forked from a process that has imported everything, because imports take seconds.
+The nodes are forked from a process that has imported everything, because imports take seconds.
 """
 
 import multiprocessing
@@ -8,13 +8,8 @@ import os
 import signal
 import socket
 import struct
-import subprocess
 import sys
-import textwrap
-import time
-from contextlib import closing, contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import ismrmrd
 import numpy as np
@@ -26,12 +21,10 @@ from nilatron.gadgets.node import build_node
 from nilatron.gadgets.stock.registry import STOCK_GADGETS
 from nilatron.pipelines import node
 from nilatron.pipelines.simulate import SimulationSettings, simulate_items
-from nilatron.pipelines.wire import Close, Config, Decoder, Error, Header, encode
+from nilatron.pipelines.wire import Close, Config, Error, Header, encode
 
-# in the forked process: what `python -m gadgetron PORT nilatron.pipelines.node TARGET` does
 LAUNCH = "import os; os.environ.update({}); from gadgetron.__main__ import main; main({})"
 SCAN = SimulationSettings(matrix=(48, 48, 1), n_coils=4, n_slices=2, acceleration=2, calibration_lines=16)
-SOURCE = Path(__file__).resolve().parents[2] / "src" / "nilatron"
 IN_FRONT = {
     "raw": (),
     "whitened": ("NoiseAdjustGadget",),
@@ -62,42 +55,6 @@ def opening(header, configuration="<configuration/>"):
     return message_bytes(Config.of(configuration), Header.of(ToXML(header)))
 
 
-class Server:
-    """The end of Gadgetron, for one node."""
-
-    def __init__(self, peer, process):
-        self.socket, self.process, self.received = peer, process, b""
-
-    def send(self, *parts):
-        for part in parts:
-            self.socket.sendall(part if isinstance(part, bytes) else message_bytes(part))
-
-    def read_to_end(self):
-        try:
-            while chunk := self.socket.recv(1 << 20):
-                self.received += chunk
-        except ConnectionResetError:
-            pass
-        self.socket.close()
-        return self.messages()
-
-    def read_messages(self, n_messages):
-        while len(self.messages()) < n_messages:
-            chunk = self.socket.recv(1 << 16)
-            assert chunk, f"the node ended after {self.messages()}"
-            self.received += chunk
-
-    def messages(self):
-        return list(Decoder().feed(self.received))
-
-    def exit_code(self, within_s=30):
-        if isinstance(self.process, subprocess.Popen):
-            return self.process.wait(within_s)
-        self.process.join(within_s)
-        assert self.process.exitcode is not None, "the node did not end"
-        return self.process.exitcode
-
-
 def kinds(messages):
     return [type(m).__name__ if isinstance(m, Error | Close) else "Image" for m in messages]
 
@@ -115,24 +72,8 @@ def forks():
     return context
 
 
-@contextmanager
-def serving(start):
-    """A node that `start(port)` starts, connected."""
-    with socket.create_server(("localhost", 0)) as listener:
-        listener.settimeout(60)
-        process = start(listener.getsockname()[1])
-        peer, _ = listener.accept()
-    peer.settimeout(60)
-    with closing(peer):
-        try:
-            yield Server(peer, process)
-        finally:
-            process.kill()
-            process.communicate() if isinstance(process, subprocess.Popen) else process.join()
-
-
 @pytest.fixture
-def forked(forks):
+def forked(forks, serving):
     def run(target="cg_sense", **settings):
         def start(port):
             environment = {f"NILATRON_NODE_{name}": str(value) for name, value in settings.items()}
@@ -144,18 +85,6 @@ def forked(forks):
         return serving(start)
 
     return run
-
-
-def started(target="cg_sense", *folders, **popen):
-    """`python -m gadgetron …`, with folders in front of the module path."""
-
-    def start(port):
-        command = [sys.executable, "-m", "gadgetron", str(port), "nilatron.pipelines.node", target]
-        path = os.pathsep.join([*map(str, folders), *sys.path])
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-        return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, **popen)  # noqa: S603
-
-    return serving(start)
 
 
 def reconstruct(server, place="raw"):
@@ -178,16 +107,6 @@ def test_every_shipped_target_is_there():
     from nilatron.gadgets.methods import METHODS
 
     assert all(callable(getattr(node, target)) for target in METHODS)
-
-
-def test_started_as_gadgetron_does_the_images_are_those_of_the_embedded_host_and_nothing_is_printed():
-    header, lines = scan()
-    with started() as server:
-        images = reconstruct(server)
-        assert server.process.stdout.read() == b""
-    expected = list(build_node("cg_sense", {})(iter(lines), Context(header)))
-    assert len(images) == 2
-    assert difference(images, expected) < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -243,35 +162,6 @@ def test_a_bad_line_ends_in_an_error_after_the_images_that_could_be_made(forked,
         messages = server.read_to_end()
         assert kinds(messages) == ["Image"] * n_images + ["Error", "Close"]
         assert "kspace_encode_step_1 = 999, outside" in messages[n_images].text
-        assert server.exit_code() == 3
-
-
-BROKEN = "raise ImportError('libnothing.so: cannot open shared object file')\n"
-
-
-def broken_torch(folder):
-    (folder / "torch").mkdir()
-    (folder / "torch" / "__init__.py").write_text(BROKEN)
-
-
-def broken_gadget(folder):
-    package = folder / "nilatron"
-    (package / "gadgets").mkdir(parents=True)
-    (package / "__init__.py").write_text((SOURCE / "__init__.py").read_text())
-    for name in ("core", "pipelines"):
-        (package / name).symlink_to((SOURCE / name).resolve())
-    (package / "gadgets" / "__init__.py").write_text(BROKEN)
-
-
-@pytest.mark.parametrize("break_it", [broken_torch, broken_gadget])
-def test_a_broken_import_is_an_error_and_no_success(tmp_path, break_it):
-    break_it(tmp_path)
-    header, lines = scan()
-    with started("nila", tmp_path) as server:
-        server.send(opening(header), *lines, Close())
-        error, close = server.read_to_end()
-        assert "ImportError: libnothing.so: cannot open shared object file" in error.text
-        assert isinstance(close, Close)
         assert server.exit_code() == 3
 
 
@@ -335,48 +225,3 @@ def test_silence_ends_in_an_error(forked):
         assert kinds(messages) == ["Image", "Error", "Close"]
         assert "nothing came from the other end for 0.5 s" in messages[1].text
         assert server.exit_code() == 3
-
-
-def test_no_orphan_is_left_when_the_process_that_started_it_is_killed(tmp_path):
-    """The connection stays open: it belongs to this test, not to the process that is killed."""
-    middle = textwrap.dedent("""
-        import subprocess, sys
-        node = subprocess.Popen([sys.executable, "-m", "gadgetron", *sys.argv[1:]])
-        print(node.pid, flush=True)
-        node.wait()
-    """)
-
-    def start(port):
-        arguments = [str(port), "nilatron.pipelines.node", "cg_sense"]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-        return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", middle, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-        )
-
-    # a torch that takes long to import: the process is killed before there is a conversation
-    begun = tmp_path / "begun"
-    (tmp_path / "torch.py").write_text(f"import time; open({str(begun)!r}, 'w').close(); time.sleep(40)")
-    with serving(start) as server:
-        header, _ = scan()
-        server.send(opening(header))
-        pid = int(server.process.stdout.readline())
-        wait_until(begun.exists, "nothing is imported")
-        server.process.kill()
-        messages = server.read_to_end()
-        assert kinds(messages) == ["Error", "Close"]
-        assert "the process that started it has ended" in messages[0].text
-        wait_until(lambda: not is_alive(pid), "an orphan is left")
-
-
-def wait_until(condition, otherwise):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.05)
-
-
-def is_alive(pid):
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
