@@ -1,0 +1,53 @@
+"""Our own methods through core and gadgets: the same work as in the chains, without streams."""
+
+from __future__ import annotations
+
+from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.baselines.l1_wavelet import l1_wavelet
+from nilatron.core.coils.espirit import espirit_maps
+from nilatron.gadgets.nila_method import NilaNodeSettings, PublishedNodeSettings, run_nila, run_published
+from peers.case import Case, ComplexArray
+from peers.denoiser import CountedDenoiser
+from peers.measurement import Measurement, RunSettings, once, timed
+
+CG_SENSE_PRODUCTS = 11  # its iterations and the first residual
+
+
+def measure(case: Case, variant: str, settings: RunSettings) -> Measurement:
+    """Variant: "nila", "published" with a number of steps behind a colon, "l1-wavelet", "cg-sense" or "maps"."""
+    name, _, steps = variant.partition(":")
+    if name == "nila":
+        return nila(case, settings)
+    if name == "published":
+        return published(case, settings.steps(int(steps)), settings)
+    if name == "maps":
+        _, seconds, rounds = timed(
+            lambda: espirit_maps(case.calibration, case.operator().counts.shape), settings.rounds
+        )
+        return Measurement(seconds, rounds, map_error=0.0)
+    method = {"l1-wavelet": l1_wavelet, "cg-sense": cg_sense}[name]
+
+    def run() -> ComplexArray:
+        operator = case.operator()
+        image: ComplexArray = method(operator, operator.data(case.kspace))  # type: ignore[operator]
+        return image
+
+    image, seconds, rounds = timed(run, settings.rounds)
+    return Measurement(seconds, rounds, case.psnr(image))
+
+
+def nila(case: Case, settings: RunSettings) -> Measurement:
+    """The default of the chain `nila`, conventional image included, no samples."""
+    node = NilaNodeSettings(series=("nila",))
+    outcome, seconds, rounds = timed(lambda: run_nila(case.problem(settings.weights), node), settings.rounds)
+    steps, iterations = int(outcome.provenance["steps"]), int(outcome.provenance["cg_iterations"])
+    products = iterations + steps + CG_SENSE_PRODUCTS  # each solution begins with the residual of its start
+    return Measurement(seconds, rounds, case.psnr(outcome.images["nila"]), steps, products)
+
+
+def published(case: Case, n_steps: int, settings: RunSettings) -> Measurement:
+    """The published sampler; once, since it is slow."""
+    node = PublishedNodeSettings(series=("nila",), steps=n_steps)
+    CountedDenoiser(settings.weights, case.reference.shape)  # its first evaluation, off the clock
+    outcome, seconds = once(lambda: run_published(case.problem(settings.weights), node))
+    return Measurement(seconds, 1, case.psnr(outcome.images["nila"]), n_steps, 4 * n_steps)

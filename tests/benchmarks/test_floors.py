@@ -1,0 +1,30 @@
+"""Floors: counted operations and bytes."""
+
+import pytest
+
+from floors import Machine, floor_of, network_flops, product_bytes
+from nilatron.core.prior.edm import MARGIN
+from nilatron.core.prior.weights import load_prior, shipped_weights
+
+
+def test_the_floor_is_work_over_rate():
+    floor = floor_of(Machine(2, 1e11, "", 1e10), 8, 2e10, 50, 10**8)
+    assert (floor.network_s, floor.fourier_s) == (pytest.approx(1.6), pytest.approx(0.5))
+    assert floor.total_s == pytest.approx(2.1)
+
+
+def test_a_product_moves_maps_twice_and_coil_images_four_times():
+    assert product_bytes(16, (1, 256, 256)) == 6 * 16 * 256 * 256 * 8
+
+
+def test_flops_are_those_of_the_convolutions():
+    weights, n = shipped_weights("tiny"), 112
+    network = load_prior(weights).denoiser.network
+    config, side = network.config, n + 2 * MARGIN
+    flops, c = 2 * 9 * 2 * config.channels[0] * side**2 * 2, config.channels  # first and last
+    for i, n_blocks in enumerate(config.blocks):
+        pixels, times = (side // 2**i) ** 2, 1 if i == len(c) - 1 else 2
+        flops += times * n_blocks * 2 * 2 * 9 * c[i] ** 2 * pixels
+        if i:
+            flops += (2 * 9 + 2) * c[i - 1] * c[i] * pixels  # smaller by 3x3, and 1x1 before growing
+    assert network_flops(weights, (n, n)) == pytest.approx(flops, rel=0.01)
