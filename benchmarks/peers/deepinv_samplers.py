@@ -2,8 +2,8 @@
 
 deepinv wants two real channels in [0, 1] and noise levels per channel: `unit_range` converts. Its operator is checked against
 ours before anything is timed. DPS is run twice: with its default guidance ("norm", weight 1), which in a solver of continuous
-time leaves the data almost without influence, and with its alternative "annealed", which weighs the residual by the noise of the
-data and did better than "norm" with any weight that was tried.
+time leaves the data almost without influence, and with its alternative "annealed", which weighs the residual by the noise of
+the data and did better than "norm" with any weight that was tried.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def draw(cases: Mapping[str, Results], titles: Mapping[str, str], path: Path) ->
         axis.set_xlabel("seconds")
         axis.set_ylabel("PSNR / dB")
     handles = [Line2D([], [], color=colour, marker="o", ls="", label=kind) for kind, colour in KINDS.items()]
-    axes.flat[0].legend(handles=handles, fontsize=8, loc="lower left")
+    figure.legend(handles=handles, fontsize=8, loc="outside lower center", ncols=len(handles))
     figure.canvas.draw()
     for axis, results in zip(axes.flat, cases.values(), strict=False):
         label(axis, results)
@@ -95,7 +95,8 @@ def label(axis: Any, results: Results) -> None:
                 name, found[key], place, textcoords="offset points", ha=side, fontsize=7, color=KINDS[kind_of(key)]
             )
             box = text.get_window_extent()
-            if not any(box.overlaps(other) for other in taken) and axis.bbox.containsx(box.x0):
+            inside = axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1
+            if inside and not any(box.overlaps(other) for other in taken):
                 break
             if place != PLACES[-1]:
                 text.remove()
@@ -103,5 +104,8 @@ def label(axis: Any, results: Results) -> None:
 
 
 def plain(key: str) -> str:
-    """Label of a method without marks."""
-    return BY_KEY[key].label.replace("*", "").replace(" l1-wavelet", "").replace(", reimplemented", "").strip()
+    """Label of a method, short."""
+    text = BY_KEY[key].label
+    for word in ("*", " l1-wavelet", ", reimplemented", "deepinv ", "Nila as "):
+        text = text.replace(word, "")
+    return text
