@@ -56,7 +56,7 @@ def program_image(bart: Bart, case: Case, settings: RunSettings) -> Measurement:
     term = f"W:3:0:{value:.6f}"
     peak = child_peak(bart, "pics", "-R", term, f"-i{ITERATIONS}", "kspace", "maps", "image")
     note = f"lambda {value:.4f} by oracle; with start and files"
-    return Measurement(seconds, settings.rounds, quality, n_products=ITERATIONS, peak_bytes=peak, note=note)
+    return Measurement(seconds, settings.rounds, quality, peak_bytes=peak, note=note)
 
 
 def child_peak(bart: Bart, *arguments: str) -> float:
@@ -68,7 +68,7 @@ def child_peak(bart: Bart, *arguments: str) -> float:
 
 def embedded_maps(case: Case, settings: RunSettings) -> Measurement:
     """`ecalib` in this process."""
-    from bartorch import tools  # type: ignore[import-not-found,unused-ignore]
+    from bartorch import tools  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     kspace, n_lines = torch.from_numpy(case.kspace), case.calibration.shape[2]
     maps, seconds, rounds = timed(lambda: tools.ecalib(kspace, maps=1, r=n_lines), settings.rounds)
@@ -78,7 +78,7 @@ def embedded_maps(case: Case, settings: RunSettings) -> Measurement:
 
 def embedded_image(case: Case, settings: RunSettings) -> Measurement:
     """`pics` in this process, with the best lambda."""
-    from bartorch import apps, priors  # type: ignore[import-not-found,unused-ignore]
+    from bartorch import apps, priors  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     kspace, maps = torch.from_numpy(case.kspace), torch.from_numpy(case.maps)
 
@@ -91,7 +91,7 @@ def embedded_image(case: Case, settings: RunSettings) -> Measurement:
     call: Callable[[], ComplexArray] = partial(reconstruct, value)
     _, seconds, rounds = timed(call, settings.rounds)
     note = f"lambda {value:.4f} by oracle; {version()}"
-    return Measurement(seconds, rounds, quality, n_products=ITERATIONS, note=note)
+    return Measurement(seconds, rounds, quality, note=note)
 
 
 def sample() -> Measurement:

@@ -47,7 +47,7 @@ class WrappedDenoiser(torch.nn.Module):
 def measure(case: Case, variant: str, settings: RunSettings) -> Measurement:
     """Variant: "diffpir", "dps:norm" or "dps:annealed"."""
     import_torchvision()
-    import deepinv  # type: ignore[import-not-found,unused-ignore]
+    import deepinv  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     problem = case.problem(settings.weights)
     scale = image_scale(problem)
@@ -77,7 +77,7 @@ def chosen_sampler(
         fidelity = deepinv.optim.data_fidelity.L2()
         return deepinv.sampling.DiffPIR(denoiser, fidelity, sigma=sigma, zeta=ZETA), "100 steps, lambda 7, zeta 1"
     n_steps = settings.steps(N_DPS_STEPS)
-    note = f"{n_steps} steps, each with a gradient through the network"
+    note = f"{n_steps} steps, each with a gradient through the network, in fp32"
     return deepinv.sampling.DPS(denoiser, num_steps=n_steps, guidance=guidance), note
 
 

@@ -13,12 +13,13 @@ from nilatron.core.backend import Array
 from nilatron.core.prior.edm import MARGIN, SIGMA_RANGE, EDMDenoiser, mean_phase, reflect_pad
 from nilatron.core.prior.weights import load_prior
 from nilatron.core.sampling.nila_fast import Denoiser
+from nilatron.gadgets.nila_method import NilaNodeSettings
 from nilatron.gadgets.prior import prior_for
 
 
 def shared_denoiser(weights: Path) -> Denoiser:
     """D(x, sigma) exactly as our own gadgets compute it, for every method."""
-    return prior_for(weights, "cpu").denoise
+    return prior_for(weights, "cpu", NilaNodeSettings().engine_settings).denoise
 
 
 class CountedDenoiser:

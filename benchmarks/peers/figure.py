@@ -31,7 +31,7 @@ def draw(cases: Mapping[str, Results], titles: Mapping[str, str], path: Path) ->
     ImportError
         Without matplotlib.
     """
-    import matplotlib as mpl  # type: ignore[import-not-found,unused-ignore]
+    import matplotlib as mpl  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt

@@ -38,7 +38,9 @@ class Measurement:
     psnr_db
         In the foreground.
     n_evaluations, n_products
-        Of the network; A^H A applied.
+        Of the network; A^H A applied, where that is known.
+    map_error, per_second
+        NRMSE of coil maps; lines or images.
     peak_bytes
         Of a program that the method starts; that of this process is taken at its end.
     note

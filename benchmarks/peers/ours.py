@@ -6,6 +6,7 @@ from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.baselines.l1_wavelet import l1_wavelet
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.gadgets.nila_method import NilaNodeSettings, PublishedNodeSettings, run_nila, run_published
+from nilatron.gadgets.problem import Outcome
 from peers.case import Case, ComplexArray
 from peers.denoiser import CountedDenoiser
 from peers.measurement import Measurement, RunSettings, once, timed
@@ -42,7 +43,7 @@ def nila(case: Case, settings: RunSettings) -> Measurement:
     outcome, seconds, rounds = timed(lambda: run_nila(case.problem(settings.weights), node), settings.rounds)
     steps, iterations = int(outcome.provenance["steps"]), int(outcome.provenance["cg_iterations"])
     products = iterations + steps + CG_SENSE_PRODUCTS  # each solution begins with the residual of its start
-    return Measurement(seconds, rounds, case.psnr(outcome.images["nila"]), steps, products)
+    return Measurement(seconds, rounds, case.psnr(outcome.images["nila"]), steps, products, note=engine_of(outcome))
 
 
 def published(case: Case, n_steps: int, settings: RunSettings) -> Measurement:
@@ -50,4 +51,9 @@ def published(case: Case, n_steps: int, settings: RunSettings) -> Measurement:
     node = PublishedNodeSettings(series=("nila",), steps=n_steps)
     CountedDenoiser(settings.weights, case.reference.shape)  # its first evaluation, off the clock
     outcome, seconds = once(lambda: run_published(case.problem(settings.weights), node))
-    return Measurement(seconds, 1, case.psnr(outcome.images["nila"]), n_steps, 4 * n_steps)
+    return Measurement(seconds, 1, case.psnr(outcome.images["nila"]), n_steps, note=engine_of(outcome))
+
+
+def engine_of(outcome: Outcome) -> str:
+    """What computed the network: the same for all methods but those that need its gradient."""
+    return f"network by {outcome.provenance['engine']}"

@@ -5,7 +5,7 @@ One step at each of 100 levels sigma, falling geometrically from 10 to 0.01, wit
     x <- (1 - gamma) x + gamma M (A^H y / sigma_y^2 + D(x) / sigma^2) + sqrt(2 gamma) M^(1/2) z,        gamma = 1/2
 
 by 10 conjugate-gradient iterations; M^(1/2) z is drawn as M (A^H n / sigma_y + n' / sigma). The last step returns the mean
-M (...). No published program can run it with our network here: the BART of the package bartorch is built without PyTorch.
+M (...). The BART of the package bartorch is built without PyTorch and cannot run it with our network.
 """
 
 from __future__ import annotations

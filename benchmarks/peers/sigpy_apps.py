@@ -24,7 +24,7 @@ CROP, N_POWER_ITERATIONS = 0.8, 30
 
 def measure(case: Case, variant: str, settings: RunSettings) -> Measurement:
     """Variant: "l1-wavelet", "sense" or "maps"."""
-    from sigpy.mri import app  # type: ignore[import-not-found,unused-ignore]
+    from sigpy.mri import app  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     kspace, maps = case.kspace[:, 0], case.maps[:, 0]
     if variant == "maps":
@@ -38,7 +38,7 @@ def measure(case: Case, variant: str, settings: RunSettings) -> Measurement:
 
     quality, value = oracle(lambda value: case.psnr(reconstruct(value)), start=start, grid=LAMBDAS)
     _, seconds, rounds = timed(lambda: reconstruct(value), settings.rounds)
-    return Measurement(seconds, rounds, quality, n_products=100, note=f"lambda {value:.3g} by oracle; 100 iterations")
+    return Measurement(seconds, rounds, quality, note=f"lambda {value:.3g} by oracle; 100 iterations")
 
 
 def calibrate(calibration: Callable[..., object], case: Case, settings: RunSettings) -> Measurement:

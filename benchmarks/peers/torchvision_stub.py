@@ -17,7 +17,7 @@ _declared: list[torch.library.Library] = []  # a library's operators vanish with
 def import_torchvision() -> None:
     """Import it, with names in place of operators that cannot be loaded."""
     try:
-        import torchvision  # type: ignore[import-not-found,unused-ignore]
+        import torchvision  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except RuntimeError as error:
         if "torchvision::nms does not exist" not in str(error):
             raise
