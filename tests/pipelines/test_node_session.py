@@ -54,7 +54,7 @@ def evaluations(monkeypatch):
         seen.shapes.append(tuple(x.shape))
         return x
 
-    prior = SimpleNamespace(denoiser=SimpleNamespace(denoise=denoise))
+    prior = SimpleNamespace(denoise=denoise)
     monkeypatch.setattr(room, "prior_for", lambda *_: prior)
     return seen
 
