@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from nilatron.core.backend import Array, like, to_torch
-from nilatron.core.prior.edm import denoise_complex
-from nilatron.core.prior.engines.choose import EngineSettings, engine_for
+from nilatron.core.prior.engines.choose import EngineSettings, engine_for, read_weights
 from nilatron.core.prior.engines.engine import Engine
-from nilatron.core.prior.weights import load_prior
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,25 @@ class ReadyPrior:
 
     def denoise(self, x: Array, sigma: float) -> Array:
         """D for arrays of any library; memory is handed to torch and back without a copy where it can be."""
+        from nilatron.core.prior.edm import denoise_complex
+
         return like(denoise_complex(self.engine.channels, to_torch(x).to(self.device), sigma), x)
 
 
-@lru_cache(maxsize=2)
 def prior_for(weights: Path, device: str, settings: EngineSettings | None = None) -> ReadyPrior:
-    """The prior, loaded once a process."""
-    settings = settings or EngineSettings()
-    prior = load_prior(weights, device)
-    return ReadyPrior(engine_for(prior, settings, device), torch.device(device), prior.sha256)
+    """The prior, of a safetensors or an ONNX file, loaded once a process for the same words.
+
+    Raises
+    ------
+    BadInputError
+        When the file or the engine cannot be used.
+    """
+    return _prior_for(weights, device, settings or EngineSettings())
+
+
+@lru_cache(maxsize=2)
+def _prior_for(weights: Path, device: str, settings: EngineSettings) -> ReadyPrior:
+    import torch
+
+    source = read_weights(weights, device)
+    return ReadyPrior(engine_for(source, settings, device), torch.device(device), source.sha256)

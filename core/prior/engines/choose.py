@@ -1,45 +1,115 @@
-"""One word for the engine and one for the precision, as in XML properties and on the command line."""
+"""From weights and settings to the engine that runs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nilatron.core.prior.engines.engine import Engine
-from nilatron.core.prior.engines.torch_engine import PRECISIONS, torch_engine
-from nilatron.core.prior.weights import Prior
+from nilatron.core.prior.engines.packages import EngineError
+from nilatron.core.prior.engines.settings import ENGINES, PRECISIONS, EngineSettings
 
-ENGINES = ("torch",)
+if TYPE_CHECKING:
+    from nilatron.core.prior.engines.onnx_file import OnnxModel
+    from nilatron.core.prior.weights import Prior
 
+__all__ = ["ENGINES", "PRECISIONS", "EngineSettings", "engine_for", "read_weights"]
 
-@dataclass(frozen=True)
-class EngineSettings:
-    """How the network is computed.
-
-    Attributes
-    ----------
-    engine
-        One of `ENGINES`.
-    precision
-        Of the convolutions: "auto", "fp32", "bf16" or "fp16".
-    """
-
-    engine: str = "torch"
-    precision: str = "auto"
-
-    def __post_init__(self) -> None:
-        """Refuse words that mean nothing."""
-        if self.engine not in ENGINES:
-            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {self.engine!r}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+log = logging.getLogger(__name__)
 
 
-def engine_for(prior: Prior, settings: EngineSettings, device: str) -> Engine:
-    """D of `prior`, ready to run on `device`.
+def read_weights(path: Path, device: str) -> Prior | OnnxModel:
+    """A network of ours, or the denoiser of a file that ends in .onnx.
 
     Raises
     ------
-    ValueError
-        When the device cannot compute in the precision that was asked for.
+    WeightsError
+        When the file cannot be used.
     """
-    return torch_engine(prior.denoiser, settings.precision, device)
+    if path.suffix.lower() == ".onnx":
+        from nilatron.core.prior.engines.onnx_file import read_onnx
+
+        return read_onnx(path)
+    from nilatron.core.prior.weights import load_prior
+
+    return load_prior(path, device)
+
+
+def engine_for(source: Prior | OnnxModel, settings: EngineSettings, device: str) -> Engine:
+    """D of `source`, ready to run on `device`.
+
+    Raises
+    ------
+    EngineError
+        When the engine is not installed, or cannot compute on the device or in the precision that was asked for.
+    ValueError
+        When torch cannot compute in the precision that was asked for.
+    """
+    from nilatron.core.prior.weights import Prior
+
+    if settings.engine == "torch" and isinstance(source, Prior):
+        from nilatron.core.prior.engines.torch_engine import torch_engine
+
+        return torch_engine(source.denoiser, settings.precision, device)
+    if settings.engine == "tensorrt":
+        from nilatron.core.prior.engines.tensorrt_engine import tensorrt_engine
+
+        return tensorrt_engine(lambda: _model(source, settings, device), device, _instead(source, settings, device))
+    model = _model(source, settings, device)
+    if settings.engine == "openvino":
+        from nilatron.core.prior.engines.openvino_engine import openvino_engine
+
+        return openvino_engine(model, settings.precision, device)
+    from nilatron.core.prior.engines.onnx_engine import onnx_engine
+
+    if settings.engine == "torch":
+        log.info("an ONNX file is computed by ONNX Runtime")
+    return onnx_engine(model, device)
+
+
+def _instead(source: Prior | OnnxModel, settings: EngineSettings, device: str) -> Engine:
+    """What computes where TensorRT cannot: torch, and for an ONNX file its runtime, on the CPU if it lacks the GPU."""
+    settings = EngineSettings("torch", settings.precision)
+    try:
+        return engine_for(source, settings, device)
+    except EngineError:
+        if device == "cpu":
+            raise
+        return engine_for(source, settings, "cpu")
+
+
+def _model(source: Prior | OnnxModel, settings: EngineSettings, device: str) -> OnnxModel:
+    """The file's own model, or the network exported in the precision that the engine is to compute in."""
+    from nilatron.core.prior.engines.onnx_file import OnnxModel
+
+    if isinstance(source, OnnxModel):
+        fixed, wanted = source.facts.precision, settings.precision
+        if wanted not in ("auto", fixed) and settings.engine != "openvino":
+            raise EngineError(
+                f"the ONNX file is {fixed}, precision {wanted} was asked for: use auto, or export another"
+            )
+        return source
+    from nilatron.core.prior.engines.cache import user_cache
+    from nilatron.core.prior.engines.onnx_export import cached_onnx
+
+    return cached_onnx(source, model_precision(settings, device), user_cache())
+
+
+def model_precision(settings: EngineSettings, device: str) -> str:
+    """Precision of the model for an engine; OpenVINO lowers an fp32 model itself.
+
+    Raises
+    ------
+    EngineError
+        For bf16, which has no operators in ONNX Runtime, and for fp16 on a CPU, which emulates it.
+    """
+    if settings.engine == "openvino":
+        return "fp32"
+    if settings.precision == "bf16":
+        raise EngineError(f"engine {settings.engine} computes in fp32 or fp16: use one of them, auto, or engine torch")
+    if settings.precision == "fp16" and device == "cpu":
+        raise EngineError("precision fp16 needs a GPU; on a CPU use fp32 or auto")
+    if settings.precision == "auto":
+        return "fp32" if device == "cpu" else "fp16"
+    return settings.precision

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from nilatron.core.prior.edm import ChannelDenoiser
+if TYPE_CHECKING:
+    from nilatron.core.prior.edm import ChannelDenoiser
+
+
+def no_remark() -> str:
+    """Nothing to add."""
+    return ""
 
 
 @dataclass(frozen=True)
@@ -15,9 +23,18 @@ class Engine:
     ----------
     channels
         The function.
-    label
-        Engine and precision, for log and image metadata, e.g. "torch bf16".
+    name
+        Engine and precision, e.g. "torch bf16".
+    remark
+        What is to be said of them by now, e.g. why another engine took over; empty where all went as asked.
     """
 
     channels: ChannelDenoiser
-    label: str
+    name: str
+    remark: Callable[[], str] = no_remark
+
+    @property
+    def label(self) -> str:
+        """Name and remark, for log and image metadata."""
+        remark = self.remark()
+        return f"{self.name} ({remark})" if remark else self.name

@@ -10,7 +10,6 @@ from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.engines.engine import Engine
 from nilatron.core.prior.unet import lower_precision
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 

@@ -1,0 +1,108 @@
+"""ONNX Runtime."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nilatron.core.prior.engines.engine import Engine
+from nilatron.core.prior.engines.onnx_file import OnnxModel
+from nilatron.core.prior.engines.packages import EngineError, needed
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+log = logging.getLogger(__name__)
+
+
+class OnnxDenoiser:
+    """D by a session of ONNX Runtime: one for all shapes, and for all threads.
+
+    Parameters
+    ----------
+    model
+        Checked.
+    device
+        "cpu" or "cuda".
+    n_threads
+        On a CPU; as many as torch uses by default.
+
+    Raises
+    ------
+    EngineError
+        When ONNX Runtime is absent, lacks the device, or refuses the model.
+    """
+
+    def __init__(self, model: OnnxModel, device: str, n_threads: int | None = None) -> None:
+        self.facts = model.facts
+        self._device = device
+        self._session = open_session(model, device, n_threads or torch.get_num_threads())
+
+    @property
+    def sigma_data(self) -> float:
+        """Root mean square of one real component of the training images."""
+        return self.facts.sigma_data
+
+    @property
+    def multiple(self) -> int:
+        """The image sides have to be a multiple of this."""
+        return self.facts.multiple
+
+    def __call__(self, x: Tensor, s: Tensor, /) -> Tensor:
+        """D(x, s); see `ChannelDenoiser`."""
+        x, s = graph_inputs(x, s)
+        if self._device == "cpu":
+            (out,) = self._session.run(["d"], {"x": x.cpu().numpy(), "s": s.cpu().numpy()})
+            return torch.from_numpy(out).to(x.device)
+        return self._on_gpu(x, s)
+
+    def _on_gpu(self, x: Tensor, s: Tensor) -> Tensor:
+        """Without a copy; the runtime's stream is another than torch's, so each waits for the other."""
+        out = torch.empty_like(x)
+        binding = self._session.io_binding()
+        index = x.device.index or 0
+        for name, tensor in (("x", x), ("s", s)):
+            binding.bind_input(name, "cuda", index, "float32", tuple(tensor.shape), tensor.data_ptr())
+        binding.bind_output("d", "cuda", index, "float32", tuple(out.shape), out.data_ptr())
+        torch.cuda.current_stream(x.device).synchronize()
+        self._session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        return out
+
+
+def graph_inputs(x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+    """Contiguous float32 (S, 2, H, W) and (S,), one level for all repeated."""
+    s = s.to(torch.float32).expand(x.shape[0]) if s.shape[0] == 1 else s.to(torch.float32)
+    return x.detach().to(torch.float32).contiguous(), s.detach().contiguous()
+
+
+def open_session(model: OnnxModel, device: str, n_threads: int) -> Any:
+    """A session of ONNX Runtime."""
+    runtime = needed("onnxruntime")
+    provider = PROVIDERS[device]
+    if provider not in runtime.get_available_providers():
+        raise EngineError(
+            f"the installed ONNX Runtime has no {provider}: install onnxruntime-gpu in place of onnxruntime, use "
+            "--device cpu, or engine torch"
+        )
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = n_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; warnings tell of nodes that stay on the CPU on purpose
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the solver needs the cores in between
+    try:
+        session = runtime.InferenceSession(model.content, options, providers=[provider])
+    except Exception as error:  # its classes have no other base in common
+        raise EngineError(f"ONNX Runtime {runtime.__version__} refuses the model: {error}") from error
+    if session.get_providers()[0] != provider:
+        raise EngineError(f"ONNX Runtime could not start {provider}: see its log; use --device cpu, or engine torch")
+    return session
+
+
+def onnx_engine(model: OnnxModel, device: str) -> Engine:
+    """D of `model` by ONNX Runtime."""
+    if device == "cpu" and model.facts.precision == "fp16":
+        log.info("ONNX Runtime emulates fp16 on a CPU: an fp32 file is faster there")
+    return Engine(OnnxDenoiser(model, device), f"onnx {model.facts.precision}")

@@ -1,0 +1,95 @@
+"""OpenVINO on the CPU, in bf16 where that is native: the fastest of the engines there."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nilatron.core.prior.engines.engine import Engine
+from nilatron.core.prior.engines.onnx_engine import graph_inputs
+from nilatron.core.prior.engines.onnx_file import OnnxModel
+from nilatron.core.prior.engines.packages import EngineError, needed
+
+HINTS = {"fp32": "f32", "bf16": "bf16"}
+MAX_SHAPES = 4  # compiled at a time: image and samples, of two slice sizes
+
+
+class OpenVINODenoiser:
+    """D by OpenVINO, compiled for each shape (S, H, W) that comes, the last `MAX_SHAPES` kept.
+
+    In bf16 OpenVINO keeps what follows the last convolution, c_skip x + c_out F, in float32.
+
+    Raises
+    ------
+    EngineError
+        When OpenVINO is absent or refuses the model.
+    """
+
+    def __init__(self, model: OnnxModel, precision: str, n_threads: int | None = None) -> None:
+        self.facts = model.facts
+        self._core = needed("openvino").Core()
+        self._content = model.content
+        self._properties = {
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "INFERENCE_NUM_THREADS": n_threads or torch.get_num_threads(),
+            "NUM_STREAMS": 1,
+        }
+        self._requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._lock = threading.Lock()
+        try:
+            self._core.read_model(self._content)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO refuses the model: {error}") from error
+
+    @property
+    def sigma_data(self) -> float:
+        """Root mean square of one real component of the training images."""
+        return self.facts.sigma_data
+
+    @property
+    def multiple(self) -> int:
+        """The image sides have to be a multiple of this."""
+        return self.facts.multiple
+
+    def __call__(self, x: Tensor, s: Tensor, /) -> Tensor:
+        """D(x, s); see `ChannelDenoiser`."""
+        x, s = graph_inputs(x, s)
+        with self._lock:  # a request computes one thing at a time, and its result is its own memory
+            found = self._request(tuple(x.shape)).infer({"x": x.numpy(), "s": s.numpy()}, share_inputs=True)
+            return torch.from_numpy(found["d"].copy())
+
+    def _request(self, shape: tuple[int, ...]) -> Any:
+        """What computes images of this shape."""
+        if shape not in self._requests:
+            model = self._core.read_model(self._content)
+            model.reshape({"x": list(shape), "s": [shape[0]]})
+            self._requests[shape] = self._core.compile_model(model, "CPU", self._properties).create_infer_request()
+            if len(self._requests) > MAX_SHAPES:
+                self._requests.popitem(last=False)
+        self._requests.move_to_end(shape)
+        return self._requests[shape]
+
+
+def openvino_engine(model: OnnxModel, precision: str, device: str) -> Engine:
+    """D of an fp32 `model` by OpenVINO; precision "auto" takes bf16 where the processor has it.
+
+    Raises
+    ------
+    EngineError
+        For another device than the CPU, or a precision that OpenVINO lacks there.
+    """
+    if device != "cpu":
+        raise EngineError("engine openvino computes on the CPU: use --device cpu, or engine torch or tensorrt")
+    if precision == "fp16" or model.facts.precision != "fp32":
+        raise EngineError(
+            f"engine openvino takes an fp32 model and computes it in fp32 or bf16; got precision {precision} and a model "
+            f"in {model.facts.precision}: export it with --precision fp32, and use precision auto, fp32 or bf16"
+        )
+    if precision == "auto":
+        able = needed("openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        precision = "bf16" if "BF16" in able else "fp32"
+    return Engine(OpenVINODenoiser(model, precision), f"openvino {precision}")

@@ -1,0 +1,40 @@
+"""One word for the engine and one for the precision, as in XML properties and on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nilatron.core.prior.engines.packages import EXTRAS, is_installed
+
+ENGINES = ("torch", "onnx", "openvino", "tensorrt")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PACKAGES = {"torch": (), "onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino"), "tensorrt": ()}
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How the network is computed.
+
+    Attributes
+    ----------
+    engine
+        One of `ENGINES`. An ONNX file is never computed by torch: for it, "torch", the default, means ONNX Runtime.
+    precision
+        Of the convolutions: "auto", "fp32", "bf16" or "fp16". That of an ONNX file is its own: "auto", or the same word.
+    """
+
+    engine: str = "torch"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse words that mean nothing, and engines that are not installed; TensorRT's absence is no error."""
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {self.engine!r}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+        absent = [package for package in PACKAGES[self.engine] if not is_installed(package)]
+        if absent:
+            raise ValueError(
+                f"engine {self.engine} needs {' and '.join(absent)}, which this installation lacks: "
+                f"pip install 'nilatron[{EXTRAS[absent[-1]]}]', or use engine torch"
+            )

@@ -1,0 +1,136 @@
+"""TensorRT on an NVIDIA GPU, with another engine for the day that it cannot."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nilatron.core.prior.edm import ChannelDenoiser
+from nilatron.core.prior.engines.cache import user_cache
+from nilatron.core.prior.engines.engine import Engine
+from nilatron.core.prior.engines.onnx_engine import graph_inputs
+from nilatron.core.prior.engines.onnx_file import OnnxModel
+from nilatron.core.prior.engines.packages import EngineError, needed
+from nilatron.core.prior.engines.tensorrt_build import Builder, Gpu
+
+MAX_SHAPES = 4  # with their memory on the GPU: image and samples, of two slice sizes
+
+log = logging.getLogger(__name__)
+
+
+class TensorRTDenoiser:
+    """D by TensorRT, one engine for each shape (S, H, W); shapes that it cannot build are left to `instead`.
+
+    Parameters
+    ----------
+    builder
+        Of the engines.
+    instead
+        Computes where TensorRT cannot.
+    launch
+        Runs a context on tensors: (context, device).
+    """
+
+    def __init__(
+        self, builder: Builder, instead: ChannelDenoiser, launch: Callable[[Any, torch.device], None] | None = None
+    ) -> None:
+        self.facts = builder.model.facts
+        self.failure = ""
+        self._builder = builder
+        self._instead = instead
+        self._launch = launch or launch_on_stream
+        self._contexts: OrderedDict[tuple[int, int, int], Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def sigma_data(self) -> float:
+        """Root mean square of one real component of the training images."""
+        return self.facts.sigma_data
+
+    @property
+    def multiple(self) -> int:
+        """The image sides have to be a multiple of this."""
+        return self.facts.multiple
+
+    def remark(self) -> str:
+        """Why another engine computed some shape; empty where none did."""
+        return self.failure
+
+    def __call__(self, x: Tensor, s: Tensor, /) -> Tensor:
+        """D(x, s); see `ChannelDenoiser`. Nothing here waits for the GPU."""
+        with self._lock:  # a context holds the addresses of one call
+            context = self._context((x.shape[0], x.shape[2], x.shape[3]))
+            if context is None:
+                return self._instead(x, s)
+            x, s = graph_inputs(x, s)
+            out = torch.empty_like(x)
+            for name, tensor in (("x", x), ("s", s), ("d", out)):
+                context.set_tensor_address(name, tensor.data_ptr())
+            try:
+                self._launch(context, x.device)
+            except RuntimeError as error:
+                self._failed(x.shape, error)
+                return self._instead(x, s)
+            return out
+
+    def _failed(self, shape: Sequence[int], error: Exception) -> None:
+        self.failure = f"tensorrt failed for {'x'.join(map(str, shape))}: {error}"
+        log.warning("%s; another engine computes it", self.failure)
+
+    def _context(self, shape: tuple[int, int, int]) -> Any:
+        """What computes images of this shape; None where TensorRT cannot."""
+        if shape not in self._contexts:
+            self._contexts[shape] = self._new_context(shape)
+            if len(self._contexts) > MAX_SHAPES:
+                self._contexts.popitem(last=False)
+        self._contexts.move_to_end(shape)
+        return self._contexts[shape]
+
+    def _new_context(self, shape: tuple[int, int, int]) -> Any:
+        try:
+            context = self._builder.engine(shape).create_execution_context()
+            if context is None:
+                raise EngineError("no memory on the GPU for its context")
+            n, n_y, n_x = shape
+            if not (context.set_input_shape("x", (n, 2, n_y, n_x)) and context.set_input_shape("s", (n,))):
+                raise EngineError(f"its engine does not take {n}x{n_y}x{n_x}")
+        except (EngineError, RuntimeError, MemoryError) as error:
+            self._failed(shape, error)
+            return None
+        return context
+
+
+def launch_on_stream(context: Any, device: torch.device) -> None:
+    """Queue a context behind what torch has queued, and what torch queues next behind it.
+
+    On torch's own stream; on another one beside the default stream, for which TensorRT would wait every time.
+    """
+    current = torch.cuda.current_stream(device)
+    stream = torch.cuda.Stream(device) if current.cuda_stream == 0 else current  # type: ignore[no-untyped-call]
+    stream.wait_stream(current)
+    if not context.execute_async_v3(stream.cuda_stream):
+        raise RuntimeError("TensorRT could not run its engine: see the log")
+    current.wait_stream(stream)
+
+
+def tensorrt_engine(model: Callable[[], OnnxModel], device: str, instead: Engine) -> Engine:
+    """D by TensorRT; `instead`, with a warning and a remark, where there is no GPU, no TensorRT or no model."""
+    try:
+        if device != "cuda":
+            raise EngineError("no GPU")
+        trt = needed("tensorrt")
+        made = model()
+        major, minor = torch.cuda.get_device_capability()
+        gpu = Gpu(torch.cuda.get_device_name(), f"{major}.{minor}")
+        channels = TensorRTDenoiser(Builder(trt, made, gpu, user_cache()), instead.channels)
+    except (EngineError, RuntimeError) as error:
+        why = f"tensorrt absent: {error}"
+        log.warning("%s; %s computes in its place", why, instead.name)
+        return Engine(instead.channels, instead.name, lambda: why)
+    return Engine(channels, f"tensorrt {made.facts.precision}", channels.remark)
