@@ -9,6 +9,7 @@ from typing import Any
 
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets.accumulate import Accumulator
+from nilatron.gadgets.compression import CoilCompression, CompressionSettings
 from nilatron.gadgets.images import ImageMaker, ImageSettings
 from nilatron.gadgets.items import Context, Gadget
 from nilatron.gadgets.methods import METHODS
@@ -28,8 +29,8 @@ def build_node(target: str, properties: Mapping[str, str], weights: Path = DEFAU
     target
         A name of `gadgets.methods.METHODS`.
     properties
-        Of the node's `<configuration>`; each belongs to the noise gadget, the method or the image gadget. `seed` overrides
-        the seed of the context.
+        Of the node's `<configuration>`; each belongs to the noise gadget, the coil compression, the method or the image
+        gadget. `seed` overrides the seed of the context.
     weights
         Of the prior.
 
@@ -40,13 +41,13 @@ def build_node(target: str, properties: Mapping[str, str], weights: Path = DEFAU
     """
     if target not in METHODS:
         raise SettingsError(f"unknown target {target!r}: choose from {', '.join(METHODS)}")
-    parts = (NoiseSettings, METHODS[target].settings_class, ImageSettings, SeedSettings)
+    parts = (NoiseSettings, CompressionSettings, METHODS[target].settings_class, ImageSettings, SeedSettings)
     names = {part: {f.name for f in dataclasses.fields(part)} for part in parts}
     known = set().union(*names.values())
     unknown = [name for name in properties if name not in known]
     if unknown:
         raise SettingsError(f"{target} has no property {unknown[0]!r}; it has: {', '.join(sorted(known))}")
-    noise, method, images, seed = (
+    noise, coils, method, images, seed = (
         from_properties(part, {k: v for k, v in properties.items() if k in names[part]}, target) for part in parts
     )
 
@@ -59,6 +60,7 @@ def build_node(target: str, properties: Mapping[str, str], weights: Path = DEFAU
         stream = Accumulator()(stream, context)
         stream = unpack(stream, context)
         stream = whitening.slices(stream, context)
+        stream = CoilCompression(coils)(stream, context)
         stream = estimate_sensitivities(stream, context)
         stream = Reconstructor(target, method, weights)(stream, context)
         return ImageMaker(images)(stream, context)

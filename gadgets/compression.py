@@ -1,0 +1,48 @@
+"""Fewer coils for everything behind: the virtual coils that hold more than noise."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from nilatron.core.coils.compression import compress, compression_matrix
+from nilatron.gadgets.items import Context, KSpaceSlice
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CompressionSettings:
+    """How many virtual coils."""
+
+    virtual_coils: int | None = None  # at most; "auto" keeps all that hold more than noise
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        if self.virtual_coils is not None and self.virtual_coils < 1:
+            raise ValueError(f"virtual_coils must be auto or at least 1, got {self.virtual_coils}")
+
+
+@dataclass(frozen=True)
+class CoilCompression:
+    """The gadget. Slices have to be whitened."""
+
+    settings: CompressionSettings
+
+    def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
+        """Slices with fewer coils; everything else passes."""
+        del context
+        for item in items:
+            yield self._compressed(item) if isinstance(item, KSpaceSlice) else item
+
+    def _compressed(self, item: KSpaceSlice) -> KSpaceSlice:
+        matrix = compression_matrix(np.sqrt(item.counts) * item.kspace, item.counts, self.settings.virtual_coils)
+        if len(matrix) == len(item.kspace):
+            return item
+        log.info("%s: %d coils compressed to %d virtual ones", item.label, len(item.kspace), len(matrix))
+        calibration = None if item.calibration is None else compress(matrix, item.calibration)
+        return replace(item, kspace=compress(matrix, item.kspace), calibration=calibration)
