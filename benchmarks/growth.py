@@ -249,7 +249,8 @@ def plot(
         panel.legend(fontsize="small")
     for chain, points in peaks.items():
         panels[4].semilogx(list(points), list(points.values()), "o-", label=chain)
-        panels[4].set(xlabel="slices", ylabel="peak memory of a replay in MiB", ylim=(0, None))
+    panels[4].set(xlabel="slices", ylabel="peak memory of a replay in MiB")
+    panels[4].set_ylim(0, 1.1 * max(mib for points in peaks.values() for mib in points.values()))
     panels[4].legend(fontsize="small")
     panels[4].grid(alpha=0.3)
     panels[5].axis("off")
