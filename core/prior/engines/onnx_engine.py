@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -54,7 +56,8 @@ class OnnxDenoiser:
         """D(x, s); see `ChannelDenoiser`."""
         x, s = graph_inputs(x, s)
         if self._device == "cpu":
-            (out,) = self._session.run(["d"], {"x": x.cpu().numpy(), "s": s.cpu().numpy()})
+            with as_runtime_error():
+                (out,) = self._session.run(["d"], {"x": x.cpu().numpy(), "s": s.cpu().numpy()})
             return torch.from_numpy(out).to(x.device)
         return self._on_gpu(x, s)
 
@@ -67,9 +70,19 @@ class OnnxDenoiser:
             binding.bind_input(name, "cuda", index, "float32", tuple(tensor.shape), tensor.data_ptr())
         binding.bind_output("d", "cuda", index, "float32", tuple(out.shape), out.data_ptr())
         torch.cuda.current_stream(x.device).synchronize()
-        self._session.run_with_iobinding(binding)
-        binding.synchronize_outputs()
+        with as_runtime_error():
+            self._session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
         return out
+
+
+@contextmanager
+def as_runtime_error() -> Iterator[None]:
+    """ONNX Runtime's exceptions, which have no base but Exception in common, as one that callers know."""
+    try:
+        yield
+    except Exception as error:
+        raise RuntimeError(f"ONNX Runtime: {error}") from error
 
 
 def graph_inputs(x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,9 +106,10 @@ def open_session(model: OnnxModel, device: str, n_threads: int) -> Any:
     options.log_severity_level = 3  # errors; warnings tell of nodes that stay on the CPU on purpose
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the solver needs the cores in between
     try:
-        session = runtime.InferenceSession(model.content, options, providers=[provider])
-    except Exception as error:  # its classes have no other base in common
-        raise EngineError(f"ONNX Runtime {runtime.__version__} refuses the model: {error}") from error
+        with as_runtime_error():
+            session = runtime.InferenceSession(model.content, options, providers=[provider])
+    except RuntimeError as error:
+        raise EngineError(f"the model cannot be loaded: {error} (version {runtime.__version__})") from error
     if session.get_providers()[0] != provider:
         raise EngineError(f"ONNX Runtime could not start {provider}: see its log; use --device cpu, or engine torch")
     return session

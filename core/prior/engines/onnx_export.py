@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -112,28 +115,39 @@ def model_of(denoiser: EDMDenoiser) -> ModelProto:
     side = 4 * denoiser.multiple
     example = (torch.zeros(2, 2, side, side + denoiser.multiple), torch.full((2,), 0.1))
     dynamic = torch.export.Dim.DYNAMIC
-    noisy = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in noisy]
     try:
-        for logger in noisy:
-            logger.setLevel(logging.ERROR)
-        program = torch.onnx.export(
-            denoiser.eval(),
-            example,
-            input_names=["x", "s"],
-            output_names=["d"],
-            opset_version=OPSET,
-            dynamo=True,
-            dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic}, {0: dynamic}),
-            external_data=False,
-            verbose=False,
-        )
+        with quiet_exporter():
+            program = torch.onnx.export(
+                denoiser.eval(),
+                example,
+                input_names=["x", "s"],
+                output_names=["d"],
+                opset_version=OPSET,
+                dynamo=True,
+                dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic}, {0: dynamic}),
+                external_data=False,
+                verbose=False,
+            )
     except torch.onnx.OnnxExporterError as error:
         raise WeightsError(f"torch {torch.__version__} cannot export the network to ONNX: {error}") from error
-    finally:
-        for logger, level in zip(noisy, levels, strict=True):
-            logger.setLevel(level)
     if program is None:
         raise WeightsError(f"torch {torch.__version__} exported nothing")
     model: ModelProto = program.model_proto
     return model
+
+
+@contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """Without what torch's exporter says to its own developers: operators of torchvision, coming changes of torch."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -106,6 +106,12 @@ class TensorRTDenoiser:
         return context
 
 
+def this_gpu() -> Gpu:
+    """The GPU that torch computes on."""
+    major, minor = torch.cuda.get_device_capability()
+    return Gpu(torch.cuda.get_device_name(), f"{major}.{minor}")
+
+
 def launch_on_stream(context: Any, device: torch.device) -> None:
     """Queue a context behind what torch has queued, and what torch queues next behind it.
 
@@ -126,9 +132,7 @@ def tensorrt_engine(model: Callable[[], OnnxModel], device: str, instead: Engine
             raise EngineError("no GPU")
         trt = needed("tensorrt")
         made = model()
-        major, minor = torch.cuda.get_device_capability()
-        gpu = Gpu(torch.cuda.get_device_name(), f"{major}.{minor}")
-        channels = TensorRTDenoiser(Builder(trt, made, gpu, user_cache()), instead.channels)
+        channels = TensorRTDenoiser(Builder(trt, made, this_gpu(), user_cache()), instead.channels)
     except (EngineError, RuntimeError) as error:
         why = f"tensorrt absent: {error}"
         log.warning("%s; %s computes in its place", why, instead.name)

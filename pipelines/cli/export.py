@@ -1,0 +1,68 @@
+"""`nilatron export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nilatron.pipelines.cli.app import BAD_INPUT, app, fail, stderr
+
+if TYPE_CHECKING:
+    from nilatron.pipelines.export import ExportReport
+
+
+@app.command()
+def export(
+    output: Annotated[Path, typer.Argument(help="ONNX file to write.")],
+    weights: Annotated[
+        str, typer.Option("--weights", "-w", help="A shipped name (default, tiny) or a file.")
+    ] = "default",
+    precision: Annotated[str, typer.Option(help="Of the convolutions: fp32, or fp16 for GPUs.")] = "fp32",
+    tensorrt: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[S*]YxX", help="Also build the TensorRT engine for S images of Y x X; repeatable."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write the prior as ONNX and check it against torch at every noise level and three matrix sizes."""
+    from nilatron.pipelines.export import ExportSettings, build_tensorrt
+    from nilatron.pipelines.export import export as run
+    from nilatron.pipelines.prior_info import find_weights
+
+    sizes = [parse_size(text) for text in tensorrt or []]
+    settings = ExportSettings(output, find_weights(weights), precision, overwrite)
+    with stderr.status("reading") as status:
+        report = run(settings, lambda text: status.update(text))
+        print(table(report))
+        if sizes:
+            build_tensorrt(settings.weights, precision, sizes, lambda text: status.update(text))
+    print(f"{output}: {len(report.model.content)} bytes, sha256 {report.model.sha256}")
+
+
+def table(report: ExportReport) -> str:
+    """Relative errors: a row for each noise level, a column for each matrix size."""
+    from nilatron.pipelines.export import SIGMAS
+
+    names = [agreement.name for agreement in report.agreements]
+    rows = [["sigma", *names]]
+    rows += [
+        [f"{sigma:.3f}", *(f"{agreement.errors[k]:.1e}" for agreement in report.agreements)]
+        for k, sigma in enumerate(SIGMAS)
+    ]
+    rows.append(["worst", *(f"{agreement.worst:.1e}" for agreement in report.agreements)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    head = f"Relative error |D - D torch| / |D torch|, at most {report.limit:g} allowed:"
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join([head, *lines])
+
+
+def parse_size(text: str) -> tuple[int, int, int]:
+    """YxX, or S*YxX for S images at a time."""
+    n, _, matrix = text.rpartition("*")
+    parts = [n or "1", *matrix.split("x")]
+    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        fail(f"--tensorrt expects a size such as 256x256, or 8*256x256 for 8 images at a time, got {text!r}", BAD_INPUT)
+    n_images, n_y, n_x = map(int, parts)
+    return n_images, n_y, n_x
