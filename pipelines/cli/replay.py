@@ -25,6 +25,9 @@ def replay(
     properties: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Property of our node; repeatable.")
     ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="What computes the network: torch, onnx, openvino or tensorrt; --set engine=...")
+    ] = None,
     png: Annotated[Path | None, typer.Option(help="Folder for pictures.")] = None,
     dicom: Annotated[Path | None, typer.Option(help="Folder for DICOM files (needs pydicom).")] = None,
     noise: Annotated[Path | None, typer.Option(help="Raw file with the noise scan.")] = None,
@@ -63,7 +66,7 @@ def replay(
         chain=chain,
         group=group,
         output_group=output_group,
-        properties=parse_properties(properties or []),
+        properties=parse_properties([*(properties or []), *([f"engine={engine}"] if engine else [])]),
         png=png,
         dicom=dicom,
         noise=noise,
@@ -73,9 +76,10 @@ def replay(
         overwrite=overwrite,
         remote=remote_of(address, chain, real_time, timeout_s, idle_timeout_s),
     )
-    if address and (properties or seed or weights or device != "auto"):
+    if address and (properties or engine or seed or weights or device != "auto"):
         fail(
-            "--set, --seed, --device and --weights are the server's own: set them in the chain (-c FILE.xml)", BAD_INPUT
+            "--set, --engine, --seed, --device and --weights are the server's own: set them in the chain (-c FILE.xml)",
+            BAD_INPUT,
         )
     try:
         report = run(settings, stderr)
