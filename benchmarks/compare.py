@@ -25,12 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from nilatron.core.prior.weights import SHIPPED, shipped_weights
-from nilatron.pipelines.files import atomic_path
-from peers import tables
+from peers.cases import CaseSource, sources
 from peers.measurement import RunSettings
-from peers.registry import BY_KEY, LONG, METHODS, OURS, Method
-from peers.worker import n_cores, run_apart, work
-from report import Cell, write_json
+from peers.registry import BY_KEY, LONG, Method
+from peers.results import Report
+from peers.worker import run_apart, work
 
 BENCHMARKS = Path(__file__).parent
 
@@ -41,42 +40,38 @@ def main() -> int:
     settings = RunSettings(options.weights, options.rounds, options.shorten)
     if options.work:
         return work(options.work[0], options.work[1].name, settings)
-    from peers.cases import sources
-
-    chosen = {source.name: source for source in sources(options.data)}
-    unknown = [name for name in options.cases or () if name not in chosen]
-    if unknown:
-        print(f"no case {', '.join(unknown)}: there are {', '.join(chosen)} (brain: with --data)", file=sys.stderr)
+    chosen = cases(options)
+    if not chosen:
         return 2
-    if not any(name.startswith("brain") for name in chosen):
-        print("without the brain: --data DIR names the folder of its file", file=sys.stderr)
-    names = options.cases or list(chosen)
     methods = [BY_KEY[key] for key in options.methods or BY_KEY]
     methods = [method for method in methods if not (options.quick and method.n_evaluations > LONG)]
-    machine = measured_machine()
-    results: dict[str, dict[str, Any]] = {name: {} for name in names}
-    shapes = {}
+    report = Report(options.out, measured_machine(), settings.weights)
+    print(report.introduction, flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            print(f"\n{chosen[name].title}", flush=True)
-            path = Path(folder) / f"{name}.npz"
-            case = chosen[name].make()
+        for source in chosen:
+            print(f"\n{source.title}", flush=True)
+            case = source.make()
+            path = Path(folder) / f"{source.name}.npz"
             case.save(path)
-            shapes[name] = case.maps.shape
-            for method in methods:
-                if method.table == "stream" and name != names[0]:
-                    continue  # does not depend on the case
-                results[name][method.key] = run(path, method, options)
-    titles = {name: chosen[name].title for name in names}
-    floors = [
-        row
-        for name in names
-        if (row := floor_row(machine, titles[name], shapes[name], results[name], settings.weights))
-    ]
-    write(options.out, machine, titles, results, floors, settings)
+            # streams do not depend on the case
+            wanted = [method for method in methods if method.table != "stream" or source is chosen[0]]
+            found = {method.key: run(path, method, options) for method in wanted}
+            report.add(source.name, source.title, case.maps.shape, found)  # written anew: the next case may take hours
     print(f"\n{(options.out / 'compare.md').read_text()}")
-    ours = [found for by_key in results.values() for key, found in by_key.items() if BY_KEY[key].package == "nilatron"]
+    ours = [found for by_key in report.results.values() for key, found in by_key.items() if BY_KEY[key].is_ours]
     return int(any("missing" in found for found in ours))
+
+
+def cases(options: argparse.Namespace) -> list[CaseSource]:
+    """Those asked for; none, with a message, where one does not exist."""
+    known = {source.name: source for source in sources(options.data)}
+    if not any(name.startswith("brain") for name in known):
+        print("without the brain: --data DIR names the folder of its file", file=sys.stderr)
+    unknown = [name for name in options.cases or () if name not in known]
+    if unknown:
+        print(f"no case {', '.join(unknown)}: there are {', '.join(known)}", file=sys.stderr)
+        return []
+    return [known[name] for name in options.cases or known]
 
 
 def parsed() -> argparse.Namespace:
@@ -117,66 +112,7 @@ def measured_machine() -> dict[str, Any]:
     """Rates of this machine, measured in a process of its own, and what it is."""
     words = [sys.executable, str(BENCHMARKS / "floors.py"), "--json"]
     found: dict[str, Any] = json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout)
-    load = os.getloadavg()[0]
-    return {**found, "load_at_start": load, "python": platform.python_version(), "system": platform.machine()}
-
-
-def floor_row(
-    machine: dict[str, Any], title: str, shape: tuple[int, ...], results: dict[str, Any], weights: Path
-) -> dict[str, Cell] | None:
-    """What Nila fast could not do without, and what it took."""
-    found = results.get(OURS, {})
-    if "missing" in found or not found:
-        return None
-    from floors import Machine, floor_of, network_flops, product_bytes
-
-    known = Machine(*(machine[name] for name in ("n_cores", "convolution_flops", "convolution", "copy_bytes")))
-    flops, n_bytes = network_flops(weights, (shape[-2], shape[-1])), product_bytes(shape[0], shape[1:])
-    floor = floor_of(known, found["n_evaluations"], flops, found["n_products"], n_bytes)
-    return {
-        "Nila fast": title,
-        "evaluations": f"{found['n_evaluations']} x {flops / 1e9:.2f} GFLOP",
-        "network, at least / s": f"{floor.network_s:.3f}",
-        "A^H A": f"{found['n_products']} x {n_bytes / 1e6:.0f} MB",
-        "Fourier, at least / s": f"{floor.fourier_s:.3f}",
-        "achieved / s": f"{found['seconds']:.3f}",
-        "achieved / floor": found["seconds"] / floor.total_s,
-    }
-
-
-def write(
-    folder: Path,
-    machine: dict[str, Any],
-    titles: dict[str, str],
-    results: dict[str, dict[str, Any]],
-    floors: list[dict[str, Cell]],
-    settings: RunSettings,
-) -> None:
-    """Text, figures for programs, and the picture."""
-    folder.mkdir(parents=True, exist_ok=True)
-    streams = {key: found for by_key in results.values() for key, found in by_key.items()}
-    introduction = (
-        f"# Comparison\n\n{machine['n_cores']} cores ({n_cores()} for every method), load at the start "
-        f"{machine['load_at_start']:.1f}; {machine['convolution_flops'] / 1e9:.0f} GFLOP/s ({machine['convolution']}), "
-        f"{machine['copy_bytes'] / 1e9:.1f} GB/s when copying. Network: {settings.weights.stem}.\n"
-    )
-    parts = [introduction, tables.section("Floors", floors)]
-    for name, title in titles.items():
-        parts.append(tables.section(title, tables.image_rows(results[name])))
-        parts.append(
-            tables.section(f"{title}: coil maps", tables.map_rows(results[name]), tables.slice_sentence(results[name]))
-        )
-    parts.append(tables.section("Streams", tables.stream_rows(streams)))
-    with atomic_path(folder / "compare.md") as temporary:
-        temporary.write_text("\n".join(parts))
-    content = {"machine": machine, "weights": settings.weights.name, "floors": floors, "cases": results}
-    write_json(folder / "compare.json", {**content, "labels": {method.key: method.label for method in METHODS}})
-    try:
-        from peers.figure import draw
-
-        draw(results, titles, folder / "compare.png")
-    except ImportError as error:
-        print(f"no compare.png: {error} (pip install matplotlib)", file=sys.stderr)
+    return {**found, "load_at_start": os.getloadavg()[0], "processor": platform.machine()}
 
 
 if __name__ == "__main__":

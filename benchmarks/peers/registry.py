@@ -24,7 +24,7 @@ class Method:
     n_evaluations
         Of the network, about.
     package
-        What to install where it is missing.
+        What to install where it is missing; nothing for what is in this repository.
     """
 
     key: str
@@ -33,7 +33,12 @@ class Method:
     variant: str
     table: str = "image"
     n_evaluations: int = 0
-    package: str = "nilatron"
+    package: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it needs no other package."""
+        return not self.package
 
 
 METHODS = (

@@ -87,9 +87,10 @@ def slice_sentence(results: Results) -> str | None:
 
 
 def section(title: str, rows: Sequence[Mapping[str, Cell]], *sentences: str | None) -> str:
-    """A heading, a table, and sentences below."""
-    parts = [f"## {title}", markdown(rows) if rows else "", *(sentence for sentence in sentences if sentence)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    """A heading, a table, and sentences below; nothing without rows."""
+    if not rows:
+        return ""
+    return "\n\n".join([f"## {title}", markdown(rows), *(sentence for sentence in sentences if sentence)]) + "\n"
 
 
 def _of_table(results: Results, table: str) -> list[tuple[str, Mapping[str, Any]]]:
