@@ -62,7 +62,8 @@ recording, shared = (getattr(module_at("tests/gadgets/conftest.py"), name) for n
 
 command_line = module_at("tests/pipelines/cli/conftest.py")
 command, raw, scan_path, folder = (getattr(command_line, name) for name in ("command", "raw", "scan_path", "folder"))
-serve = module_at("tests/pipelines/conftest.py").serve
+ends = module_at("tests/pipelines/conftest.py")
+serve, serving = ends.serve, ends.serving
 
 
 @pytest.fixture(scope="session")
