@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 
 import numpy as np
-import scipy.fft
 
 from nilatron.core.backend import Array, namespace
 
@@ -43,6 +42,8 @@ def uncentred(array: Array, axes: tuple[int, ...], *, inverse: bool, overwrite: 
     if not axes:
         return array
     if isinstance(array, np.ndarray):
+        import scipy.fft  # not before there is something to transform: it takes a while
+
         transform = scipy.fft.ifftn if inverse else scipy.fft.fftn  # multithreaded, and keeps complex64
         return transform(array, axes=axes, norm="ortho", overwrite_x=overwrite, workers=_WORKERS)
     xp = namespace(array)

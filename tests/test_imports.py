@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nilatron.pipelines.simulate import SimulationSettings, simulate
+
 SOURCES = Path(__file__).resolve().parents[1] / "src"
 HEAVY = {
     "torch",
@@ -94,3 +96,41 @@ def test_a_machine_without_a_driver_is_known_without_torch():
         "assert device.resolve_device('auto') == device.resolve_device('cpu') == 'cpu'"
     )
     assert "torch" not in imported_by(code)
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    path = tmp_path_factory.mktemp("imports") / "raw.h5"
+    simulate(path, SimulationSettings(matrix=(32, 32, 1), n_coils=2, noise_std=0.05))
+    return path
+
+
+STOP_AT_FIRST_LINE = """
+from nilatron.pipelines.raw_file import RawFile
+read = RawFile.items
+
+def items(self):
+    for item in read(self):
+        raise SystemExit(0)
+        yield item
+
+RawFile.items = items
+"""
+
+
+@pytest.mark.parametrize("chain", ["nila", "nila_published", "l1_wavelet", "cg_sense"])
+def test_the_first_line_is_read_before_anything_heavy_is_imported(raw, chain, tmp_path):
+    replay = command("replay", str(raw), "-o", str(tmp_path / "images.h5"), "-c", chain, "--device", "cpu")
+    assert not imported_by(STOP_AT_FIRST_LINE + replay) & HEAVY
+
+
+@pytest.mark.parametrize("chain", ["zero_filled", "l1_wavelet", "cg_sense"])
+def test_chains_without_a_network_never_import_torch(raw, chain, tmp_path):
+    replay = command("replay", str(raw), "-o", str(tmp_path / "images.h5"), "-c", chain, "--device", "cpu")
+    assert "torch" not in imported_by(replay)
+    assert (tmp_path / "images.h5").is_file()
+
+
+def test_weights_are_read_without_the_compiler_of_torch():
+    code = "from nilatron.core.prior.weights import DEFAULT_WEIGHTS, load_prior\nload_prior(DEFAULT_WEIGHTS)"
+    assert "sympy" not in imported_by(code)  # it comes with the compiler

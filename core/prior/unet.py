@@ -77,7 +77,9 @@ class NoiseEmbedding(nn.Module):
 
     def __init__(self, width: int, n_frequencies: int = 16) -> None:
         super().__init__()
-        self.register_buffer("frequencies", 2 * math.pi * torch.logspace(-1, 1, n_frequencies), persistent=False)
+        # on the CPU even where the network is built without memory: on "meta", torch imports its compiler for this
+        frequencies = torch.logspace(-1, 1, n_frequencies, device="cpu")
+        self.register_buffer("frequencies", 2 * math.pi * frequencies, persistent=False)
         self.mix = nn.Sequential(nn.Linear(2 * n_frequencies, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
 
     def forward(self, c_noise: Tensor) -> Tensor:

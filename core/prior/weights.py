@@ -13,16 +13,16 @@ import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import safetensors.torch
-import torch
-from safetensors import SafetensorError
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from nilatron.core.errors import BadInputError
-from nilatron.core.prior.edm import EDMDenoiser
-from nilatron.core.prior.unet import UNetConfig
+
+if TYPE_CHECKING:  # torch takes seconds to import, and whoever names a file has not loaded it yet
+    import torch
+    from torch import Tensor
+
+    from nilatron.core.prior.edm import EDMDenoiser
+    from nilatron.core.prior.unet import UNetConfig
 
 FORMAT = "nilatron-edm-2"
 FORMAT_WITHOUT_HASH = "nilatron-edm-1"  # the version before: read where it carries no hash
@@ -33,7 +33,7 @@ DEFAULT_WEIGHTS = Path(__file__).with_name("default.safetensors")
 MAX_FILE_BYTES = 512 * 2**20
 MAX_HEADER_BYTES = 2**20
 MAX_LEVELS, MAX_CHANNELS, MAX_BLOCKS, MAX_EMBEDDING = 8, 1024, 16, 4096
-DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
+DTYPES = ("F16", "BF16", "F32")
 
 
 class WeightsError(BadInputError):
@@ -65,9 +65,13 @@ def shipped_weights(name: str) -> Path:
     return path
 
 
-def save_prior(path: Path, denoiser: EDMDenoiser, metadata: dict[str, str], dtype: torch.dtype = torch.float16) -> None:
-    """Write the denoiser's weights with `metadata`; format, architecture, sigma_data and the hash are added here."""
-    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in denoiser.state_dict().items()}
+def save_prior(path: Path, denoiser: EDMDenoiser, metadata: dict[str, str], dtype: torch.dtype | None = None) -> None:
+    """Write the denoiser's weights, as float16 by default; format, architecture, sigma_data and the hash are added here."""
+    import safetensors.torch
+    import torch
+
+    kept = dtype or torch.float16
+    tensors = {name: value.detach().to("cpu", kept).contiguous() for name, value in denoiser.state_dict().items()}
     own = {
         "format": FORMAT,
         "architecture": json.dumps(asdict(denoiser.network.config)),
@@ -80,6 +84,8 @@ def save_prior(path: Path, denoiser: EDMDenoiser, metadata: dict[str, str], dtyp
 
 def content_sha256(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     """SHA-256 of the metadata but for the hash itself, and of the tensors' names, dtypes, shapes and bytes."""
+    import torch
+
     described = {key: value for key, value in metadata.items() if key != HASH_KEY}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name, value in sorted(tensors.items()):
@@ -97,6 +103,11 @@ def load_prior(path: Path = DEFAULT_WEIGHTS, device: torch.device | str = "cpu")
         When the file cannot be read or is not safetensors, its format, architecture, tensor names, shapes or dtypes are
         not those of our network, its hash is missing or wrong, or a value is not finite.
     """
+    import safetensors.torch
+    import torch
+
+    from nilatron.core.prior.edm import EDMDenoiser
+
     content = _read(path)
     header = _header(path, content)
     metadata = header.pop("__metadata__", {})
@@ -107,7 +118,7 @@ def load_prior(path: Path = DEFAULT_WEIGHTS, device: torch.device | str = "cpu")
     _check_tensors(path, header, config)
     try:
         tensors = safetensors.torch.load(content)
-    except (SafetensorError, ValueError, RuntimeError) as error:
+    except (safetensors.SafetensorError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{path} is not a readable safetensors file ({error})") from error
     _check_hash(path, tensors, metadata)
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
@@ -153,6 +164,8 @@ def _header(path: Path, content: bytes) -> dict[str, Any]:
 
 def _architecture(path: Path, metadata: Mapping[str, Any]) -> tuple[UNetConfig, float]:
     """The network that the metadata describe, refused before it is built where it could not be ours."""
+    from nilatron.core.prior.unet import UNetConfig
+
     try:
         shape = json.loads(metadata["architecture"])
         if not isinstance(shape, dict) or set(shape) != {"channels", "blocks", "embedding"}:
@@ -180,6 +193,10 @@ def _whole_numbers(values: object, largest: int) -> tuple[int, ...]:
 
 def _check_tensors(path: Path, header: Mapping[str, Any], config: UNetConfig) -> None:
     """Names, shapes and dtypes that the header announces against those of the network, without memory for either."""
+    import torch
+
+    from nilatron.core.prior.edm import EDMDenoiser
+
     with torch.device("meta"):
         expected = {name: list(value.shape) for name, value in EDMDenoiser(config, 1.0).state_dict().items()}
     differing = sorted(expected.keys() ^ header.keys())
