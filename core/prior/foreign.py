@@ -1,0 +1,196 @@
+"""A network trained elsewhere as D(x, s) of ours: units, channels and the noise number around its convention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nilatron.core.prior.conventions import EDM, Convention
+from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.unet import UNetConfig
+
+NOISE_KINDS = ("component", "complex")
+
+
+@dataclass(frozen=True)
+class ForeignUnits:
+    """What a network elsewhere calls an image and its noise.
+
+    Attributes
+    ----------
+    convention
+        What it predicts, and at which noise numbers.
+    noise
+        component: its noise number is the standard deviation of each real channel, s. complex: that of complex noise,
+        sqrt(2) s.
+    scale, offset
+        Its images are scale x + offset, where x has image scale 1: 99.5th percentile of the magnitude 1.
+    channels
+        2: real and imaginary part together. 1: trained on magnitudes; applied to both parts, one after the other.
+    swapped
+        The imaginary part comes first.
+    time_factor
+        Its time is this times the convention's.
+    multiple
+        The image sides have to be a multiple of this.
+    """
+
+    convention: Convention
+    noise: str = "component"
+    scale: float = 1.0
+    offset: float = 0.0
+    channels: int = 2
+    swapped: bool = False
+    time_factor: float = 1.0
+    multiple: int = 16
+
+    def __post_init__(self) -> None:
+        """Refuse what means nothing."""
+        if self.noise not in NOISE_KINDS:
+            raise ValueError(f"noise must be one of {', '.join(NOISE_KINDS)}, got {self.noise!r}")
+        if not 0 < self.scale < math.inf or not math.isfinite(self.offset) or not math.isfinite(self.time_factor):
+            raise ValueError(
+                f"scale must be positive, offset and time factor finite: {self.scale}, {self.offset}, {self.time_factor}"
+            )
+        if self.channels not in (1, 2):
+            raise ValueError(f"channels must be 2 (real and imaginary part) or 1 (magnitude), got {self.channels}")
+        if self.channels == 1 and (self.swapped or self.noise == "complex"):
+            raise ValueError("a network of one channel has neither an order of channels nor complex noise")
+        if not 1 <= self.multiple <= 1024:
+            raise ValueError(f"the sides must be a multiple of 1 to 1024, got {self.multiple}")
+
+    @property
+    def noise_factor(self) -> float:
+        """The network's noise number over s."""
+        return self.scale * (math.sqrt(2) if self.noise == "complex" else 1.0)
+
+
+class ForeignDenoiser(nn.Module):
+    """D(x, s) = (skip z + gain N(input z, time) - offset) / scale,  z = scale x + offset; a `ChannelDenoiser`.
+
+    The convention's coefficients are taken at sigma = scale s, or sqrt(2) scale s.
+
+    Parameters
+    ----------
+    network
+        N(u, time): real channels (batch, channels, y, x) and (batch,) to the same shape; time is int64 where the
+        convention counts steps, float32 otherwise. Of twice as many channels the first half counts (the others are the
+        logarithms of variances in DDPMs that learn them).
+    units
+        Its own.
+    sigma_data
+        Root mean square of one real component of images at image scale 1.
+    """
+
+    def __init__(self, network: nn.Module, units: ForeignUnits, sigma_data: float) -> None:
+        super().__init__()
+        self.network, self.units, self.sigma_data = network, units, sigma_data
+
+    @property
+    def multiple(self) -> int:
+        """The image sides have to be a multiple of this."""
+        return self.units.multiple
+
+    def forward(self, x: Tensor, s: Tensor) -> Tensor:
+        """Denoise real channels (batch, 2, y, x) with per-component noise s, (batch,) or (1,) for all."""
+        s = s.expand(x.shape[0])
+        return self.finish(x, s, self.network(*self.prepare(x, s)))
+
+    def prepare(self, x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network is given for x (batch, 2, y, x) and s (batch,)."""
+        found = self.units.convention.coefficients(self._sigma(s))
+        time = self.units.time_factor * found.time
+        if self.units.convention.time == "step":
+            time = time.to(torch.int64)
+        return found.input[:, None, None, None] * self._foreign(x), time
+
+    def finish(self, x: Tensor, s: Tensor, predicted: Tensor) -> Tensor:
+        """D from what the network predicted."""
+        found = self.units.convention.coefficients(self._sigma(s))
+        z = self._foreign(x)
+        predicted = predicted[:, : self.units.channels].to(torch.float32)
+        denoised = found.skip[:, None, None, None] * z + found.gain[:, None, None, None] * predicted
+        denoised = ((denoised - self.units.offset) / self.units.scale).reshape(x.shape)
+        return denoised.flip(1) if self.units.swapped else denoised
+
+    def _sigma(self, s: Tensor) -> Tensor:
+        """The network's noise number for each of its images."""
+        sigma = self.units.noise_factor * s.to(torch.float32)
+        return sigma if self.units.channels == 2 else sigma[:, None].expand(-1, 2).reshape(-1)
+
+    def _foreign(self, x: Tensor) -> Tensor:
+        """Image x in the network's units and channels."""
+        z = self.units.scale * (x.flip(1) if self.units.swapped else x) + self.units.offset
+        return z if self.units.channels == 2 else z.reshape(-1, 1, *x.shape[2:])
+
+
+def renamed(tensors: Mapping[str, Tensor], prefixes: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
+    """Tensors under names whose prefix is exchanged, by the first of the pairs (old, new) that fits each.
+
+    Raises
+    ------
+    ValueError
+        When a prefix fits no name, or two names become one.
+    """
+    pairs = list(prefixes)
+    found: dict[str, Tensor] = {}
+    used: set[str] = set()
+    for name, value in tensors.items():
+        old, new = next(((a, b) for a, b in pairs if name.startswith(a)), ("", ""))
+        used.add(old)
+        changed = new + name.removeprefix(old)
+        if changed in found:
+            raise ValueError(f"two tensors would be called {changed!r}")
+        found[changed] = value
+    for old, _ in pairs:
+        if old and old not in used:
+            raise ValueError(f"no tensor has a name that begins with {old!r}; there are {', '.join(list(tensors)[:3])}")
+    return found
+
+
+def as_our_weights(network_state: Mapping[str, Tensor], config: UNetConfig, units: ForeignUnits) -> EDMDenoiser:
+    """Our own denoiser with the D of a U-Net of our shape that was trained raw, in other units: exactly, by its weights.
+
+    With f the network's noise number over s, k its scale and d its sigma_data, D in our units is the EDM denoiser of
+    sigma_data d / f whose network takes k / f of its input, gives f / k of its output, and knows the noise under the
+    coordinate ln(s) / 4 + ln(f) / 4. The first factor goes into the first layer, the second into the last; the shift turns
+    the Fourier features (cos w c, sin w c), which the first layer of the embedding undoes.
+
+    Raises
+    ------
+    ValueError
+        When the convention is another, or the tensors do not fit.
+    """
+    convention = units.convention
+    if not isinstance(convention, EDM) or convention.predicts != "raw" or not _is_ours(units):
+        raise ValueError(
+            "our weights format holds EDM networks that predict raw, with time ln(sigma) / 4, 2 channels and no offset; "
+            "write ONNX instead (-o NAME.onnx)"
+        )
+    f = units.noise_factor
+    denoiser = EDMDenoiser(config, convention.sigma_data / f)
+    denoiser.network.load_state_dict({name: value.to(torch.float32) for name, value in network_state.items()})
+    first, last = denoiser.network.first, denoiser.network.last[2]
+    mix = denoiser.network.embed.mix.get_parameter("0.weight")
+    angle = denoiser.network.embed.get_buffer("frequencies") * (math.log(f) / 4)
+    with torch.no_grad():
+        first.weight.mul_(units.scale / f)
+        for parameter in last.parameters():
+            parameter.mul_(f / units.scale)
+        if units.swapped:
+            first.weight.copy_(first.weight.flip(1))
+            for parameter in last.parameters():
+                parameter.copy_(parameter.flip(0))
+        cos, sin = mix.chunk(2, dim=1)
+        turned = (cos * angle.cos() + sin * angle.sin(), sin * angle.cos() - cos * angle.sin())
+        mix.copy_(torch.cat(turned, dim=1))
+    return denoiser.eval()
+
+
+def _is_ours(units: ForeignUnits) -> bool:
+    expected = (2, 0.0, 0.25, "ln_sigma")
+    return (units.channels, units.offset, units.time_factor, units.convention.time) == expected
