@@ -12,7 +12,7 @@ from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.compression import CoilCompression, CompressionSettings
 from nilatron.gadgets.images import ImageMaker, ImageSettings
 from nilatron.gadgets.items import Context, Gadget
-from nilatron.gadgets.methods import METHODS
+from nilatron.gadgets.methods import METHODS, Method
 from nilatron.gadgets.noise import NoiseSettings, Whitening
 from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.recon_data import slices_from_bucket, slices_from_recon_data
@@ -21,27 +21,34 @@ from nilatron.gadgets.sensitivities import estimate_sensitivities
 from nilatron.gadgets.settings import SettingsError, from_properties
 
 
-def build_node(target: str, properties: Mapping[str, str], weights: Path = DEFAULT_WEIGHTS) -> Gadget:
+def build_node(
+    target: str,
+    properties: Mapping[str, str],
+    weights: Path = DEFAULT_WEIGHTS,
+    methods: Mapping[str, Method] = METHODS,
+) -> Gadget:
     """The gadget for TARGET, fed with whatever the chain in front sends.
 
     Parameters
     ----------
     target
-        A name of `gadgets.methods.METHODS`.
+        A name of `methods`.
     properties
         Of the node's `<configuration>`; each belongs to the noise gadget, the coil compression, the method or the image
         gadget. `seed` overrides the seed of the context.
     weights
         Of the prior.
+    methods
+        The reconstructions by name.
 
     Raises
     ------
     SettingsError
         For an unknown target, an unknown property or a value that cannot be used.
     """
-    if target not in METHODS:
-        raise SettingsError(f"unknown target {target!r}: choose from {', '.join(METHODS)}")
-    parts = (NoiseSettings, CompressionSettings, METHODS[target].settings_class, ImageSettings, SeedSettings)
+    if target not in methods:
+        raise SettingsError(f"unknown target {target!r}: choose from {', '.join(methods)}")
+    parts = (NoiseSettings, CompressionSettings, methods[target].settings_class, ImageSettings, SeedSettings)
     names = {part: {f.name for f in dataclasses.fields(part)} for part in parts}
     known = set().union(*names.values())
     unknown = [name for name in properties if name not in known]
@@ -62,7 +69,7 @@ def build_node(target: str, properties: Mapping[str, str], weights: Path = DEFAU
         stream = whitening.slices(stream, context)
         stream = CoilCompression(coils)(stream, context)
         stream = estimate_sensitivities(stream, context)
-        stream = Reconstructor(target, method, weights)(stream, context)
+        stream = Reconstructor(target, method, weights, methods)(stream, context)
         return ImageMaker(images)(stream, context)
 
     return node

@@ -1,17 +1,17 @@
-"""The reconstructions with a prior, done by the worker: in a session they replace the methods of the same name."""
+"""The reconstructions with a prior, done by the worker: a session takes them for the methods of the same name."""
 
 from __future__ import annotations
 
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Client, Connection
 from typing import Any
 
-from nilatron.gadgets.methods import METHODS
+from nilatron.gadgets.methods import METHODS, Method
 from nilatron.gadgets.problem import Outcome, Problem
 from nilatron.pipelines.server.jobs import pack_problem, receive_frame, send_frame, unpack_outcome
 
@@ -46,10 +46,9 @@ class WorkerClient:
     live: Callable[[], bool]
     gone: Callable[[], Exception | None]
 
-    def install(self) -> None:
-        """Have this process reconstruct with the worker."""
-        for target in WITH_PRIOR:
-            METHODS[target] = replace(METHODS[target], run=partial(self.run, target))
+    def methods(self) -> Mapping[str, Method]:
+        """All reconstructions by name; the worker does those with a prior."""
+        return METHODS | {target: replace(METHODS[target], run=partial(self.run, target)) for target in WITH_PRIOR}
 
     def run(self, target: str, problem: Problem, settings: Any) -> Outcome:
         """The images of one slice, within the budgets of its settings.

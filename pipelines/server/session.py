@@ -10,13 +10,14 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
 from nilatron.core.errors import BadInputError
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.methods import METHODS
-from nilatron.gadgets.node import build_node  # noqa: F401 - so that the fork server has loaded it
+from nilatron.gadgets.node import build_node
 from nilatron.pipelines.chain import Chain, External
 from nilatron.pipelines.conversation import Conversation, ConversationSettings, Preparation, Report
 from nilatron.pipelines.eager_reader import MIB
@@ -108,12 +109,12 @@ class Session:
             self.refusal, address = self._admit(estimate_bytes(header, BOUNDS.queue_mib * MIB))
         if self.refusal is not None:
             raise RefusedError(self.refusal)
-        self._worker(address).install()
+        node_factory = partial(build_node, methods=self._worker(address).methods())
         chain = with_budgets(request.chain, self.settings)
         log.info("scan begins", extra={"fields": {"caller": request.caller.name.lower()}})
 
         def gadget(items: Iterable[Any], context: Context) -> Iterator[Any]:
-            images = run_chain(chain, items, context)
+            images = run_chain(chain, items, context, node_factory)
             return with_int16_pixels(images, context) if request.caller is Caller.FIRE else images
 
         return gadget, Context(header, "cpu", timing=self.connection.timing)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import ismrmrd
 import numpy as np
 import pytest
@@ -7,7 +9,9 @@ from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.unet import ARCHITECTURES
 from nilatron.core.prior.weights import save_prior
 from nilatron.gadgets.items import Context
+from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.node import build_node
+from nilatron.gadgets.problem import Outcome
 from nilatron.gadgets.settings import SettingsError
 from nilatron.gadgets.stock.registry import STOCK_GADGETS
 from nilatron.pipelines.simulate import SimulationSettings, simulate_items
@@ -53,6 +57,20 @@ def test_images_are_ismrmrd_images_in_the_order_of_the_scan():
     assert all(isinstance(image, ismrmrd.Image) for image in images)
     assert [image.slice for image in images] == [0, 1]
     assert images[0].data.dtype == np.uint16
+
+
+def test_methods_can_be_replaced():
+    seen = []
+
+    def run_watched(problem, _):
+        seen.append(problem)
+        return Outcome({"nila": problem.conventional})
+
+    watched = replace(METHODS["zero_filled"], run=run_watched)
+    images = run("zero_filled", methods={"zero_filled": watched})
+    assert len(images) == len(seen) == 2
+    with pytest.raises(SettingsError, match="unknown target 'nila': choose from zero_filled"):
+        build_node("nila", {}, methods={"zero_filled": watched})
 
 
 def test_seed_property_goes_before_that_of_the_run(tmp_path):

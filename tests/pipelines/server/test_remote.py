@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from nilatron.core.sense import SenseOperator
+from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.nila_method import NilaNodeSettings
 from nilatron.gadgets.problem import Problem
 from nilatron.pipelines.server.jobs import receive_frame, send_frame
@@ -104,6 +105,15 @@ def test_a_worker_that_does_not_finish(ask):
 def test_nobody_waits_for_a_peer_that_is_gone(ask):
     with pytest.raises(PeerGoneError):
         ask(silent, gone=lambda: PeerGoneError("gone"))
+
+
+def test_the_worker_is_asked_for_what_has_a_prior_and_the_table_of_the_process_stays():
+    before = dict(METHODS)
+    client = WorkerClient("nowhere", 1.0, live=lambda: True, gone=lambda: None)
+    methods = client.methods()
+    assert {target for target in METHODS if methods[target] != METHODS[target]} == {"nila", "nila_published"}
+    assert methods.keys() == METHODS.keys()
+    assert before == METHODS
 
 
 def test_no_worker_at_all(tmp_path, problem):
