@@ -216,6 +216,8 @@ def _read(path: Path) -> bytes:
 def _facts(model: ModelProto, name: str) -> OnnxFacts:
     """The metadata, believed where they can be."""
     texts = {entry.key: entry.value for entry in model.metadata_props}
+    if not all(isinstance(text, str) for pair in texts.items() for text in pair):  # bytes, where they are not UTF-8
+        raise WeightsError(f"{name}: its metadata are no texts")
     if texts.get("format") != FORMAT:
         raise WeightsError(
             f"{name}: expected an ONNX file of format {FORMAT!r}, found {texts.get('format', '')[:40]!r}"
@@ -233,7 +235,7 @@ def _check_model(model: ModelProto, name: str) -> None:
     parts = list(_parts(model.graph))
     domains = {imported.domain for imported in model.opset_import}
     domains |= {part.domain for part in parts if part.DESCRIPTOR.name == "NodeProto"}
-    if foreign := sorted(domains - set(STANDARD_DOMAINS)):
+    if foreign := sorted(map(str, domains - set(STANDARD_DOMAINS))):
         raise WeightsError(f"{name} needs operators of {', '.join(foreign)[:80]}: only ONNX's own are allowed")
     if model.functions:
         raise WeightsError(f"{name} holds {len(model.functions)} functions of its own: export it with them inlined")
