@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
+from nilatron.core.backend import like, namespace
 from nilatron.core.coils.compression import compress, compression_matrix
+from nilatron.gadgets.device import or_on_host
 from nilatron.gadgets.items import Context, KSpaceSlice
 
 log = logging.getLogger(__name__)
@@ -35,14 +35,16 @@ class CoilCompression:
 
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
         """Slices with fewer coils; everything else passes."""
-        del context
         for item in items:
-            yield self._compressed(item) if isinstance(item, KSpaceSlice) else item
+            yield or_on_host(self._compressed, item, context) if isinstance(item, KSpaceSlice) else item
 
     def _compressed(self, item: KSpaceSlice) -> KSpaceSlice:
-        matrix = compression_matrix(np.sqrt(item.counts) * item.kspace, item.counts, self.settings.virtual_coils)
-        if len(matrix) == len(item.kspace):
+        counts = like(item.counts, item.kspace)
+        weighted = namespace(counts).sqrt(counts) * item.kspace
+        matrix = compression_matrix(weighted, counts, self.settings.virtual_coils)
+        n_coils, n_kept = item.kspace.shape[0], matrix.shape[0]
+        if n_kept == n_coils:
             return item
-        log.info("%s: %d coils compressed to %d virtual ones", item.label, len(item.kspace), len(matrix))
+        log.info("%s: %d coils compressed to %d virtual ones", item.label, n_coils, n_kept)
         calibration = None if item.calibration is None else compress(matrix, item.calibration)
         return replace(item, kspace=compress(matrix, item.kspace), calibration=calibration)

@@ -13,6 +13,7 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
+from nilatron.core.backend import Array
 from nilatron.core.errors import BadInputError
 
 ComplexArray: TypeAlias = npt.NDArray[np.complex64]
@@ -112,7 +113,8 @@ class KSpaceSlice:
     Attributes
     ----------
     kspace
-        Mean of the acquired lines, complex64 (coil, z, y, x), DC at n // 2, readout oversampling removed.
+        Mean of the acquired lines, complex64 (coil, z, y, x), DC at n // 2, readout oversampling removed. On the device of
+        the scan from its compression on, and so are calibration and maps; the counts are on the host.
     counts
         How often each sample was acquired, float32 (z, y, x).
     calibration
@@ -131,14 +133,14 @@ class KSpaceSlice:
         Warnings about this slice that belong into the image metadata.
     """
 
-    kspace: ComplexArray
+    kspace: Array
     counts: FloatArray
-    calibration: ComplexArray | None
+    calibration: Array | None
     head: ismrmrd.AcquisitionHeader
     encoding: Any
     whitened: bool = False
     noise: NoiseReport | None = None
-    coil_maps: ComplexArray | None = None
+    coil_maps: Array | None = None
     notes: tuple[str, ...] = ()
 
     @property

@@ -10,6 +10,7 @@ from typing import Any
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.compression import CoilCompression, CompressionSettings
+from nilatron.gadgets.device import on_device
 from nilatron.gadgets.images import ImageMaker, ImageSettings
 from nilatron.gadgets.items import Context, Gadget
 from nilatron.gadgets.methods import METHODS, Method
@@ -67,6 +68,7 @@ def build_node(
         stream = Accumulator()(stream, context)
         stream = unpack(stream, context)
         stream = whitening.slices(stream, context)
+        stream = on_device(stream, context)
         stream = CoilCompression(coils)(stream, context)
         stream = estimate_sensitivities(stream, context)
         stream = Reconstructor(target, method, weights, methods)(stream, context)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -76,16 +75,3 @@ def inside(operator: SenseOperator, image: Array) -> Array:
     """The image where some coil sees it: elsewhere nothing was measured, and the prior alone would paint."""
     xp = namespace(operator.coil_maps)
     return image * xp.any(operator.coil_maps != 0, axis=0)
-
-
-def to_device(array: Any, device: str) -> Array:
-    """NumPy on the CPU; CuPy on a GPU, or torch where CuPy is not installed."""
-    if device == "cpu":
-        return array
-    try:
-        import cupy  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        import torch
-
-        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
-    return cupy.asarray(array)

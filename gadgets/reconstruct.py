@@ -18,9 +18,10 @@ from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.core.sense import SenseOperator, chi_squared
 from nilatron.gadgets.accumulate import acceleration
 from nilatron.gadgets.budget import BudgetSettings, budget_from_now, n_slices_of
+from nilatron.gadgets.device import to_device
 from nilatron.gadgets.items import Context, KSpaceSlice, Reconstruction
 from nilatron.gadgets.methods import METHODS, Method
-from nilatron.gadgets.problem import Outcome, Problem, to_device
+from nilatron.gadgets.problem import Outcome, Problem
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from nilatron.core.backend import Array, namespace
+from nilatron.core.coils.eigen import with_fixed_phases
 
 
 def compression_matrix(data: Array, counts: Array, at_most: int | None = None) -> Array:
@@ -45,7 +46,7 @@ def compression_matrix(data: Array, counts: Array, at_most: int | None = None) -
     floor = (1 + math.sqrt(n_coils / n_samples)) ** 2
     n_kept = max(int(xp.sum(xp.astype(values > floor, xp.int64))), 1)
     n_kept = min(n_kept, at_most or n_kept)
-    return xp.conj(xp.flip(vectors[:, n_coils - n_kept :], axis=1)).T
+    return xp.conj(with_fixed_phases(xp.flip(vectors[:, n_coils - n_kept :], axis=1))).T
 
 
 def compress(matrix: Array, kspace: Array) -> Array:

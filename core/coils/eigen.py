@@ -10,7 +10,7 @@ PRODUCTS_BETWEEN_NORMS = 4
 def virtual_coils(samples: Array, tolerance: float = 0.0, at_most: int | None = None) -> tuple[Array, Array]:
     """Principal components v over the coils, samples = U v (Buehrer et al., MRM 2007;57:1131), strongest first.
 
-    The strongest virtual coil has a fixed global phase: the coil that contributes most has a positive real weight.
+    Their phases are fixed: the coil that contributes most to a virtual coil has a positive real weight.
 
     Parameters
     ----------
@@ -34,12 +34,16 @@ def virtual_coils(samples: Array, tolerance: float = 0.0, at_most: int | None = 
         n_dropped += 1
         lost += energies[n_dropped]
     n_dropped = max(n_dropped, len(energies) - (at_most or len(energies)))
-    to_coils = xp.flip(vectors[:, n_dropped:], axis=1)
-    strongest = int(xp.argmax(xp.abs(to_coils[:, 0])))
-    weight = to_coils[strongest, 0]
-    to_coils = to_coils * (xp.conj(weight) / xp.abs(weight))
+    to_coils = with_fixed_phases(xp.flip(vectors[:, n_dropped:], axis=1))
     virtual = xp.conj(to_coils).T @ flat
     return xp.reshape(virtual, (to_coils.shape[1], *samples.shape[1:])), to_coils
+
+
+def with_fixed_phases(vectors: Array) -> Array:
+    """The columns with their largest element real and positive: eigenvectors have no phase, each library takes another."""
+    xp = namespace(vectors)
+    largest = xp.take_along_axis(vectors, xp.argmax(xp.abs(vectors), axis=0, keepdims=True), axis=0)
+    return vectors * (xp.conj(largest) / xp.abs(largest))
 
 
 def leading_vectors(matrices: Array, n_iterations: int) -> tuple[Array, Array]:

@@ -22,9 +22,10 @@ from nilatron.core.backend import Array
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.core.sense import SenseOperator
+from nilatron.gadgets.device import to_device
 from nilatron.gadgets.methods import METHODS, Method
 from nilatron.gadgets.prior import prior_for
-from nilatron.gadgets.problem import Outcome, Problem, to_device
+from nilatron.gadgets.problem import Outcome, Problem
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.server import logs
 from nilatron.pipelines.server.jobs import pack_outcome, receive_frame, send_frame, unpack_generator, unpack_settings

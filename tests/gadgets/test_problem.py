@@ -7,7 +7,7 @@ from nilatron.core.backend import complex_normal
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.phantom import coil_maps, phantom
 from nilatron.core.sense import SenseOperator
-from nilatron.gadgets.problem import NOISE_FLOOR, Problem, image_scale, noise_level, to_device
+from nilatron.gadgets.problem import NOISE_FLOOR, Problem, image_scale, noise_level
 
 
 def problem(scale, distortion=0.0):
@@ -41,8 +41,3 @@ def test_what_wrong_maps_leave_unexplained_counts_as_noise():
 
 def test_far_above_the_noise_the_model_limits():
     assert noise_level(problem(30), 1e6) == 1e6 * NOISE_FLOOR
-
-
-def test_arrays_stay_on_the_cpu():
-    array = np.ones(3)
-    assert to_device(array, "cpu") is array

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nilatron.core.coils.eigen import leading_vectors, virtual_coils
+from nilatron.core.coils.eigen import leading_vectors, virtual_coils, with_fixed_phases
 
 RNG = np.random.default_rng(0)
 
@@ -49,3 +49,12 @@ def test_the_number_of_virtual_coils_can_be_bounded():
     assert virtual.shape == (2, 50)
     assert to_coils.shape == (6, 2)
     assert np.allclose(virtual, everything[:2])
+
+
+def test_eigenvectors_are_the_same_whatever_phase_a_library_gave_them():
+    vectors = random(6, 4)
+    turned = vectors * np.exp(1j * RNG.uniform(-3, 3, 4))
+    np.testing.assert_allclose(with_fixed_phases(turned), with_fixed_phases(vectors), atol=1e-12)
+    largest = np.abs(vectors).argmax(axis=0)
+    kept = with_fixed_phases(vectors)[largest, range(4)]
+    np.testing.assert_allclose(kept, np.abs(vectors).max(axis=0), atol=1e-12)
