@@ -1,12 +1,14 @@
 import numpy as np
 import torch
 
-from nilatron.core.prior.weights import DEFAULT_WEIGHTS
+from nilatron.core.prior.engines.choose import EngineSettings
+from nilatron.core.prior.weights import DEFAULT_WEIGHTS, shipped_weights
 from nilatron.gadgets.prior import prior_for
 
 
 def test_the_prior_is_loaded_once():
     assert prior_for(DEFAULT_WEIGHTS, "cpu") is prior_for(DEFAULT_WEIGHTS, "cpu")
+    assert prior_for(DEFAULT_WEIGHTS, "cpu") is prior_for(DEFAULT_WEIGHTS, "cpu", EngineSettings())
 
 
 def test_arrays_come_back_as_they_went_in():
@@ -16,3 +18,9 @@ def test_arrays_come_back_as_they_went_in():
     assert isinstance(out, np.ndarray)
     assert (out.shape, out.dtype) == (x.shape, x.dtype)
     assert np.array_equal(out, denoise(torch.from_numpy(x), 0.1).numpy())
+
+
+def test_the_engine_is_that_of_the_settings():
+    prior = prior_for(shipped_weights("tiny"), "cpu", EngineSettings("tensorrt", "fp32"))
+    assert prior.engine.label == "torch fp32 (tensorrt absent: no GPU)"
+    assert len(prior.sha256) == 64

@@ -107,7 +107,7 @@ def open_session(model: OnnxModel, device: str, n_threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the solver needs the cores in between
     try:
         with as_runtime_error():
-            session = runtime.InferenceSession(model.content, options, providers=[provider])
+            session = runtime.InferenceSession(model.content, options, providers=[provider], enable_fallback=0)
     except RuntimeError as error:
         raise EngineError(f"the model cannot be loaded: {error} (version {runtime.__version__})") from error
     if session.get_providers()[0] != provider:

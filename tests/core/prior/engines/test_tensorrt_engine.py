@@ -1,0 +1,85 @@
+"""Against a stand-in for TensorRT that computes on the CPU: addresses, shapes and what happens when it fails."""
+
+import pytest
+import torch
+
+from nilatron.core.prior.engines import tensorrt_engine as module
+from nilatron.core.prior.engines.cache import Cache
+from nilatron.core.prior.engines.engine import Engine
+from nilatron.core.prior.engines.packages import EngineError
+from nilatron.core.prior.engines.tensorrt_build import Builder, Gpu
+from nilatron.core.prior.engines.tensorrt_engine import TensorRTDenoiser, tensorrt_engine
+
+
+def instead(x, _):
+    return torch.full_like(x, 7.0)
+
+
+def launch(context, device):
+    assert device == torch.device("cpu")
+    context.execute_async_v3(0)
+
+
+@pytest.fixture
+def denoiser(trt, linear, tmp_path):
+    return TensorRTDenoiser(Builder(trt, linear, Gpu("H100", "9.0"), Cache(tmp_path)), instead, launch)
+
+
+def test_a_known_denoiser(denoiser, linear_answer, images, trt):
+    for s in (torch.tensor([0.1]), torch.tensor([0.1, 0.3, 0.01])):
+        x = images.contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(denoiser(x, s), linear_answer(images, s), rtol=1e-6, atol=0)
+    assert trt.built == [(3, 2, 8, 12)]
+    assert (denoiser.sigma_data, denoiser.multiple, denoiser.remark()) == (0.25, 4, "")
+
+
+def test_a_shape_that_cannot_be_built_is_left_to_the_other_engine(denoiser, trt, images, caplog):
+    trt.refused.add((3, 2, 8, 12))
+    assert torch.equal(denoiser(images, torch.tensor([0.1])), instead(images, None))
+    assert "tensorrt failed for 3x8x12: TensorRT cannot build" in denoiser.remark()
+    caplog.clear()
+    denoiser(images, torch.tensor([0.1]))
+    assert caplog.text == ""  # tried once
+    assert not torch.equal(denoiser(images[:1], torch.tensor([0.1])), instead(images[:1], None))
+
+
+def test_a_failing_launch_is_left_to_the_other_engine(denoiser, images):
+    def fail(*_):
+        raise RuntimeError("illegal memory access")
+
+    denoiser._launch = fail
+    assert torch.equal(denoiser(images, torch.tensor([0.1])), instead(images, None))
+    assert "illegal memory access" in denoiser.remark()
+
+
+def test_the_oldest_shapes_go(denoiser, monkeypatch, trt):
+    monkeypatch.setattr(module, "MAX_SHAPES", 2)
+    for n in (1, 2, 1, 3, 1, 2):
+        denoiser(torch.zeros(n, 2, 8, 8), torch.tensor([0.1]))
+    assert list(denoiser._contexts) == [(1, 8, 8), (2, 8, 8)]
+    assert len(trt.built) == 3  # what went came back from the cache
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_without_gpu_or_package_the_other_engine_runs(device, monkeypatch, caplog):
+    def absent(_):
+        raise EngineError("the package tensorrt is not installed")
+
+    monkeypatch.setattr(module, "needed", absent)
+    engine = tensorrt_engine(pytest.fail, device, Engine(instead, "torch bf16"))
+    why = "no GPU" if device == "cpu" else "the package tensorrt is not installed"
+    assert engine.channels is instead
+    assert engine.label == f"torch bf16 (tensorrt absent: {why})"
+    assert "torch bf16 computes in its place" in caplog.text
+
+
+def test_the_label_tells_of_later_failures(trt, linear, monkeypatch, tmp_path, images):
+    monkeypatch.setattr(module, "needed", lambda _: trt)
+    monkeypatch.setattr(module, "this_gpu", lambda: Gpu("H100", "9.0"))
+    monkeypatch.setattr(module, "user_cache", lambda: Cache(tmp_path))
+    monkeypatch.setattr(module, "launch_on_stream", launch)
+    engine = tensorrt_engine(lambda: linear, "cuda", Engine(instead, "torch bf16"))
+    assert engine.label == "tensorrt fp32"
+    trt.refused.add((3, 2, 8, 12))
+    engine.channels(images, torch.tensor([0.1]))
+    assert engine.label.startswith("tensorrt fp32 (tensorrt failed for 3x8x12")

@@ -1,0 +1,108 @@
+"""`nilatron export`, and reconstructions by the engines."""
+
+import h5py
+import ismrmrd
+import numpy as np
+import pytest
+
+from nilatron.core.prior.weights import shipped_weights
+from nilatron.pipelines.cli.export import parse_size
+
+for package in ("onnx", "onnxscript", "onnxruntime"):
+    pytest.importorskip(package, reason=f"{package} is not installed")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path_factory):
+    """Shared by the session: exporting takes seconds."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "user_cache"))
+
+
+def main_images(path):
+    with h5py.File(path) as file:
+        meta = ismrmrd.Meta.deserialize(file["images/image_1/attributes"][0].decode())
+        return file["images/image_1/data"][()].astype(float), meta
+
+
+def test_export_and_replay_with_the_file(command, raw, folder, one_line, monkeypatch):
+    monkeypatch.setattr("nilatron.pipelines.export.SIZES", ((64, 64), (61, 45)))
+    code, out, err = command("export", folder / "d.onnx", "--weights", "tiny")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].endswith("at most 0.001 allowed:")
+    assert lines[1].split() == ["sigma", "64x64", "61x45"]
+    assert len(lines) == 13
+    assert all(float(error) < 1e-4 for line in lines[2:12] for error in line.split()[1:])
+    assert lines[12].startswith(f"{folder / 'd.onnx'}: {(folder / 'd.onnx').stat().st_size} bytes, sha256 ")
+
+    code, _, err = command("export", folder / "d.onnx", "--weights", "tiny")
+    assert code == 2
+    assert "--overwrite" in one_line(err)
+
+    words = ("-G", "images", "--set", "precision=fp32")
+    weights = shipped_weights("tiny")
+    labels = {}
+    for name, more in {
+        "torch": ("--weights", weights),
+        "onnx": ("--weights", weights, "--engine", "onnx"),
+        "tensorrt": ("--weights", weights, "--engine", "tensorrt"),
+        "file": ("--weights", folder / "d.onnx"),
+    }.items():
+        assert command("replay", raw, "-o", folder / f"{name}.h5", *words, *more)[0] == 0
+        labels[name] = main_images(folder / f"{name}.h5")[1]["nilatron_engine"]
+    assert labels == {
+        "torch": "torch fp32",
+        "onnx": "onnx fp32",
+        "tensorrt": "torch fp32 (tensorrt absent: no GPU)",
+        "file": "onnx fp32",
+    }
+    expected = main_images(folder / "torch.h5")[0]
+    for name in ("onnx", "file"):
+        found = main_images(folder / f"{name}.h5")[0]
+        assert np.linalg.norm(found - expected) < 1e-3 * np.linalg.norm(expected)
+
+
+def test_a_damaged_file_is_one_line(command, raw, folder, one_line):
+    (folder / "d.onnx").write_bytes(b"damaged")
+    code, _, err = command("replay", raw, "-o", folder / "out.h5", "--weights", folder / "d.onnx")
+    assert code == 2
+    assert "is damaged" in one_line(err)
+    assert [path.name for path in folder.iterdir()] == ["d.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--engine", "caffe"), "engine must be one of torch, onnx, openvino, tensorrt, got 'caffe'"),
+        (("--engine", "onnx", "--set", "precision=bf16"), "engine onnx computes in fp32 or fp16"),
+        (("--engine", "onnx", "-c", "cg_sense"), "no property 'engine'"),
+        (("--engine", "onnx", "--address", "127.0.0.1:1"), "--engine"),
+    ],
+)
+def test_engines_that_cannot_be_used(command, raw, folder, one_line, more, message):
+    code, _, err = command("replay", raw, "-o", folder / "out.h5", *more)
+    assert code == 2
+    assert message in one_line(err)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("d.onnx", "--weights", "huge"), "huge"),
+        (("d.pt",), "has to end in .onnx"),
+        (("d.onnx", "--precision", "int8"), "precision must be fp32 or fp16"),
+        (("d.onnx", "--tensorrt", "256"), "--tensorrt expects a size such as 256x256"),
+        (("no/folder/d.onnx", "--weights", "tiny"), "the folder"),
+    ],
+)
+def test_exports_that_cannot_be(command, tmp_path, monkeypatch, one_line, words, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = command("export", *words)
+    assert code == 2
+    assert message in one_line(err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sizes():
+    assert parse_size("256x320") == (1, 256, 320)
+    assert parse_size("8*230x180") == (8, 230, 180)
