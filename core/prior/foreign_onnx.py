@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -220,17 +221,19 @@ def export_module(module: nn.Module, given: tuple[Tensor, ...], inputs: list[str
     try:
         for logger in noisy:
             logger.setLevel(logging.ERROR)
-        program = torch.onnx.export(
-            module.eval(),
-            given,
-            input_names=inputs,
-            output_names=outputs,
-            opset_version=OPSET,
-            dynamo=True,
-            dynamic_shapes=sizes,
-            external_data=False,
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch about its own ways
+            program = torch.onnx.export(
+                module.eval(),
+                given,
+                input_names=inputs,
+                output_names=outputs,
+                opset_version=OPSET,
+                dynamo=True,
+                dynamic_shapes=sizes,
+                external_data=False,
+                verbose=False,
+            )
     except torch.onnx.OnnxExporterError as error:
         raise ForeignNetworkError(
             f"torch {torch.__version__} cannot export the network to ONNX; export it in your own environment and give the "

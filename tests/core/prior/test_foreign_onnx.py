@@ -23,8 +23,6 @@ from nilatron.core.prior.foreign_onnx import (  # noqa: E402
     wrapped,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # torch about itself
-
 MAGNITUDE = ForeignUnits(
     VP("noise", "step", linear_alpha_bar(n_steps=50)), channels=1, scale=2.0, offset=-1.0, multiple=2
 )
