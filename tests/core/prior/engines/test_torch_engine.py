@@ -3,6 +3,7 @@ import torch
 
 from nilatron.core.prior.edm import denoise_complex
 from nilatron.core.prior.engines import torch_engine as module
+from nilatron.core.prior.engines.cuda_graph import GraphedDenoiser
 from nilatron.core.prior.engines.torch_engine import fastest_dtype, torch_engine
 from nilatron.core.prior.weights import load_prior, shipped_weights
 from nilatron.core.sampling.schedule import karras_schedule
@@ -39,6 +40,12 @@ def test_lowering_leaves_the_prior_as_it_was(denoiser):
 
 def test_fp32_is_the_prior_itself(denoiser):
     assert torch_engine(denoiser, "fp32", "cpu").channels is denoiser
+
+
+def test_on_a_gpu_it_is_a_graph(denoiser):
+    engine = torch_engine(denoiser, "fp32", "cuda")
+    assert isinstance(engine.channels, GraphedDenoiser)
+    assert engine.label == "torch fp32, CUDA graph"
 
 
 def test_fp16_is_refused_on_a_cpu(denoiser):

@@ -1,0 +1,129 @@
+"""The torch network as a CUDA graph: recorded once for each shape, then one launch instead of several hundred."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nilatron.core.prior.edm import ChannelDenoiser
+
+MAX_SHAPES = 4  # with their memory on the GPU: image and samples, of two slice sizes
+N_WARM_UPS = 3  # torch's advice: kernels are chosen and workspaces taken before the recording
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A graph with the tensors that it reads and writes.
+
+    Attributes
+    ----------
+    x, s
+        Inputs, to be overwritten before a replay.
+    out
+        D(x, s), overwritten by each replay.
+    replay
+        Queues the graph.
+    """
+
+    x: Tensor
+    s: Tensor
+    out: Tensor
+    replay: Callable[[], None]
+
+
+def record(denoiser: ChannelDenoiser, x: Tensor, s: Tensor) -> Recording:
+    """Record D for inputs of these shapes (torch.cuda.CUDAGraph).
+
+    Raises
+    ------
+    RuntimeError
+        When something in the network cannot be recorded, or the memory does not suffice.
+    """
+    x, s = x.clone(), s.clone()
+    aside = torch.cuda.Stream(x.device)
+    aside.wait_stream(torch.cuda.current_stream(x.device))
+    with torch.cuda.stream(aside):
+        for _ in range(N_WARM_UPS):
+            denoiser(x, s)
+    torch.cuda.current_stream(x.device).wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        out = denoiser(x, s)
+    return Recording(x, s, out, graph.replay)
+
+
+class GraphedDenoiser:
+    """D by replay; shapes that cannot be recorded, or whose replay differs, are computed as they are.
+
+    Parameters
+    ----------
+    denoiser
+        D of torch.
+    recorder
+        Makes a recording, as `record` does.
+    """
+
+    def __init__(
+        self, denoiser: ChannelDenoiser, recorder: Callable[[ChannelDenoiser, Tensor, Tensor], Recording] = record
+    ) -> None:
+        self._denoiser = denoiser
+        self._recorder = recorder
+        self._recordings: OrderedDict[tuple[torch.Size, torch.Size], Recording | None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def sigma_data(self) -> float:
+        """Root mean square of one real component of the training images."""
+        return self._denoiser.sigma_data
+
+    @property
+    def multiple(self) -> int:
+        """The image sides have to be a multiple of this."""
+        return self._denoiser.multiple
+
+    def __call__(self, x: Tensor, s: Tensor, /) -> Tensor:
+        """D(x, s); see `ChannelDenoiser`. The host waits for the GPU at the first call of a shape only."""
+        with self._lock:  # a recording holds the inputs of one call
+            recording = self._recording(x, s)
+            if recording is None:
+                return self._denoiser(x, s)
+            return replayed(recording, x, s)
+
+    def _recording(self, x: Tensor, s: Tensor) -> Recording | None:
+        key = (x.shape, s.shape)
+        if key not in self._recordings:
+            self._recordings[key] = self._checked(x, s)
+            if len(self._recordings) > MAX_SHAPES:
+                self._recordings.popitem(last=False)
+        self._recordings.move_to_end(key)
+        return self._recordings[key]
+
+    def _checked(self, x: Tensor, s: Tensor) -> Recording | None:
+        """A recording that gives what the network gives."""
+        try:
+            recording = self._recorder(self._denoiser, x, s)
+        except RuntimeError as error:
+            log.warning("no CUDA graph for %s: %s; the network runs without", tuple(x.shape), error)
+            return None
+        expected, found = self._denoiser(x, s), replayed(recording, x, s)
+        difference = float((found - expected).norm() / expected.norm().clamp_min(torch.finfo(torch.float32).tiny))
+        if not difference < 1e-2:
+            log.warning("the CUDA graph for %s differs by %.2g; the network runs without", tuple(x.shape), difference)
+            return None
+        return recording
+
+
+def replayed(recording: Recording, x: Tensor, s: Tensor) -> Tensor:
+    """D(x, s) in memory of its own."""
+    recording.x.copy_(x)
+    recording.s.copy_(s)
+    recording.replay()
+    return recording.out.clone()

@@ -1,0 +1,97 @@
+"""The rules of replaying, with a recorder that needs no GPU; a real graph where there is one."""
+
+import logging
+
+import pytest
+import torch
+
+from nilatron.core.prior.engines.cuda_graph import MAX_SHAPES, GraphedDenoiser, Recording
+from nilatron.core.prior.weights import load_prior, shipped_weights
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture(scope="module")
+def denoiser():
+    return load_prior(shipped_weights("tiny")).denoiser
+
+
+class Recorder:
+    """Replays by computing into the memory of the recording, as a graph does."""
+
+    def __init__(self, factor=1.0):
+        self.n, self.factor = 0, factor
+
+    def __call__(self, denoiser, x, s):
+        self.n += 1
+        x, s = x.clone(), s.clone()
+        out = denoiser(x, s)
+        return Recording(x, s, out, lambda: out.copy_(self.factor * denoiser(x, s)))
+
+
+def inputs(n, side, s, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, 2, side, side, generator=generator), torch.tensor([s])
+
+
+@torch.inference_mode()
+def test_replays_are_what_the_network_gives_and_each_shape_is_recorded_once(denoiser):
+    recorder = Recorder()
+    graphed = GraphedDenoiser(denoiser, recorder)
+    for seed, (n, side, s) in enumerate([(1, 32, 0.1), (2, 32, 0.3), (1, 32, 0.02), (1, 48, 0.1), (2, 32, 0.1)]):
+        x, level = inputs(n, side, s, seed)
+        torch.testing.assert_close(graphed(x, level), denoiser(x, level))
+    assert recorder.n == 3
+    assert (graphed.sigma_data, graphed.multiple) == (denoiser.sigma_data, denoiser.multiple)
+
+
+@torch.inference_mode()
+def test_a_result_outlives_the_next_call(denoiser):
+    graphed = GraphedDenoiser(denoiser, Recorder())
+    x, s = inputs(1, 32, 0.1)
+    first = graphed(x, s)
+    kept = first.clone()
+    graphed(-x, s)
+    assert torch.equal(first, kept)
+
+
+@torch.inference_mode()
+def test_memory_is_bounded(denoiser):
+    recorder = Recorder()
+    graphed = GraphedDenoiser(denoiser, recorder)
+    for side in range(16, 16 * (MAX_SHAPES + 2), 16):
+        graphed(*inputs(1, side, 0.1))
+    graphed(*inputs(1, 16, 0.1))
+    assert recorder.n == MAX_SHAPES + 2
+
+
+@torch.inference_mode()
+def test_without_a_recording_the_network_computes(denoiser, caplog):
+    def unable(*_):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    graphed = GraphedDenoiser(denoiser, unable)
+    x, s = inputs(1, 32, 0.1)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert torch.equal(graphed(x, s), denoiser(x, s))
+    assert caplog.text.count("not permitted") == 1
+
+
+@torch.inference_mode()
+def test_a_recording_that_gives_something_else_is_not_used(denoiser, caplog):
+    x, s = inputs(1, 32, 0.1)
+    with caplog.at_level(logging.WARNING):
+        assert torch.equal(GraphedDenoiser(denoiser, Recorder(factor=1.1))(x, s), denoiser(x, s))
+    assert "differs by 0.1" in caplog.text
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+@torch.inference_mode()
+def test_a_real_graph_gives_what_the_network_gives():
+    denoiser = load_prior(shipped_weights("tiny"), "cuda").denoiser
+    graphed = GraphedDenoiser(denoiser)
+    for seed, n in enumerate((1, 8, 1)):
+        x, s = (tensor.cuda() for tensor in inputs(n, 64, 0.1, seed))
+        torch.testing.assert_close(graphed(x, s), denoiser(x, s), rtol=1e-3, atol=1e-4)
+    assert all(recording is not None for recording in graphed._recordings.values())
