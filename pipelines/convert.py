@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -27,6 +28,8 @@ from nilatron.pipelines.convert_settings import ConversionError, ReadingSettings
 from nilatron.pipelines.convert_source import Source, SourceSettings, read_source
 from nilatron.pipelines.files import atomic_path
 from nilatron.pipelines.training.images import load_images
+
+log = logging.getLogger(__name__)
 
 KINDS = (".safetensors", ".onnx")
 AGREEMENT = 1e-3  # of the written file with the network as it was checked, relative to the noise
@@ -72,6 +75,8 @@ class ConvertSettings:
             raise ConversionError(f"{self.output}: the output ends in {' or '.join(KINDS)}")
         if self.output.exists() and not self.overwrite:
             raise ConversionError(f"{self.output} exists: give another name, or --overwrite")
+        if not self.output.parent.is_dir():
+            raise ConversionError(f"{self.output}: the folder {self.output.parent} does not exist")
         if not self.licence.strip():
             raise ConversionError("state the licence under which the weights may be used (--licence)")
         if self.limit < 1:
@@ -97,6 +102,8 @@ def convert(settings: ConvertSettings, show: Callable[[str], None] = lambda _: N
     ours = _our_weights(settings, source, units) if settings.output.suffix == ".safetensors" else None
     verdict = check(lambda other: ForeignDenoiser(source.network, other, sigma_data), units, images, seed=settings.seed)
     show(verdict.markdown())
+    if remark := verdict.remark():
+        log.warning("%s", remark)
     objection = verdict.objection()
     if objection:
         raise ConversionError(f"{settings.output} is not written: {objection}")
@@ -159,6 +166,8 @@ def _our_weights(settings: ConvertSettings, source: Source, units: ForeignUnits)
 
 def _metadata(settings: ConvertSettings, source: Source, verdict: Verdict) -> dict[str, str]:
     reading = {name: value for name, value in asdict(settings.reading).items() if value is not None}
+    if settings.reading.schedule is not None:
+        reading["schedule"] = Path(settings.reading.schedule).name
     return {
         "licence": settings.licence,
         "data": settings.data,

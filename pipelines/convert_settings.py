@@ -113,7 +113,9 @@ class ReadingSettings:
             self._refuse_schedule("an EDM network")
             if predicts == "raw" and self.sigma_data is None:
                 raise ConversionError("a raw EDM network needs --sigma-data, as it was trained with (Karras: 0.5)")
-            return EDM(predicts, time, self.sigma_data or 0.5)
+            if predicts != "raw" and self.sigma_data is not None:
+                raise ConversionError("sigma_data belongs to an EDM network that predicts raw: leave --sigma-data out")
+            return EDM(predicts, time, 0.5 if self.sigma_data is None else self.sigma_data)
         if self.sigma_data is not None:
             raise ConversionError(f"sigma_data belongs to EDM, not to {self.convention}")
         if self.convention == "ve":

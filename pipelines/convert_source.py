@@ -149,7 +149,12 @@ def _from_onnx(settings: SourceSettings, path: Path, content: bytes, sha256: str
 
 def _refusal(path: Path) -> str:
     """Why this kind of file is not read, and the way out of it."""
-    names = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
+    names: list[str] = []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        pass  # a pickle alone
     what, way = PICKLED
     if any(name.endswith("/archive_format") for name in names) or path.suffix == ".pt2":
         what, way = EXPORTED

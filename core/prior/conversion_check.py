@@ -73,6 +73,16 @@ class Verdict:
             )
         return hint or None
 
+    def remark(self) -> str | None:
+        """What is suspicious but no proof, or None."""
+        poor = [f"{at.sigma:g}" for at in self.levels if at.denoised > at.wavelet]
+        if not poor:
+            return None
+        return (
+            f"no better than soft wavelet thresholding at sigma {', '.join(poor)}: the schedule or the time may be another, "
+            "or the images of the check are not what the network knows"
+        )
+
 
 def check(
     build: Callable[[ForeignUnits], ChannelDenoiser],

@@ -128,6 +128,8 @@ def test_settings_that_cannot_be(settings, change, message):
 def test_outputs_that_cannot_be(settings):
     with pytest.raises(ConversionError, match=r"ends in \.safetensors or \.onnx"):
         replace(settings, output=settings.output.with_suffix(".pt"))
+    with pytest.raises(ConversionError, match="does not exist"):
+        replace(settings, output=settings.output.parent / "absent" / "new.onnx")
     settings.output.write_bytes(b"older")
     with pytest.raises(ConversionError, match="--overwrite"):
         replace(settings)

@@ -70,6 +70,8 @@ REFUSED = {
     "prediction": (ReadingSettings("ve", "v"), "VE network predicts one of"),
     "time": (ReadingSettings("vp", time="sigma"), "VP network's time is one of"),
     "sigma_data is missing": (ReadingSettings("edm"), "needs --sigma-data"),
+    "sigma_data of no use": (ReadingSettings("edm", "denoised", sigma_data=0.5), "predicts raw"),
+    "sigma_data is zero": (ReadingSettings("edm", sigma_data=0.0), "must be positive"),
     "sigma_data is superfluous": (ReadingSettings("ve", sigma_data=0.5), "belongs to EDM"),
     "schedule of edm": (ReadingSettings("edm", sigma_data=0.5, schedule="linear"), "has no schedule"),
     "schedule of sigma": (ReadingSettings("ve", limits=(0.1, 1.0)), "has no schedule"),

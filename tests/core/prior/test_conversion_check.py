@@ -35,6 +35,7 @@ def verdict(network, units):
 def test_the_right_reading_passes():
     found = verdict(Score(), ForeignUnits(VE()))
     assert found.objection() is None
+    assert found.remark() is None
     for at in found.levels:
         assert at.noisy == pytest.approx(at.sigma / math.sqrt(2), rel=0.05)
         assert at.denoised < at.wavelet < at.noisy
@@ -81,6 +82,13 @@ def test_a_neighbour_that_is_hardly_better_is_no_objection():
     assert Verdict((level,), (Reading("--scale 2", 0.96),)).objection() is None
     assert "30 % smaller" in Verdict((level,), (Reading("--scale 2", 0.7), Reading("--scale 4", 0.9))).objection()
     assert "sigma 0.1; look at" in Verdict((replace(level, denoised=0.08),), ()).objection()
+
+
+def test_what_a_wavelet_does_better_is_remarked():
+    assert (
+        "at sigma 0.1: the schedule"
+        in Verdict((Level(0.1, 0.07, 0.03, 0.05), Level(0.2, 0.14, 0.06, 0.05)), ()).remark()
+    )
 
 
 def test_neighbours_leave_the_rest_as_it_is():
