@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -162,6 +163,20 @@ def padded_shape(sizes: Sequence[int], multiple: int) -> tuple[int, int, int]:
     return n, h, w
 
 
+def check_tensorrt() -> Any:
+    """TensorRT's package.
+
+    Raises
+    ------
+    EngineError
+        When it is not installed, or there is no GPU.
+    """
+    trt = needed("tensorrt")
+    if not torch.cuda.is_available():
+        raise EngineError("TensorRT engines are built on the GPU that runs them, and torch finds none here")
+    return trt
+
+
 def build_tensorrt(weights: Path, precision: str, sizes: Sequence[Sequence[int]], report: Report) -> None:
     """Put TensorRT engines for (S, y, x) into the cache of this user.
 
@@ -170,14 +185,11 @@ def build_tensorrt(weights: Path, precision: str, sizes: Sequence[Sequence[int]]
     EngineError
         When there is no GPU or no TensorRT, or it cannot build one.
     """
-    trt = needed("tensorrt")
-    if not torch.cuda.is_available():
-        raise EngineError("TensorRT engines are built on the GPU that runs them, and torch finds none here")
     from nilatron.core.prior.engines.tensorrt_build import Builder
     from nilatron.core.prior.engines.tensorrt_engine import this_gpu
 
     model = cached_onnx(load_prior(weights), precision, user_cache())
-    builder = Builder(trt, model, this_gpu(), user_cache())
+    builder = Builder(check_tensorrt(), model, this_gpu(), user_cache())
     for size in sizes:
         report("TensorRT engine for " + "x".join(map(str, size)))
         builder.engine(padded_shape(size, model.facts.multiple))

@@ -22,17 +22,22 @@ def export(
     precision: Annotated[str, typer.Option(help="Of the convolutions: fp32, or fp16 for GPUs.")] = "fp32",
     tensorrt: Annotated[
         list[str] | None,
-        typer.Option(metavar="[S*]YxX", help="Also build the TensorRT engine for S images of Y x X; repeatable."),
+        typer.Option(
+            metavar="[S*]YxX",
+            help="Also build the TensorRT engine for S images of Y x X, which --engine tensorrt takes with fp16; repeatable.",
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the file if it exists.")] = False,
 ) -> None:
     """Write the prior as ONNX and check it against torch at every noise level and three matrix sizes."""
-    from nilatron.pipelines.export import ExportSettings, build_tensorrt
+    from nilatron.core.prior.weights import find_weights
+    from nilatron.pipelines.export import ExportSettings, build_tensorrt, check_tensorrt
     from nilatron.pipelines.export import export as run
-    from nilatron.pipelines.prior_info import find_weights
 
     sizes = [parse_size(text) for text in tensorrt or []]
     settings = ExportSettings(output, find_weights(weights), precision, overwrite)
+    if sizes:
+        check_tensorrt()  # before the work
     with stderr.status("reading") as status:
         report = run(settings, lambda text: status.update(text))
         print(table(report))

@@ -14,6 +14,7 @@ from nilatron.pipelines.export import (
     ExportSettings,
     agreement,
     build_tensorrt,
+    check_tensorrt,
     compare,
     export,
     noisy_phantom,
@@ -106,7 +107,7 @@ def test_engines_are_built_for_what_the_network_is_given(tiny, size):
     given = []
 
     class Watched(Off):
-        def __call__(self, x, s):
+        def __call__(self, x, _):
             given.append((x.shape[0], *x.shape[2:]))
             return x
 
@@ -118,7 +119,30 @@ def test_tensorrt_engines_need_tensorrt_and_a_gpu(monkeypatch):
     monkeypatch.setattr(module, "needed", lambda _: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(EngineError, match="torch finds none here"):
-        build_tensorrt(shipped_weights("tiny"), "fp16", [(1, 256, 256)], says_nothing)
+        check_tensorrt()
+
+
+def test_tensorrt_engines_wait_in_the_cache(monkeypatch, tiny):
+    asked = []
+    monkeypatch.setattr(module, "check_tensorrt", lambda: "the package")
+    monkeypatch.setattr(module, "cached_onnx", lambda prior, precision, _: model_of(prior.sha256.encode(), precision))
+    monkeypatch.setattr("nilatron.core.prior.engines.tensorrt_engine.this_gpu", lambda: "the GPU")
+
+    class Builder:
+        def __init__(self, trt, model, gpu, _):
+            assert (trt, model.content, model.facts.precision, gpu) == (
+                "the package",
+                tiny.sha256.encode(),
+                "fp16",
+                "the GPU",
+            )
+
+        def engine(self, shape):
+            asked.append(shape)
+
+    monkeypatch.setattr("nilatron.core.prior.engines.tensorrt_build.Builder", Builder)
+    build_tensorrt(shipped_weights("tiny"), "fp16", [(1, 256, 256), (8, 230, 180)], says_nothing)
+    assert asked == [(1, 272, 272), (8, 248, 200)]
 
 
 def test_half_precision_is_also_rounded_as_on_a_gpu(tiny, monkeypatch):

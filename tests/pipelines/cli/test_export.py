@@ -92,11 +92,13 @@ def test_engines_that_cannot_be_used(command, raw, folder, one_line, more, messa
         (("d.pt",), "has to end in .onnx"),
         (("d.onnx", "--precision", "int8"), "precision must be fp32 or fp16"),
         (("d.onnx", "--tensorrt", "256"), "--tensorrt expects a size such as 256x256"),
+        (("d.onnx", "--weights", "tiny", "--tensorrt", "256x256"), "tensorrt"),
         (("no/folder/d.onnx", "--weights", "tiny"), "the folder"),
     ],
 )
 def test_exports_that_cannot_be(command, tmp_path, monkeypatch, one_line, words, message):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     code, _, err = command("export", *words)
     assert code == 2
     assert message in one_line(err)

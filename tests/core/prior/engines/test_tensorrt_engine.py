@@ -3,12 +3,15 @@
 import pytest
 import torch
 
+from nilatron.core.prior.edm import denoise_complex
 from nilatron.core.prior.engines import tensorrt_engine as module
-from nilatron.core.prior.engines.cache import Cache
+from nilatron.core.prior.engines.cache import Cache, user_cache
 from nilatron.core.prior.engines.engine import Engine
+from nilatron.core.prior.engines.onnx_export import cached_onnx
 from nilatron.core.prior.engines.packages import EngineError
 from nilatron.core.prior.engines.tensorrt_build import Builder, Gpu
 from nilatron.core.prior.engines.tensorrt_engine import TensorRTDenoiser, tensorrt_engine
+from nilatron.core.sampling.schedule import karras_schedule
 
 
 def instead(x, _):
@@ -83,3 +86,24 @@ def test_the_label_tells_of_later_failures(trt, linear, monkeypatch, tmp_path, i
     trt.refused.add((3, 2, 8, 12))
     engine.channels(images, torch.tensor([0.1]))
     assert engine.label.startswith("tensorrt fp32 (tensorrt failed for 3x8x12")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("size", [(64, 64), (115, 90), (256, 320)])
+def test_the_network_agrees_with_torch_on_a_gpu(tiny, tmp_path, size):
+    pytest.importorskip("tensorrt", reason="tensorrt is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    builder = Builder(
+        module.needed("tensorrt"), cached_onnx(tiny, "fp16", user_cache()), module.this_gpu(), Cache(tmp_path)
+    )
+    channels = TensorRTDenoiser(builder, instead)
+    y, x = (torch.linspace(-1, 1, n) for n in size)
+    image = torch.exp(-4 * (y[:, None] ** 2 + x[None, :] ** 2)).to(torch.complex64)
+    for sigma in (*karras_schedule(8, 0.5, 0.03), 0.01):
+        noise = torch.randn(size, dtype=torch.complex64, generator=torch.Generator().manual_seed(1))
+        expected = denoise_complex(tiny.denoiser, image + sigma * noise, sigma)
+        found = denoise_complex(channels, (image + sigma * noise).cuda(), sigma).cpu()
+        assert float((found - expected).norm() / expected.norm()) < 1e-2
+    assert channels.remark() == ""
