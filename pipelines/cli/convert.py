@@ -44,7 +44,7 @@ def convert(
     ] = None,
     steps: Annotated[int, typer.Option(min=2, help="Of the schedule.")] = 1000,
     noise: Annotated[
-        str, typer.Option(help="Its noise number is of a real component, or of complex noise.")
+        str, typer.Option(help="component or complex: whose standard deviation its noise number is.")
     ] = "component",
     scale: Annotated[float, typer.Option(help="In its images, what is 1 (99.5th percentile) in ours.")] = 1.0,
     offset: Annotated[float, typer.Option(help="In its images, what is 0 in ours.")] = 0.0,
