@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,17 +60,17 @@ class OnnxDenoiser:
             with as_runtime_error():
                 (out,) = self._session.run(["d"], {"x": x.cpu().numpy(), "s": s.cpu().numpy()})
             return torch.from_numpy(out).to(x.device)
-        return self._on_gpu(x, s)
+        torch.cuda.current_stream(x.device).synchronize()  # the runtime's stream is another than torch's
+        return self._in_place(x, s)
 
-    def _on_gpu(self, x: Tensor, s: Tensor) -> Tensor:
-        """Without a copy; the runtime's stream is another than torch's, so each waits for the other."""
+    def _in_place(self, x: Tensor, s: Tensor) -> Tensor:
+        """From memory to memory of one device, without a copy; returns when it is done."""
         out = torch.empty_like(x)
         binding = self._session.io_binding()
-        index = x.device.index or 0
+        place = x.device.type, x.device.index or 0, np.float32
         for name, tensor in (("x", x), ("s", s)):
-            binding.bind_input(name, "cuda", index, "float32", tuple(tensor.shape), tensor.data_ptr())
-        binding.bind_output("d", "cuda", index, "float32", tuple(out.shape), out.data_ptr())
-        torch.cuda.current_stream(x.device).synchronize()
+            binding.bind_input(name, *place, tuple(tensor.shape), tensor.data_ptr())
+        binding.bind_output("d", *place, tuple(out.shape), out.data_ptr())
         with as_runtime_error():
             self._session.run_with_iobinding(binding)
             binding.synchronize_outputs()

@@ -27,6 +27,12 @@ def test_any_memory_layout_and_inference_mode(linear, linear_answer, images):
         torch.testing.assert_close(found, linear_answer(images, s), rtol=1e-6, atol=0)
 
 
+def test_memory_is_handed_over_as_it_is(linear, linear_answer, images):
+    session = OnnxDenoiser(linear, "cpu")  # the way of a GPU, with the CPU's memory
+    s = torch.tensor([0.1, 0.3, 0.01])
+    torch.testing.assert_close(session._in_place(images, s), linear_answer(images, s), rtol=1e-6, atol=0)
+
+
 def test_graph_inputs_are_what_the_file_asks_for(images):
     x, s = graph_inputs(images.to(torch.float64).transpose(2, 3), torch.tensor([0.1], dtype=torch.float64))
     assert x.is_contiguous()
