@@ -110,10 +110,10 @@ def export(settings: ExportSettings, report: Report) -> ExportReport:
         model = cached_onnx(prior, settings.precision, user_cache())
         waiting.write_bytes(model.content)
         agreements = []
-        for agreement in compare(prior, model):
-            report(f"checked {agreement.name}: {agreement.worst:.1e}")
-            agreements.append(agreement)
-        worst = max(agreements, key=lambda agreement: agreement.worst)
+        for found in compare(prior, model):
+            report(f"checked {found.name}: {found.worst:.1e}")
+            agreements.append(found)
+        worst = max(agreements, key=lambda found: found.worst)
         if not worst.worst <= limit:
             raise InputError(
                 f"{settings.output} is not written: its D differs from torch's by {worst.worst:.2g} at {worst.name}, more "
