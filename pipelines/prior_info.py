@@ -8,12 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nilatron.core.prior.edm import SIGMA_RANGE
-from nilatron.core.prior.weights import HASH_KEY, SHIPPED, load_prior, shipped_weights
-
-
-def find_weights(given: str) -> Path:
-    """A shipped name or a path to a file."""
-    return shipped_weights(given) if given in SHIPPED else Path(given)
+from nilatron.core.prior.weights import HASH_KEY, load_prior
 
 
 def describe_prior(path: Path) -> dict[str, Any]:

@@ -65,6 +65,11 @@ def shipped_weights(name: str) -> Path:
     return path
 
 
+def find_weights(given: str) -> Path:
+    """A shipped name or a path to a file."""
+    return shipped_weights(given) if given in SHIPPED else Path(given)
+
+
 def save_prior(path: Path, denoiser: EDMDenoiser, metadata: dict[str, str], dtype: torch.dtype | None = None) -> None:
     """Write the denoiser's weights, as float16 by default; format, architecture, sigma_data and the hash are added here."""
     import safetensors.torch

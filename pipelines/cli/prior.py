@@ -26,7 +26,8 @@ def info(
     as_json: JsonOption = False,
 ) -> None:
     """What a weights file is: architecture, parameters, size, hash, noise levels, licence, data."""
-    from nilatron.pipelines.prior_info import describe_prior, find_weights
+    from nilatron.core.prior.weights import find_weights
+    from nilatron.pipelines.prior_info import describe_prior
 
     described = describe_prior(find_weights(weights))
     if as_json:
@@ -56,9 +57,9 @@ def evaluate(
 ) -> None:
     """Error per noise level and source, against a wavelet denoiser tuned with the truth in hand."""
     from nilatron.core.baselines.wavelet_denoise import RULES
+    from nilatron.core.prior.weights import find_weights
     from nilatron.pipelines.device import resolve_device
     from nilatron.pipelines.files import AtomicFolder
-    from nilatron.pipelines.prior_info import find_weights
     from nilatron.pipelines.prior_report import SIGMAS, EvaluationSettings
     from nilatron.pipelines.prior_report import evaluate as run
 
@@ -92,11 +93,10 @@ def denoise(
     overwrite: Annotated[bool, typer.Option(help="Replace the output if it exists.")] = False,
 ) -> None:
     """Denoise one image file."""
-    from nilatron.core.prior.weights import load_prior
+    from nilatron.core.prior.weights import find_weights, load_prior
     from nilatron.pipelines.denoise_image import check_output, read_image, write_image
     from nilatron.pipelines.denoise_image import denoise as run
     from nilatron.pipelines.device import resolve_device
-    from nilatron.pipelines.prior_info import find_weights
 
     level = parse_sigma(sigma)
     check_output(output, overwrite=overwrite)

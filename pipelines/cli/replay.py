@@ -33,7 +33,9 @@ def replay(
     noise: Annotated[Path | None, typer.Option(help="Raw file with the noise scan.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    weights: Annotated[Path | None, typer.Option(help="Weights of the prior (default: as shipped).")] = None,
+    weights: Annotated[
+        str, typer.Option(help="Weights of the prior: a shipped name (default, tiny) or a file.")
+    ] = "default",
     overwrite: Annotated[bool, typer.Option(help="Replace the output group if it exists.")] = False,
     address: Annotated[
         str | None,
@@ -55,7 +57,7 @@ def replay(
     ] = None,
 ) -> None:
     """Reconstruct a raw file through an XML chain, in this process or on a server."""
-    from nilatron.core.prior.weights import DEFAULT_WEIGHTS
+    from nilatron.core.prior.weights import find_weights
     from nilatron.pipelines.client import ServerError
     from nilatron.pipelines.replay import ReplaySettings
     from nilatron.pipelines.replay import replay as run
@@ -72,11 +74,11 @@ def replay(
         noise=noise,
         seed=seed,
         device=device,
-        weights=weights or DEFAULT_WEIGHTS,
+        weights=find_weights(weights),
         overwrite=overwrite,
         remote=remote_of(address, chain, real_time, timeout_s, idle_timeout_s),
     )
-    if address and (properties or engine or seed or weights or device != "auto"):
+    if address and (properties or engine or seed or weights != "default" or device != "auto"):
         fail(
             "--set, --engine, --seed, --device and --weights are the server's own: set them in the chain (-c FILE.xml)",
             BAD_INPUT,

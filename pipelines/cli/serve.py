@@ -21,7 +21,9 @@ def serve(
         int, typer.Option(min=0, max=65535, help="Port for health and metrics, on loopback.")
     ] = 9003,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    weights: Annotated[Path | None, typer.Option(help="Weights of the prior (default: as shipped).")] = None,
+    weights: Annotated[
+        str, typer.Option(help="Weights of the prior: a shipped name (default, tiny) or a file.")
+    ] = "default",
     config_dir: Annotated[list[Path] | None, typer.Option(help="Folder with further chains; repeatable.")] = None,
     max_scans: Annotated[int, typer.Option(min=1, help="Scans at once; further ones are refused.")] = 16,
     memory_mb: Annotated[
@@ -34,6 +36,7 @@ def serve(
     log_format: Annotated[str, typer.Option(help="auto (text on a terminal, else JSON), json or text.")] = "auto",
 ) -> None:
     """Take scans from Gadgetron's <connect>, ISMRMRD clients and FIRE, until SIGTERM."""
+    from nilatron.core.prior.weights import find_weights
     from nilatron.pipelines.server import logs
     from nilatron.pipelines.server.front import serve as run
     from nilatron.pipelines.server.settings import ServeSettings
@@ -47,7 +50,7 @@ def serve(
         port=port,
         health_port=health_port,
         device=device,
-        weights=weights,
+        weights=find_weights(weights),
         config_dirs=tuple(config_dir or ()),
         max_scans=max_scans,
         memory_bytes=None if memory_mb is None else memory_mb * MIB,

@@ -4,8 +4,8 @@ import pytest
 
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.unet import UNetConfig
-from nilatron.core.prior.weights import DEFAULT_WEIGHTS, WeightsError, save_prior
-from nilatron.pipelines.prior_info import describe_prior, find_weights
+from nilatron.core.prior.weights import DEFAULT_WEIGHTS, WeightsError, find_weights, save_prior
+from nilatron.pipelines.prior_info import describe_prior
 
 
 def test_everything_that_a_file_says_is_shown(tmp_path):

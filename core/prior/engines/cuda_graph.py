@@ -48,7 +48,7 @@ def record(denoiser: ChannelDenoiser, x: Tensor, s: Tensor) -> Recording:
         When something in the network cannot be recorded, or the memory does not suffice.
     """
     x, s = x.clone(), s.clone()
-    aside = torch.cuda.Stream(x.device)
+    aside = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream(x.device))
     with torch.cuda.stream(aside):
         for _ in range(N_WARM_UPS):

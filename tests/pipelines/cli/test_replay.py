@@ -90,3 +90,14 @@ def test_as_a_process_of_its_own(raw, folder, one_line):
     done = subprocess.run([*words, "-g", "none"], env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     assert done.returncode == 2
     assert "no group 'none'" in one_line(done.stderr)
+
+
+def test_weights_may_be_named(command, raw, folder):
+    for name in ("default", "tiny"):
+        code, _, err = command("replay", raw, "-o", folder / "out.h5", "-G", name, "--weights", name, "--set", "steps=3")
+        assert (code, err) == (0, "")
+    with ismrmrd.Dataset(folder / "out.h5", "default", mode="r") as file:
+        default = file.read_image("image_1", 0)
+    with ismrmrd.Dataset(folder / "out.h5", "tiny", mode="r") as file:
+        tiny = file.read_image("image_1", 0)
+    assert default.meta["nilatron_weights_sha256"] != tiny.meta["nilatron_weights_sha256"]
