@@ -2,8 +2,8 @@
 
 usage: python benchmarks/seconds_per_slice.py RAW.h5 [--weights tiny] [--engine openvino]
 
-Ours: coil compression, maps, conventional image and Nila image of the chain `nila`. BART: `ecalib -m1` and `pics -R W:3:0:0.01 -i60`, as
-processes, on the same whitened k-space. The two take turns; the median of the ratios is printed.
+Ours: coil compression, maps, conventional image and Nila image of the chain `nila`. BART: `ecalib -m1` and
+`pics -R W:3:0:0.01 -i60`, as processes, on the same whitened k-space. The two take turns; the median of the ratios is printed.
 """
 
 from __future__ import annotations

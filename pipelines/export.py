@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nilatron.core.phantom import phantom
-from nilatron.core.prior.edm import MARGIN, ChannelDenoiser, denoise_complex
+from nilatron.core.prior.edm import ChannelDenoiser, denoise_complex, padded_size
 from nilatron.core.prior.engines.cache import user_cache
 from nilatron.core.prior.engines.onnx_engine import OnnxDenoiser
 from nilatron.core.prior.engines.onnx_export import DTYPES, cached_onnx, lower_for_export
@@ -159,8 +159,7 @@ def noisy_phantom(size: tuple[int, int], sigma: float, seed: int, n_images: int)
 def padded_shape(sizes: Sequence[int], multiple: int) -> tuple[int, int, int]:
     """(S, H, W) that an engine is given for S images of y x x pixels."""
     n, n_y, n_x = sizes
-    h, w = (side + 2 * MARGIN + -(side + 2 * MARGIN) % multiple for side in (n_y, n_x))
-    return n, h, w
+    return n, padded_size(n_y, multiple), padded_size(n_x, multiple)
 
 
 def check_tensorrt() -> Any:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nilatron.core.backend import Array
-from nilatron.core.prior.edm import MARGIN, SIGMA_RANGE, EDMDenoiser, mean_phase, reflect_pad
+from nilatron.core.prior.edm import SIGMA_RANGE, EDMDenoiser, mean_phase, reflect_pad, without_padding
 from nilatron.core.prior.weights import load_prior
 from nilatron.core.sampling.nila_fast import Denoiser
 from nilatron.gadgets.nila_method import NilaNodeSettings
@@ -55,5 +55,5 @@ def denoise_with_gradient(denoiser: EDMDenoiser, x: Tensor, sigma: float) -> Ten
     channels = torch.view_as_real(x * turn.conj()).permute(0, 3, 1, 2)
     padded = reflect_pad(channels, denoiser.network.config.multiple).contiguous(memory_format=torch.channels_last)
     out = denoiser(padded, torch.full((padded.shape[0],), s))
-    cropped = out[..., MARGIN : MARGIN + n_y, MARGIN : MARGIN + n_x].permute(0, 2, 3, 1).contiguous()
+    cropped = without_padding(out, n_y, n_x).permute(0, 2, 3, 1).contiguous()
     return turn * torch.view_as_complex(cropped)

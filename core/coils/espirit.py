@@ -41,7 +41,7 @@ class EspiritSettings:
     max_virtual_coils
         The work grows with the cube of the coils; of arrays of 64 or 128, what lies beyond the first 32 virtual coils is noise.
     slab_bytes
-        Memory for the matrices G of the pixels that are solved together.
+        Memory for the matrices G of the pixels that are solved together; of the size of a core's cache.
     """
 
     kernel_size: int = 6
@@ -51,7 +51,7 @@ class EspiritSettings:
     n_iterations: int = 30
     virtual_coil_tolerance: float = 1e-5
     max_virtual_coils: int = 32
-    slab_bytes: int = 8 << 20
+    slab_bytes: int = 2 << 20
 
 
 def espirit_maps(

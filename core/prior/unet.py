@@ -105,12 +105,12 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Map features (batch, n_in, y, x) to (batch, n_out, y, x)."""
         scale, shift = self.film(embedding).chunk(2, dim=1)
-        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv1(F.silu(self.norm1(x), inplace=True))
         if embedding.shape[0] == 1:  # one noise level for the batch: its modulation goes into the normalisation
             h = _modulated(self.norm2, h, 1 + scale[0], shift[0])
         else:
             h = torch.addcmul(shift[:, :, None, None], self.norm2(h), 1 + scale[:, :, None, None])
-        out: Tensor = self.skip(x) + self.conv2(F.silu(h))
+        out: Tensor = self.conv2(F.silu(h, inplace=True)).add_(self.skip(x))
         return out
 
 
@@ -165,6 +165,6 @@ class UNet(nn.Module):
             h = shrink(h)
         h = self.down[-1](h, embedding)
         for blocks, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
-            h = blocks(F.interpolate(grow(h), scale_factor=2.0, mode="nearest") + kept.pop(), embedding)
+            h = blocks(F.interpolate(grow(h), scale_factor=2.0, mode="nearest").add_(kept.pop()), embedding)
         out: Tensor = self.last(h)
         return out

@@ -18,13 +18,12 @@ def test_a_product_moves_maps_twice_and_coil_images_four_times():
 
 
 def test_flops_are_those_of_the_convolutions():
-    weights, n = shipped_weights("tiny"), 112
-    network = load_prior(weights).denoiser.network
-    config, side = network.config, n + 2 * MARGIN
+    weights, side = shipped_weights("tiny"), 112
+    config = load_prior(weights).denoiser.network.config
     flops, c = 2 * 9 * 2 * config.channels[0] * side**2 * 2, config.channels  # first and last
     for i, n_blocks in enumerate(config.blocks):
         pixels, times = (side // 2**i) ** 2, 1 if i == len(c) - 1 else 2
         flops += times * n_blocks * 2 * 2 * 9 * c[i] ** 2 * pixels
         if i:
             flops += (2 * 9 + 2) * c[i - 1] * c[i] * pixels  # smaller by 3x3, and 1x1 before growing
-    assert network_flops(weights, (n, n)) == pytest.approx(flops, rel=0.01)
+    assert network_flops(weights, (side - 2 * MARGIN, side - 2 * MARGIN)) == pytest.approx(flops, rel=0.01)

@@ -142,7 +142,7 @@ def test_tensorrt_engines_wait_in_the_cache(monkeypatch, tiny):
 
     monkeypatch.setattr("nilatron.core.prior.engines.tensorrt_build.Builder", Builder)
     build_tensorrt(shipped_weights("tiny"), "fp16", [(1, 256, 256), (8, 230, 180)], says_nothing)
-    assert asked == [(1, 272, 272), (8, 248, 200)]
+    assert asked == [(1, 264, 264), (8, 240, 192)]
 
 
 def test_half_precision_is_also_rounded_as_on_a_gpu(tiny, monkeypatch):

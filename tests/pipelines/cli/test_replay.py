@@ -94,7 +94,9 @@ def test_as_a_process_of_its_own(raw, folder, one_line):
 
 def test_weights_may_be_named(command, raw, folder):
     for name in ("default", "tiny"):
-        code, _, err = command("replay", raw, "-o", folder / "out.h5", "-G", name, "--weights", name, "--set", "steps=3")
+        code, _, err = command(
+            "replay", raw, "-o", folder / "out.h5", "-G", name, "--weights", name, "--set", "steps=3"
+        )
         assert (code, err) == (0, "")
     with ismrmrd.Dataset(folder / "out.h5", "default", mode="r") as file:
         default = file.read_image("image_1", 0)
