@@ -1,4 +1,4 @@
-# make demo: the main job on a simulated scan.   make test: the tests.   make check: format, lint, types and tests.
+# make demo: the main job on a simulated scan.   make test: the tests.   make check: format, lint, types and tests.   make benchmark [DATA=folder]: every peer at hand.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,11 +25,15 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	$(BIN)/mypy
 
-benchmark: $(VENV)/.run
-	$(BIN)/python benchmarks/against_bart.py --data $(DATA)
+benchmark: $(VENV)/.benchmark
+	$(BIN)/python benchmarks/compare.py $(if $(DATA),--data $(DATA))
 
 docker-check: $(VENV)/.test
 	NILATRON_DOCKER_CHECK=1 $(BIN)/python -m pytest tests/test_docker.py
+
+$(VENV)/.benchmark: $(VENV)/.run
+	$(INSTALL) --editable '.[benchmark]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist demo_output src/*.egg-info

@@ -123,9 +123,9 @@ class StepCosts:
 
 
 @lru_cache(maxsize=8)
-def costs_on(device: str, weights: str) -> StepCosts:
-    """Costs on a device with a prior, for all scans of this process."""
-    del device, weights
+def costs_on(device: str, weights: str, engine: str) -> StepCosts:
+    """Costs on a device with a prior and its engine, for all scans of this process."""
+    del device, weights, engine
     return StepCosts()
 
 

@@ -24,6 +24,10 @@ def serve(
     weights: Annotated[
         str, typer.Option(help="Weights of the prior: a shipped name (default, tiny) or a file.")
     ] = "default",
+    engine: Annotated[
+        str | None,
+        typer.Option(help="What computes the network where a chain leaves it open: torch, onnx, openvino or tensorrt."),
+    ] = None,
     config_dir: Annotated[list[Path] | None, typer.Option(help="Folder with further chains; repeatable.")] = None,
     max_scans: Annotated[int, typer.Option(min=1, help="Scans at once; further ones are refused.")] = 16,
     memory_mb: Annotated[
@@ -51,6 +55,7 @@ def serve(
         health_port=health_port,
         device=device,
         weights=find_weights(weights),
+        engine=engine,
         config_dirs=tuple(config_dir or ()),
         max_scans=max_scans,
         memory_bytes=None if memory_mb is None else memory_mb * MIB,

@@ -110,7 +110,7 @@ class Session:
         if self.refusal is not None:
             raise RefusedError(self.refusal)
         node_factory = partial(build_node, methods=self._worker(address).methods())
-        chain = with_budgets(request.chain, self.settings)
+        chain = with_site_settings(request.chain, self.settings)
         log.info("scan begins", extra={"fields": {"caller": request.caller.name.lower()}})
 
         def gadget(items: Iterable[Any], context: Context) -> Iterator[Any]:
@@ -134,16 +134,18 @@ class Session:
         )
 
 
-def with_budgets(chain: Chain, settings: ServeSettings) -> Chain:
-    """The chain with the server's time budgets, where it has none of its own and its targets know them."""
+def with_site_settings(chain: Chain, settings: ServeSettings) -> Chain:
+    """The chain with the server's time budgets and engine, where it has none of its own and its targets know them."""
     given = {name: getattr(settings, name) for name in ("scan_budget_s", "slice_budget_s")}
-    budgets = {name: f"{value:g}" for name, value in given.items() if value is not None}
+    ours = {name: f"{value:g}" for name, value in given.items() if value is not None}
+    if settings.engine is not None:
+        ours["engine"] = settings.engine
     stream = list(chain.stream)
     for place, node in enumerate(stream):
         if isinstance(node, External) and node.target in METHODS:
             known = {setting.name for setting in fields(METHODS[node.target].settings_class)}
             own = {name: text for name, text in node.properties.items() if text.strip() not in UNLIMITED}
-            properties = node.properties | {name: budgets[name] for name in (known & budgets.keys()) - own.keys()}
+            properties = node.properties | {name: ours[name] for name in (known & ours.keys()) - own.keys()}
             stream[place] = replace(node, properties=properties)
     return replace(chain, stream=tuple(stream))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nilatron.core.errors import BadInputError
+from nilatron.core.prior.engines.settings import EngineSettings
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class ServeSettings:
         auto, cpu or cuda.
     weights
         Of the prior; None takes the shipped ones.
+    engine
+        What computes the network where a chain leaves it open; None is torch.
     config_dirs
         Folders with chains beside the shipped ones.
     max_scans
@@ -45,6 +48,7 @@ class ServeSettings:
     health_port: int = 9003
     device: str = "auto"
     weights: Path | None = None
+    engine: str | None = None
     config_dirs: tuple[Path, ...] = ()
     max_scans: int = 16
     memory_bytes: int | None = None
@@ -61,6 +65,10 @@ class ServeSettings:
         """Refuse values outside their range."""
         if self.device not in ("auto", "cpu", "cuda"):
             raise BadInputError(f"device must be auto, cpu or cuda, got {self.device!r}")
+        try:
+            EngineSettings(self.engine or "torch")
+        except ValueError as error:
+            raise BadInputError(str(error)) from error
         for name in ("port", "health_port"):
             if not 0 <= getattr(self, name) <= 65535:
                 raise BadInputError(f"{name} must be 0 to 65535, got {getattr(self, name)}")

@@ -20,6 +20,7 @@ import torch
 
 from nilatron.core.backend import Array
 from nilatron.core.errors import BadInputError
+from nilatron.core.prior.engines.settings import EngineSettings
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.device import to_device
@@ -65,18 +66,21 @@ class Worker:
         Takes events for the front.
     methods
         By target.
+    engine
+        That is made ready; a slice whose chain names another one gets that.
     """
 
     device: str
     weights: Path
     report: Callable[[dict[str, Any]], None]
     methods: Mapping[str, Method] = field(default_factory=lambda: METHODS)
+    engine: str = "torch"
     waiting: WaitingJobs = field(default_factory=WaitingJobs)
     job: Job | None = None  # being reconstructed
 
     def warm_up(self) -> str:
         """Load the prior and evaluate it once; returns the hash of its weights."""
-        prior = prior_for(self.weights, self.device)
+        prior = prior_for(self.weights, self.device, EngineSettings(self.engine))
         pixels = torch.zeros((1, 1, WARM_UP_SIZE, WARM_UP_SIZE), dtype=torch.complex64, device=self.device)
         prior.denoise(pixels, 0.1)
         return prior.sha256
@@ -186,7 +190,8 @@ def main(listener: socket.socket, control: Connection, settings: ServeSettings, 
     threading.Thread(target=end_with_front, args=(control,), name="front", daemon=True).start()
     started = time.perf_counter()
     try:
-        worker = Worker(resolve_device(settings.device), settings.weights or DEFAULT_WEIGHTS, report)
+        weights, engine = settings.weights or DEFAULT_WEIGHTS, settings.engine or "torch"
+        worker = Worker(resolve_device(settings.device), weights, report, engine=engine)
         sha256 = worker.warm_up()
     except BadInputError as error:
         report({"event": "unusable", "reason": str(error)})

@@ -13,6 +13,7 @@ from nilatron.pipelines.server.settings import ServeSettings
         {"max_scans": 0},
         {"scan_budget_s": -1.0},
         {"grace_s": -1.0},
+        {"engine": "caffe"},
     ],
 )
 def test_values_outside_their_range_are_named(wrong):
