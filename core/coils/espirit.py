@@ -51,7 +51,7 @@ class EspiritSettings:
     n_iterations: int = 30
     virtual_coil_tolerance: float = 1e-5
     max_virtual_coils: int = 32
-    slab_bytes: int = 2 << 20
+    slab_bytes: int = 1 << 20
 
 
 def espirit_maps(
