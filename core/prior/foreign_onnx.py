@@ -7,7 +7,6 @@ be in them.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import warnings
 from collections.abc import Iterator
@@ -80,12 +79,13 @@ def read_network(content: bytes) -> ModelProto:
         When it is no ONNX file, keeps tensors in other files or needs operators that are not ONNX's own.
     """
     onnx = needed("onnx")
+    from google.protobuf.message import DecodeError
     from onnx import inliner, version_converter
 
     model = onnx.ModelProto()
     try:
         model.ParseFromString(content)
-    except importlib.import_module("google.protobuf.message").DecodeError as error:  # a package without types
+    except DecodeError as error:
         raise ForeignNetworkError(f"it is not an ONNX file ({error})") from error
     try:
         model = inliner.inline_local_functions(model)

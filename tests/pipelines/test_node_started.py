@@ -98,7 +98,7 @@ def test_no_orphan_is_left_when_the_process_that_started_it_is_killed(serving, t
     """)
 
     def start(port):
-        arguments = [str(port), "nilatron.pipelines.node", "cg_sense"]
+        arguments = [str(port), "nilatron.pipelines.node", "nila"]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
         return subprocess.Popen(  # noqa: S603
             [sys.executable, "-c", middle, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment

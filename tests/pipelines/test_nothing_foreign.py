@@ -19,6 +19,7 @@ import pytest
 from ismrmrd.xsd import ToXML
 
 from nilatron.core.errors import BadInputError
+from nilatron.gadgets.stock.registry import STOCK_GADGETS
 from nilatron.pipelines.chain import ChainError
 from nilatron.pipelines.chain_grammar import check_grammar
 from nilatron.pipelines.chain_xml import parse_chain, parse_configuration
@@ -149,6 +150,7 @@ def test_what_a_peer_asks_for_names_neither_code_nor_files(header, tmp_path, kin
         CHAIN.format(NODE.format(name="nilatron.pipelines.node", target="cg_sense", inner=""))
     )
     asked, *texts = HOSTILE[kind]
+    assert STOCK_GADGETS  # imported before anything is watched
     for warm in (ConfigName("nila"), ConfigName("mine")):
         assert open_scan(message_bytes(warm, Header.of(header)), (tmp_path,)) is None
     with watched() as seen:
@@ -263,6 +265,8 @@ def test_nothing_that_a_node_receives_is_unpickled(header):
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "code", "runpy"}
 IMPORTS_BY_NAME = {
+    "core/prior/engines/packages.py": "packages of engines that may not be installed",
+    "pipelines/convert_source.py": "code of their own that users name on their command line",
     "pipelines/server/processes.py": "the front names session and worker",
     "pipelines/training/images.py": "readers of pictures that may not be installed",
 }

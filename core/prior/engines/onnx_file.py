@@ -35,7 +35,6 @@ these inputs and outputs. Only then are the bytes given to a runtime.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import math
 import re
 import stat
@@ -187,10 +186,12 @@ def parse_onnx(content: bytes, name: str) -> OnnxModel:
             "make one with `nilatron export` or `nilatron convert`"
         )
     onnx = needed("onnx")
+    from google.protobuf.message import DecodeError
+
     model = onnx.ModelProto()
     try:
         model.ParseFromString(content)
-    except importlib.import_module("google.protobuf.message").DecodeError as error:  # a package without types
+    except DecodeError as error:
         raise WeightsError(f"{name} is not an ONNX file ({error})") from error
     facts = _facts(model, name)
     _check_model(model, name)
