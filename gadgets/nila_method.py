@@ -107,7 +107,7 @@ def run_nila(problem: Problem, settings: NilaNodeSettings) -> Outcome:
     sigma = noise_level(problem, scale)
     denoiser = watch.guard(prior.denoise)
     solver = SolverSettings(settings.tolerance, settings.iterations)
-    costs, shape = costs_on(problem.device, prior.sha256, prior.engine.label), (1, *problem.data.shape)
+    costs, shape = costs_on(problem.device, prior.sha256, prior.engine.name), (1, *problem.data.shape)
 
     def sample(schedule: tuple[float, ...], generator: np.random.Generator) -> SamplerResult:
         began_s = problem.clock()
