@@ -61,9 +61,11 @@ def seeds() -> dict[str, list[bytes]]:
     waveform = next(item for item in items if isinstance(item, ismrmrd.Waveform))
     array = ImageArray(pixels, np.zeros((1, 1, 1), IMAGE_HEADER, order="F"), [b"<a/>"], [waveform])
     texts = [Text.of("hello"), Error.of("no"), Query.of("gadgetron::info"), Response(b"1", 1), Dicom(b"D", b"n", b"m")]
+    streams = [message_bytes(*stage, Close()) for stage in (*stages, items, images, texts)]
     begins = [ConfigName("cg_sense.xml"), Config.of(NODE), Config.of(JSON), Config(b"\0"), *map(Config, chains)]
     return {
         "wire": [message_bytes(*stage, Close()) for stage in (*stages, images, texts, begins, [Header.of(xml), array])],
+        "reader": [bytes([first]) + stream for first in (0, 200) for stream in streams],
         "header": [xml.encode(), xml.encode() + b"\0", xml.encode("utf-16")],
         "chain": [*chains, NODE.encode()],
         "parameters": [JSON.encode()],

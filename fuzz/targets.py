@@ -6,12 +6,13 @@ Anything else that comes out of them is a finding.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from nilatron.core.errors import BadInputError
 from nilatron.gadgets.settings import SettingsError
 from nilatron.pipelines.chain_xml import parse_chain, parse_configuration
+from nilatron.pipelines.eager_reader import EagerReader
 from nilatron.pipelines.header import parse_header
 from nilatron.pipelines.host import build
 from nilatron.pipelines.server.admission import estimate_bytes
@@ -19,7 +20,7 @@ from nilatron.pipelines.server.caller import Shared
 from nilatron.pipelines.server.fire import fire_parameters
 from nilatron.pipelines.server.opening import read_request
 from nilatron.pipelines.server.peer import PeerConnection
-from nilatron.pipelines.wire import Decoder, LimitError, Limits, Timeouts, WireError, encode
+from nilatron.pipelines.wire import Close, Connection, Decoder, LimitError, Limits, Message, Timeouts, WireError, encode
 from nilatron.pipelines.wire.received_image import parse_attributes
 
 LIMITS = Limits(
@@ -42,13 +43,46 @@ def wire(data: bytes) -> None:
     with suppress(WireError):
         messages.extend(decoder.feed(data))
     for message in messages:
-        sent = b"".join(bytes(part) for part in encode(message))
+        sent = _bytes(message)
         try:
             (again,) = Decoder(LIMITS).feed(sent)
         except LimitError:  # one byte more than came, where the limit is met exactly
             continue
-        if b"".join(bytes(part) for part in encode(again)) != sent:
+        if _bytes(again) != sent:
             raise AssertionError("encoding is not stable")
+
+
+def reader(data: bytes) -> None:
+    """Messages read ahead from a socket, in two pieces: the first byte says where they part; the decoder finds the same."""
+    cut, data = (data[0] * len(data) >> 8 if data else 0), data[1 : 1 << 16]
+    peer, here = socket.socketpair()
+    with peer, Connection(here, LIMITS, TIMEOUTS) as connection:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        ahead = EagerReader(connection.receive_some)
+        peer.sendall(data[:cut])
+        peer.sendall(data[cut:])
+        peer.shutdown(socket.SHUT_WR)
+        read = _until_refused(ahead)
+    if read != _until_refused(_up_to_close(Decoder(LIMITS).feed(data))):
+        raise AssertionError("the reader and the decoder differ")
+
+
+def _up_to_close(messages: Iterable[Message]) -> Iterator[Message]:
+    for message in messages:
+        if isinstance(message, Close):
+            return
+        yield message
+
+
+def _until_refused(messages: Iterable[Message]) -> list[bytes]:
+    found = []
+    with suppress(WireError):
+        found.extend(map(_bytes, messages))
+    return found
+
+
+def _bytes(message: Message) -> bytes:
+    return b"".join(bytes(part) for part in encode(message))
 
 
 def header(data: bytes) -> None:
@@ -99,5 +133,5 @@ def opening(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    function.__name__: function for function in (wire, header, chain, parameters, attributes, opening)
+    function.__name__: function for function in (wire, reader, header, chain, parameters, attributes, opening)
 }
