@@ -7,23 +7,22 @@ be in them.
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nilatron.core.errors import BadInputError
+from nilatron.core.prior.engines import onnx_exporter
+from nilatron.core.prior.engines.onnx_exporter import OPSET, example
 from nilatron.core.prior.engines.packages import needed
 from nilatron.core.prior.foreign import ForeignDenoiser, ForeignUnits
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
-OPSET = 18  # the lowest that torch's exporter writes
 FLOAT32 = 1  # of ONNX, as the keys below
 TIME_TYPES = {FLOAT32: torch.float32, 7: torch.int64, 11: torch.float64}
 STANDARD_DOMAINS = ("", "ai.onnx")
@@ -199,53 +198,20 @@ class _After(nn.Module):
         return self.frame.finish(x, s, predicted)
 
 
-def example(multiple: int) -> tuple[Tensor, Tensor]:
-    """Images and noise levels of sizes that differ from each other and from 1."""
-    return torch.zeros(3, 2, 4 * multiple, 5 * multiple), torch.full((3,), 0.1)
-
-
 def export_module(module: nn.Module, given: tuple[Tensor, ...], inputs: list[str], outputs: list[str]) -> ModelProto:
-    """The module as ONNX, batch and sides of every input dynamic.
+    """The module as ONNX: `onnx_exporter.export_module`, with advice where it fails.
 
     Raises
     ------
     ForeignNetworkError
         When torch cannot export it.
     """
-    needed("onnx")
-    needed("onnxscript")
-    dynamic: Any = torch.export.Dim.DYNAMIC
-    sizes = tuple(dict.fromkeys((0, 2, 3)[: max(1, tensor.ndim - 1)], dynamic) for tensor in given)
-    noisy = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in noisy]
     try:
-        for logger in noisy:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch about its own ways
-            program = torch.onnx.export(
-                module.eval(),
-                given,
-                input_names=inputs,
-                output_names=outputs,
-                opset_version=OPSET,
-                dynamo=True,
-                dynamic_shapes=sizes,
-                external_data=False,
-                verbose=False,
-            )
-    except torch.onnx.OnnxExporterError as error:
+        return onnx_exporter.export_module(module, given, inputs, outputs)
+    except onnx_exporter.ExporterError as error:
         raise ForeignNetworkError(
-            f"torch {torch.__version__} cannot export the network to ONNX; export it in your own environment and give the "
-            f".onnx file: {error}"
+            f"export the network where it was trained and give the .onnx file: {error}"
         ) from error
-    finally:
-        for logger, level in zip(noisy, levels, strict=True):
-            logger.setLevel(level)
-    if program is None:
-        raise ForeignNetworkError(f"torch {torch.__version__} exported nothing")
-    model: ModelProto = program.model_proto
-    return model
 
 
 def _opset(model: ModelProto) -> int:

@@ -39,19 +39,9 @@ class OnnxDenoiser:
     """
 
     def __init__(self, model: OnnxModel, device: str, n_threads: int | None = None) -> None:
-        self.facts = model.facts
+        self.sigma_data, self.multiple = model.facts.sigma_data, model.facts.multiple
         self._device = device
         self._session = open_session(model, device, n_threads or torch.get_num_threads())
-
-    @property
-    def sigma_data(self) -> float:
-        """Root mean square of one real component of the training images."""
-        return self.facts.sigma_data
-
-    @property
-    def multiple(self) -> int:
-        """The image sides have to be a multiple of this."""
-        return self.facts.multiple
 
     def __call__(self, x: Tensor, s: Tensor, /) -> Tensor:
         """D(x, s); see `ChannelDenoiser`."""

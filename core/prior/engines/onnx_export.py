@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import copy
 import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from nilatron import __version__
-from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.engines.cache import Cache
+from nilatron.core.prior.engines.onnx_exporter import OPSET, example, export_module
 from nilatron.core.prior.engines.onnx_file import FORMAT, OnnxFacts, OnnxModel, pack_onnx, parse_onnx
-from nilatron.core.prior.engines.packages import needed
 from nilatron.core.prior.unet import UNet
 from nilatron.core.prior.weights import Prior, WeightsError
 
-if TYPE_CHECKING:
-    from onnx import ModelProto
-
-OPSET = 18  # the lowest that the exporter writes without conversion: every runtime knows it
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 OF_THE_WEIGHTS_FILE = ("format", "architecture", "sigma_data", "content_sha256")
 
@@ -79,7 +70,8 @@ def export_onnx(prior: Prior, precision: str) -> OnnxModel:
     lowered = copy.deepcopy(denoiser).cpu()
     if precision != "fp32":
         lower_for_export(lowered.network, DTYPES[precision])
-    return parse_onnx(pack_onnx(model_of(lowered), facts), "the exported model")
+    graph = export_module(lowered, example(denoiser.multiple), ["x", "s"], ["d"])
+    return parse_onnx(pack_onnx(graph, facts), "the exported model")
 
 
 def cached_onnx(prior: Prior, precision: str, cache: Cache) -> OnnxModel:
@@ -106,48 +98,3 @@ def lower_for_export(network: UNet, dtype: torch.dtype) -> None:
                 setattr(parent, name, CastConvolution(child, dtype))
             elif isinstance(child, nn.GroupNorm):
                 setattr(parent, name, FullNormalisation(child))
-
-
-def model_of(denoiser: EDMDenoiser) -> ModelProto:
-    """The graph of D(x, s) with dynamic batch and sides."""
-    needed("onnx")
-    needed("onnxscript")
-    side = 4 * denoiser.multiple
-    example = (torch.zeros(2, 2, side, side + denoiser.multiple), torch.full((2,), 0.1))
-    dynamic = torch.export.Dim.DYNAMIC
-    try:
-        with quiet_exporter():
-            program = torch.onnx.export(
-                denoiser.eval(),
-                example,
-                input_names=["x", "s"],
-                output_names=["d"],
-                opset_version=OPSET,
-                dynamo=True,
-                dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic}, {0: dynamic}),
-                external_data=False,
-                verbose=False,
-            )
-    except torch.onnx.OnnxExporterError as error:
-        raise WeightsError(f"torch {torch.__version__} cannot export the network to ONNX: {error}") from error
-    if program is None:
-        raise WeightsError(f"torch {torch.__version__} exported nothing")
-    model: ModelProto = program.model_proto
-    return model
-
-
-@contextmanager
-def quiet_exporter() -> Iterator[None]:
-    """Without what torch's exporter says to its own developers: operators of torchvision, coming changes of torch."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning)
-            warnings.filterwarnings("ignore", category=DeprecationWarning)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

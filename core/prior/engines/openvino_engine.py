@@ -30,7 +30,7 @@ class OpenVINODenoiser:
     """
 
     def __init__(self, model: OnnxModel, precision: str, n_threads: int | None = None) -> None:
-        self.facts = model.facts
+        self.sigma_data, self.multiple = model.facts.sigma_data, model.facts.multiple
         self._core = needed("openvino").Core()
         self._content = model.content
         self._properties = {
@@ -44,16 +44,6 @@ class OpenVINODenoiser:
             self._core.read_model(self._content)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO refuses the model: {error}") from error
-
-    @property
-    def sigma_data(self) -> float:
-        """Root mean square of one real component of the training images."""
-        return self.facts.sigma_data
-
-    @property
-    def multiple(self) -> int:
-        """The image sides have to be a multiple of this."""
-        return self.facts.multiple
 
     def __call__(self, x: Tensor, s: Tensor, /) -> Tensor:
         """D(x, s); see `ChannelDenoiser`."""

@@ -40,23 +40,13 @@ class TensorRTDenoiser:
     def __init__(
         self, builder: Builder, instead: ChannelDenoiser, launch: Callable[[Any, torch.device], None] | None = None
     ) -> None:
-        self.facts = builder.model.facts
+        self.sigma_data, self.multiple = builder.model.facts.sigma_data, builder.model.facts.multiple
         self.failure = ""
         self._builder = builder
         self._instead = instead
         self._launch = launch or launch_on_stream
         self._contexts: OrderedDict[tuple[int, int, int], Any] = OrderedDict()
         self._lock = threading.Lock()
-
-    @property
-    def sigma_data(self) -> float:
-        """Root mean square of one real component of the training images."""
-        return self.facts.sigma_data
-
-    @property
-    def multiple(self) -> int:
-        """The image sides have to be a multiple of this."""
-        return self.facts.multiple
 
     def remark(self) -> str:
         """Why another engine computed some shape; empty where none did."""

@@ -81,6 +81,15 @@ def test_a_torch_network_is_exported_with_its_frame():
         assert torch.allclose(found(x, s), denoiser(x, s), atol=1e-5)
 
 
+def test_a_torch_network_that_cannot_be_exported():
+    class Undecided(nn.Module):
+        def forward(self, u, time):
+            return u if float(time.sum()) > 1 else -u
+
+    with pytest.raises(ForeignNetworkError, match=r"where it was trained and give the .onnx file: torch .* cannot"):
+        exported(ForeignDenoiser(Undecided(), PAIR, 0.24))
+
+
 def test_an_older_graph_is_brought_to_the_newer_operators():
     text = """<ir_version: 8, opset_import: ["" : 13]>
     net (float[n, 2, r, c] x, double[n] t) => (float[n, 2, r, c] y) {y = Identity(x)}"""

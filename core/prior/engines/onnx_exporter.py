@@ -1,0 +1,91 @@
+"""Torch's ONNX exporter, as all graphs of ours are made."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from nilatron.core.prior.engines.packages import needed
+from nilatron.core.prior.weights import WeightsError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+OPSET = 18  # the lowest that the exporter writes without conversion: every runtime knows it
+
+
+class ExporterError(WeightsError):
+    """A network that torch cannot write as ONNX."""
+
+
+def example(multiple: int) -> tuple[Tensor, Tensor]:
+    """Images and noise levels of sizes that differ from each other, from 2 channels and from 1."""
+    return torch.zeros(3, 2, 4 * multiple, 5 * multiple), torch.full((3,), 0.1)
+
+
+def export_module(
+    module: nn.Module, given: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]
+) -> ModelProto:
+    """The module as ONNX.
+
+    Parameters
+    ----------
+    module
+        Is left in evaluation mode.
+    given
+        Example inputs: of (n, channels, y, x) n, y and x become dynamic, of (n,) n.
+    inputs, outputs
+        Names.
+
+    Raises
+    ------
+    EngineError
+        When onnx or onnxscript is not installed.
+    ExporterError
+        When torch cannot export it.
+    """
+    needed("onnx")
+    needed("onnxscript")
+    dynamic: Any = torch.export.Dim.DYNAMIC
+    sizes = tuple(dict.fromkeys((0, 2, 3)[: max(1, tensor.ndim - 1)], dynamic) for tensor in given)
+    try:
+        with quiet_exporter():
+            program = torch.onnx.export(
+                module.eval(),
+                given,
+                input_names=inputs,
+                output_names=outputs,
+                opset_version=OPSET,
+                dynamo=True,
+                dynamic_shapes=sizes,
+                external_data=False,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise ExporterError(f"torch {torch.__version__} cannot export the network to ONNX: {error}") from error
+    if program is None:
+        raise ExporterError(f"torch {torch.__version__} exported nothing")
+    model: ModelProto = program.model_proto
+    return model
+
+
+@contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """Without what torch's exporter says to its own developers: operators of torchvision, coming changes of torch."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
