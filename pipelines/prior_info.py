@@ -5,26 +5,44 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nilatron.core.prior.edm import SIGMA_RANGE
-from nilatron.core.prior.weights import HASH_KEY, load_prior
+from nilatron.core.prior.engines.choose import read_weights
+from nilatron.core.prior.weights import HASH_KEY, Prior
+
+if TYPE_CHECKING:
+    from nilatron.core.prior.engines.onnx_file import OnnxModel
 
 
 def describe_prior(path: Path) -> dict[str, Any]:
-    """Everything that a weights file says about itself, and what it amounts to.
+    """Everything that a safetensors or ONNX file of ours says about itself, and what it amounts to.
 
     Raises
     ------
     WeightsError
         When it cannot be used.
+    EngineError
+        For an ONNX file where onnx is not installed.
     """
-    prior = load_prior(path)
-    network, stated = prior.denoiser.network, dict(prior.metadata)
-    described: dict[str, Any] = {
+    source = read_weights(path, "cpu")
+    found, stated = _of_network(source) if isinstance(source, Prior) else _of_graph(source)
+    described = {
         "file": str(path),
         "bytes": path.stat().st_size,
-        "sha256": prior.sha256,
+        "sha256": source.sha256,
+        **found,
+        "complex_noise_levels": [round(s * math.sqrt(2), 5) for s in SIGMA_RANGE],
+        "licence": stated.pop("licence", "not stated"),
+        "data": stated.pop("data", "not stated"),
+    }
+    return described | {name: _parsed(text) for name, text in sorted(stated.items())}
+
+
+def _of_network(prior: Prior) -> tuple[dict[str, Any], dict[str, str]]:
+    """What safetensors hold, and what else they state."""
+    network, stated = prior.denoiser.network, dict(prior.metadata)
+    found = {
         "format": stated.pop("format"),
         "content_verified": stated.pop(HASH_KEY, None) is not None,
         "architecture": json.loads(stated.pop("architecture")),
@@ -32,11 +50,25 @@ def describe_prior(path: Path) -> dict[str, Any]:
         "resolution_levels": len(network.config.channels),
         "sides_padded_to_multiple_of": network.config.multiple,
         "sigma_data": float(stated.pop("sigma_data")),
-        "complex_noise_levels": [round(s * math.sqrt(2), 5) for s in SIGMA_RANGE],
-        "licence": stated.pop("licence", "not stated"),
-        "data": stated.pop("data", "not stated"),
     }
-    return described | {name: _parsed(text) for name, text in sorted(stated.items())}
+    return found, stated
+
+
+def _of_graph(model: OnnxModel) -> tuple[dict[str, Any], dict[str, str]]:
+    """What an ONNX file holds, and what else it states."""
+    from nilatron.core.prior.engines.onnx_file import FORMAT
+
+    facts = model.facts
+    found = {
+        "format": FORMAT,
+        "content_verified": True,  # otherwise it would not have been read
+        "precision": facts.precision,
+        "made_from_sha256": facts.weights_sha256,
+        "nilatron_version": facts.nilatron_version,
+        "sides_padded_to_multiple_of": facts.multiple,
+        "sigma_data": facts.sigma_data,
+    }
+    return found, dict(facts.notes)
 
 
 def _parsed(text: str) -> Any:

@@ -22,7 +22,9 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 @prior.command()
 def info(
-    weights: Annotated[str, typer.Argument(help="A shipped name (default, tiny) or a file.")] = "default",
+    weights: Annotated[
+        str, typer.Argument(help="A shipped name (default, tiny) or a file of safetensors or ONNX.")
+    ] = "default",
     as_json: JsonOption = False,
 ) -> None:
     """What a weights file is: architecture, parameters, size, hash, noise levels, licence, data."""

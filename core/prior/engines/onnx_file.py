@@ -76,6 +76,8 @@ class OnnxFacts:
         Of the file that the model was made from.
     notes
         Licence, data and whatever else its source states.
+    nilatron_version
+        Of the program that wrote the file.
     """
 
     sigma_data: float
@@ -83,6 +85,7 @@ class OnnxFacts:
     precision: str
     weights_sha256: str
     notes: Mapping[str, str] = field(default_factory=dict)
+    nilatron_version: str = __version__
 
     def __post_init__(self) -> None:
         """Refuse what cannot be; the notes lose the keys that are the format's own."""
@@ -142,7 +145,7 @@ def pack_onnx(model: ModelProto, facts: OnnxFacts) -> bytes:
         "multiple": str(facts.multiple),
         "precision": facts.precision,
         "weights_sha256": facts.weights_sha256,
-        "nilatron_version": __version__,
+        "nilatron_version": facts.nilatron_version,
     }
     onnx.helper.set_model_props(packed, texts)
     _check_model(packed, "the model")
@@ -225,7 +228,12 @@ def _facts(model: ModelProto, name: str) -> OnnxFacts:
         )
     try:
         return OnnxFacts(
-            float(texts["sigma_data"]), int(texts["multiple"]), texts["precision"], texts["weights_sha256"], texts
+            float(texts["sigma_data"]),
+            int(texts["multiple"]),
+            texts["precision"],
+            texts["weights_sha256"],
+            texts,
+            texts.get("nilatron_version", "not stated"),
         )
     except (KeyError, ValueError) as error:
         raise WeightsError(f"{name}: its metadata do not fit the format {FORMAT} ({error})") from error
