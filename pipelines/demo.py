@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nilatron.core.metrics import foreground, psnr
+from nilatron.gadgets.node import build_node
 from nilatron.pipelines.replay import ReplaySettings, replay
 from nilatron.pipelines.simulate import SimulationSettings, ground_truth, simulate
 
@@ -52,8 +53,24 @@ class DemoReport:
         return table
 
 
-def run_demo(folder: Path, seed: int, console: Console | None = None, scan: SimulationSettings = SCAN) -> DemoReport:
-    """Write raw file, images of every chain and one picture into `folder`, replacing those of an earlier demo."""
+def run_demo(
+    folder: Path,
+    seed: int,
+    console: Console | None = None,
+    scan: SimulationSettings = SCAN,
+    engine: str | None = None,
+) -> DemoReport:
+    """Write raw file, images of every chain and one picture into `folder`, replacing those of an earlier demo.
+
+    `engine` computes the network of Nila; None leaves that to its chain.
+
+    Raises
+    ------
+    SettingsError
+        For an engine that is unknown or not installed, before the work.
+    """
+    of_nila = {} if engine is None else {"engine": engine}
+    build_node("nila", of_nila)
     folder.mkdir(parents=True, exist_ok=True)
     scan = replace(scan, seed=seed)
     raw = folder / "scan.h5"
@@ -62,7 +79,16 @@ def run_demo(folder: Path, seed: int, console: Console | None = None, scan: Simu
     rows, columns, complete = [], [], True
     for chain, name in CHAINS.items():
         output = folder / f"{chain}.h5"
-        settings = ReplaySettings(raw, output, chain, output_group="images", seed=seed, device="auto", overwrite=True)
+        settings = ReplaySettings(
+            raw,
+            output,
+            chain,
+            output_group="images",
+            properties=of_nila if chain == "nila" else {},
+            seed=seed,
+            device="auto",
+            overwrite=True,
+        )
         report = replay(settings, console)
         images = read_series(output, "images", 1)
         values = [psnr(image, truth, foreground(truth)) for image, truth in zip(images, truths, strict=True)]

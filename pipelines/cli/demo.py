@@ -15,11 +15,14 @@ from nilatron.pipelines.cli.app import RECONSTRUCTION_FAILED, app, fail, stderr
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where images, picture and raw file go.")] = Path("demo_output"),
     seed: Annotated[int, typer.Option(min=0, help="Of noise and sampler.")] = 0,
+    engine: Annotated[
+        str | None, typer.Option(help="What computes the network: torch, onnx, openvino or tensorrt.")
+    ] = None,
 ) -> None:
     """Simulate a noisy accelerated scan, reconstruct it in four ways and compare."""
     from nilatron.pipelines.demo import run_demo
 
-    report = run_demo(folder, seed, stderr)
+    report = run_demo(folder, seed, stderr, engine=engine)
     Console().print(report.table())
     print(f"picture: {report.picture}")
     if not report.complete:

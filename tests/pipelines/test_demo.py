@@ -1,10 +1,12 @@
 from dataclasses import replace
 
+import ismrmrd
 import numpy as np
 import pytest
 from PIL import Image as Picture
 from rich.console import Console
 
+from nilatron.gadgets.settings import SettingsError
 from nilatron.pipelines.demo import CHAINS, SCAN, read_series, run_demo
 from nilatron.pipelines.simulate import SimulationSettings, ground_truth
 
@@ -63,6 +65,20 @@ def test_a_second_demo_replaces_the_first(demo):
     again = run_demo(folder, seed=3, scan=SMALL)
     assert sorted(path.name for path in folder.iterdir()) == before
     assert [row.psnr_db for row in again.rows] == [row.psnr_db for row in report.rows]
+
+
+def test_an_engine_may_be_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    report = run_demo(tmp_path, seed=3, scan=replace(SMALL, matrix=(32, 32, 1), n_slices=1), engine="tensorrt")
+    assert report.complete
+    with ismrmrd.Dataset(tmp_path / "nila.h5", "images", mode="r") as file:
+        assert "tensorrt" in file.read_image("image_1", 0).meta["nilatron_engine"]
+
+
+def test_an_unknown_engine_is_refused_before_the_work(tmp_path):
+    with pytest.raises(SettingsError, match=r"engine must be one of torch, .*got 'tpu'"):
+        run_demo(tmp_path / "new", seed=3, scan=SMALL, engine="tpu")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_scan_is_accelerated_and_noisy():
