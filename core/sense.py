@@ -6,6 +6,7 @@ by sqrt(counts) all have variance 1 again, so P = sqrt(counts) and every solver 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 from nilatron.core.backend import Array, namespace, real_dtype
@@ -14,14 +15,14 @@ from nilatron.core.operators import LinearOperator
 
 
 class SenseOperator(LinearOperator):
-    """A x = sqrt(counts) F (S x).
+    """A x = sqrt(counts) F (S x), of one slice, or of each slice of a batch.
 
     Parameters
     ----------
     coil_maps
-        Complex (coil, z, y, x).
+        Complex (..., coil, z, y, x).
     counts
-        How often each k-space sample was acquired, real (z, y, x); 0 where it was not.
+        How often each k-space sample was acquired, real (..., z, y, x); 0 where it was not.
 
     Raises
     ------
@@ -30,21 +31,29 @@ class SenseOperator(LinearOperator):
     """
 
     def __init__(self, coil_maps: Array, counts: Array) -> None:
-        if tuple(coil_maps.shape[1:]) != tuple(counts.shape) or coil_maps.ndim != 4:
+        if coil_maps.ndim < 4 or (*coil_maps.shape[:-4], *coil_maps.shape[-3:]) != tuple(counts.shape):
             raise ValueError(
-                f"coil maps (coil, z, y, x) = {tuple(coil_maps.shape)} do not fit the counts (z, y, x) = "
+                f"coil maps (..., coil, z, y, x) = {tuple(coil_maps.shape)} do not fit the counts (..., z, y, x) = "
                 f"{tuple(counts.shape)}: estimate the maps for the shape of this k-space"
             )
         xp = namespace(coil_maps, counts)
         self.coil_maps = coil_maps
         self.counts = xp.astype(counts, real_dtype(coil_maps), copy=False)
-        self.weights = xp.sqrt(self.counts)
+        self.weights = xp.sqrt(self.counts)[..., None, :, :, :]
+
+    @staticmethod
+    def stacked(operators: Sequence[SenseOperator]) -> SenseOperator:
+        """One operator for a batch of slices of the same shapes: image i is measured by operator i."""
+        xp = namespace(operators[0].coil_maps)
+        return SenseOperator(
+            xp.stack([one.coil_maps for one in operators]), xp.stack([one.counts for one in operators])
+        )
 
     @cached_property
     def n_samples(self) -> int:
-        """Number of measured complex samples, all coils together."""
+        """Number of measured complex samples, all coils (and slices) together."""
         xp = namespace(self.counts)
-        return int(xp.sum(xp.astype(self.counts > 0, xp.int64))) * int(self.coil_maps.shape[0])
+        return int(xp.sum(xp.astype(self.counts > 0, xp.int64))) * int(self.coil_maps.shape[-4])
 
     def data(self, kspace: Array) -> Array:
         """Weight the mean k-space (..., coil, z, y, x): y = sqrt(counts) kspace."""
@@ -62,8 +71,9 @@ class SenseOperator(LinearOperator):
     def normal(self, x: Array) -> Array:
         """A^H A x, transforming only the axes along which the sampling varies.
 
-        F along an axis of constant sampling commutes with P and cancels: with a fully sampled readout only the phase
-        encodings are transformed. The centring shifts are applied once to maps and counts instead of to every product.
+        F along an axis of constant sampling (in all slices of a batch) commutes with P and cancels: with a fully sampled
+        readout only the phase encodings are transformed. The centring shifts are applied once to maps and counts instead of
+        to every product.
         """
         xp = namespace(x)
         axes, maps, conj_maps, counts = self._shifted
@@ -86,7 +96,7 @@ class SenseOperator(LinearOperator):
                 counts = first
             else:
                 axes.append(axis)
-        shift = tuple(axes)
+        shift, counts = tuple(axes), counts[..., None, :, :, :]
         if not shift:
             return shift, self.coil_maps, xp.conj(self.coil_maps), counts
         maps = xp.fft.ifftshift(self.coil_maps, axes=shift)
@@ -94,7 +104,7 @@ class SenseOperator(LinearOperator):
 
 
 def chi_squared(operator: SenseOperator, data: Array, image: Array, sigma: float = 1.0) -> float:
-    """Residual per sample, |A x - y|^2 / (M sigma^2): about 1 when image, maps and noise level agree."""
+    """Residual per sample, |A x - y|^2 / (M sigma^2), of a whole batch: about 1 when image, maps and noise level agree."""
     xp = namespace(data)
     residual = operator.forward(image) - data
     energy = float(xp.sum(xp.real(residual) ** 2 + xp.imag(residual) ** 2, dtype=xp.float64))

@@ -138,7 +138,7 @@ def run_nila(problem: Problem, settings: NilaNodeSettings) -> Outcome:
     provenance = {
         "sampler": "nila_fast",
         "steps": str(result.n_evaluations),
-        "cg_iterations": str(result.n_iterations),
+        "cg_iterations": str(result.n_iterations[0]),
         "scale": f"{scale:.6g}",
         "sigma_model": f"{sigma:.4g}",
         "weights_sha256": prior.sha256,

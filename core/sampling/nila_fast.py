@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from nilatron.core.backend import Array, complex_normal, namespace
+from nilatron.core.backend import Array, complex_normal, like, namespace, real_dtype, to_numpy
 from nilatron.core.sense import SenseOperator
 from nilatron.core.solvers import conjugate_gradient
 
@@ -43,12 +44,12 @@ class SamplerResult:
     n_evaluations
         Calls of the denoiser.
     n_iterations
-        Conjugate-gradient iterations of the slowest element, all steps together.
+        Conjugate-gradient iterations of each element, all steps together.
     """
 
     image: Array
     n_evaluations: int
-    n_iterations: int
+    n_iterations: tuple[int, ...]
 
 
 def nila_fast(
@@ -58,10 +59,10 @@ def nila_fast(
     schedule: Sequence[float],
     *,
     start: Array,
-    sigma: float,
-    scale: float,
+    sigma: float | Sequence[float],
+    scale: float | Sequence[float],
     tau: float,
-    generator: np.random.Generator,
+    generator: np.random.Generator | Sequence[np.random.Generator],
     solver: SolverSettings | None = None,
     noise_left: float = 1.0,
 ) -> SamplerResult:
@@ -72,43 +73,59 @@ def nila_fast(
     denoiser
         (x, sigma) -> D(x, sigma) on complex images of image scale 1, (batch, z, y, x).
     operator, data
-        Measurement model and weighted k-space y (coil, z, y, x), physical units.
+        Measurement model and weighted k-space y, physical units: (coil, z, y, x) for runs of one slice, or (batch, coil, z,
+        y, x), a slice each.
     schedule
         Falling diffusion noise levels, image scale 1.
     start
         Warm start (batch, z, y, x), e.g. CG-SENSE, physical units; its first axis sets the batch.
     sigma
-        Complex standard deviation of the noise of y (1 for whitened data), physical units.
+        Complex standard deviation of the noise of y (1 for whitened data), physical units; one for each element, or for all.
     scale
-        Image scale: the network sees x / scale.
+        Image scale, likewise: the network sees x / scale.
     tau
         0 for the image, 1 for posterior samples.
     generator
-        Of all noise.
+        Of all noise; with one for each element that element has the noise, and so the image, that it has alone.
     solver
         How exactly (P) is solved.
     noise_left
         Share of the level that the network is told, after the first step. 1 is the exact weight (a Gaussian prior gives its
         posterior mean). With tau = 0 no noise is put back, and a learned prior drifts towards its mode, which is too smooth:
         a little less than 1 counters it.
+
+    Raises
+    ------
+    ValueError
+        When a sigma or scale is not positive, or the generators are not as many as the elements.
     """
-    if sigma <= 0 or scale <= 0:
+    scales = np.reshape(np.asarray(scale, np.float64), (-1, 1, 1, 1))
+    sigmas = np.reshape(np.asarray(sigma, np.float64), (-1, 1, 1, 1))
+    if np.any(scales <= 0) or np.any(sigmas <= 0):
         raise ValueError(f"sigma and scale must be positive, got sigma {sigma} and scale {scale}")
+    if not isinstance(generator, np.random.Generator) and len(generator) != start.shape[0]:
+        raise ValueError(f"expected one generator or one for each of {start.shape[0]} elements, got {len(generator)}")
     solver = solver or SolverSettings()
-    sigma_y = sigma / scale
-    y = data / scale
-    xp = namespace(y)
+    xp, n_elements = namespace(data), int(start.shape[0])
+
+    def beside(values: npt.NDArray[np.float64]) -> Array:  # before the loop: copying them to a GPU makes the host wait
+        return xp.astype(like(values, data), real_dtype(data))
 
     def noise(shape: tuple[int, ...]) -> Array:
-        return complex_normal(generator, shape, y)
+        if isinstance(generator, np.random.Generator):
+            return complex_normal(generator, (n_elements, *shape), data)
+        return xp.concat([complex_normal(own, (1, *shape), data) for own in generator])
 
-    back_projected = operator.adjoint(y)[None]
-    image_shape, data_shape = tuple(start.shape), (int(start.shape[0]), *y.shape)
-    x = start / scale + schedule[0] * noise(image_shape)
-    iterations = xp.zeros((), dtype=xp.int64, device=y.device)
+    image_scale, sigma_y = beside(scales), beside(sigmas / scales)
+    weights = beside((np.reshape(schedule, (-1, 1, 1, 1, 1)) * scales / sigmas) ** 2)
+    y = data / image_scale[..., None]
+    back_projected = operator.adjoint(y)
+    image_shape, data_shape = tuple(start.shape[1:]), tuple(y.shape[1:])
+    x = start / image_scale + schedule[0] * noise(image_shape)
+    iterations = xp.zeros((n_elements, 1, 1, 1), dtype=xp.int64, device=data.device)
     for step, level in enumerate(schedule):
         last = step + 1 == len(schedule)
-        weight = (level / sigma_y) ** 2
+        weight = weights[step]
         told = noise_left * level if step else level
         prior_mean, likelihood = denoiser(x, told), back_projected
         if tau and not last:
@@ -121,8 +138,8 @@ def nila_fast(
             tolerance=solver.tolerance,
             max_iterations=solver.max_iterations,
         )
-        iterations = iterations + xp.max(solution.iterations)
+        iterations = iterations + solution.iterations
         x = solution.x
         if tau and not last:
             x = x + tau * schedule[step + 1] * noise(image_shape)
-    return SamplerResult(x * scale, len(schedule), int(iterations))
+    return SamplerResult(x * image_scale, len(schedule), tuple(map(int, np.ravel(to_numpy(iterations)))))

@@ -49,6 +49,29 @@ def test_laws(shape, kind):
     assert operator.n_samples == 3 * np.count_nonzero(counts)
 
 
+@pytest.mark.parametrize(("one", "other"), [("lines", "averaged"), ("lines", "scattered"), ("full", "lines")])
+def test_a_batch_of_slices_is_each_of_them(one, other):
+    """Slices that are undersampled along different axes, too: what one leaves constant the other may not."""
+    shape = (3, 8, 7)
+    alone = [SenseOperator(random(4, *shape), sampling(shape, kind)) for kind in (one, other)]
+    both = SenseOperator.stacked(alone)
+    x, y = random(2, *shape), random(2, 4, *shape)
+    for name, given in (("forward", x), ("adjoint", y), ("normal", x), ("data", y)):
+        expected = [getattr(operator, name)(element) for operator, element in zip(alone, given, strict=True)]
+        np.testing.assert_allclose(getattr(both, name)(given), expected, rtol=1e-10, atol=1e-12)
+    on_torch = SenseOperator(torch.from_numpy(both.coil_maps), torch.from_numpy(both.counts))
+    np.testing.assert_allclose(on_torch.normal(torch.from_numpy(x)).numpy(), both.normal(x), atol=1e-12)
+    assert both.n_samples == sum(operator.n_samples for operator in alone)
+
+
+def test_chi_squared_of_a_batch_is_that_of_all_its_samples():
+    alone = [SenseOperator(random(2, 1, 8, 6), sampling((1, 8, 6), kind)) for kind in ("lines", "full")]
+    x, y = random(2, 1, 8, 6), random(2, 2, 1, 8, 6)
+    found = chi_squared(SenseOperator.stacked(alone), y, x)
+    each = [chi_squared(operator, *pair) for operator, *pair in zip(alone, y, x, strict=True)]
+    assert found == pytest.approx(np.average(each, weights=[operator.n_samples for operator in alone]))
+
+
 def test_averaged_lines_have_unit_noise():
     counts = np.full((1, 40, 40), 4.0)
     operator = SenseOperator(np.ones((2, 1, 40, 40), complex), counts)
@@ -69,6 +92,8 @@ def test_chi_squared_is_one_for_the_truth_and_grows_with_error():
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="do not fit the counts"):
         SenseOperator(random(2, 1, 8, 8), np.ones((1, 8, 7)))
+    with pytest.raises(ValueError, match="do not fit the counts"):
+        SenseOperator(random(3, 2, 1, 8, 8), np.ones((1, 8, 8)))
 
 
 @pytest.mark.gpu

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from nilatron.core.backend import complex_normal
+from nilatron.core.backend import complex_normal, namespace, to_numpy
 from nilatron.core.sampling.nila_fast import SolverSettings, nila_fast
 from nilatron.core.sampling.schedule import karras_schedule
-from nilatron.core.sense import SenseOperator
+from nilatron.core.sense import SenseOperator, chi_squared
 
 
 def image_run(problem, n_steps=16, seed=1):
@@ -134,4 +134,86 @@ def test_impossible_noise_or_scale_is_refused(make_problem, sigma, scale):
             scale=scale,
             tau=0.0,
             generator=np.random.default_rng(0),
+        )
+
+
+SIGMAS, SCALES = (0.05, 0.1, 0.2), (1.0, 30.0, 0.2)
+
+
+def slices(make_problem, kind):
+    """Three slices of unlike noise, sampling and units, as single or double precision arrays of a library."""
+    found = []
+    for place, (sigma, scale) in enumerate(zip(SIGMAS, SCALES, strict=True)):
+        problem = make_problem(sigma, place)
+        counts = np.array(problem.operator.counts)
+        if place == 1:
+            counts[..., ::4] = 0
+        maps = problem.operator.coil_maps
+        if kind == "numpy complex64":
+            maps, counts = maps.astype(np.complex64), counts.astype(np.float32)
+        data = scale * problem.data.astype(maps.dtype)
+        if kind == "torch":
+            maps, counts, data = (torch.from_numpy(array) for array in (maps, counts, data))
+        operator = SenseOperator(maps, counts)
+        found.append((operator, operator.data(data)))
+    return found
+
+
+def denoiser_of(problem, kind):
+    if kind == "torch":
+        return lambda x, level: torch.from_numpy(problem.prior.denoise(x.numpy(), level))
+    return problem.prior.denoise
+
+
+@pytest.mark.parametrize("tau", [0.0, 1.0])
+@pytest.mark.parametrize("kind", ["numpy", "numpy complex64", "torch"])
+def test_a_batch_of_slices_gives_the_images_that_they_have_alone(make_problem, kind, tau):
+    pairs, denoiser = slices(make_problem, kind), denoiser_of(make_problem(0.1), kind)
+    xp = namespace(pairs[0][1])
+    options = {"schedule": karras_schedule(5), "tau": tau, "noise_left": 0.9}
+    alone = [
+        nila_fast(
+            denoiser,
+            operator,
+            data,
+            start=operator.adjoint(data)[None],
+            sigma=scale * sigma,
+            scale=scale,
+            generator=np.random.default_rng(place),
+            **options,
+        )
+        for place, ((operator, data), sigma, scale) in enumerate(zip(pairs, SIGMAS, SCALES, strict=True))
+    ]
+    operator, data = SenseOperator.stacked([pair[0] for pair in pairs]), xp.stack([pair[1] for pair in pairs])
+    together = nila_fast(
+        denoiser,
+        operator,
+        data,
+        start=operator.adjoint(data),
+        sigma=[scale * sigma for scale, sigma in zip(SCALES, SIGMAS, strict=True)],
+        scale=SCALES,
+        generator=[np.random.default_rng(place) for place in range(3)],
+        **options,
+    )
+    assert together.image.dtype == alone[0].image.dtype
+    assert together.n_iterations == tuple(result.n_iterations[0] for result in alone)
+    for image, result, pair in zip(together.image, alone, pairs, strict=True):
+        found, expected = to_numpy(image), to_numpy(result.image[0])
+        assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected)
+        assert chi_squared(*pair, image) == pytest.approx(chi_squared(*pair, result.image[0]), rel=1e-5)
+
+
+def test_as_many_generators_as_elements(make_problem):
+    problem = make_problem(0.1)
+    with pytest.raises(ValueError, match="one for each of 2 elements, got 1"):
+        nila_fast(
+            problem.prior.denoise,
+            problem.operator,
+            problem.data,
+            (0.5,),
+            start=np.stack([problem.truth] * 2),
+            sigma=1.0,
+            scale=1.0,
+            tau=0.0,
+            generator=[np.random.default_rng(0)],
         )
