@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -39,8 +40,10 @@ class Bart:
 
     def run(self, *arguments: str) -> float:
         """Run a BART tool; seconds."""
+        environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}  # all cores
+        words = [self.program, *arguments]
         start = time.perf_counter()
-        subprocess.run([self.program, *arguments], cwd=self.folder, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(words, cwd=self.folder, check=True, stdout=subprocess.DEVNULL, env=environment)
         return time.perf_counter() - start
 
     def ecalib(self, n_calibration: int) -> float:

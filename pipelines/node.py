@@ -53,7 +53,9 @@ def run(target: str, connection: Any) -> None:
     code = 3
     try:
         from nilatron.pipelines.node_session import reconstruct
+        from nilatron.pipelines.threads import one_thread_for_blas
 
+        one_thread_for_blas()
         code = reconstruct(target, sock, connection.raw_bytes.config, connection.raw_bytes.header, watch)
     except BaseException as error:
         log.exception("%s failed", target)

@@ -8,16 +8,18 @@ from nilatron.core.coils.compression import compress, compression_matrix
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.gadgets.nila_method import NilaNodeSettings, PublishedNodeSettings, run_nila, run_published
 from nilatron.gadgets.problem import Outcome
+from nilatron.pipelines.threads import one_thread_for_blas
 from peers.case import Case, ComplexArray
 from peers.denoiser import CountedDenoiser
 from peers.maps import map_error
 from peers.measurement import Measurement, RunSettings, once, timed
 
-CG_SENSE_PRODUCTS = 11  # its iterations and the first residual
+CG_SENSE_PRODUCTS = 10  # its iterations
 
 
 def measure(case: Case, variant: str, settings: RunSettings) -> Measurement:
     """Variant: "nila", "published" with a number of steps behind a colon, "l1-wavelet", "cg-sense" or "maps"."""
+    one_thread_for_blas()
     name, _, steps = variant.partition(":")
     if name == "nila":
         return nila(case, settings)

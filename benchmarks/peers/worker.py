@@ -22,7 +22,8 @@ from peers.measurement import RunSettings
 from peers.registry import BY_KEY, Method
 
 NOT_INSTALLED = 3
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+OWN_THREADS = "OPENBLAS_NUM_THREADS"  # all cores where it is not set; our methods set it as our commands do
 
 
 def n_cores() -> int:
@@ -63,6 +64,7 @@ def run_apart(words: list[str], method: Method, limit_s: float) -> dict[str, obj
     What it prints goes to files, and its whole process group ends with it: a process that it leaves behind holds up nothing.
     """
     environment = {**os.environ, **dict.fromkeys(THREADS, str(n_cores()))}
+    environment.pop(OWN_THREADS, None)
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(words, stdout=output, stderr=errors, env=environment, start_new_session=True)
         try:

@@ -50,8 +50,7 @@ def cg_sense(
     def apply(x: Array) -> Array:
         return operator.normal(x) + ridge * x
 
-    start = xp.zeros_like(back_projection)
-    return conjugate_gradient(apply, back_projection, start, tolerance=tolerance, max_iterations=n_iterations).x
+    return conjugate_gradient(apply, back_projection, tolerance=tolerance, max_iterations=n_iterations).x
 
 
 def _signal_variance(back_projection: Array) -> Array:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from nilatron.core.backend import Array, namespace
 
 PRODUCTS_BETWEEN_NORMS = 4
@@ -50,6 +52,18 @@ def with_fixed_phases(vectors: Array) -> Array:
     return vectors * (xp.conj(largest) / xp.abs(largest))
 
 
+def eigenvectors(matrix: Array) -> tuple[Array, Array]:
+    """Eigenvalues, ascending, and eigenvectors, in columns, of one large Hermitian matrix.
+
+    In host memory by SciPy, which takes half the time of NumPy for the same routine of LAPACK.
+    """
+    if isinstance(matrix, np.ndarray):
+        from scipy.linalg import eigh  # not before there is something to decompose: it takes a while
+
+        return eigh(matrix, driver="evd", check_finite=False)  # type: ignore[no-any-return]
+    return namespace(matrix).linalg.eigh(matrix)  # type: ignore[no-any-return]
+
+
 def leading_vectors(matrices: Array, n_iterations: int) -> tuple[Array, Array]:
     """Leading eigenvectors v and eigenvalues of Hermitian positive semidefinite matrices by power iteration.
 
@@ -69,7 +83,10 @@ def leading_vectors(matrices: Array, n_iterations: int) -> tuple[Array, Array]:
     spread = xp.arange(matrices.shape[-1], dtype=xp.float64, device=matrices.device) ** 2
     start = xp.astype(xp.cos(spread) + 1j * xp.sin(spread), matrices.dtype)  # generic: orthogonal to no coil map
     trace = xp.real(xp.sum(xp.linalg.diagonal(matrices), axis=-1))[:, None, None]
-    scaled = _quotient(matrices, trace)  # largest eigenvalue 1 / coils to 1: powers neither over- nor underflow
+    inverse = _quotient(xp.ones_like(trace), trace)
+    scaled = matrices * xp.astype(
+        inverse, matrices.dtype
+    )  # largest eigenvalue 1 / coils to 1: powers neither over- nor underflow
     power, n_products = scaled, n_iterations
     for _ in range(SQUARINGS if matrices.shape[-1] <= MOST_COILS_SQUARED else 0):
         power, n_products = power @ power, math.ceil(n_products / 2)

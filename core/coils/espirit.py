@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 
 from nilatron.core.backend import Array, namespace
-from nilatron.core.coils.eigen import leading_vectors, virtual_coils
+from nilatron.core.coils.eigen import eigenvectors, leading_vectors, virtual_coils
 from nilatron.core.fft import SPATIAL_AXES, uncentred
 
 
@@ -144,7 +144,7 @@ def _signal_kernels(block: Array, kernel: tuple[int, ...], threshold: float) -> 
         )
         windows = xp.reshape(windows, (size, n_y * n_x))
         gram = gram + windows @ xp.conj(windows).T
-    values, vectors = xp.linalg.eigh(gram)
+    values, vectors = eigenvectors(gram)
     n_noise = int(xp.sum(xp.astype(values < threshold * values[-1], xp.int64)))
     return xp.reshape(vectors[:, n_noise:].T, (size - n_noise, n_coils, *kernel))
 

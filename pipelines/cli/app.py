@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from nilatron import __version__
+from nilatron.pipelines.threads import one_thread_for_blas
 
 app = typer.Typer(
     name="nilatron",
@@ -45,7 +46,8 @@ def common(
         typer.Option("--version", help="Print the version and stop.", callback=print_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Set logging up for every command."""
+    """Set logging and threads up for every command."""
     del version  # its callback has seen it
     handler = RichHandler(console=stderr, show_path=False) if stderr.is_terminal else logging.StreamHandler()
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], format="%(message)s")
+    one_thread_for_blas()

@@ -31,6 +31,19 @@ def test_cg_equals_the_dense_solve_for_each_batch_element():
     assert solution.residual <= 1e-10
 
 
+def test_cg_starts_at_zero_without_a_product_for_it():
+    b, products = random(2, 1, 3, 4), []
+
+    def counted(x):
+        products.append(x)
+        return times(x)
+
+    found = conjugate_gradient(counted, b, tolerance=0.0, max_iterations=3)
+    assert len(products) == 3
+    expected = conjugate_gradient(times, b, np.zeros_like(b), tolerance=0.0, max_iterations=3)
+    np.testing.assert_array_equal(found.x, expected.x)
+
+
 def test_cg_survives_zero_data_and_an_exact_start():
     b = random(2, 1, 3, 4)
     b[0] = 0

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
-from nilatron.core.coils.eigen import leading_vectors, virtual_coils, with_fixed_phases
+from nilatron.core.coils.eigen import eigenvectors, leading_vectors, virtual_coils, with_fixed_phases
 
 RNG = np.random.default_rng(0)
 
@@ -28,6 +29,16 @@ def test_weak_virtual_coils_are_left_out():
     np.testing.assert_allclose(to_coils @ virtual, samples, atol=1e-8)
     everything, _ = virtual_coils(np.zeros((3, 4), complex))
     assert not everything.any()
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_eigenvectors_diagonalise(kind):
+    root = random(9, 9)
+    matrix = root @ root.conj().T
+    values, vectors = (np.asarray(part) for part in eigenvectors(kind(matrix)))
+    assert (np.diff(values) > 0).all()
+    np.testing.assert_allclose(matrix @ vectors, vectors * values, atol=1e-10)
+    np.testing.assert_allclose(vectors.conj().T @ vectors, np.eye(9), atol=1e-12)
 
 
 def test_leading_vectors():
