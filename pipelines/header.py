@@ -70,18 +70,11 @@ def _root(data: bytes) -> Element:
 
 
 def _check_encoding(encoding: Any, number: int) -> None:
-    space = encoding.encodedSpace
-    for kind, unit in (("matrixSize", "pixels"), ("fieldOfView_mm", "mm")):
-        size = getattr(space, kind, None)
-        values = [getattr(size, axis, None) for axis in "xyz"]
-        if not all(value is not None and 0 < value < np.inf for value in values):
-            raise InputError(
-                f"encoding {number} of the ISMRMRD header: encodedSpace/{kind} must be three positive numbers "
-                f"({unit}), got x, y, z = {', '.join(map(str, values))}"
-            )
-    if encoding.reconSpace is None or None in (encoding.reconSpace.matrixSize, encoding.reconSpace.fieldOfView_mm):
-        logger.warning("encoding %d has no complete reconSpace; its encodedSpace is taken", number)
-        encoding.reconSpace = space
+    if problem := _space_problem(encoding.encodedSpace):
+        raise InputError(f"encoding {number} of the ISMRMRD header: encodedSpace/{problem}")
+    if problem := _space_problem(encoding.reconSpace):
+        logger.warning("encoding %d has no complete reconSpace, its encodedSpace is taken: %s", number, problem)
+        encoding.reconSpace = encoding.encodedSpace
     if encoding.encodingLimits is None:
         encoding.encodingLimits = ismrmrd.xsd.encodingLimitsType()
     _complete_limits(encoding.encodingLimits, number)
@@ -91,6 +84,15 @@ def _check_encoding(encoding: Any, number: int) -> None:
             f"encoding {number} of the ISMRMRD header has a {trajectory} trajectory; "
             "only Cartesian sampling (cartesian, epi) can be reconstructed"
         )
+
+
+def _space_problem(space: Any) -> str | None:
+    """What a space lacks, if anything."""
+    for kind, unit in (("matrixSize", "pixels"), ("fieldOfView_mm", "mm")):
+        values = [getattr(getattr(space, kind, None), axis, None) for axis in "xyz"]
+        if not all(value is not None and 0 < value < np.inf for value in values):
+            return f"{kind} must be three positive numbers ({unit}), got x, y, z = {', '.join(map(str, values))}"
+    return None
 
 
 def _complete_limits(limits: Any, number: int) -> None:

@@ -48,6 +48,15 @@ def test_header_without_optional_parts():
     assert header.acquisitionSystemInformation is None
 
 
+@pytest.mark.parametrize("broken", [b"<x>no</x>", b"", b"<x>0</x>", b"<x>-3</x>"])
+def test_a_broken_reconstruction_space_is_as_good_as_none(broken, caplog):
+    encoded, recon = header_xml().split(b"<reconSpace>")
+    header = parse_header(encoded + b"<reconSpace>" + re.sub(rb"<x>[^<]*</x>", broken, recon, count=1))
+    assert header.encoding[0].reconSpace == header.encoding[0].encodedSpace
+    assert "reconSpace" in caplog.text
+    assert "matrixSize must be three positive numbers" in caplog.text
+
+
 def test_header_value_that_does_not_convert_is_left_out(caplog):
     xml = header_xml().replace(b"0.793", b"about 0.8")
     with caplog.at_level(logging.WARNING):
