@@ -51,8 +51,10 @@ class BudgetSettings:
 Settings = TypeVar("Settings", bound=BudgetSettings)
 
 
-def budget_from_now(settings: Settings, timing: ScanTiming, arrived_s: float, n_slices: int) -> Settings:
-    """The settings with what is left of their budgets at this moment, for one slice.
+def budget_from_now(
+    settings: Settings, timing: ScanTiming, arrived_s: float, n_slices: int, n_together: int = 1
+) -> Settings:
+    """The settings with what is left of their budgets at this moment, for one slice or several at once.
 
     Parameters
     ----------
@@ -61,10 +63,12 @@ def budget_from_now(settings: Settings, timing: ScanTiming, arrived_s: float, n_
     timing
         Clock, and when the scan's input ended.
     arrived_s
-        When the slice's last line came.
+        When the (first) slice's last line came.
     n_slices
         That are still to be made, this one among them: as long as lines come, this slice may take the whole budget of the
         scan, afterwards they share what is left.
+    n_together
+        Of them, in the run that is planned: it has all their shares.
 
     Returns
     -------
@@ -83,7 +87,7 @@ def budget_from_now(settings: Settings, timing: ScanTiming, arrived_s: float, n_
     if settings.scan_budget_s:
         ended = timing.ended_s is not None
         left = (timing.ended_s if timing.ended_s is not None else now) + settings.scan_budget_s - now
-        planned.append(left / max(1, n_slices) if ended else left)
+        planned.append(left * n_together / max(n_together, n_slices) if ended else left)
         stops.append(left)
     if not planned:
         return settings
@@ -109,7 +113,7 @@ def n_slices_of(header: Any) -> int:
 
 @dataclass(frozen=True)
 class StepCosts:
-    """Seconds of a sampler step (network and data consistency) for k-space of a shape, as the latest slices had it."""
+    """Seconds of a sampler step (network and data consistency) for k-space of a shape, batch first, as the latest had it."""
 
     recent: dict[Shape, deque[float]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=REMEMBERED)))
 

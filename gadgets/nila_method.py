@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from nilatron.core.prior.engines.choose import EngineSettings
 from nilatron.core.sampling.nila import NilaSettings as PublishedSampler
 from nilatron.core.sampling.nila import nila
-from nilatron.core.sampling.nila_fast import SamplerResult, SolverSettings, nila_fast
-from nilatron.core.sampling.posterior import sample_posterior
+from nilatron.core.sampling.nila_fast import SolverSettings
 from nilatron.core.sampling.schedule import karras_schedule
-from nilatron.gadgets.budget import BudgetSettings, Stopwatch, costs_on
+from nilatron.gadgets.budget import BudgetSettings, Stopwatch
+from nilatron.gadgets.nila_run import NilaRun
 from nilatron.gadgets.prior import prior_for
 from nilatron.gadgets.problem import Outcome, Problem, image_scale, inside, noise_level
 
@@ -51,6 +50,8 @@ class NilaNodeSettings(NetworkSettings):
     noise_left: float = 0.8  # share of a level that the network is told; 1 smooths more (image only, not the samples)
     tolerance: float = 1e-3  # relative residual of the data consistency problems
     iterations: int = 8  # at most, of conjugate gradients, for each of them
+    # up to so many slices of the same shapes in one run, which waits for them (not with a slice_budget_s); for a GPU
+    batch_slices: int = 1
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -66,6 +67,13 @@ class NilaNodeSettings(NetworkSettings):
             raise ValueError(
                 f"expected 0 < tolerance < 1 and iterations >= 1, got {self.tolerance} and {self.iterations}"
             )
+        if self.batch_slices < 1:
+            raise ValueError(f"batch_slices must be at least 1, got {self.batch_slices}")
+
+    @property
+    def solver(self) -> SolverSettings:
+        """How exactly data consistency is reached."""
+        return SolverSettings(self.tolerance, self.iterations)
 
 
 @dataclass(frozen=True)
@@ -91,84 +99,32 @@ def check_series(series: tuple[str, ...]) -> None:
         raise ValueError(f"series must be some of {', '.join(SERIES)}, each once, got {', '.join(series) or 'none'}")
 
 
-def run_nila(problem: Problem, settings: NilaNodeSettings) -> Outcome:
-    """Image with tau = 0; samples with tau = 1 where the uncertainty is wanted.
+class Nila:
+    """Nila in few steps, of one slice or of several at once.
 
     The budgets of the settings count from now: `slice_budget_s` is planned with, `scan_budget_s` ends it.
 
     Raises
     ------
     OutOfTimeError
-        When the budgets do not allow an image.
+        When the budgets do not allow an image (of each slice).
     """
-    watch = Stopwatch(settings.slice_budget_s, settings.scan_budget_s, problem.clock)
-    prior = prior_for(problem.weights, problem.device, settings.engine_settings)
-    scale = image_scale(problem)
-    sigma = noise_level(problem, scale)
-    denoiser = watch.guard(prior.denoise)
-    solver = SolverSettings(settings.tolerance, settings.iterations)
-    costs, shape = costs_on(problem.device, prior.sha256, prior.engine.name), (1, *problem.data.shape)
 
-    def sample(schedule: tuple[float, ...], generator: np.random.Generator) -> SamplerResult:
-        began_s = problem.clock()
-        result = nila_fast(
-            denoiser,
-            problem.operator,
-            problem.data,
-            schedule,
-            start=problem.conventional[None],
-            sigma=sigma,
-            scale=scale,
-            tau=0.0,
-            generator=generator,
-            solver=solver,
-            noise_left=settings.noise_left,
-        )
-        costs.add(shape, (problem.clock() - began_s) / len(schedule))
-        return result
+    def __call__(self, problem: Problem, settings: NilaNodeSettings) -> Outcome:
+        """What comes of one slice."""
+        return self.together([problem], settings)[0]
 
-    if watch.limited and costs.step_s(shape) is None:
-        sample((settings.sigma_max,), np.random.default_rng(0))  # measures; the noise of the image stays untouched
-    step_s = costs.step_s(shape) or 0.0
-    wanted = settings.samples if "uncertainty" in settings.series else 0
-    sample_s = settings.sample_steps * (costs.step_s((wanted, *shape)) or step_s)
-    plan = watch.plan(step_s, settings.steps, wanted, sample_s)
-    result = sample(karras_schedule(plan.steps, settings.sigma_max, settings.sigma_min), problem.generator)
-    images = {"nila": inside(problem.operator, result.image[0])}
-    provenance = {
-        "sampler": "nila_fast",
-        "steps": str(result.n_evaluations),
-        "cg_iterations": str(result.n_iterations[0]),
-        "scale": f"{scale:.6g}",
-        "sigma_model": f"{sigma:.4g}",
-        "weights_sha256": prior.sha256,
-        "engine": prior.engine.label,
-    }
-    if plan.reason:
-        provenance["shortened"] = plan.reason
-    if plan.samples:
-        began_s = problem.clock()
-        try:
-            spread = sample_posterior(
-                denoiser,
-                problem.operator,
-                problem.data,
-                karras_schedule(settings.sample_steps, settings.sigma_max, settings.sample_sigma_min),
-                n_samples=plan.samples,
-                start=problem.conventional,
-                sigma=sigma,
-                scale=scale,
-                generator=problem.generator,
-                solver=solver,
-            ).standard_deviation
-        except (RuntimeError, MemoryError) as error:  # out of time or memory: the image is there all the same
-            provenance["shortened"] = f"no posterior samples: {error}"
-            return Outcome(images, provenance)
-        sample_step_s = (problem.clock() - began_s) / (plan.samples * settings.sample_steps)
-        costs.add((plan.samples, *shape), sample_step_s)
-        images["uncertainty"] = inside(problem.operator, spread)
-        provenance["samples"] = str(plan.samples)
-    return Outcome(images, provenance)
+    def together(self, problems: Sequence[Problem], settings: NilaNodeSettings) -> list[Outcome]:
+        """What comes of slices of the same shapes and device; their posterior samples are drawn slice by slice."""
+        watch = Stopwatch(settings.slice_budget_s, settings.scan_budget_s, problems[0].clock)
+        prior = prior_for(problems[0].weights, problems[0].device, settings.engine_settings)
+        run = NilaRun(problems, settings, watch, prior)
+        plan = run.plan()
+        outcomes = run.images(plan)
+        return [run.with_uncertainty(outcomes[place], place, plan) for place in range(len(problems))]
+
+
+run_nila = Nila()
 
 
 def run_published(problem: Problem, settings: PublishedNodeSettings) -> Outcome:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -52,6 +53,24 @@ class Outcome:
 
     images: dict[str, Array]
     provenance: dict[str, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Together(Protocol):
+    """A reconstruction that takes several slices at once, if they have the same shapes and device."""
+
+    def together(self, problems: Sequence[Problem], settings: Any) -> list[Outcome]:
+        """What comes of each of them: the same as alone."""
+
+
+def batch_of(problems: Sequence[Problem]) -> tuple[SenseOperator, Array, Array]:
+    """Measurement model, data and warm starts (batch, z, y, x) of slices, for a sampler; one keeps its own operator."""
+    if len(problems) == 1:
+        return problems[0].operator, problems[0].data, problems[0].conventional[None]
+    xp = namespace(problems[0].data)
+    operator = SenseOperator.stacked([problem.operator for problem in problems])
+    data, starts = ([getattr(problem, name) for problem in problems] for name in ("data", "conventional"))
+    return operator, xp.stack(data), xp.stack(starts)
 
 
 def image_scale(problem: Problem) -> float:

@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from nilatron import __version__
-from nilatron.core.backend import Array, namespace, to_numpy
-from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.backend import namespace
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
-from nilatron.core.sense import SenseOperator, chi_squared
-from nilatron.gadgets.accumulate import acceleration
 from nilatron.gadgets.budget import BudgetSettings, budget_from_now, n_slices_of
-from nilatron.gadgets.device import to_device
+from nilatron.gadgets.conventional import FAILURES, Begun, begin, finished, provenance
 from nilatron.gadgets.items import Context, KSpaceSlice, Reconstruction
 from nilatron.gadgets.methods import METHODS, Method
-from nilatron.gadgets.problem import Outcome, Problem
+from nilatron.gadgets.problem import Outcome, Together
 
 log = logging.getLogger(__name__)
-
-# whatever a reconstruction may raise but BadInputError, which only the user can mend, and the end of the process
-FAILURES = (
-    RuntimeError,
-    MemoryError,
-    ArithmeticError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    OSError,
-)
-
-
-SUSPICIOUS_CHI2 = 1.5
 
 
 @dataclass(frozen=True)
@@ -56,60 +35,130 @@ class Reconstructor:
         """Roles that each slice is to deliver; the target's own image is "nila" in settings and "main" in the output."""
         return tuple(getattr(self.settings, "series", ("nila",)))
 
+    @property
+    def n_together(self) -> int:
+        """Slices that wait for each other: one where the target takes one at a time, or where waiting costs its budget."""
+        if not isinstance(self.methods[self.target].run, Together) or getattr(self.settings, "slice_budget_s", 0.0) > 0:
+            return 1
+        return int(getattr(self.settings, "batch_slices", 1))
+
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
-        """Slices with coil maps in, reconstructions out; everything else passes."""
-        for item in items:
-            if isinstance(item, KSpaceSlice):
-                yield from self.reconstruct(item, context)
-            else:
-                yield item
+        """Slices with coil maps in, reconstructions out; everything else passes.
+
+        A conventional image that stands first leaves before the target's own is begun. The others leave when `n_together`
+        slices of the same shapes are there, or anything else comes: a slice of other shapes, another item, the end, an error.
+        """
+        waiting: list[Begun] = []
+        try:
+            for item in items:
+                if not isinstance(item, KSpaceSlice):
+                    yield from self._release(waiting, context)
+                    yield item
+                    continue
+                context.log.counts["images expected"] += len(self.series)
+                n_before = context.log.counts["images expected"] // len(self.series) - 1
+                begun = begin(item, context, self.target, self.weights, n_before)
+                if self.series[0] == "conventional":
+                    yield self._timed(begun.conventional, context, begun.arrived_s)
+                if waiting and waiting[0].likeness != begun.likeness:
+                    yield from self._release(waiting, context)
+                waiting.append(begun)
+                if len(waiting) >= self.n_together:
+                    yield from self._release(waiting, context)
+        except Exception:
+            yield from self._release(waiting, context)  # slices before the error have their images all the same
+            raise
+        yield from self._release(waiting, context)
 
     def reconstruct(self, item: KSpaceSlice, context: Context) -> Iterator[Reconstruction]:
-        """All series of one slice, in their order.
+        """All series of one slice, in their order."""
+        return self([item], context)
 
-        A conventional image that stands first leaves before the target's own is begun. If the target fails or no time is
-        left for it, the conventional image takes its place and says why: in the conventional series, or, if it has left
-        already, once more in the target's.
-        """
-        arrived_s = context.timing.last_arrival_s()
-        context.log.counts["images expected"] += len(self.series)
-        n_before = context.log.counts["images expected"] // len(self.series) - 1
-        problem, conventional, reason = self._begin(item, context)
-        waiting = list(self.series)
-        if waiting[0] == "conventional":
-            yield self._timed(conventional, context, arrived_s)
-            del waiting[0]
-        images = {"conventional": conventional}
+    def _release(self, waiting: list[Begun], context: Context) -> Iterator[Reconstruction]:
+        """What is left to be sent of the slices that waited; nobody waits afterwards."""
+        batch = list(waiting)
+        waiting.clear()
+        for begun, outcome in zip(batch, self._together(batch, context), strict=True):
+            yield from self._rest(begun, outcome, context)
+
+    def _together(self, batch: Sequence[Begun], context: Context) -> list[Outcome | None]:
+        """What comes of the slices at once; None for those that have to be done alone, all of them if the batch fails."""
+        able = [begun for begun in batch if begun.has_signal and not begun.failure]
+        run = self.methods[self.target].run
+        if len(able) < 2 or not isinstance(run, Together) or self.series == ("conventional",):
+            return [None] * len(batch)
+        # copies: a slice that is done alone after all has the noise that it always has
+        problems = [replace(begun.problem, generator=copy.deepcopy(begun.problem.generator)) for begun in able]
         try:
-            if reason:
-                raise RuntimeError(reason)
-            if waiting:
-                images |= self._images(item, problem, context, self._settings(context, arrived_s, n_before))
+            outcomes = run.together(problems, self._settings(able, context))
         except BadInputError:
             raise
         except FAILURES as error:
-            reason = f"{self.target} failed ({type(error).__name__}: {error})"
-            context.log.problem(log, f"{item.label}: {reason}; the conventional image replaces it")
-            context.log.counts["fall-backs"] += 1
-            made = {**conventional.provenance, "fallback": reason}
-            copy = replace(conventional, provenance=made)
-            if "conventional" in self.series and "conventional" not in waiting:
-                copy = replace(copy, role="main", provenance=made | {"target": "cg_sense"})
-            yield self._timed(copy, context, arrived_s)
+            log.warning("%d slices at once failed (%s: %s); one by one", len(able), type(error).__name__, error)
+            context.log.counts["batches done slice by slice"] += 1
+            return [None] * len(batch)
+        found = dict(zip(map(id, able), outcomes, strict=True))
+        return [found.get(id(begun)) for begun in batch]
+
+    def _rest(self, begun: Begun, outcome: Outcome | None, context: Context) -> Iterator[Reconstruction]:
+        """All series of a slice but a conventional image that has left.
+
+        If the target fails or no time is left for it, the conventional image takes its place and says why: in the
+        conventional series, or, if it has left already, once more in the target's.
+        """
+        waiting = [role for place, role in enumerate(self.series) if place or role != "conventional"]
+        images = {"conventional": begun.conventional}
+        try:
+            if begun.failure:
+                raise RuntimeError(begun.failure)
+            if waiting:
+                images |= self._images(begun, outcome or self._alone(begun, context), context)
+        except BadInputError:
+            raise
+        except FAILURES as error:
+            yield self._replacement(begun, error, "conventional" in waiting, context)
             return
         for role in waiting:
             if role in images:
-                yield self._timed(images[role], context, arrived_s)
+                yield self._timed(images[role], context, begun.arrived_s)
             else:
                 why = images["nila"].provenance.get("shortened", "not made")
-                context.log.problem(log, f"{item.label}: no {role} image: {why}")
+                context.log.problem(log, f"{begun.item.label}: no {role} image: {why}")
 
-    def _settings(self, context: Context, arrived_s: float, n_before: int) -> Any:
+    def _replacement(self, begun: Begun, error: Exception, waits: bool, context: Context) -> Reconstruction:
+        reason = f"{self.target} failed ({type(error).__name__}: {error})"
+        context.log.problem(log, f"{begun.item.label}: {reason}; the conventional image replaces it")
+        context.log.counts["fall-backs"] += 1
+        made = {**begun.conventional.provenance, "fallback": reason}
+        image = replace(begun.conventional, provenance=made)
+        if "conventional" in self.series and not waits:
+            image = replace(image, role="main", provenance=made | {"target": "cg_sense"})
+        return self._timed(image, context, begun.arrived_s)
+
+    def _alone(self, begun: Begun, context: Context) -> Outcome:
+        settings = self._settings([begun], context)
+        if not begun.has_signal:
+            return Outcome(dict.fromkeys(self.series, 0 * begun.problem.conventional), {"sampler": "none: no signal"})
+        return self.methods[self.target].run(begun.problem, settings)
+
+    def _images(self, begun: Begun, outcome: Outcome, context: Context) -> dict[str, Reconstruction]:
+        """The target's own images by their names in the settings."""
+        made = provenance(begun.item, context) | outcome.provenance | {"target": self.target}
+        images = {}
+        for role in set(outcome.images) - {"conventional"}:
+            image = outcome.images[role]
+            if not bool(namespace(image).all(namespace(image).isfinite(abs(image)))):
+                raise FloatingPointError(f"the {role} image holds values that are not finite")
+            images[role] = finished(begun.item, begun.problem, "main" if role == "nila" else role, image, made)
+        return images
+
+    def _settings(self, batch: Sequence[Begun], context: Context) -> Any:
         """Settings of the method, their budgets counted from now."""
         if not isinstance(self.settings, BudgetSettings):
             return self.settings
-        n_left = n_slices_of(context.header) - n_before if self.settings.scan_budget_s else 1
-        return budget_from_now(self.settings, context.timing, arrived_s, n_left)
+        first = batch[0]
+        n_left = n_slices_of(context.header) - first.n_before if self.settings.scan_budget_s else 1
+        return budget_from_now(self.settings, context.timing, first.arrived_s, n_left, len(batch))
 
     def _timed(self, image: Reconstruction, context: Context, arrived_s: float) -> Reconstruction:
         """The image, with the time that it took since the slice was complete if there is a budget for that."""
@@ -123,77 +172,3 @@ class Reconstructor:
             "scan_budget_s": f"{self.settings.scan_budget_s:g}",
         }
         return replace(image, provenance=image.provenance | made)
-
-    def _begin(self, item: KSpaceSlice, context: Context) -> tuple[Problem, Reconstruction, str]:
-        """The slice on its device and its conventional image; on the CPU, with the reason, if that cannot be had there."""
-        try:
-            return *self._begin_on(context.device, item, context), ""
-        except FAILURES as error:
-            if context.device == "cpu":
-                raise
-            return *self._begin_on("cpu", item, context), f"on {context.device}: {error}"
-
-    def _begin_on(self, device: str, item: KSpaceSlice, context: Context) -> tuple[Problem, Reconstruction]:
-        kspace, counts, maps = (to_device(a, device) for a in (item.kspace, item.counts, item.coil_maps))
-        operator = SenseOperator(maps, counts)
-        data = operator.data(kspace)
-        generator = np.random.default_rng(np.random.SeedSequence([context.seed, *slice_identity(item)]))
-        start = cg_sense(operator, data)
-        problem = Problem(operator, data, start, generator, device, self.weights, context.timing.clock)
-        made = self._provenance(item, context) | {"sampler": "CG-SENSE", "device": device}
-        return problem, self._finish(item, problem, "conventional", start, made)
-
-    def _images(
-        self, item: KSpaceSlice, problem: Problem, context: Context, settings: Any
-    ) -> dict[str, Reconstruction]:
-        """The target's own images by their names in the settings."""
-        outcome = self._run(problem, settings)
-        made = self._provenance(item, context) | outcome.provenance
-        images = {}
-        for role in set(outcome.images) - {"conventional"}:
-            image = outcome.images[role]
-            if not bool(namespace(image).all(namespace(image).isfinite(abs(image)))):
-                raise FloatingPointError(f"the {role} image holds values that are not finite")
-            images[role] = self._finish(item, problem, "main" if role == "nila" else role, image, made)
-        return images
-
-    def _run(self, problem: Problem, settings: Any) -> Outcome:
-        if not np.any(to_numpy(abs(problem.conventional).max())):
-            return Outcome(dict.fromkeys(self.series, 0 * problem.conventional), {"sampler": "none: no signal"})
-        return self.methods[self.target].run(problem, settings)
-
-    def _finish(
-        self, item: KSpaceSlice, problem: Problem, role: str, image: Array, provenance: dict[str, str]
-    ) -> Reconstruction:
-        if role != "uncertainty":
-            chi2 = chi_squared(problem.operator, problem.data, image)
-            provenance = provenance | {"chi2": f"{chi2:.4g}"}
-            if chi2 > SUSPICIOUS_CHI2:
-                warning = f"chi2 is {chi2:.3g} instead of about 1: coil maps and data do not agree, look for ghosts"
-                provenance["warning"] = warning
-                log.warning("%s: %s image: %s", item.label, role, warning)
-            log.info("%s: %s image, chi2 %.3f", item.label, role, chi2)
-        pixels = to_numpy(image).astype(np.complex64)
-        return Reconstruction(pixels, role, item, provenance | {"target": self.target})
-
-    def _provenance(self, item: KSpaceSlice, context: Context) -> dict[str, str]:
-        noise = item.noise
-        made = {
-            "version": __version__,
-            "seed": str(context.seed),
-            "acceleration": f"{acceleration(item.counts):.3g}",
-            "device": context.device,
-        }
-        if noise is not None:
-            made["noise_source"] = noise.source
-            made["sigma_header"] = "none" if noise.sigma_header is None else f"{noise.sigma_header:.4g}"
-            made["sigma_measured"] = f"{noise.sigma_measured:.4g}"
-            made["sigma_used"] = f"{noise.sigma_used:.4g}"
-        return made
-
-
-def slice_identity(item: KSpaceSlice) -> tuple[int, ...]:
-    """Numbers that tell the images of a scan apart, so that each has its own noise whatever the order of arrival."""
-    idx = item.head.idx
-    names = ("slice", "contrast", "phase", "set", "repetition", "average")
-    return (int(item.head.encoding_space_ref), *(int(getattr(idx, name)) for name in names))

@@ -189,11 +189,38 @@ def test_as_long_as_lines_come_a_slice_may_take_the_whole_scan_budget(make):
     assert steps_of(images) == [8, 8, 8]
 
 
+def test_slices_at_once_share_the_scan_budget_as_they_do_one_by_one(make, clock):
+    settings, began = NilaNodeSettings(scan_budget_s=20, batch_slices=2), clock.now
+    images, log = make(settings, 3, ended_s=began)
+    assert steps_of(images) == [5, 5, 6]  # 2 s for a measurement, 2 s a step: 0.9 (20 * 2 / 3 - 2); then 0.9 (8 - 1)
+    assert clock.now - began <= 20
+    assert log.problems == []
+    clock.now, began = clock.now + 100, clock.now + 100
+    images, _ = make(settings, 2, ended_s=began)
+    assert steps_of(images) == [6, 6]  # measured already
+    assert clock.now - began == 12
+
+
+def test_when_the_budget_does_not_suffice_for_all_at_once_each_has_what_is_left(make, clock):
+    make(NilaNodeSettings(slice_budget_s=1000))
+    images, log = make(NilaNodeSettings(scan_budget_s=5, batch_slices=3), 3, ended_s=clock.now)
+    assert [image.role for image in images[:3]] == ["conventional"] * 3
+    assert len(images) == 6
+    assert all("fallback" in image.provenance or int(image.provenance["steps"]) >= MIN_STEPS for image in images[3:])
+    assert log.counts["batches done slice by slice"] == 1
+
+
+def test_with_a_slice_budget_nobody_waits(make):
+    images, _ = make(NilaNodeSettings(slice_budget_s=1000, batch_slices=3), 3)
+    assert [image.role for image in images] == ["conventional", "main"] * 3
+
+
 def test_the_smaller_budget_counts(clock):
     settings = BudgetSettings(scan_budget_s=30, slice_budget_s=8)
     timing = ScanTiming(clock, ended_s=95.0)
     assert budget_from_now(settings, timing, 99.0, 5) == BudgetSettings(scan_budget_s=7.0, slice_budget_s=5.0)
     assert budget_from_now(settings, timing, 99.0, 2) == BudgetSettings(scan_budget_s=7.0, slice_budget_s=7.0)
+    assert budget_from_now(settings, timing, 99.0, 5, 4) == BudgetSettings(scan_budget_s=7.0, slice_budget_s=7.0)
     assert budget_from_now(BudgetSettings(), timing, 99.0, 2) == BudgetSettings()
     with pytest.raises(OutOfTimeError, match="scan_budget_s 4"):
         budget_from_now(BudgetSettings(scan_budget_s=4), timing, 99.0, 2)

@@ -1,0 +1,134 @@
+"""A slice on its device, its conventional image, and how images of it are marked."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from nilatron import __version__
+from nilatron.core.backend import Array, to_numpy
+from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.sense import SenseOperator, chi_squared
+from nilatron.gadgets.accumulate import acceleration
+from nilatron.gadgets.device import to_device
+from nilatron.gadgets.items import Context, KSpaceSlice, Reconstruction
+from nilatron.gadgets.problem import Problem
+
+log = logging.getLogger(__name__)
+
+# whatever a reconstruction may raise but BadInputError, which only the user can mend, and the end of the process
+FAILURES = (
+    RuntimeError,
+    MemoryError,
+    ArithmeticError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OSError,
+)
+
+SUSPICIOUS_CHI2 = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A slice that waits for the target's images.
+
+    Attributes
+    ----------
+    item, problem
+        The slice, and as its reconstruction sees it.
+    conventional
+        Its CG-SENSE image.
+    failure
+        Why the device could not even make that, so that the CPU did; empty if it could.
+    arrived_s
+        When its last line came.
+    n_before
+        Slices of the scan that came before it.
+    """
+
+    item: KSpaceSlice
+    problem: Problem
+    conventional: Reconstruction
+    failure: str
+    arrived_s: float
+    n_before: int
+
+    @cached_property
+    def has_signal(self) -> bool:
+        """Whether there is anything to reconstruct."""
+        return bool(np.any(self.conventional.image))
+
+    @property
+    def likeness(self) -> tuple[str, tuple[int, ...]]:
+        """What slices must have in common to be reconstructed at once: device and shape of k-space."""
+        return self.problem.device, tuple(self.problem.data.shape)
+
+
+def begin(item: KSpaceSlice, context: Context, target: str, weights: Path, n_before: int) -> Begun:
+    """The slice on the scan's device with its conventional image; on the CPU if the device fails."""
+    arrived_s = context.timing.last_arrival_s()
+    try:
+        return Begun(item, *_begin_on(context.device, item, context, target, weights), "", arrived_s, n_before)
+    except FAILURES as error:
+        if context.device == "cpu":
+            raise
+        failure = f"on {context.device}: {error}"
+    return Begun(item, *_begin_on("cpu", item, context, target, weights), failure, arrived_s, n_before)
+
+
+def _begin_on(
+    device: str, item: KSpaceSlice, context: Context, target: str, weights: Path
+) -> tuple[Problem, Reconstruction]:
+    kspace, counts, maps = (to_device(a, device) for a in (item.kspace, item.counts, item.coil_maps))
+    operator = SenseOperator(maps, counts)
+    data = operator.data(kspace)
+    generator = np.random.default_rng(np.random.SeedSequence([context.seed, *slice_identity(item)]))
+    start = cg_sense(operator, data)
+    problem = Problem(operator, data, start, generator, device, weights, context.timing.clock)
+    made = provenance(item, context) | {"sampler": "CG-SENSE", "device": device, "target": target}
+    return problem, finished(item, problem, "conventional", start, made)
+
+
+def finished(item: KSpaceSlice, problem: Problem, role: str, image: Array, made: dict[str, str]) -> Reconstruction:
+    """An image on the host, marked with how well it explains the data."""
+    if role != "uncertainty":
+        chi2 = chi_squared(problem.operator, problem.data, image)
+        made = made | {"chi2": f"{chi2:.4g}"}
+        if chi2 > SUSPICIOUS_CHI2:
+            warning = f"chi2 is {chi2:.3g} instead of about 1: coil maps and data do not agree, look for ghosts"
+            made["warning"] = warning
+            log.warning("%s: %s image: %s", item.label, role, warning)
+        log.info("%s: %s image, chi2 %.3f", item.label, role, chi2)
+    return Reconstruction(to_numpy(image).astype(np.complex64), role, item, made)
+
+
+def provenance(item: KSpaceSlice, context: Context) -> dict[str, str]:
+    """What all images of a slice say about themselves."""
+    noise = item.noise
+    made = {
+        "version": __version__,
+        "seed": str(context.seed),
+        "acceleration": f"{acceleration(item.counts):.3g}",
+        "device": context.device,
+    }
+    if noise is not None:
+        made["noise_source"] = noise.source
+        made["sigma_header"] = "none" if noise.sigma_header is None else f"{noise.sigma_header:.4g}"
+        made["sigma_measured"] = f"{noise.sigma_measured:.4g}"
+        made["sigma_used"] = f"{noise.sigma_used:.4g}"
+    return made
+
+
+def slice_identity(item: KSpaceSlice) -> tuple[int, ...]:
+    """Numbers that tell the images of a scan apart, so that each has its own noise whatever the order of arrival."""
+    idx = item.head.idx
+    names = ("slice", "contrast", "phase", "set", "repetition", "average")
+    return (int(item.head.encoding_space_ref), *(int(getattr(idx, name)) for name in names))

@@ -1,0 +1,90 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nilatron.core.prior.weights import DEFAULT_WEIGHTS
+from nilatron.gadgets import conventional
+from nilatron.gadgets.accumulate import Accumulator
+from nilatron.gadgets.conventional import begin, finished, slice_identity
+from nilatron.gadgets.items import Context
+from nilatron.gadgets.nila_method import NilaNodeSettings
+from nilatron.gadgets.noise import NoiseSettings, Whitening
+from nilatron.gadgets.oversampling import prepare_readouts
+from nilatron.gadgets.reconstruct import Reconstructor
+from nilatron.gadgets.sensitivities import estimate_sensitivities
+from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+
+SCAN = SimulationSettings(
+    matrix=(48, 40, 1), n_coils=4, n_slices=2, noise_std=0.02, noise_gain_spread=1.0, noise_correlation=0.0,
+    acceleration=2, calibration_lines=16,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def slices():
+    header, items = simulate_items(SCAN)
+    context, whitening = Context(header), Whitening(NoiseSettings())
+    stream = prepare_readouts(whitening.lines(items, context), context)
+    stream = whitening.slices(Accumulator()(stream, context), context)
+    return list(estimate_sensitivities(stream, context))
+
+
+def begun(item, context=None):
+    return begin(item, context or Context(None), "nila", DEFAULT_WEIGHTS, 0)
+
+
+def test_a_slice_begins_with_its_conventional_image(slices):
+    first = begun(slices[0])
+    assert (first.failure, first.n_before, first.has_signal) == ("", 0, True)
+    assert first.conventional.role == "conventional"
+    assert first.conventional.provenance["sampler"] == "CG-SENSE"
+    assert 0.5 < float(first.conventional.provenance["chi2"]) < 1.5
+    np.testing.assert_array_equal(first.conventional.image, first.problem.conventional)
+    assert not begun(replace(slices[0], kspace=0 * slices[0].kspace)).has_signal
+
+
+def test_slices_of_other_shapes_or_devices_are_not_alike(slices):
+    first, second = (begun(item) for item in slices)
+    assert first.likeness == second.likeness
+    fewer = replace(slices[1], kspace=slices[1].kspace[:3], coil_maps=slices[1].coil_maps[:3])
+    assert begun(fewer).likeness != first.likeness
+    assert replace(first, problem=replace(first.problem, device="cuda")).likeness != first.likeness
+
+
+def test_every_slice_has_its_own_noise(slices):
+    assert slice_identity(slices[0]) != slice_identity(slices[1])
+    drawn = [begun(item).problem.generator.standard_normal() for item in (*slices, slices[0])]
+    assert drawn[0] == drawn[2] != drawn[1]
+
+
+def test_a_device_that_fails_at_once_leaves_the_cpu(slices, monkeypatch):
+    def to_device(array, device):
+        if device != "cpu":
+            raise RuntimeError("CUDA error: out of memory")
+        return array
+
+    monkeypatch.setattr(conventional, "to_device", to_device)
+    first = begun(slices[0], Context(None, device="cuda"))
+    assert first.failure == "on cuda: CUDA error: out of memory"
+    assert (first.problem.device, first.conventional.provenance["device"]) == ("cpu", "cpu")
+    for batch_slices in (1, 4):
+        settings = NilaNodeSettings(series=("nila",), batch_slices=batch_slices)
+        images = list(Reconstructor("nila", settings)(slices, Context(None, device="cuda")))
+        assert [image.role for image in images] == ["conventional"] * 2
+        for image in images:
+            assert "on cuda: CUDA error: out of memory" in image.provenance["fallback"]
+
+
+def test_a_cpu_that_fails_fails(slices):
+    with pytest.raises(ValueError, match="do not fit"):
+        begun(replace(slices[0], coil_maps=slices[0].coil_maps[..., :-1]))
+
+
+def test_an_image_says_how_well_it_explains_the_data(slices):
+    first = begun(slices[0])
+    image = first.problem.conventional
+    assert float(finished(slices[0], first.problem, "main", image, {}).provenance["chi2"]) < 1.5
+    wrong = finished(slices[0], first.problem, "main", 1.2 * image, {})
+    assert "look for ghosts" in wrong.provenance["warning"]
+    assert finished(slices[0], first.problem, "uncertainty", abs(image), {"a": "b"}).provenance == {"a": "b"}
