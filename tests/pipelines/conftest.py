@@ -3,7 +3,7 @@ import socket
 import subprocess
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -123,10 +123,42 @@ def peer():
     return make
 
 
-def scan_line(number):
-    line = ismrmrd.Acquisition.from_array(np.full((2, 64), number, np.complex64))
-    line.scan_counter, line.acquisition_time_stamp = number, 400 + 4 * number
-    return line
+def scan_line(number, n_samples=64):
+    made = ismrmrd.Acquisition.from_array(np.full((2, n_samples), number, np.complex64))
+    made.scan_counter, made.acquisition_time_stamp = number, 400 + 4 * number
+    return made
+
+
+@pytest.fixture
+def line():
+    """Make a line by its number; its stamp is 4 ticks after that of the one before."""
+    return scan_line
+
+
+@pytest.fixture
+def image():
+    """Make an image by its index."""
+
+    def make(number, shape=(8, 8)):
+        made = ismrmrd.Image.from_array(np.full((1, *shape), number, np.float32))
+        made.image_index = number
+        return made
+
+    return make
+
+
+@pytest.fixture
+def until_hung_up():
+    """Make of an answer the same one, for which a client that hangs up is no failure."""
+
+    def make(answer):
+        def run(*ends):
+            with suppress(EOFError, OSError):
+                answer(*ends)
+
+        return run
+
+    return make
 
 
 @pytest.fixture

@@ -18,33 +18,24 @@ N_LINES = 12
 LARGE = (1024, 2048)  # 8 MB
 
 
-def line(number, n_samples=64):
-    made = ismrmrd.Acquisition.from_array(np.full((2, n_samples), number, np.complex64))
-    made.scan_counter = number
-    made.acquisition_time_stamp = 400 + 4 * number
-    return made
+@pytest.fixture
+def one_image_a_line(image):
+    def answer(reader, writer):
+        for item in reader:
+            if isinstance(item, ismrmrd.Acquisition):
+                writer.serialize(image(item.scan_counter))
+        writer.close()
+
+    return answer
 
 
-def image(number, shape=(8, 8)):
-    made = ismrmrd.Image.from_array(np.full((1, *shape), number, np.float32))
-    made.image_index = number
-    return made
-
-
-def one_image_a_line(reader, writer):
-    for item in reader:
-        if isinstance(item, ismrmrd.Acquisition):
-            writer.serialize(image(item.scan_counter))
-    writer.close()
-
-
-def test_every_image_comes_back(exchange, serve, peer):
+def test_every_image_comes_back(exchange, serve, peer, one_image_a_line):
     found, error, reply = exchange(serve(peer(one_image_a_line)))
     assert (found, error) == (list(range(N_LINES)), None)
     assert (reply.n_images, reply.errors, reply.others) == (N_LINES, [], {})
 
 
-def test_the_server_gets_configuration_header_items_and_close_in_this_order(exchange, serve, peer):
+def test_the_server_gets_configuration_header_items_and_close_in_this_order(exchange, serve, peer, line):
     got = []
 
     def answer(reader, writer):
@@ -64,7 +55,7 @@ def test_the_server_gets_configuration_header_items_and_close_in_this_order(exch
     np.testing.assert_array_equal(got[5].data, line(2).data)
 
 
-def test_images_are_taken_while_lines_still_go_out(exchange, serve, peer):
+def test_images_are_taken_while_lines_still_go_out(exchange, serve, peer, line, image):
     """Both directions are larger than the buffers of the system: who only sends, or only receives, stands still."""
 
     def answer(reader, writer):
@@ -77,7 +68,7 @@ def test_images_are_taken_while_lines_still_go_out(exchange, serve, peer):
     assert (found, error) == (list(range(8)), None)
 
 
-def test_an_image_that_comes_before_the_last_line_is_handed_over_before_it(serve, peer):
+def test_an_image_that_comes_before_the_last_line_is_handed_over_before_it(serve, peer, line, one_image_a_line):
     handed_over = threading.Event()
 
     def items():
@@ -94,7 +85,7 @@ def test_an_image_that_comes_before_the_last_line_is_handed_over_before_it(serve
 
 
 @pytest.mark.parametrize("kind", ["text", "error"])
-def test_what_the_server_says_is_the_reason(exchange, serve, peer, kind):
+def test_what_the_server_says_is_the_reason(exchange, serve, peer, kind, image):
     def answer(reader, writer):
         list(reader)
         writer.serialize(image(1))
@@ -110,7 +101,7 @@ def test_what_the_server_says_is_the_reason(exchange, serve, peer, kind):
     assert error.said
 
 
-def test_log_lines_of_a_server_are_no_errors(exchange, serve, peer):
+def test_log_lines_of_a_server_are_no_errors(exchange, serve, peer, image):
     def answer(reader, writer):
         list(reader)
         writer.serialize("INFO  measurement received")
@@ -121,7 +112,7 @@ def test_log_lines_of_a_server_are_no_errors(exchange, serve, peer):
     assert (found, error, reply.remarks) == ([1], None, ["INFO  measurement received"])
 
 
-def test_messages_that_are_no_images_are_counted(exchange, serve, peer):
+def test_messages_that_are_no_images_are_counted(exchange, serve, peer, image):
     def answer(reader, writer):
         list(reader)
         writer._stream.write(b"".join(map(bytes, encode(Dicom(b"DICM")))))
@@ -132,17 +123,7 @@ def test_messages_that_are_no_images_are_counted(exchange, serve, peer):
     assert (found, error, reply.others) == ([1], None, {"Dicom": 1})
 
 
-def until_hung_up(answer):
-    """The same server, for which a client that hangs up is no failure."""
-
-    def run(*ends):
-        with suppress(EOFError, OSError):
-            answer(*ends)
-
-    return run
-
-
-def test_input_that_breaks_off_is_raised_as_it_is(exchange, serve, peer):
+def test_input_that_breaks_off_is_raised_as_it_is(exchange, serve, peer, line, until_hung_up, one_image_a_line):
     def items():
         yield line(0)
         raise InputError("line 1 has 3 values that are not finite")
@@ -152,13 +133,13 @@ def test_input_that_breaks_off_is_raised_as_it_is(exchange, serve, peer):
         exchange(address, items())
 
 
-def test_an_item_that_no_message_can_carry(exchange, serve, peer):
+def test_an_item_that_no_message_can_carry(exchange, serve, peer, line, until_hung_up, one_image_a_line):
     address = serve(peer(until_hung_up(one_image_a_line)))
     with pytest.raises(UnsendableError):
         exchange(address, [line(0), "a line"])
 
 
-def test_leaving_early_hangs_up(serve):
+def test_leaving_early_hangs_up(serve, line, image):
     gone = threading.Event()
 
     def answer(sock):
@@ -182,14 +163,14 @@ def test_leaving_early_hangs_up(serve):
         assert gone.wait(5)
 
 
-def test_real_time_sends_no_sooner_than_the_stamps_say(exchange, serve, peer):
+def test_real_time_sends_no_sooner_than_the_stamps_say(exchange, serve, peer, one_image_a_line):
     started = time.monotonic()
     found, error, _ = exchange(serve(peer(one_image_a_line)), real_time=True)
     assert (len(found), error) == (N_LINES, None)
     assert time.monotonic() - started >= (N_LINES - 1) * 4 * 0.0025
 
 
-def test_a_pause_of_real_time_ends_with_the_scan(exchange, serve, peer):
+def test_a_pause_of_real_time_ends_with_the_scan(exchange, serve, peer, line, until_hung_up, one_image_a_line):
     late = line(2)
     late.acquisition_time_stamp = 1_000_000
     timeouts = ClientTimeouts(whole_s=0.3)

@@ -4,10 +4,7 @@ import socket
 import struct
 import threading
 import time
-from contextlib import suppress
 
-import ismrmrd
-import numpy as np
 import pytest
 
 from nilatron.pipelines.client import ClientTimeouts, ServerError
@@ -15,20 +12,7 @@ from nilatron.pipelines.client_request import Address
 from nilatron.pipelines.wire import Error, encode
 
 
-def line(number, n_samples=64):
-    made = ismrmrd.Acquisition.from_array(np.full((2, n_samples), number, np.complex64))
-    made.scan_counter = number
-    made.acquisition_time_stamp = 400 + 4 * number
-    return made
-
-
-def image(number, shape=(8, 8)):
-    made = ismrmrd.Image.from_array(np.full((1, *shape), number, np.float32))
-    made.image_index = number
-    return made
-
-
-def test_images_that_came_before_an_early_end_are_kept(exchange, serve, peer):
+def test_images_that_came_before_an_early_end_are_kept(exchange, serve, peer, line, image):
     came = threading.Event()
 
     def answer(reader, writer):
@@ -44,7 +28,7 @@ def test_images_that_came_before_an_early_end_are_kept(exchange, serve, peer):
     assert not error.said
 
 
-def test_close_before_everything_was_taken(exchange, serve, peer):
+def test_close_before_everything_was_taken(exchange, serve, peer, line, image, until_hung_up):
     def answer(reader, writer):
         next(reader)
         writer.serialize(image(1))
@@ -67,17 +51,7 @@ def test_close_before_everything_was_taken(exchange, serve, peer):
     assert str(error) == "the server ended the scan before it had taken everything"
 
 
-def until_hung_up(answer):
-    """The same server, for which a client that hangs up is no failure."""
-
-    def run(*ends):
-        with suppress(EOFError, OSError):
-            answer(*ends)
-
-    return run
-
-
-def test_an_image_cut_in_the_middle_is_not_handed_over(exchange, serve):
+def test_an_image_cut_in_the_middle_is_not_handed_over(exchange, serve, image):
     def answer(sock):
         whole = b"".join(map(bytes, encode(image(1)))) + b"".join(map(bytes, encode(image(2))))
         sock.sendall(whole[:-10])
@@ -104,7 +78,7 @@ def drain(sock):
         (struct.pack("<HI", 5, 0xFFFFFFFF), "Limits.text_bytes"),
     ],
 )
-def test_bytes_that_are_no_message(exchange, serve, sent, reason):
+def test_bytes_that_are_no_message(exchange, serve, sent, reason, until_hung_up):
     def answer(sock):
         sock.sendall(sent)
         drain(sock)
@@ -129,7 +103,7 @@ def test_silence_after_the_last_line(exchange, serve):
     assert time.monotonic() - started < 5
 
 
-def test_a_whole_scan_that_takes_too_long(exchange, serve, peer):
+def test_a_whole_scan_that_takes_too_long(exchange, serve, peer, image, until_hung_up):
     over = threading.Event()
 
     def answer(reader, writer):
@@ -145,7 +119,7 @@ def test_a_whole_scan_that_takes_too_long(exchange, serve, peer):
     assert str(error) == "not finished after 0.5 s"
 
 
-def test_a_server_that_never_reads(exchange, serve):
+def test_a_server_that_never_reads(exchange, serve, line):
     over = threading.Event()
     address = serve(lambda _: over.wait(20) and None)
     timeouts = ClientTimeouts(message_s=0.3, idle_s=60, last_words_s=0.2)
@@ -155,7 +129,7 @@ def test_a_server_that_never_reads(exchange, serve):
     assert "the other end took nothing for 0.3 s" in str(error)
 
 
-def test_last_words_of_a_server_that_takes_nothing_more(exchange, serve):
+def test_last_words_of_a_server_that_takes_nothing_more(exchange, serve, line):
     def answer(sock):
         sock.recv(1000)
         sock.sendall(b"".join(map(bytes, encode(Error.of("out of memory")))) + struct.pack("<H", 4))
