@@ -59,4 +59,4 @@ def moved(item: KSpaceSlice, device: str) -> KSpaceSlice:
 
 def _noted(item: KSpaceSlice, context: Context, error: Exception) -> KSpaceSlice:
     log.warning("%s: on %s: %s; on the CPU instead", item.label, context.device, error)
-    return item.with_note(f"coil maps were made on the CPU, not on {context.device}: {error}")
+    return item.with_note(f"prepared on the CPU, not on {context.device}: {error}")

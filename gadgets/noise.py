@@ -1,4 +1,8 @@
-"""Noise: noise scans become a covariance, lines are whitened, and every slice's noise level is checked against its data."""
+"""Noise: noise scans become a covariance, lines are whitened, and every slice's noise level is checked against its data.
+
+On a GPU slices are whitened there instead of their lines on the host. That is the same: whitening mixes coils, everything
+between (readout oversampling, averaging, gridding) treats each coil alike and for itself.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import Any
 import ismrmrd
 import numpy as np
 
+from nilatron.core.backend import Array, like, namespace, to_numpy
 from nilatron.core.noise import (
     DEFAULT_BANDWIDTH_RATIO,
     bandwidth_scale,
@@ -19,6 +24,7 @@ from nilatron.core.noise import (
     whiten,
     whitening_matrix,
 )
+from nilatron.gadgets.device import or_on_host
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import ComplexArray, Context, KSpaceSlice, NoiseReport, ScanError, with_samples
 
@@ -54,7 +60,7 @@ class Whitening:
         self._data_sigma = 1.0
 
     def lines(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
-        """Keep noise lines back and whiten the others, if there was a noise scan before them."""
+        """Keep noise lines back and whiten the others, if there was a noise scan before them and the scan has no GPU."""
         for item in items:
             if not isinstance(item, ismrmrd.Acquisition):
                 yield item
@@ -66,12 +72,14 @@ class Whitening:
                 if self._noise_lines:
                     self._matrix = self._from_noise_scan(item, context)
                     self._noise_lines = []
-                yield item if self._matrix is None else self._whiten_line(item, self._matrix)
+                yield item if self._matrix is None else self._white_line(item, self._matrix, context)
 
     def slices(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
-        """Give every slice noise of variance 1 and a report of how that is known."""
+        """Give every slice noise of variance 1, on the device where it is, and a report of how that is known."""
         for item in items:
-            yield self._settle(item, context) if isinstance(item, KSpaceSlice) else item
+            if isinstance(item, KSpaceSlice):
+                item = or_on_host(lambda one: self._settle(one, context), item, context)
+            yield item
 
     def _collect(self, line: ismrmrd.Acquisition, context: Context) -> None:
         if self._matrix is not None:
@@ -97,35 +105,38 @@ class Whitening:
         return matrix
 
     @staticmethod
-    def _whiten_line(line: ismrmrd.Acquisition, matrix: ComplexArray) -> ismrmrd.Acquisition:
+    def _white_line(line: ismrmrd.Acquisition, matrix: ComplexArray, context: Context) -> ismrmrd.Acquisition:
         if line.active_channels != matrix.shape[0]:
             raise ScanError(
                 f"line {line.scan_counter} has {line.active_channels} channels, the noise scan had {matrix.shape[0]}"
             )
-        return with_samples(line, whiten(matrix, np.asarray(line.data)))
+        return line if _by_slice(context) else with_samples(line, whiten(matrix, np.asarray(line.data)))
 
     def _settle(self, item: KSpaceSlice, context: Context) -> KSpaceSlice:
         item = finite_samples(item, context)
-        if not np.any(item.kspace):
+        if self._matrix is not None and not item.whitened and _by_slice(context):
+            item = _whitened(item, self._matrix)
+        xp, counts = namespace(item.kspace), like(item.counts, item.kspace)
+        if not bool(xp.any(item.kspace != 0)):
             context.log.problem(log, f"{item.label}: all samples are zero")
             return replace(item, whitened=True, noise=NoiseReport("none", None, 0.0, 1.0)).with_note("no signal")
         try:
-            measured = sigma_from_data(item.kspace, item.counts)
+            measured = sigma_from_data(item.kspace, counts)
         except ValueError as error:
             log.warning("%s: %s; taking the claimed level", item.label, error)
             measured = 0.0
         if item.whitened or self._matrix is not None:
             return self._check(item, "noise scan", 1.0, measured, context)
         if self.settings.whitened == "yes" or (
-            self.settings.whitened == "auto" and self._is_gadgetron_white(item, measured)
+            self.settings.whitened == "auto" and self._is_gadgetron_white(item, counts, measured)
         ):
             return self._check(item, "upstream", UNIT_PER_PART, measured, context)
-        return self._whiten_from_data(item, measured)
+        return self._whiten_from_data(item, counts, measured)
 
-    def _is_gadgetron_white(self, item: KSpaceSlice, measured: float) -> bool:
+    def _is_gadgetron_white(self, item: KSpaceSlice, counts: Array, measured: float) -> bool:
         if not 0.85 < measured / UNIT_PER_PART < 1.15:
             return False
-        covariance = covariance_from_data(item.kspace, item.counts) / UNIT_PER_PART**2
+        covariance = to_numpy(covariance_from_data(item.kspace, counts)) / UNIT_PER_PART**2
         return bool(np.linalg.norm(covariance - np.eye(len(covariance))) < 0.3 * np.sqrt(len(covariance)))
 
     def _check(self, item: KSpaceSlice, source: str, claimed: float, measured: float, context: Context) -> KSpaceSlice:
@@ -142,31 +153,46 @@ class Whitening:
         log.info("%s: sigma_header %.3f, sigma_measured %.3f, sigma_used %.3f", item.label, claimed, measured, used)
         return _scaled(item, 1 / used, NoiseReport(source, claimed, measured, used))
 
-    def _whiten_from_data(self, item: KSpaceSlice, measured: float) -> KSpaceSlice:
+    def _whiten_from_data(self, item: KSpaceSlice, counts: Array, measured: float) -> KSpaceSlice:
         if self._data_matrix is None or self._data_matrix.shape[0] != item.kspace.shape[0]:
             if measured <= 0:
                 return replace(item, whitened=True, noise=NoiseReport("unknown", None, 0.0, 1.0)).with_note(
                     "noise unknown"
                 )
-            self._data_matrix = whitening_matrix(covariance_from_data(item.kspace, item.counts))
+            self._data_matrix = whitening_matrix(to_numpy(covariance_from_data(item.kspace, counts)))
             self._data_sigma = measured
             log.info("%s: no noise scan; whitening with the covariance of the quietest data", item.label)
-        matrix = self._data_matrix
-        calibration = None if item.calibration is None else whiten(matrix, item.calibration)
         report = NoiseReport("data", None, measured, self._data_sigma)
-        white = replace(item, kspace=whiten(matrix, item.kspace), calibration=calibration, whitened=True, noise=report)
+        white = replace(_whitened(item, self._data_matrix), whitened=True, noise=report)
         return white.with_note("no noise scan: noise measured from the image data")
 
 
 def finite_samples(item: KSpaceSlice, context: Context) -> KSpaceSlice:
     """The slice without the samples that are not finite in every coil: they count as not acquired."""
-    bad = ~np.isfinite(item.kspace).all(axis=0)
-    if not bad.any():
+    xp = namespace(item.kspace)
+    bad = ~xp.all(xp.isfinite(item.kspace), axis=0)
+    n_bad = int(xp.sum(xp.astype(bad, xp.int64)))
+    if not n_bad:
         return item
-    context.log.problem(log, f"{item.label}: {np.count_nonzero(bad)} samples are not finite: left out")
-    calibration = None if item.calibration is None or not np.isfinite(item.calibration).all() else item.calibration
-    kspace, counts = np.where(bad, np.complex64(0), item.kspace), np.where(bad, np.float32(0), item.counts)
+    context.log.problem(log, f"{item.label}: {n_bad} samples are not finite: left out")
+    calibration = item.calibration
+    if calibration is not None and not bool(xp.all(xp.isfinite(calibration))):
+        calibration = None
+    kspace = xp.where(bad, xp.zeros_like(item.kspace), item.kspace)
+    counts = np.where(to_numpy(bad), np.float32(0), item.counts)
     return replace(item, kspace=kspace, counts=counts, calibration=calibration)
+
+
+def _by_slice(context: Context) -> bool:
+    """Whether slices are whitened, on the device of the scan, instead of lines."""
+    return context.device != "cpu"
+
+
+def _whitened(item: KSpaceSlice, matrix: ComplexArray) -> KSpaceSlice:
+    """The slice and its calibration, whitened where they are."""
+    by = like(matrix, item.kspace)
+    calibration = None if item.calibration is None else whiten(by, item.calibration)
+    return replace(item, kspace=whiten(by, item.kspace), calibration=calibration)
 
 
 def bandwidth_ratio(header: Any) -> float:
@@ -179,6 +205,5 @@ def bandwidth_ratio(header: Any) -> float:
 def _scaled(item: KSpaceSlice, factor: float, report: NoiseReport) -> KSpaceSlice:
     if factor == 1.0:
         return replace(item, whitened=True, noise=report)
-    by = np.float32(factor)
-    calibration = None if item.calibration is None else item.calibration * by
-    return replace(item, kspace=item.kspace * by, calibration=calibration, whitened=True, noise=report)
+    calibration = None if item.calibration is None else item.calibration * factor
+    return replace(item, kspace=item.kspace * factor, calibration=calibration, whitened=True, noise=report)

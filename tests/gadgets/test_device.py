@@ -84,7 +84,7 @@ def test_without_memory_on_the_gpu_a_slice_goes_on_on_the_cpu(monkeypatch):
     slice_ = KSpaceSlice(KSPACE, np.ones((1, 4, 4), np.float32), None, head=Label, encoding=None)
     (found,) = on_device([slice_], Context(None, device="cuda"))
     assert found.kspace is KSPACE
-    assert found.notes == ("coil maps were made on the CPU, not on cuda: CUDA error: out of memory",)
+    assert found.notes == ("prepared on the CPU, not on cuda: CUDA error: out of memory",)
 
 
 @pytest.mark.usefixtures("pretended_gpu")
