@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nilatron.core.backend import Array, like, to_torch
 from nilatron.core.prior.engines.choose import EngineSettings, engine_for, read_weights
 from nilatron.core.prior.engines.engine import Engine
+from nilatron.gadgets.engine_cache import user_cache
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +42,7 @@ class ReadyPrior:
 
 
 def prior_for(weights: Path, device: str, settings: EngineSettings | None = None) -> ReadyPrior:
-    """The prior, of a safetensors or an ONNX file, loaded once a process for the same words.
+    """The prior, of a safetensors or an ONNX file, loaded once a process for the same words; the user's cache keeps models.
 
     Raises
     ------
@@ -56,4 +57,4 @@ def _prior_for(weights: Path, device: str, settings: EngineSettings) -> ReadyPri
     import torch
 
     source = read_weights(weights, device)
-    return ReadyPrior(engine_for(source, settings, device), torch.device(device), source.sha256)
+    return ReadyPrior(engine_for(source, settings, device, user_cache), torch.device(device), source.sha256)

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from nilatron.core.phantom import phantom
 from nilatron.core.prior.edm import ChannelDenoiser, denoise_complex, padded_size
-from nilatron.core.prior.engines.cache import user_cache
 from nilatron.core.prior.engines.onnx_engine import OnnxDenoiser
 from nilatron.core.prior.engines.onnx_export import DTYPES, cached_onnx, lower_for_export
 from nilatron.core.prior.engines.onnx_file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError, needed
 from nilatron.core.prior.weights import Prior, load_prior
 from nilatron.core.sampling.schedule import karras_schedule
+from nilatron.gadgets.engine_cache import user_cache
 from nilatron.pipelines.files import InputError, atomic_path
 
 SIGMAS = (*karras_schedule(8, 0.5, 0.03), 0.01)  # those of an image, and the last of posterior samples

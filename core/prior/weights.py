@@ -113,7 +113,7 @@ def load_prior(path: Path = DEFAULT_WEIGHTS, device: torch.device | str = "cpu")
 
     from nilatron.core.prior.edm import EDMDenoiser
 
-    content = _read(path)
+    content = read_file(path)
     header = _header(path, content)
     metadata = header.pop("__metadata__", {})
     found = metadata.get("format") if isinstance(metadata, dict) else None
@@ -134,19 +134,25 @@ def load_prior(path: Path = DEFAULT_WEIGHTS, device: torch.device | str = "cpu")
     return Prior(denoiser, metadata, hashlib.sha256(content).hexdigest())
 
 
-def _read(path: Path) -> bytes:
-    """All bytes of a regular file of reasonable size."""
+def read_file(path: Path, what: str = "weights file", command: str = "train") -> bytes:
+    """All bytes of a regular file of reasonable size; messages call it `what`, and name the `command` that writes it.
+
+    Raises
+    ------
+    WeightsError
+        When it is absent, no regular file, too large, or may not be read.
+    """
     try:
         status = path.stat()
         if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_FILE_BYTES:
             with path.open("rb") as file:
                 return file.read(status.st_size)
     except FileNotFoundError:
-        raise WeightsError(f"no weights file at {path}: give one that `nilatron train` wrote") from None
+        raise WeightsError(f"no {what} at {path}: give one that `nilatron {command}` wrote") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        raise WeightsError(f"the weights file {path} may not be read: {error}") from error
+        raise WeightsError(f"the {what} {path} may not be read: {error}") from error
     if not stat.S_ISREG(status.st_mode):
-        raise WeightsError(f"no weights file at {path}: it is a folder or no regular file; give the .safetensors file")
+        raise WeightsError(f"no {what} at {path}: it is a folder or no regular file; give the file itself")
     raise WeightsError(
         f"{path} has {status.st_size} bytes, more than the {MAX_FILE_BYTES} that any of our weights have"
     )

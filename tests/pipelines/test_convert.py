@@ -74,14 +74,14 @@ def test_a_graph_becomes_a_file_for_our_engines(settings, tmp_path):
     onnx = pytest.importorskip("onnx")
     for package in ("onnxscript", "onnxruntime"):
         pytest.importorskip(package)
+    from nilatron.core.prior.engines.choose import read_weights
     from nilatron.core.prior.engines.onnx_engine import OnnxDenoiser
-    from nilatron.core.prior.engines.onnx_file import read_onnx
 
     path = tmp_path / "wiener.onnx"
     path.write_bytes(onnx.parser.parse_model(WIENER).SerializeToString())
     reading = ReadingSettings("edm", predicts="denoised", noise="complex", scale=math.sqrt(0.5), multiple=4)
     convert(replace(settings, source=SourceSettings(path), reading=reading, output=tmp_path / "out" / "wiener.onnx"))
-    model = read_onnx(tmp_path / "out" / "wiener.onnx")
+    model = read_weights(tmp_path / "out" / "wiener.onnx", "cpu")
     assert model.facts.notes["licence"] == "CC0"
     assert 0.1 < model.facts.sigma_data < 0.6
     x, s = torch.randn(2, 2, 16, 20), torch.tensor([0.1, 0.3])

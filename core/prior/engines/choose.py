@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nilatron.core.prior.engines.cache import ModelCache, NoCache
 from nilatron.core.prior.engines.engine import Engine
 from nilatron.core.prior.engines.packages import EngineError
 from nilatron.core.prior.engines.settings import ENGINES, PRECISIONS, EngineSettings
+from nilatron.core.prior.weights import Prior, load_prior, read_file
 
 if TYPE_CHECKING:
     from nilatron.core.prior.engines.onnx_file import OnnxModel
-    from nilatron.core.prior.weights import Prior
 
 __all__ = ["ENGINES", "PRECISIONS", "EngineSettings", "engine_for", "read_weights"]
 
@@ -28,16 +30,16 @@ def read_weights(path: Path, device: str) -> Prior | OnnxModel:
         When the file cannot be used.
     """
     if path.suffix.lower() == ".onnx":
-        from nilatron.core.prior.engines.onnx_file import read_onnx
+        from nilatron.core.prior.engines.onnx_file import parse_onnx
 
-        return read_onnx(path)
-    from nilatron.core.prior.weights import load_prior
-
+        return parse_onnx(read_file(path, "ONNX file", "export"), str(path))
     return load_prior(path, device)
 
 
-def engine_for(source: Prior | OnnxModel, settings: EngineSettings, device: str) -> Engine:
-    """D of `source`, ready to run on `device`.
+def engine_for(
+    source: Prior | OnnxModel, settings: EngineSettings, device: str, cache: Callable[[], ModelCache] = NoCache
+) -> Engine:
+    """D of `source`, ready to run on `device`; `cache` gives, where it is needed, what keeps models that take long to make.
 
     Raises
     ------
@@ -46,8 +48,6 @@ def engine_for(source: Prior | OnnxModel, settings: EngineSettings, device: str)
     ValueError
         When torch cannot compute in the precision that was asked for.
     """
-    from nilatron.core.prior.weights import Prior
-
     if settings.engine == "torch" and isinstance(source, Prior):
         from nilatron.core.prior.engines.torch_engine import torch_engine
 
@@ -55,8 +55,9 @@ def engine_for(source: Prior | OnnxModel, settings: EngineSettings, device: str)
     if settings.engine == "tensorrt":
         from nilatron.core.prior.engines.tensorrt_engine import tensorrt_engine
 
-        return tensorrt_engine(lambda: _model(source, settings, device), device, _instead(source, settings, device))
-    model = _model(source, settings, device)
+        instead = _instead(source, settings, device)
+        return tensorrt_engine(lambda: _model(source, settings, device, cache), device, instead, cache)
+    model = _model(source, settings, device, cache)
     if settings.engine == "openvino":
         from nilatron.core.prior.engines.openvino_engine import openvino_engine
 
@@ -79,7 +80,9 @@ def _instead(source: Prior | OnnxModel, settings: EngineSettings, device: str) -
         return engine_for(source, settings, "cpu")
 
 
-def _model(source: Prior | OnnxModel, settings: EngineSettings, device: str) -> OnnxModel:
+def _model(
+    source: Prior | OnnxModel, settings: EngineSettings, device: str, cache: Callable[[], ModelCache]
+) -> OnnxModel:
     """The file's own model, or the network exported in the precision that the engine is to compute in."""
     from nilatron.core.prior.engines.onnx_file import OnnxModel
 
@@ -90,10 +93,9 @@ def _model(source: Prior | OnnxModel, settings: EngineSettings, device: str) -> 
                 f"the ONNX file is {fixed}, precision {wanted} was asked for: use auto, or export another"
             )
         return source
-    from nilatron.core.prior.engines.cache import user_cache
     from nilatron.core.prior.engines.onnx_export import cached_onnx
 
-    return cached_onnx(source, model_precision(settings, device), user_cache())
+    return cached_onnx(source, model_precision(settings, device), cache())
 
 
 def model_precision(settings: EngineSettings, device: str) -> str:

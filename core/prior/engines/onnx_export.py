@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nilatron import __version__
-from nilatron.core.prior.engines.cache import Cache
+from nilatron.core.prior.engines.cache import ModelCache
 from nilatron.core.prior.engines.onnx_exporter import OPSET, example, export_module
 from nilatron.core.prior.engines.onnx_file import FORMAT, OnnxFacts, OnnxModel, pack_onnx, parse_onnx
 from nilatron.core.prior.unet import UNet
@@ -74,7 +74,7 @@ def export_onnx(prior: Prior, precision: str) -> OnnxModel:
     return parse_onnx(pack_onnx(graph, facts), "the exported model")
 
 
-def cached_onnx(prior: Prior, precision: str, cache: Cache) -> OnnxModel:
+def cached_onnx(prior: Prior, precision: str, cache: ModelCache) -> OnnxModel:
     """`export_onnx`, which takes seconds, once for the same weights, precision, and versions of torch and ours."""
     versions = {"torch": str(torch.__version__), "nilatron": __version__, "opset": str(OPSET)}
     key = {"format": FORMAT, "weights": prior.sha256, "precision": precision, **versions}

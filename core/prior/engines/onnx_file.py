@@ -37,10 +37,8 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nilatron import __version__
@@ -120,11 +118,6 @@ class OnnxModel:
     sha256: str
 
 
-def save_onnx(path: Path, model: ModelProto, facts: OnnxFacts) -> None:
-    """Write `model` in the format above; see `pack_onnx`."""
-    path.write_bytes(pack_onnx(model, facts))
-
-
 def pack_onnx(model: ModelProto, facts: OnnxFacts) -> bytes:
     """Content of a file: `model` without the exporter's remarks (paths of the machine among them), facts and hash.
 
@@ -169,19 +162,14 @@ def hash_entry(body: bytes) -> bytes:
     return bytes([14 << 3 | 2, len(entry)]) + entry
 
 
-def read_onnx(path: Path) -> OnnxModel:
-    """Read and check a file; no runtime sees it.
+def parse_onnx(content: bytes, name: str) -> OnnxModel:
+    """Check the content of a file that messages call `name`; no runtime sees it.
 
     Raises
     ------
     WeightsError
-        When the file cannot be read, is too large or damaged, or is not what the format asks for.
+        When it is damaged, or is not what the format asks for.
     """
-    return parse_onnx(_read(path), str(path))
-
-
-def parse_onnx(content: bytes, name: str) -> OnnxModel:
-    """Check the content of a file that messages call `name`; see `read_onnx`."""
     tail = len(hash_entry(b""))
     if hash_entry(content[:-tail]) != content[-tail:]:
         raise WeightsError(
@@ -199,22 +187,6 @@ def parse_onnx(content: bytes, name: str) -> OnnxModel:
     facts = _facts(model, name)
     _check_model(model, name)
     return OnnxModel(content, facts, hashlib.sha256(content).hexdigest())
-
-
-def _read(path: Path) -> bytes:
-    """All bytes of a regular file of reasonable size."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise WeightsError(f"no ONNX file at {path}: it is a folder or no regular file")
-        if status.st_size > MAX_FILE_BYTES:
-            raise WeightsError(f"{path} has {status.st_size} bytes, more than the {MAX_FILE_BYTES} of any file of ours")
-        with path.open("rb") as file:
-            return file.read(status.st_size)
-    except FileNotFoundError:
-        raise WeightsError(f"no ONNX file at {path}: give one that `nilatron export` wrote") from None
-    except OSError as error:
-        raise WeightsError(f"the ONNX file {path} may not be read: {error}") from error
 
 
 def _facts(model: ModelProto, name: str) -> OnnxFacts:

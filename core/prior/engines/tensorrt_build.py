@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from nilatron.core.prior.engines.cache import Cache
+from nilatron.core.prior.engines.cache import ModelCache
 from nilatron.core.prior.engines.onnx_file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError
 
@@ -47,7 +47,7 @@ class Builder:
     trt: Any
     model: OnnxModel
     gpu: Gpu
-    cache: Cache
+    cache: ModelCache
 
     def __post_init__(self) -> None:
         """One logger and one runtime, which have to live as long as the engines."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nilatron.core.prior.edm import ChannelDenoiser
-from nilatron.core.prior.engines.cache import user_cache
+from nilatron.core.prior.engines.cache import ModelCache
 from nilatron.core.prior.engines.engine import Engine
 from nilatron.core.prior.engines.onnx_engine import graph_inputs
 from nilatron.core.prior.engines.onnx_file import OnnxModel
@@ -115,14 +115,16 @@ def launch_on_stream(context: Any, device: torch.device) -> None:
     current.wait_stream(stream)
 
 
-def tensorrt_engine(model: Callable[[], OnnxModel], device: str, instead: Engine) -> Engine:
+def tensorrt_engine(
+    model: Callable[[], OnnxModel], device: str, instead: Engine, cache: Callable[[], ModelCache]
+) -> Engine:
     """D by TensorRT; `instead`, with a warning and a remark, where there is no GPU, no TensorRT or no model."""
     try:
         if device != "cuda":
             raise EngineError("no GPU")
         trt = needed("tensorrt")
         made = model()
-        channels = TensorRTDenoiser(Builder(trt, made, this_gpu(), user_cache()), instead.channels)
+        channels = TensorRTDenoiser(Builder(trt, made, this_gpu(), cache()), instead.channels)
     except (EngineError, RuntimeError) as error:
         why = f"tensorrt absent: {error}"
         log.warning("%s; %s computes in its place", why, instead.name)

@@ -11,10 +11,28 @@ from nilatron.core.prior.weights import load_prior, shipped_weights
 SIGMA_DATA = 0.25
 
 
-@pytest.fixture(autouse=True)
-def own_cache(monkeypatch, tmp_path_factory):
-    """The cache of these tests, shared by the session: exporting takes seconds."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "user_cache"))
+class MemoryCache:
+    """A `ModelCache` for as long as it lives."""
+
+    def __init__(self):
+        self.entries = {}
+
+    def read(self, kind, key):
+        return self.entries.get((kind, *sorted(key.items())))
+
+    def write(self, kind, key, content):
+        self.entries[kind, *sorted(key.items())] = content
+
+
+@pytest.fixture
+def cache():
+    return MemoryCache()
+
+
+@pytest.fixture(scope="session")
+def kept():
+    """What tests share: exporting takes seconds."""
+    return MemoryCache()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from nilatron.core.prior.engines.cache import NoCache
 from nilatron.core.prior.engines.choose import EngineSettings, engine_for, model_precision, read_weights
 from nilatron.core.prior.engines.onnx_file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError
@@ -27,6 +28,21 @@ def test_files_are_told_apart_by_their_ending(tmp_path, linear):
         read_weights(tmp_path / "d.safetensors", "cpu")
 
 
+def test_onnx_files_that_cannot_be_read(tmp_path, monkeypatch):
+    with pytest.raises(WeightsError, match=r"no ONNX file at .*nilatron export"):
+        read_weights(tmp_path / "absent.onnx", "cpu")
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(WeightsError, match=r"no ONNX file .*it is a folder"):
+        read_weights(tmp_path / "folder.onnx", "cpu")
+    (tmp_path / "empty.onnx").touch()
+    with pytest.raises(WeightsError, match=r"empty\.onnx is damaged"):
+        read_weights(tmp_path / "empty.onnx", "cpu")
+    (tmp_path / "large.onnx").write_bytes(b"0" * 101)
+    monkeypatch.setattr("nilatron.core.prior.weights.MAX_FILE_BYTES", 100)
+    with pytest.raises(WeightsError, match="101 bytes, more than the 100"):
+        read_weights(tmp_path / "large.onnx", "cpu")
+
+
 @pytest.mark.parametrize(
     ("engine", "package", "label"),
     [
@@ -50,17 +66,22 @@ def test_the_precision_of_a_file_is_its_own(linear):
         engine_for(linear, EngineSettings("onnx", "fp16"), "cpu")
 
 
-def test_our_network_is_exported_in_the_precision_of_the_engine(tiny, linear, monkeypatch):
+def test_our_network_is_exported_in_the_precision_of_the_engine(tiny, linear, cache, monkeypatch):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     asked = []
 
-    def cached(prior, precision, _):
-        asked.append((prior, precision))
+    def cached(prior, precision, cache):
+        asked.append((prior, precision, cache))
         return OnnxModel(linear.content, linear.facts, linear.sha256)
 
     monkeypatch.setattr("nilatron.core.prior.engines.onnx_export.cached_onnx", cached)
     engine_for(tiny, EngineSettings("onnx"), "cpu")
-    assert asked == [(tiny, "fp32")]
+    engine_for(tiny, EngineSettings("onnx"), "cpu", lambda: cache)
+    assert asked == [(tiny, "fp32", NoCache()), (tiny, "fp32", cache)]
+
+
+def test_torch_asks_for_no_cache(tiny):
+    assert engine_for(tiny, EngineSettings("torch", "fp32"), "cpu", pytest.fail).channels is tiny.denoiser
 
 
 @pytest.mark.parametrize(

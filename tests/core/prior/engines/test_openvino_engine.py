@@ -3,7 +3,6 @@ import torch
 
 from nilatron.core.prior.edm import denoise_complex
 from nilatron.core.prior.engines import openvino_engine as module
-from nilatron.core.prior.engines.cache import user_cache
 from nilatron.core.prior.engines.onnx_export import cached_onnx
 from nilatron.core.prior.engines.onnx_file import OnnxFacts, OnnxModel
 from nilatron.core.prior.engines.openvino_engine import OpenVINODenoiser, openvino_engine
@@ -44,9 +43,9 @@ def test_shapes_are_compiled_once_and_the_oldest_go(linear, monkeypatch):
 
 
 @pytest.mark.parametrize("sigma", [*karras_schedule(4, 0.5, 0.03), 0.01])
-def test_the_network_agrees_with_torch(tiny, sigma):
+def test_the_network_agrees_with_torch(tiny, kept, sigma):
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
-    model = cached_onnx(tiny, "fp32", user_cache())
+    model = cached_onnx(tiny, "fp32", kept)
     generator = torch.Generator().manual_seed(7)
     y, x = (torch.linspace(-1, 1, n) for n in (61, 90))
     image = torch.exp(-4 * (y[:, None] ** 2 + x[None, :] ** 2)).to(torch.complex64)

@@ -5,7 +5,7 @@ import torch
 
 from nilatron.core.prior.edm import denoise_complex
 from nilatron.core.prior.engines import tensorrt_engine as module
-from nilatron.core.prior.engines.cache import Cache, user_cache
+from nilatron.core.prior.engines.cache import NoCache
 from nilatron.core.prior.engines.engine import Engine
 from nilatron.core.prior.engines.onnx_export import cached_onnx
 from nilatron.core.prior.engines.packages import EngineError
@@ -24,8 +24,8 @@ def launch(context, device):
 
 
 @pytest.fixture
-def denoiser(trt, linear, tmp_path):
-    return TensorRTDenoiser(Builder(trt, linear, Gpu("H100", "9.0"), Cache(tmp_path)), instead, launch)
+def denoiser(trt, linear, cache):
+    return TensorRTDenoiser(Builder(trt, linear, Gpu("H100", "9.0"), cache), instead, launch)
 
 
 def test_a_known_denoiser(denoiser, linear_answer, images, trt):
@@ -69,19 +69,18 @@ def test_without_gpu_or_package_the_other_engine_runs(device, monkeypatch, caplo
         raise EngineError("the package tensorrt is not installed")
 
     monkeypatch.setattr(module, "needed", absent)
-    engine = tensorrt_engine(pytest.fail, device, Engine(instead, "torch bf16"))
+    engine = tensorrt_engine(pytest.fail, device, Engine(instead, "torch bf16"), pytest.fail)
     why = "no GPU" if device == "cpu" else "the package tensorrt is not installed"
     assert engine.channels is instead
     assert engine.label == f"torch bf16 (tensorrt absent: {why})"
     assert "torch bf16 computes in its place" in caplog.text
 
 
-def test_the_label_tells_of_later_failures(trt, linear, monkeypatch, tmp_path, images):
+def test_the_label_tells_of_later_failures(trt, linear, monkeypatch, cache, images):
     monkeypatch.setattr(module, "needed", lambda _: trt)
     monkeypatch.setattr(module, "this_gpu", lambda: Gpu("H100", "9.0"))
-    monkeypatch.setattr(module, "user_cache", lambda: Cache(tmp_path))
     monkeypatch.setattr(module, "launch_on_stream", launch)
-    engine = tensorrt_engine(lambda: linear, "cuda", Engine(instead, "torch bf16"))
+    engine = tensorrt_engine(lambda: linear, "cuda", Engine(instead, "torch bf16"), lambda: cache)
     assert engine.label == "tensorrt fp32"
     trt.refused.add((3, 2, 8, 12))
     engine.channels(images, torch.tensor([0.1]))
@@ -90,14 +89,12 @@ def test_the_label_tells_of_later_failures(trt, linear, monkeypatch, tmp_path, i
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("size", [(64, 64), (115, 90), (256, 320)])
-def test_the_network_agrees_with_torch_on_a_gpu(tiny, tmp_path, size):
+def test_the_network_agrees_with_torch_on_a_gpu(tiny, kept, size):
     pytest.importorskip("tensorrt", reason="tensorrt is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     if not torch.cuda.is_available():
         pytest.skip("no GPU")
-    builder = Builder(
-        module.needed("tensorrt"), cached_onnx(tiny, "fp16", user_cache()), module.this_gpu(), Cache(tmp_path)
-    )
+    builder = Builder(module.needed("tensorrt"), cached_onnx(tiny, "fp16", kept), module.this_gpu(), NoCache())
     channels = TensorRTDenoiser(builder, instead)
     y, x = (torch.linspace(-1, 1, n) for n in size)
     image = torch.exp(-4 * (y[:, None] ** 2 + x[None, :] ** 2)).to(torch.complex64)
