@@ -43,11 +43,14 @@ class SenseOperator(LinearOperator):
 
     @staticmethod
     def stacked(operators: Sequence[SenseOperator]) -> SenseOperator:
-        """One operator for a batch of slices of the same shapes: image i is measured by operator i."""
+        """One operator for a batch of slices of one size: image i is measured by operator i.
+
+        Where one has fewer coils than another it gets coils that see nothing, which change no image.
+        """
+        n_coils = max(int(one.coil_maps.shape[-4]) for one in operators)
         xp = namespace(operators[0].coil_maps)
-        return SenseOperator(
-            xp.stack([one.coil_maps for one in operators]), xp.stack([one.counts for one in operators])
-        )
+        maps = xp.stack([with_empty_coils(one.coil_maps, n_coils) for one in operators])
+        return SenseOperator(maps, xp.stack([one.counts for one in operators]))
 
     @cached_property
     def n_samples(self) -> int:
@@ -97,10 +100,20 @@ class SenseOperator(LinearOperator):
             else:
                 axes.append(axis)
         shift, counts = tuple(axes), counts[..., None, :, :, :]
+        counts = xp.astype(counts, self.coil_maps.dtype)  # real factors would be converted in every product
         if not shift:
             return shift, self.coil_maps, xp.conj(self.coil_maps), counts
         maps = xp.fft.ifftshift(self.coil_maps, axes=shift)
         return shift, maps, xp.conj(maps), xp.fft.ifftshift(counts, axes=shift)
+
+
+def with_empty_coils(array: Array, n_coils: int) -> Array:
+    """Maps or k-space (..., coil, z, y, x) with coils of zeros behind the others, `n_coils` together."""
+    xp, shape = namespace(array), tuple(array.shape)
+    if shape[-4] == n_coils:
+        return array
+    empty = xp.zeros((*shape[:-4], n_coils - shape[-4], *shape[-3:]), dtype=array.dtype, device=array.device)
+    return xp.concat([array, empty], axis=-4)
 
 
 def chi_squared(operator: SenseOperator, data: Array, image: Array, sigma: float = 1.0) -> float:

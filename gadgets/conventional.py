@@ -68,8 +68,8 @@ class Begun:
 
     @property
     def likeness(self) -> tuple[str, tuple[int, ...]]:
-        """What slices must have in common to be reconstructed at once: device and shape of k-space."""
-        return self.problem.device, tuple(self.problem.data.shape)
+        """What slices must have in common to be reconstructed at once: device and size (z, y, x); coils may differ."""
+        return self.problem.device, tuple(self.problem.conventional.shape)
 
 
 def begin(item: KSpaceSlice, context: Context, target: str, weights: Path, n_before: int) -> Begun:

@@ -50,7 +50,7 @@ class NilaNodeSettings(NetworkSettings):
     noise_left: float = 0.8  # share of a level that the network is told; 1 smooths more (image only, not the samples)
     tolerance: float = 1e-3  # relative residual of the data consistency problems
     iterations: int = 8  # at most, of conjugate gradients, for each of them
-    # up to so many slices of the same shapes in one run, which waits for them (not with a slice_budget_s); for a GPU
+    # up to so many slices of the same size in one run, which waits for them (not with a slice_budget_s); for a GPU
     batch_slices: int = 1
 
     def __post_init__(self) -> None:
@@ -115,7 +115,7 @@ class Nila:
         return self.together([problem], settings)[0]
 
     def together(self, problems: Sequence[Problem], settings: NilaNodeSettings) -> list[Outcome]:
-        """What comes of slices of the same shapes and device; their posterior samples are drawn slice by slice."""
+        """What comes of slices of the same size and device; their posterior samples are drawn slice by slice."""
         watch = Stopwatch(settings.slice_budget_s, settings.scan_budget_s, problems[0].clock)
         prior = prior_for(problems[0].weights, problems[0].device, settings.engine_settings)
         run = NilaRun(problems, settings, watch, prior)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NilaRun:
-    """Slices of the same shapes and device on their way through the sampler."""
+    """Slices of the same size and device on their way through the sampler."""
 
     problems: Sequence[Problem]
     settings: NilaNodeSettings
@@ -54,7 +54,7 @@ class NilaRun:
     @property
     def shape(self) -> Shape:
         """(slice, coil, z, y, x)."""
-        return len(self.problems), *self.problems[0].data.shape
+        return len(self.problems), *self.batch[1].shape[-4:]
 
     def plan(self) -> Plan:
         """What fits into the time; what a step costs is measured if it is not known."""
@@ -63,8 +63,11 @@ class NilaRun:
             self._sample((settings.sigma_max,), [np.random.default_rng(0) for _ in self.problems])
         step_s = self.costs.step_s(shape) or 0.0
         wanted = settings.samples if "uncertainty" in settings.series else 0
-        sample_step_s = shape[0] * (self.costs.step_s((wanted, 1, *shape[1:])) or step_s / shape[0])
+        sample_step_s = sum(self._sample_step_s(problem, wanted) or step_s / shape[0] for problem in self.problems)
         return self.watch.plan(step_s, settings.steps, wanted, settings.sample_steps * sample_step_s)
+
+    def _sample_step_s(self, problem: Problem, n_samples: int) -> float | None:
+        return self.costs.step_s((n_samples, 1, *problem.data.shape))
 
     def images(self, plan: Plan) -> list[Outcome]:
         """The image of each slice."""
@@ -126,7 +129,7 @@ class NilaRun:
         except (RuntimeError, MemoryError) as error:  # out of time or memory: the image is there all the same
             return replace(outcome, provenance=outcome.provenance | {"shortened": f"no posterior samples: {error}"})
         sample_step_s = (self.watch.clock() - began_s) / (plan.samples * settings.sample_steps)
-        self.costs.add((plan.samples, 1, *self.shape[1:]), sample_step_s)
+        self.costs.add((plan.samples, 1, *problem.data.shape), sample_step_s)
         return Outcome(
             outcome.images | {"uncertainty": inside(problem.operator, spread)},
             outcome.provenance | {"samples": str(plan.samples)},

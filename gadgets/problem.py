@@ -13,7 +13,7 @@ import numpy as np
 
 from nilatron.core.backend import Array, namespace, percentile
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
-from nilatron.core.sense import SenseOperator, chi_squared
+from nilatron.core.sense import SenseOperator, chi_squared, with_empty_coils
 
 NOISE_FLOOR = 1e-3  # of the image scale: below it single precision and coil maps limit the image, not noise
 
@@ -57,7 +57,7 @@ class Outcome:
 
 @runtime_checkable
 class Together(Protocol):
-    """A reconstruction that takes several slices at once, if they have the same shapes and device."""
+    """A reconstruction that takes several slices at once, if they have the same size and device."""
 
     def together(self, problems: Sequence[Problem], settings: Any) -> list[Outcome]:
         """What comes of each of them: the same as alone."""
@@ -69,8 +69,9 @@ def batch_of(problems: Sequence[Problem]) -> tuple[SenseOperator, Array, Array]:
         return problems[0].operator, problems[0].data, problems[0].conventional[None]
     xp = namespace(problems[0].data)
     operator = SenseOperator.stacked([problem.operator for problem in problems])
-    data, starts = ([getattr(problem, name) for problem in problems] for name in ("data", "conventional"))
-    return operator, xp.stack(data), xp.stack(starts)
+    n_coils = int(operator.coil_maps.shape[-4])
+    data = xp.stack([with_empty_coils(problem.data, n_coils) for problem in problems])
+    return operator, data, xp.stack([problem.conventional for problem in problems])
 
 
 def image_scale(problem: Problem) -> float:

@@ -46,7 +46,7 @@ class Reconstructor:
         """Slices with coil maps in, reconstructions out; everything else passes.
 
         A conventional image that stands first leaves before the target's own is begun. The others leave when `n_together`
-        slices of the same shapes are there, or anything else comes: a slice of other shapes, another item, the end, an error.
+        slices of the same size are there, or anything else comes: a slice of another size, another item, the end, an error.
         """
         waiting: list[Begun] = []
         try:

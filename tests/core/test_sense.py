@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from nilatron.core.operators import Coils, Fourier, Weights
-from nilatron.core.sense import SenseOperator, chi_squared
+from nilatron.core.sense import SenseOperator, chi_squared, with_empty_coils
 
 RNG = np.random.default_rng(0)
 
@@ -62,6 +62,17 @@ def test_a_batch_of_slices_is_each_of_them(one, other):
     on_torch = SenseOperator(torch.from_numpy(both.coil_maps), torch.from_numpy(both.counts))
     np.testing.assert_allclose(on_torch.normal(torch.from_numpy(x)).numpy(), both.normal(x), atol=1e-12)
     assert both.n_samples == sum(operator.n_samples for operator in alone)
+
+
+def test_slices_with_fewer_coils_get_such_that_see_nothing():
+    shape = (1, 8, 6)
+    alone = [SenseOperator(random(n, *shape), sampling(shape, "lines")) for n in (2, 5)]
+    both, x, y = SenseOperator.stacked(alone), random(2, *shape), [random(n, *shape) for n in (2, 5)]
+    assert both.coil_maps.shape == (2, 5, *shape)
+    filled = np.stack([with_empty_coils(one, 5) for one in y])
+    np.testing.assert_allclose(both.adjoint(filled), [a.adjoint(b) for a, b in zip(alone, y, strict=True)], atol=1e-12)
+    np.testing.assert_allclose(both.normal(x), [a.normal(b) for a, b in zip(alone, x, strict=True)], atol=1e-12)
+    assert with_empty_coils(y[1], 5) is y[1]
 
 
 def test_chi_squared_of_a_batch_is_that_of_all_its_samples():

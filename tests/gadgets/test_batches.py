@@ -95,13 +95,19 @@ def test_images_are_those_of_one_by_one(slices, one_by_one, series, n_together, 
 @pytest.mark.parametrize("series", ["conventional,nila", "nila,uncertainty"])
 @pytest.mark.parametrize("n_together", [2, 4])
 def test_a_chain_numbers_its_images_as_it_does_one_by_one(series, n_together):
+    nila = Nila()
+    methods = METHODS | {"nila": replace(METHODS["nila"], run=nila)}
+
     def images(batch_slices):
-        header, lines = simulate_items(SCAN)
+        header, lines = simulate_items(replace(SCAN, n_coils=6))
         properties = {"series": series, "steps": "2", "samples": "2", "sample_steps": "1", "precision": "fp32"}
-        node = build_node("nila", {**properties, "batch_slices": str(batch_slices)}, shipped_weights("tiny"))
+        properties["batch_slices"] = str(batch_slices)
+        node = build_node("nila", properties, shipped_weights("tiny"), methods)
         return {(image.image_series_index, image.image_index): image for image in node(lines, Context(header))}
 
-    found, expected = images(n_together), images(1)
+    found = images(n_together)
+    assert nila.sizes == {2: [2, 2, 1], 4: [4, 1]}[n_together]
+    expected = images(1)
     assert found.keys() == expected.keys()
     assert len(expected) == 10
     for key, image in expected.items():
@@ -191,18 +197,29 @@ def test_a_slice_without_signal_is_empty_and_takes_no_part(slices):
     assert log.problems == []
 
 
-def test_slices_of_other_shapes_are_not_mixed(slices):
-    """As coil compression makes them: slice 2 and 3 have one coil less."""
+def test_slices_of_other_sizes_are_not_mixed(slices):
     items = list(slices)
     for place in (2, 3):
-        items[place] = replace(
-            slices[place], kspace=slices[place].kspace[:2], coil_maps=slices[place].coil_maps[:2].copy()
-        )
+        names = ("kspace", "counts", "coil_maps")
+        items[place] = replace(slices[place], **{name: getattr(slices[place], name)[..., 4:-4] for name in names})
     nila = Nila()
     found, _ = run(items, 4, nila)
     expected, _ = run(items, 1)
     same(by_slice(found), expected)
     assert nila.sizes == [2, 2, 1]
+
+
+def test_slices_of_unlike_coils_may_be(slices):
+    """As coil compression makes them."""
+    items = list(slices)
+    for place, n_coils in ((0, 2), (3, 1)):
+        kspace, maps = slices[place].kspace[:n_coils], slices[place].coil_maps[:n_coils]
+        items[place] = replace(slices[place], kspace=kspace, coil_maps=maps)
+    nila = Nila()
+    found, _ = run(items, 4, nila)
+    expected, _ = run(items, 1)
+    same(by_slice(found), expected)
+    assert nila.sizes == [4, 1]
 
 
 def test_other_items_keep_their_place(slices):

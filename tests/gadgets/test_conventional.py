@@ -44,11 +44,13 @@ def test_a_slice_begins_with_its_conventional_image(slices):
     assert not begun(replace(slices[0], kspace=0 * slices[0].kspace)).has_signal
 
 
-def test_slices_of_other_shapes_or_devices_are_not_alike(slices):
-    first, second = (begun(item) for item in slices)
-    assert first.likeness == second.likeness
+def test_slices_of_other_sizes_or_devices_are_not_alike(slices):
+    first = begun(slices[0])
     fewer = replace(slices[1], kspace=slices[1].kspace[:3], coil_maps=slices[1].coil_maps[:3])
-    assert begun(fewer).likeness != first.likeness
+    assert begun(fewer).likeness == first.likeness
+    names = ("kspace", "counts", "coil_maps")
+    smaller = replace(slices[1], **{name: getattr(slices[1], name)[..., 2:] for name in names})
+    assert begun(smaller).likeness != first.likeness
     assert replace(first, problem=replace(first.problem, device="cuda")).likeness != first.likeness
 
 

@@ -26,9 +26,11 @@ def pretended_gpu(monkeypatch):
     monkeypatch.setattr(nila_method, "prior_for", lambda weights, _, settings: prior_for(weights, "cpu", settings))
 
 
-def images(target, device, scan=SCAN):
+def images(target, device, scan=SCAN, properties=()):
     header, lines = simulate_items(scan)
-    properties = {"precision": "fp32"} if target == "nila" else {}  # bf16 rounds differences of the last digit up
+    properties = dict(properties)
+    if target == "nila":
+        properties["precision"] = "fp32"  # bf16 rounds differences of the last digit up
     node = build_node(target, properties, shipped_weights("tiny"))
     return [image.data[0, 0] for image in node(lines, Context(header, device=device))]
 
@@ -49,6 +51,16 @@ def test_arrays_stay_on_the_cpu():
 def test_a_scan_gives_the_same_images_on_a_gpu(target):
     expected, found = images(target, "cpu"), images(target, "cuda")
     assert len(found) == len(expected) > 0
+    for one, other in zip(found, expected, strict=True):
+        assert nrmse(one, other, rescale=False) < 1e-4
+
+
+@pytest.mark.usefixtures("pretended_gpu")
+def test_several_slices_at_once_give_the_same_images_on_a_gpu():
+    scan, properties = replace(SCAN, n_slices=3), {"series": "nila", "steps": "3"}
+    expected = images("nila", "cpu", scan, properties)
+    found = images("nila", "cuda", scan, {**properties, "batch_slices": "2"})
+    assert len(found) == len(expected) == 3
     for one, other in zip(found, expected, strict=True):
         assert nrmse(one, other, rescale=False) < 1e-4
 
