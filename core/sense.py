@@ -45,7 +45,7 @@ class SenseOperator(LinearOperator):
     def stacked(operators: Sequence[SenseOperator]) -> SenseOperator:
         """One operator for a batch of slices of one size: image i is measured by operator i.
 
-        Where one has fewer coils than another it gets coils that see nothing, which change no image.
+        Where one has fewer coils than another it gets coils that see nothing, which change no image (`n_samples` has them).
         """
         n_coils = max(int(one.coil_maps.shape[-4]) for one in operators)
         xp = namespace(operators[0].coil_maps)

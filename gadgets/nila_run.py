@@ -90,7 +90,7 @@ class NilaRun:
         return outcomes
 
     def _sample(self, schedule: tuple[float, ...], generators: list[np.random.Generator]) -> SamplerResult:
-        operator, data, starts = self.batch
+        (operator, data, starts), sigmas, scales = self.batch, self.sigmas, self.scales
         began_s = self.watch.clock()
         result = nila_fast(
             self.watch.guard(self.prior.denoise),
@@ -98,8 +98,8 @@ class NilaRun:
             data,
             schedule,
             start=starts,
-            sigma=self.sigmas,
-            scale=self.scales,
+            sigma=sigmas,
+            scale=scales,
             tau=0.0,
             generator=generators,
             solver=self.settings.solver,
