@@ -28,7 +28,7 @@ print(next(line.split()[1] for line in status if line.startswith("VmHWM:")))
 """
 PROPERTIES = {"cg_sense": (), "nila": ("steps=3",)}  # memory does not depend on the number of steps
 N_SLICES: tuple[int, ...] = (10, 40, 160)
-LEAK = 0.15  # of the lines of a slice; HDF5 lets its cache of chunk addresses grow, up to 32 MiB
+LEAK = 0.1  # of the lines of a slice
 
 Peaks: TypeAlias = Mapping[str, Mapping[int, Sequence[float]]]
 """MiB of a chain and a number of slices, one of each round."""

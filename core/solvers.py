@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -43,12 +44,13 @@ def conjugate_gradient(
     start: Array | None = None,
     *,
     tolerance: float = 1e-3,
+    smallest_change: float = 0.0,
     max_iterations: int = 20,
     n_axes: int = 3,
 ) -> Solution:
     """Solve A x = b for Hermitian positive definite A (Hestenes and Stiefel 1952), each batch element for itself.
 
-    An element that has reached the tolerance stays as it is. In host memory the loop ends when all have; a GPU runs all
+    An element that is solved stays as it is. In host memory the loop ends when all have; a GPU runs all
     iterations, because asking it would make the host wait in every one.
 
     Parameters
@@ -59,6 +61,8 @@ def conjugate_gradient(
         Right-hand side and first guess (..., z, y, x); 0 without one, which saves a product.
     tolerance
         An element is solved when |b - A x| <= tolerance |b|.
+    smallest_change
+        It is also solved when an iteration has changed it by less, as rms over its pixels.
     max_iterations
         At most so many.
     n_axes
@@ -79,17 +83,21 @@ def conjugate_gradient(
     x, r = (xp.zeros_like(b), b) if start is None else (start, b - apply(start))
     p = r
     rr, target = dot(r, r), tolerance**2 * dot(b, b)
+    pp, least = rr, smallest_change**2 * math.prod(b.shape[-n_axes:])
     iterations = xp.zeros(rr.shape, dtype=xp.int64, device=b.device)
+    changing = xp.ones(rr.shape, dtype=xp.bool, device=b.device)
     for _ in range(max_iterations):
-        active = rr > target
+        active = changing & (rr > target)
         if on_host(b) and not bool(xp.any(active)):
             break
         q = apply(p)
         step = xp.where(active, ratio(rr, dot(p, q)), xp.zeros_like(rr))
         x = x + step * p
         r = r - step * q
+        changing = active & (step**2 * pp > least)
         previous, rr = rr, dot(r, r)
-        p = r + xp.where(active, ratio(rr, previous), xp.zeros_like(rr)) * p
+        turn = xp.where(active, ratio(rr, previous), xp.zeros_like(rr))
+        p, pp = r + turn * p, rr + turn**2 * pp  # r is orthogonal to the p before
         iterations = iterations + xp.astype(active, xp.int64)
     return Solution(x, iterations, xp.sqrt(ratio(rr, dot(b, b))))
 

@@ -15,6 +15,8 @@ import h5py
 
 from nilatron.core.errors import BadInputError
 
+_METADATA_CACHE_BYTES = 1 << 21
+
 
 class InputError(BadInputError):
     """A file or a setting of the user's that cannot be used: what was expected, what came, what to do."""
@@ -31,7 +33,7 @@ def open_hdf5(path: Path) -> h5py.File:
     if not path.is_file():
         raise InputError(f"{path}: {'is not a file' if path.exists() else 'no such file'}")
     try:
-        return h5py.File(path, "r")
+        file = h5py.File(path, "r")
     except PermissionError as error:
         raise InputError(f"{path}: may not be read: {error.strerror}") from None
     except OSError as error:
@@ -40,6 +42,10 @@ def open_hdf5(path: Path) -> h5py.File:
                 f"{path}: the HDF5 file is truncated ({path.stat().st_size} bytes); copy it again"
             ) from None
         raise InputError(f"{path}: is not an HDF5 file, so it is not ISMRMRD data ({error})") from None
+    cache = file.id.get_mdc_config()
+    cache.initial_size = cache.max_size = _METADATA_CACHE_BYTES  # else it grows with the file, up to 32 MiB
+    file.id.set_mdc_config(cache)
+    return file
 
 
 @contextmanager

@@ -14,6 +14,7 @@ ALLOWED = {
     "pipelines": {"core", "gadgets", "pipelines", "xml_configs"},
 }
 NOT_IN_CORE = {"ismrmrd", "gadgetron", "h5py", "socket", "argparse", "typer", "xml", "defusedxml"}
+TOUCHES_FILES = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "mkdir", "unlink", "stat"}
 SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 
 
@@ -44,6 +45,13 @@ def test_layers_import_only_downwards(path):
             assert parts[1] in ALLOWED[layer], f"{layer} imports {name}"
         if layer == "core":
             assert parts[0] not in NOT_IN_CORE, f"core imports {name}"
+
+
+def test_core_opens_no_files_but_weights():
+    for path in (path for path in SOURCES if path.relative_to(ROOT).parts[0] == "core" and path.name != "weights.py"):
+        calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        names = {getattr(call, "attr", getattr(call, "id", "")) for call in calls}
+        assert not names & TOUCHES_FILES, path
 
 
 def test_training_needs_neither_ismrmrd_nor_gadgetron():

@@ -30,6 +30,7 @@ class SolverSettings:
     """How exactly (P) is solved."""
 
     tolerance: float = 1e-3  # relative residual
+    smallest_change: float = 0.0  # of an iteration, as rms and share of the level; less than that ends them
     max_iterations: int = 20
 
 
@@ -136,6 +137,7 @@ def nila_fast(
             prior_mean + weight * likelihood,
             prior_mean,
             tolerance=solver.tolerance,
+            smallest_change=solver.smallest_change * level,
             max_iterations=solver.max_iterations,
         )
         iterations = iterations + solution.iterations

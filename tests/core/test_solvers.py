@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +53,22 @@ def test_cg_survives_zero_data_and_an_exact_start():
     solution = conjugate_gradient(times, b, exact, tolerance=0.0, max_iterations=20)
     np.testing.assert_allclose(solution.x, exact, atol=1e-9)
     assert not solution.x[0].any()
+
+
+def test_cg_stops_where_an_iteration_changes_little_each_element_for_itself():
+    b = random(2, 1, 3, 4)
+    b[1] *= 1e-3
+    paths = [conjugate_gradient(times, b, tolerance=0.0, max_iterations=n).x for n in range(9)]
+    changes = np.array(
+        [np.sqrt(np.mean(np.abs(after - before) ** 2, (-3, -2, -1))) for before, after in pairwise(paths)]
+    )
+    bound = 1.01 * changes[:5, 0].min()
+    found = conjugate_gradient(times, b, tolerance=0.0, smallest_change=bound, max_iterations=8)
+    last = [1 + int(np.argmax(changes[:, element] < bound)) for element in (0, 1)]
+    assert last[0] > last[1] == 1
+    assert found.iterations.ravel().tolist() == last
+    for element in (0, 1):
+        np.testing.assert_allclose(found.x[element], paths[last[element]][element], rtol=1e-10)
 
 
 def test_cg_stops_at_the_tolerance_and_at_the_limit():
