@@ -33,7 +33,7 @@ from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.fft import fft
 from nilatron.core.metrics import foreground, psnr
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
-from nilatron.core.sampling.nila_fast import SolverSettings, nila_fast
+from nilatron.core.sampling.nila_fast import nila_fast
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sense import SenseOperator, chi_squared
 from nilatron.gadgets.nila_method import NilaNodeSettings
@@ -121,7 +121,7 @@ def reconstruct(case: Case, weights: Path) -> tuple[ComplexArray, ComplexArray]:
         scale=scale * case.scale_factor,
         tau=0.0,
         generator=problem.generator,
-        solver=SolverSettings(settings.tolerance, settings.iterations),
+        solver=settings.solver,
         noise_left=settings.noise_left,
     )
     return conventional, inside(case.operator, result.image[0])

@@ -49,6 +49,7 @@ class NilaNodeSettings(NetworkSettings):
     sample_sigma_min: float = 0.01  # last level for samples: what lies below it is missing from their variance
     noise_left: float = 0.8  # share of a level that the network is told; 1 smooths more (image only, not the samples)
     tolerance: float = 1e-3  # relative residual of the data consistency problems
+    smallest_change: float = 0.03  # of an iteration, as rms and share of the noise level: less than that ends them
     iterations: int = 8  # at most, of conjugate gradients, for each of them
     # up to so many slices of the same size in one run, which waits for them (not with a slice_budget_s); for a GPU
     batch_slices: int = 1
@@ -67,13 +68,17 @@ class NilaNodeSettings(NetworkSettings):
             raise ValueError(
                 f"expected 0 < tolerance < 1 and iterations >= 1, got {self.tolerance} and {self.iterations}"
             )
+        if not 0 <= self.smallest_change < 1:
+            raise ValueError(f"smallest_change must be at least 0 and below 1, got {self.smallest_change}")
         if self.batch_slices < 1:
             raise ValueError(f"batch_slices must be at least 1, got {self.batch_slices}")
 
     @property
     def solver(self) -> SolverSettings:
         """How exactly data consistency is reached."""
-        return SolverSettings(self.tolerance, self.iterations)
+        return SolverSettings(
+            tolerance=self.tolerance, smallest_change=self.smallest_change, max_iterations=self.iterations
+        )
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from nilatron.core.solvers import conjugate_gradient
 Denoiser = Callable[[Array, float], Array]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SolverSettings:
     """How exactly (P) is solved."""
 

@@ -17,6 +17,8 @@ from nilatron.gadgets.nila_method import NilaNodeSettings, PublishedNodeSettings
         {"noise_left": 1.1},
         {"tolerance": 0.0},
         {"iterations": 0},
+        {"smallest_change": -0.1},
+        {"smallest_change": 1.0},
         {"batch_slices": 0},
         {"slice_budget_s": -1.0},
         {"scan_budget_s": float("nan")},
