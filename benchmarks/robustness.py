@@ -33,7 +33,7 @@ from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.fft import fft
 from nilatron.core.metrics import foreground, psnr
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
-from nilatron.core.sampling.nila_fast import nila_fast
+from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sense import SenseOperator, chi_squared
 from nilatron.gadgets.nila_method import NilaNodeSettings
@@ -111,15 +111,15 @@ def reconstruct(case: Case, weights: Path) -> tuple[ComplexArray, ComplexArray]:
     conventional = cg_sense(case.operator, case.data)
     problem = Problem(case.operator, case.data, conventional, np.random.default_rng(0), "cpu", weights)
     scale = image_scale(problem)
-    result = nila_fast(
+    result = nila_coarse_to_fine(
         prior_for(weights, "cpu").denoise,
         case.operator,
         case.data,
         karras_schedule(settings.steps, settings.sigma_max, settings.sigma_min),
+        int(settings.coarse_share * settings.steps),
         start=conventional[None],
         sigma=noise_level(problem, scale) * case.sigma_factor,
         scale=scale * case.scale_factor,
-        tau=0.0,
         generator=problem.generator,
         solver=settings.solver,
         noise_left=settings.noise_left,

@@ -7,12 +7,16 @@ Throughout, the covariance is that of complex samples, Psi = E[n n^H]; whitened 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from nilatron.core.backend import Array, namespace, real_dtype
+import numpy as np
+
+from nilatron.core.backend import Array, namespace, real_dtype, to_numpy
 from nilatron.core.fft import ifft
 
 DEFAULT_BANDWIDTH_RATIO = 0.793  # Gadgetron's, for headers without relativeReceiverNoiseBandwidth
 SINGULAR = 1e-7  # relative eigenvalue of the coil correlation below which a direction carries no noise of its own
+HALVES = (slice(0, None, 2), slice(1, None, 2))  # of the lines, alternating
 
 
 def noise_covariance(samples: Array) -> Array:
@@ -131,58 +135,54 @@ def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | 
     settings = settings or QuietSamples()
     xp = namespace(kspace)
     lines = _outer_lines(kspace, counts, settings.outer_fraction)
-    n_coils, n_lines, n_x = lines.shape
     power = xp.real(lines) ** 2 + xp.imag(lines) ** 2
-    level = xp.sum(power, axis=(1, 2)) / (n_lines * n_x)
-    if not bool(xp.any(level > 0)):
-        raise ValueError("the noise level cannot be measured: all acquired lines are zero")
-    weight = xp.where(level > 0, 1 / xp.where(level > 0, level, xp.ones_like(level)), xp.zeros_like(level))
-    energy = xp.sum(power * weight[:, None, None], axis=0)  # (line, x), coils of equal weight
-
-    index = xp.arange(max(n_lines, n_x), device=lines.device)
-    n_blocks = max(1, n_x // settings.block_width)
-    blocks = [index[i * n_x // n_blocks : (i + 1) * n_x // n_blocks] for i in range(n_blocks)]
-    n_quiet = max(1, round(settings.quiet_fraction * n_blocks))
-    halves = (index[0:n_lines:2], index[1:n_lines:2])
-    total, n_samples = 0, 0
-    for judging, taken in (halves, halves[::-1]):
-        ranked = sorted(blocks, key=lambda block, rows=judging: _mean_energy(energy, rows, block))  # type: ignore[misc]
-        columns = xp.concat(ranked[:n_quiet])
-        samples = xp.reshape(xp.take(xp.take(lines, taken, axis=1), columns, axis=2), (n_coils, -1))
-        total = total + samples @ xp.conj(xp.matrix_transpose(samples))
-        n_samples += int(samples.shape[1])
-    return total / n_samples
+    column_power = xp.stack([xp.sum(power[:, half], axis=1) for half in HALVES])
+    quietest = _quietest_blocks(to_numpy(column_power), settings)
+    judged_by_the_other = zip(HALVES, reversed(quietest), strict=True)
+    quiet = [lines[:, half, block] for half, blocks in judged_by_the_other for block in blocks]
+    samples = xp.concat([xp.reshape(part, (part.shape[0], -1)) for part in quiet], axis=1)
+    return samples @ xp.conj(xp.matrix_transpose(samples)) / samples.shape[1]
 
 
 def sigma_from_data(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> float:
     """Complex standard deviation of the noise of whitened k-space, sqrt(tr Psi / n_coils) over the coils that carry noise."""
     xp = namespace(kspace)
-    variance = xp.real(xp.linalg.diagonal(covariance_from_data(kspace, counts, settings)))
-    alive = variance > 0
-    return float(xp.sqrt(xp.sum(variance) / xp.sum(xp.astype(alive, variance.dtype)))) if bool(xp.any(alive)) else 0.0
+    variance = to_numpy(xp.real(xp.linalg.diagonal(covariance_from_data(kspace, counts, settings))))
+    n_alive = np.count_nonzero(variance > 0)
+    return float(np.sqrt(variance.sum() / n_alive)) if n_alive else 0.0
 
 
-def _mean_energy(energy: Array, rows: Array, columns: Array) -> float:
-    xp = namespace(energy)
-    return float(xp.mean(xp.take(xp.take(energy, rows, axis=0), columns, axis=1)))
+def _quietest_blocks(column_power: np.ndarray[Any, Any], settings: QuietSamples) -> list[list[slice]]:
+    """Columns of the quietest blocks in each half of the lines, from their power (half, coil, x), coils of equal weight."""
+    coil_power = column_power.sum(axis=(0, 2))
+    alive = coil_power > 0
+    if not alive.any():
+        raise ValueError("the noise level cannot be measured: all acquired lines are zero")
+    column_energy = (column_power[:, alive] / coil_power[alive, None]).sum(axis=1)
+    n_x = column_power.shape[-1]
+    n_blocks = max(1, n_x // settings.block_width)
+    edges = np.arange(n_blocks + 1) * n_x // n_blocks
+    block_energy = np.add.reduceat(column_energy, edges[:-1], axis=-1) / np.diff(edges)
+    n_quiet = max(1, round(settings.quiet_fraction * n_blocks))
+    quietest = np.argsort(block_energy, axis=-1, kind="stable")[:, :n_quiet]
+    return [[slice(edges[i], edges[i + 1]) for i in ranked] for ranked in quietest]
 
 
 def _outer_lines(kspace: Array, counts: Array, outer_fraction: float) -> Array:
     """The outermost acquired lines, inner ones first, after a readout transform (coil, line, x); noise as in one sample."""
     xp = namespace(kspace)
     n_coils, n_z, n_y, n_x = kspace.shape
-    acquired = xp.astype(counts > 0, real_dtype(kspace))
-    filled = xp.reshape(xp.sum(acquired, axis=-1), (-1,))
-    z = (xp.arange(n_z, device=counts.device) - n_z // 2) / max(1, n_z)
-    y = (xp.arange(n_y, device=counts.device) - n_y // 2) / n_y
-    radius = xp.reshape(xp.sqrt(z[:, None] ** 2 + y[None, :] ** 2), (-1,))
-    order = xp.argsort(radius)
-    order = order[xp.take(filled, order) > 0]
-    n_lines = int(order.shape[0])
+    line_counts = xp.reshape(xp.astype(counts, real_dtype(kspace), copy=False), (n_z * n_y, n_x))
+    n_filled = xp.sum(xp.astype(line_counts > 0, line_counts.dtype), axis=-1)
+    n_lines = int(xp.sum(xp.astype(n_filled > 0, xp.int64)))
     if n_lines < 4:
         raise ValueError(f"the noise level cannot be measured: it takes at least 4 acquired lines, got {n_lines}")
-    order = order[n_lines - max(4, round(outer_fraction * n_lines)) :]
-    white = xp.reshape(kspace * xp.sqrt(xp.astype(counts, acquired.dtype)), (n_coils, n_z * n_y, n_x))
-    chosen = xp.take(white, order, axis=1) * xp.sqrt(n_x / xp.take(filled, order))[None, :, None]
-    chosen = xp.astype(chosen, kspace.dtype, copy=False)
-    return ifft(chosen, axes=(-1,))
+    z = (xp.arange(n_z, dtype=xp.float64, device=counts.device) - n_z // 2) / n_z
+    y = (xp.arange(n_y, dtype=xp.float64, device=counts.device) - n_y // 2) / n_y
+    radius = xp.reshape(xp.sqrt(z[:, None] ** 2 + y[None, :] ** 2), (-1,))
+    radius = xp.where(n_filled > 0, radius, -xp.ones_like(radius))  # lines without samples come before all others
+    n_outer = max(4, round(outer_fraction * n_lines))
+    outer = xp.argsort(radius)[-n_outer:]
+    to_one_sample = xp.sqrt(xp.take(line_counts, outer, axis=0) * (n_x / xp.take(n_filled, outer))[:, None])
+    lines = xp.take(xp.reshape(kspace, (n_coils, n_z * n_y, n_x)), outer, axis=1)
+    return ifft(lines * to_one_sample, axes=(-1,))

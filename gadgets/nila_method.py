@@ -41,11 +41,13 @@ class NilaNodeSettings(NetworkSettings):
     """Nila, fast (the default)."""
 
     series: tuple[str, ...] = ("conventional", "nila")  # what is sent, in this order: conventional, nila, uncertainty
-    steps: int = 8  # network evaluations
-    sigma_max: float = 0.5  # first diffusion noise level, image scale 1
+    steps: int = 9  # network evaluations
+    coarse_share: float = 0.45  # of the steps, the first ones, are made at half the resolution (image only)
+    sigma_max: float = 0.8  # first diffusion noise level, image scale 1
     sigma_min: float = 0.03  # last diffusion noise level, image scale 1
     samples: int = 8  # posterior samples behind the uncertainty map
     sample_steps: int = 16  # network evaluations of each posterior sample
+    sample_sigma_max: float = 0.5  # first level for samples
     sample_sigma_min: float = 0.01  # last level for samples: what lies below it is missing from their variance
     noise_left: float = 0.8  # share of a level that the network is told; 1 smooths more (image only, not the samples)
     tolerance: float = 1e-3  # relative residual of the data consistency problems
@@ -59,7 +61,7 @@ class NilaNodeSettings(NetworkSettings):
         super().__post_init__()
         check_series(self.series)
         karras_schedule(self.steps, self.sigma_max, self.sigma_min)
-        karras_schedule(self.sample_steps, self.sigma_max, self.sample_sigma_min)
+        karras_schedule(self.sample_steps, self.sample_sigma_max, self.sample_sigma_min)
         if self.samples < 2:
             raise ValueError(f"samples must be at least 2, got {self.samples}")
         if not 0 < self.noise_left <= 1:
@@ -68,6 +70,8 @@ class NilaNodeSettings(NetworkSettings):
             raise ValueError(
                 f"expected 0 < tolerance < 1 and iterations >= 1, got {self.tolerance} and {self.iterations}"
             )
+        if not 0 <= self.coarse_share < 1:
+            raise ValueError(f"coarse_share must be at least 0 and below 1, got {self.coarse_share}")
         if not 0 <= self.smallest_change < 1:
             raise ValueError(f"smallest_change must be at least 0 and below 1, got {self.smallest_change}")
         if self.batch_slices < 1:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nilatron.core.backend import Array
-from nilatron.core.sampling.nila_fast import SamplerResult, nila_fast
+from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
+from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.core.sampling.posterior import sample_posterior
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sense import SenseOperator
@@ -92,15 +93,15 @@ class NilaRun:
     def _sample(self, schedule: tuple[float, ...], generators: list[np.random.Generator]) -> SamplerResult:
         (operator, data, starts), sigmas, scales = self.batch, self.sigmas, self.scales
         began_s = self.watch.clock()
-        result = nila_fast(
+        result = nila_coarse_to_fine(
             self.watch.guard(self.prior.denoise),
             operator,
             data,
             schedule,
+            int(self.settings.coarse_share * len(schedule)),
             start=starts,
             sigma=sigmas,
             scale=scales,
-            tau=0.0,
             generator=generators,
             solver=self.settings.solver,
             noise_left=self.settings.noise_left,
@@ -118,7 +119,7 @@ class NilaRun:
                 self.watch.guard(self.prior.denoise),
                 problem.operator,
                 problem.data,
-                karras_schedule(settings.sample_steps, settings.sigma_max, settings.sample_sigma_min),
+                karras_schedule(settings.sample_steps, settings.sample_sigma_max, settings.sample_sigma_min),
                 n_samples=plan.samples,
                 start=problem.conventional,
                 sigma=self.sigmas[place],

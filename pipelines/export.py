@@ -19,11 +19,12 @@ from nilatron.core.prior.engines.onnx_export import DTYPES, cached_onnx, lower_f
 from nilatron.core.prior.engines.onnx_file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError, needed
 from nilatron.core.prior.weights import Prior, load_prior
+from nilatron.core.resolution import coarse_shape
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.gadgets.engine_cache import user_cache
 from nilatron.pipelines.files import InputError, atomic_path
 
-SIGMAS = (*karras_schedule(8, 0.5, 0.03), 0.01)  # those of an image, and the last of posterior samples
+SIGMAS = (*karras_schedule(9, 0.8, 0.03), 0.01)  # those of an image, and the last of posterior samples
 SIZES = ((64, 64), (230, 179), (256, 320))
 LIMITS = {"fp32": 1e-3, "fp16": 1e-2}  # relative error
 Report = Callable[[str], None]
@@ -177,7 +178,7 @@ def check_tensorrt() -> Any:
 
 
 def build_tensorrt(weights: Path, precision: str, sizes: Sequence[Sequence[int]], report: Report) -> None:
-    """Put TensorRT engines for (S, y, x) into the cache of this user.
+    """Put TensorRT engines for (S, y, x), and for the half resolution of the sampler's first steps, into the user's cache.
 
     Raises
     ------
@@ -189,6 +190,7 @@ def build_tensorrt(weights: Path, precision: str, sizes: Sequence[Sequence[int]]
 
     model = cached_onnx(load_prior(weights), precision, user_cache())
     builder = Builder(check_tensorrt(), model, this_gpu(), user_cache())
-    for size in sizes:
-        report("TensorRT engine for " + "x".join(map(str, size)))
-        builder.engine(padded_shape(size, model.facts.multiple))
+    for n, n_y, n_x in sizes:
+        for size in dict.fromkeys(((n, n_y, n_x), coarse_shape((n, n_y, n_x)))):
+            report("TensorRT engine for " + "x".join(map(str, size)))
+            builder.engine(padded_shape(size, model.facts.multiple))

@@ -105,14 +105,16 @@ def warm(opening: Opening, settings: NodeSettings) -> Preparation:
 
 
 def evaluate_once(context: Context) -> None:
-    """Run the default network on one empty slice, which takes memory and chooses kernels."""
+    """Run the default network on one empty slice of both resolutions, which takes memory and chooses kernels."""
     import torch
 
     from nilatron.core.prior.weights import DEFAULT_WEIGHTS
+    from nilatron.core.resolution import coarse_shape
     from nilatron.gadgets.oversampling import kept_width
     from nilatron.gadgets.prior import prior_for
 
     encoding = context.header.encoding[0]
     shape = (1, int(encoding.encodedSpace.matrixSize.y), kept_width(encoding))
-    empty = torch.zeros(shape, dtype=torch.complex64, device=context.device)
-    prior_for(DEFAULT_WEIGHTS, context.device).denoise(empty, 0.1)
+    prior = prior_for(DEFAULT_WEIGHTS, context.device)
+    for resolution in {shape, coarse_shape(shape)}:
+        prior.denoise(torch.zeros(resolution, dtype=torch.complex64, device=context.device), 0.1)

@@ -44,13 +44,18 @@ class SamplerResult:
         (batch, z, y, x) in physical units.
     n_evaluations
         Calls of the denoiser.
-    n_iterations
-        Conjugate-gradient iterations of each element, all steps together.
+    iterations
+        Of conjugate gradients, of each element, all steps together: (batch, 1, 1, 1).
     """
 
     image: Array
     n_evaluations: int
-    n_iterations: tuple[int, ...]
+    iterations: Array
+
+    @property
+    def n_iterations(self) -> tuple[int, ...]:
+        """Iterations of each element; waits for a GPU."""
+        return tuple(map(int, np.ravel(to_numpy(self.iterations))))
 
 
 def nila_fast(
@@ -60,14 +65,15 @@ def nila_fast(
     schedule: Sequence[float],
     *,
     start: Array,
-    sigma: float | Sequence[float],
-    scale: float | Sequence[float],
+    sigma: float | Sequence[float] | npt.NDArray[np.float64],
+    scale: float | Sequence[float] | npt.NDArray[np.float64],
     tau: float,
     generator: np.random.Generator | Sequence[np.random.Generator],
     solver: SolverSettings | None = None,
     noise_left: float = 1.0,
+    noisy_start: bool = True,
 ) -> SamplerResult:
-    """Run the sampler for a batch; on a GPU the host waits for it once, at the end.
+    """Run the sampler for a batch; on a GPU the host does not wait for it.
 
     Parameters
     ----------
@@ -94,6 +100,8 @@ def nila_fast(
         Share of the level that the network is told, after the first step. 1 is the exact weight (a Gaussian prior gives its
         posterior mean). With tau = 0 no noise is put back, and a learned prior drifts towards its mode, which is too smooth:
         a little less than 1 counters it.
+    noisy_start
+        Whether noise of the first level is added to the start; False goes on from a result of that level.
 
     Raises
     ------
@@ -122,12 +130,14 @@ def nila_fast(
     y = data / image_scale[..., None]
     back_projected = operator.adjoint(y)
     image_shape, data_shape = tuple(start.shape[1:]), tuple(y.shape[1:])
-    x = start / image_scale + schedule[0] * noise(image_shape)
+    x = start / image_scale
+    if noisy_start:
+        x = x + schedule[0] * noise(image_shape)
     iterations = xp.zeros((n_elements, 1, 1, 1), dtype=xp.int64, device=data.device)
     for step, level in enumerate(schedule):
         last = step + 1 == len(schedule)
         weight = weights[step]
-        told = noise_left * level if step else level
+        told = level if noisy_start and not step else noise_left * level
         prior_mean, likelihood = denoiser(x, told), back_projected
         if tau and not last:
             prior_mean = prior_mean + tau * level * noise(image_shape)
@@ -144,4 +154,4 @@ def nila_fast(
         x = solution.x
         if tau and not last:
             x = x + tau * schedule[step + 1] * noise(image_shape)
-    return SamplerResult(x * image_scale, len(schedule), tuple(map(int, np.ravel(to_numpy(iterations)))))
+    return SamplerResult(x * image_scale, len(schedule), iterations)

@@ -1,9 +1,14 @@
+import operator
+
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
+from nilatron.core.backend import to_numpy
 from nilatron.core.fft import fft
 from nilatron.core.noise import (
+    QuietSamples,
     bandwidth_scale,
     covariance_from_data,
     noise_covariance,
@@ -117,10 +122,89 @@ def test_half_sampled_readouts_have_their_full_noise_counted():
     assert np.trace(found).real == pytest.approx(np.trace(truth).real, rel=0.12)
 
 
-@pytest.mark.parametrize(("n_lines", "value"), [(3, 1.0), (64, 0.0)])
+@pytest.mark.parametrize(("n_lines", "value"), [(0, 1.0), (3, 1.0), (64, 0.0)])
 def test_too_few_lines_or_no_signal_are_refused(n_lines, value):
     counts = np.zeros((1, 64, 64), np.float32)
     counts[:, :n_lines] = 1
     kspace = np.full((2, 1, 64, 64), value, np.complex64) * counts
     with pytest.raises(ValueError, match="cannot be measured"):
         sigma_from_data(kspace, counts)
+
+
+def everywhere(_, shape):
+    return np.ones(shape)
+
+
+SETTINGS = QuietSamples(outer_fraction=0.33, block_width=7, quiet_fraction=0.3)
+SCANS = {  # coils, (z, y, x), counts, settings, sigma
+    "full": (4, (1, 64, 80), everywhere, None, 3.40138850),
+    "1 coil, odd sizes": (1, (1, 97, 101), everywhere, None, 0.99585956),
+    "32 coils": (32, (1, 48, 40), everywhere, None, 3.03140990),
+    "every other line": (4, (1, 64, 80), lambda _, shape: np.arange(shape[1])[:, None] % 2, None, 3.39407972),
+    "partial echo": (4, (1, 64, 96), lambda _, shape: np.arange(shape[2]) >= 30, None, 3.39279434),
+    "averaged lines": (4, (1, 64, 96), lambda rng, shape: rng.integers(0, 5, (1, shape[1], 1)), None, 5.77410697),
+    "scattered samples": (4, (1, 64, 96), lambda rng, shape: rng.integers(0, 3, shape), None, 4.37566575),
+    "3D": (3, (12, 20, 32), everywhere, None, 3.21291801),
+    "3D, odd, undersampled": (3, (9, 15, 33), lambda rng, shape: rng.random((*shape[:2], 1)) < 0.4, None, 3.35853325),
+    "narrower than a block": (2, (1, 16, 3), everywhere, None, 2.94443904),
+    "one column, 4 lines": (2, (1, 4, 1), everywhere, None, 2.74115845),
+    "other settings": (4, (1, 64, 80), everywhere, SETTINGS, 3.37622367),
+}
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_the_level_is_the_known_one_in_every_library(name):
+    n_coils, shape, acquired, settings, sigma = SCANS[name]
+    rng = np.random.default_rng(7)
+    counts = np.broadcast_to(acquired(rng, shape), shape).astype(np.float32)
+    grid = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    coils = 20 * np.exp(-4 * sum(axis**2 for axis in grid)) * np.exp(1j * np.arange(n_coils))[:, None, None, None]
+    kspace = (fft(coils) + correlated_noise(n_coils, shape, rng)[0]) * (counts > 0)
+    assert sigma_from_data(kspace, counts, settings) == pytest.approx(sigma, rel=1e-6)
+    on_torch = sigma_from_data(torch.from_numpy(kspace), torch.from_numpy(counts), settings)
+    assert on_torch == pytest.approx(sigma, rel=1e-6)
+
+
+class Fetches(TorchFunctionMode):
+    """Counts how often values come from the device, where the host would wait until all work before is done."""
+
+    WAYS = (
+        *("item", "tolist", "numpy", "__array__", "__dlpack__"),
+        *("__bool__", "__int__", "__float__", "__complex__", "__index__", "__contains__"),
+        *("nonzero", "argwhere", "masked_select", "unique", "equal", "allclose"),
+    )
+
+    def __init__(self):
+        super().__init__()
+        self.n = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        by_mask = func.__name__ in ("__getitem__", "__setitem__") and any(
+            isinstance(part, torch.Tensor) and part.dtype == torch.bool
+            for part in (args[1] if isinstance(args[1], tuple) else [args[1]])
+        )
+        self.n += by_mask or func.__name__ in self.WAYS
+        return func(*args, **(kwargs or {}))
+
+
+FETCHING = (
+    *(bool, int, float, complex, operator.index, to_numpy, np.asarray, np.from_dlpack),
+    *(torch.Tensor.item, torch.Tensor.tolist, torch.nonzero, lambda t: t[t > 0], lambda t: t in t),
+)
+
+
+@pytest.mark.parametrize("fetch", FETCHING)
+def test_every_way_to_a_value_counts_as_a_fetch(fetch):
+    value = torch.tensor(3)
+    with Fetches() as fetches:
+        fetch(value + value)
+    assert fetches.n == 1
+
+
+@pytest.mark.parametrize("shape", [(32, 48), (96, 256)])
+def test_values_are_fetched_three_times_at_most_whatever_the_size(shape):
+    """The number of lines, the energies, the variances."""
+    kspace, counts, _ = scan(4, shape, 0.3, np.random.default_rng(8))
+    with Fetches() as fetches:
+        sigma_from_data(torch.from_numpy(kspace), torch.from_numpy(counts))
+    assert 0 < fetches.n <= 3

@@ -88,7 +88,7 @@ def steps_of(images):
 
 def test_without_a_budget_nothing_is_measured_and_nothing_said(make, clock):
     (_, image), log = make(NilaNodeSettings())
-    assert clock.now == 108
+    assert clock.now == 109
     assert not {"seconds", "slice_budget_s", "shortened"} & image.provenance.keys()
     assert log.problems == []
 
@@ -106,7 +106,7 @@ def test_the_first_slice_pays_for_a_measurement_and_the_next_one_does_not(make, 
     assert steps_of(images) == [6, 7]  # 0.9 (8 - 1) s, then 0.9 * 8 s, at 1 s a step
     assert clock.now == 100 + 1 + 6 + 7
     main = [image.provenance for image in images if image.role == "main"]
-    assert main[0]["shortened"].startswith("6 of 8 steps: ")
+    assert main[0]["shortened"].startswith("6 of 9 steps: ")
     assert [made["seconds"] for made in main] == ["7.000", "7.000"]
     assert main[0]["slice_budget_s"] == "8"
     assert log.problems == []  # a shorter reconstruction is one all the same
@@ -118,7 +118,7 @@ def test_every_budget_is_kept_and_used(make, clock):
         began = clock.now
         (_, image), _ = make(NilaNodeSettings(slice_budget_s=budget_s))
         assert 0.9 * budget_s - 1 < clock.now - began <= budget_s
-        assert steps_of([image]) == [min(8, int(0.9 * budget_s))]
+        assert steps_of([image]) == [min(9, int(0.9 * budget_s))]
 
 
 def test_the_time_since_the_last_line_counts(make, clock):
@@ -166,7 +166,7 @@ def test_posterior_samples_are_dropped_first(make):
     for budget_s in (40, 28, 26, 9):
         images, log = make(replace(settings, slice_budget_s=budget_s))
         found[budget_s] = (steps_of(images), images[0].provenance.get("samples"), len(images), len(log.problems))
-    assert found == {40: ([8], "6", 2, 0), 28: ([8], "4", 2, 0), 26: ([8], None, 1, 1), 9: ([8], None, 1, 1)}
+    assert found == {40: ([9], "6", 2, 0), 28: ([9], "4", 2, 0), 26: ([9], None, 1, 1), 9: ([8], None, 1, 1)}
 
 
 def test_the_reason_for_missing_samples_is_given(make):
@@ -186,7 +186,7 @@ def test_slices_of_a_scan_that_has_ended_share_its_budget(make, clock):
 
 def test_as_long_as_lines_come_a_slice_may_take_the_whole_scan_budget(make):
     images, _ = make(NilaNodeSettings(scan_budget_s=20), 3, ended_s=None)
-    assert steps_of(images) == [8, 8, 8]
+    assert steps_of(images) == [9, 9, 9]
 
 
 def test_slices_at_once_share_the_scan_budget_as_they_do_one_by_one(make, clock):

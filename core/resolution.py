@@ -1,0 +1,63 @@
+"""Slices at a coarser resolution: the middle of k-space measures a smaller image of the same field of view.
+
+With orthonormal transforms F and F' of N and M pixels, x' = F'^H C F x, where C cuts the middle out. The values of x' are
+sqrt(N / M) times those of x, white noise stays as it is, and C y = C P F (S x) + C n = P' F' (S' x') + n', with S' the maps at
+the pixels of x', as far as they are smooth.
+"""
+
+from __future__ import annotations
+
+import math
+
+from nilatron.core.backend import Array, namespace
+from nilatron.core.fft import fft, ifft
+from nilatron.core.sense import SenseOperator
+
+PLANE = (-2, -1)
+LEAST_PIXELS = 32  # a side with fewer shows too little
+
+Shape3 = tuple[int, int, int]
+
+
+def coarse_shape(shape: Shape3) -> Shape3:
+    """(z, y, x) of half the resolution in the plane, even; the same shape where that has too few pixels."""
+    n_z, *plane = shape
+    n_y, n_x = (2 * round(n / 4) for n in plane)
+    return (n_z, n_y, n_x) if min(n_y, n_x) >= LEAST_PIXELS else shape
+
+
+def growth(shape: Shape3, coarse: Shape3) -> float:
+    """sqrt(N / M), by which the values of the coarse image are larger."""
+    return math.sqrt(math.prod(shape) / math.prod(coarse))
+
+
+def middle(kspace: Array, shape: Shape3) -> Array:
+    """C y: the samples around DC, (..., y, x) to the plane of `shape`."""
+    return kspace[(..., *_window(tuple(kspace.shape[-2:]), shape[-2:]))]
+
+
+def coarse_image(image: Array, shape: Shape3) -> Array:
+    """Image x' of x (..., z, y, x)."""
+    return ifft(middle(fft(image, PLANE), shape), PLANE)
+
+
+def refined(coarse: Array, image: Array) -> Array:
+    """The image with the low frequencies of another one of the coarse resolution, both (..., z, y, x)."""
+    kspace = fft(image, PLANE)
+    kspace[(..., *_window(tuple(kspace.shape[-2:]), tuple(coarse.shape[-2:])))] = fft(coarse, PLANE)
+    return ifft(kspace, PLANE)
+
+
+def coarse_operator(operator: SenseOperator, shape: Shape3) -> SenseOperator:
+    """A' = P' F' S' of coarse images of `shape` (z, y, x), S' at the nearest pixels."""
+    xp, maps = namespace(operator.coil_maps), operator.coil_maps
+    for axis, m in zip(PLANE, shape[-2:], strict=True):
+        n = int(maps.shape[axis])
+        nearest = [min(max(round((i - m // 2) * n / m) + n // 2, 0), n - 1) for i in range(m)]
+        maps = xp.take(maps, xp.asarray(nearest, device=maps.device), axis=axis)
+    return SenseOperator(maps, middle(operator.counts, shape))
+
+
+def _window(outer: tuple[int, ...], inner: tuple[int, ...]) -> tuple[slice, ...]:
+    first = [n // 2 - m // 2 for n, m in zip(outer, inner, strict=True)]
+    return tuple(slice(f, f + m) for f, m in zip(first, inner, strict=True))

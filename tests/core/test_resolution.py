@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import torch
+
+from nilatron.core.fft import fft, ifft
+from nilatron.core.resolution import coarse_image, coarse_operator, coarse_shape, growth, middle, refined
+from nilatron.core.sense import SenseOperator
+
+SHAPES = [((1, 64, 96), (1, 32, 48)), ((2, 70, 65), (2, 36, 32)), ((1, 101, 130), (1, 50, 64))]
+RNG = np.random.default_rng(0)
+
+
+def random(*shape):
+    return RNG.standard_normal(shape) + 1j * RNG.standard_normal(shape)
+
+
+def smooth(shape, coarse):
+    """An image whose frequencies end well inside those of the coarse one."""
+    y, x = (np.abs(np.arange(n) - n // 2) < n // 2 - 4 for n in coarse[1:])
+    return refined(ifft(fft(random(*coarse)) * y[:, None] * x), np.zeros(shape, complex))
+
+
+@pytest.mark.parametrize(("shape", "coarse"), SHAPES)
+def test_sides_are_halved_and_even(shape, coarse):
+    assert coarse_shape(shape) == coarse
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 256), (1, 60, 256), (4, 48, 48)])
+def test_what_has_few_pixels_stays(shape):
+    assert coarse_shape(shape) == shape
+
+
+@pytest.mark.parametrize(("shape", "coarse"), SHAPES)
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_an_image_is_its_coarse_one_and_the_rest(shape, coarse, kind):
+    image, other = random(3, *shape), random(3, *coarse)
+    whole = refined(kind(other), kind(image))
+    np.testing.assert_allclose(coarse_image(whole, coarse), other, atol=1e-12)
+    np.testing.assert_allclose(refined(coarse_image(kind(image), coarse), kind(image)), image, atol=1e-12)
+    rest = np.asarray(whole) - image
+    np.testing.assert_allclose(rest, refined(other - coarse_image(image, coarse), 0 * image), atol=1e-12)
+
+
+@pytest.mark.parametrize(("shape", "coarse"), SHAPES)
+def test_smooth_images_grow_and_keep_their_place(shape, coarse):
+    z, y, x = (np.arange(n) - n // 2 for n in shape)
+    image = np.exp(-((y[:, None] / shape[1] - 0.1) ** 2 + (x / shape[2] + 0.2) ** 2) / 0.02) * np.ones((len(z), 1, 1))
+    small = coarse_image(image + 0j, coarse)
+    y, x = (np.arange(n) - n // 2 for n in coarse[1:])
+    expected = np.exp(-((y[:, None] / coarse[1] - 0.1) ** 2 + (x / coarse[2] + 0.2) ** 2) / 0.02)
+    np.testing.assert_allclose(small / growth(shape, coarse), expected[None].repeat(len(z), 0), atol=0.01)
+
+
+def test_white_noise_stays_what_it_is():
+    noise = coarse_image(random(8, 1, 128, 128), (1, 64, 64))
+    assert np.mean(np.abs(noise) ** 2) == pytest.approx(2, rel=0.02)
+
+
+@pytest.mark.parametrize(("shape", "coarse"), SHAPES)
+def test_the_coarse_operator_measures_the_middle_of_k_space(shape, coarse):
+    counts = RNG.integers(0, 3, shape).astype(float)
+    y, x = (2 * np.pi * (np.arange(n) - n // 2) / n for n in shape[1:])
+    ones = np.ones(shape)
+    maps = np.stack([ones, (1 + 0.5 * np.cos(y))[:, None] * ones, (1 + 0.5j * np.sin(x)) * ones])
+    image = smooth(shape, coarse)
+    fine = SenseOperator(maps, counts)
+    rough = coarse_operator(fine, coarse)
+    found, expected = rough.forward(coarse_image(image, coarse)), middle(fine.forward(image), coarse)
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-10)  # a constant map
+    assert np.linalg.norm(found - expected) < 0.03 * np.linalg.norm(expected)  # smooth ones, at the nearest pixels
+
+
+def test_middle_keeps_the_centre():
+    image = np.zeros((1, 65, 70), complex)
+    image[0, 32, 35] = 1
+    assert middle(image, (1, 32, 36))[0, 16, 18] == 1
+    np.testing.assert_allclose(middle(fft(ifft(image)), (1, 32, 36)), middle(image, (1, 32, 36)), atol=1e-12)
