@@ -13,6 +13,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from nilatron.pipelines.threads import ENVIRONMENT
+
 ComplexArray: TypeAlias = npt.NDArray[np.complex64]
 
 ITERATIONS = 60
@@ -40,7 +42,9 @@ class Bart:
 
     def run(self, *arguments: str) -> float:
         """Run a BART tool; seconds."""
-        environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}  # all cores
+        environment = {
+            name: value for name, value in os.environ.items() if name not in ENVIRONMENT
+        }  # which is for ours
         words = [self.program, *arguments]
         start = time.perf_counter()
         subprocess.run(words, cwd=self.folder, check=True, stdout=subprocess.DEVNULL, env=environment)

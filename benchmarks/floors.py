@@ -113,7 +113,7 @@ class Floor:
         return self.network_s + self.fourier_s
 
 
-def floor_of(machine: Machine, n_evaluations: int, flops: float, n_products: int, n_bytes: int) -> Floor:
+def floor_of(machine: Machine, n_evaluations: float, flops: float, n_products: float, n_bytes: int) -> Floor:
     """Floor of a run that made so many evaluations and products."""
     return Floor(n_evaluations * flops / machine.convolution_flops, n_products * n_bytes / machine.copy_bytes)
 

@@ -23,7 +23,7 @@ from nilatron.gadgets.items import Context, KSpaceSlice
 from nilatron.gadgets.nila_method import NilaNodeSettings
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.gadgets.sensitivities import with_maps
-from nilatron.pipelines.threads import one_thread_for_blas
+from nilatron.pipelines.threads import calm_threads
 from slices import first_slice
 
 
@@ -56,7 +56,7 @@ def main() -> int:
     if program is None or not options.raw.is_file():
         print("needs the program bart (Debian package bart) and a raw file", file=sys.stderr)
         return 2
-    one_thread_for_blas()
+    calm_threads()  # as in our commands
     item, context = first_slice(options.raw)
     if item.calibration is None:
         print(f"{options.raw} has no calibration lines for ecalib", file=sys.stderr)

@@ -51,7 +51,7 @@ class NilaNodeSettings(NetworkSettings):
     sample_sigma_min: float = 0.01  # last level for samples: what lies below it is missing from their variance
     noise_left: float = 0.8  # share of a level that the network is told; 1 smooths more (image only, not the samples)
     tolerance: float = 1e-3  # relative residual of the data consistency problems
-    smallest_change: float = 0.03  # of an iteration, as rms and share of the noise level: less than that ends them
+    smallest_change: float = 0.04  # of an iteration, as rms and share of the noise level: less than that ends them
     iterations: int = 8  # at most, of conjugate gradients, for each of them
     # up to so many slices of the same size in one run, which waits for them (not with a slice_budget_s); for a GPU
     batch_slices: int = 1

@@ -79,6 +79,7 @@ class NilaRun:
             provenance = {
                 "sampler": "nila_fast",
                 "steps": str(result.n_evaluations),
+                "coarse_steps": str(result.n_coarse),
                 "cg_iterations": str(result.n_iterations[place]),
                 "scale": f"{self.scales[place]:.6g}",
                 "sigma_model": f"{self.sigmas[place]:.4g}",

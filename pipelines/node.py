@@ -52,10 +52,11 @@ def run(target: str, connection: Any) -> None:
     watch = Watch(sock, target)
     code = 3
     try:
-        from nilatron.pipelines.node_session import reconstruct
-        from nilatron.pipelines.threads import one_thread_for_blas
+        from nilatron.pipelines.threads import calm_threads
 
-        one_thread_for_blas()
+        calm_threads()  # before torch is loaded
+        from nilatron.pipelines.node_session import reconstruct
+
         code = reconstruct(target, sock, connection.raw_bytes.config, connection.raw_bytes.header, watch)
     except BaseException as error:
         log.exception("%s failed", target)

@@ -39,6 +39,8 @@ class Measurement:
         In the foreground.
     n_evaluations, n_products
         Of the network; A^H A applied, where that is known.
+    full_share
+        Of this work, if coarser images count as their share of the pixels.
     map_error, per_second
         NRMSE of coil maps; lines or images.
     peak_bytes
@@ -52,6 +54,7 @@ class Measurement:
     psnr_db: float | None = None
     n_evaluations: int = 0
     n_products: int | None = None
+    full_share: float = 1.0
     map_error: float | None = None
     per_second: float | None = None
     peak_bytes: float | None = None

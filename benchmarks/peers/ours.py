@@ -8,18 +8,17 @@ from nilatron.core.coils.compression import compress, compression_matrix
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.gadgets.nila_method import NilaNodeSettings, PublishedNodeSettings, run_nila, run_published
 from nilatron.gadgets.problem import Outcome
-from nilatron.pipelines.threads import one_thread_for_blas
 from peers.case import Case, ComplexArray
 from peers.denoiser import CountedDenoiser
 from peers.maps import map_error
 from peers.measurement import Measurement, RunSettings, once, timed
 
 CG_SENSE_PRODUCTS = 10  # its iterations
+COARSE_PIXELS = 1 / 4
 
 
 def measure(case: Case, variant: str, settings: RunSettings) -> Measurement:
     """Variant: "nila", "published" with a number of steps behind a colon, "l1-wavelet", "cg-sense" or "maps"."""
-    one_thread_for_blas()
     name, _, steps = variant.partition(":")
     if name == "nila":
         return nila(case, settings)
@@ -61,9 +60,17 @@ def nila(case: Case, settings: RunSettings) -> Measurement:
         return run_nila(case.compressed().problem(settings.weights), node)
 
     outcome, seconds, rounds = timed(run, settings.rounds)
-    steps, iterations = int(outcome.provenance["steps"]), int(outcome.provenance["cg_iterations"])
+    steps, coarse, iterations = (int(outcome.provenance[name]) for name in ("steps", "coarse_steps", "cg_iterations"))
     products = iterations + steps + CG_SENSE_PRODUCTS  # each solution begins with the residual of its start
-    return Measurement(seconds, rounds, case.psnr(outcome.images["nila"]), steps, products, note=engine_of(outcome))
+    return Measurement(
+        seconds,
+        rounds,
+        case.psnr(outcome.images["nila"]),
+        steps,
+        products,
+        full_share=1 - coarse / steps * (1 - COARSE_PIXELS),
+        note=f"{engine_of(outcome)}; {coarse} of {steps} steps at half the resolution",
+    )
 
 
 def published(case: Case, n_steps: int, settings: RunSettings) -> Measurement:

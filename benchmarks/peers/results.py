@@ -80,12 +80,13 @@ def floor_row(
     known = Machine(*(machine[name] for name in ("n_cores", "convolution_flops", "convolution", "copy_bytes")))
     n_coils, _, n_y, n_x = maps_shape
     flops, n_bytes = network_flops(weights, (n_y, n_x)), product_bytes(n_coils, maps_shape[1:])
-    floor = floor_of(known, found["n_evaluations"], flops, found["n_products"], n_bytes)
+    share = found["full_share"]
+    floor = floor_of(known, share * found["n_evaluations"], flops, share * found["n_products"], n_bytes)
     return {
         "Nila fast": title,
-        "evaluations": f"{found['n_evaluations']} x {flops / 1e9:.2f} GFLOP",
+        "evaluations": f"{share * found['n_evaluations']:.1f} x {flops / 1e9:.2f} GFLOP",
         "network, at least / s": f"{floor.network_s:.3f}",
-        "A^H A": f"{found['n_products']} x {n_bytes / 1e6:.0f} MB",
+        "A^H A": f"{share * found['n_products']:.0f} x {n_bytes / 1e6:.0f} MB",
         "Fourier, at least / s": f"{floor.fourier_s:.3f}",
         "achieved / s": f"{found['seconds']:.3f}",
         "achieved / floor": found["seconds"] / floor.total_s,

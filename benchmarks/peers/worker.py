@@ -17,13 +17,13 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from nilatron.pipelines.threads import ENVIRONMENT
 from peers.case import load_case
 from peers.measurement import RunSettings
 from peers.registry import BY_KEY, Method
 
 NOT_INSTALLED = 3
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-OWN_THREADS = "OPENBLAS_NUM_THREADS"  # all cores where it is not set; our methods set it as our commands do
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def n_cores() -> int:
@@ -64,7 +64,8 @@ def run_apart(words: list[str], method: Method, limit_s: float) -> dict[str, obj
     What it prints goes to files, and its whole process group ends with it: a process that it leaves behind holds up nothing.
     """
     environment = {**os.environ, **dict.fromkeys(THREADS, str(n_cores()))}
-    environment.pop(OWN_THREADS, None)
+    if method.is_ours:
+        environment |= ENVIRONMENT  # as in our commands
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(words, stdout=output, stderr=errors, env=environment, start_new_session=True)
         try:

@@ -74,4 +74,4 @@ def nila_coarse_to_fine(
         noisy=True,
     )
     then = sample(operator, data, schedule[n_coarse:], refined(first.image, start), 1.0, noisy=False)
-    return SamplerResult(then.image, first.n_evaluations + then.n_evaluations, first.iterations + then.iterations)
+    return SamplerResult(then.image, len(schedule), first.iterations + then.iterations, n_coarse)

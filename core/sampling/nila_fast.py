@@ -46,11 +46,14 @@ class SamplerResult:
         Calls of the denoiser.
     iterations
         Of conjugate gradients, of each element, all steps together: (batch, 1, 1, 1).
+    n_coarse
+        Of the evaluations, at half the resolution.
     """
 
     image: Array
     n_evaluations: int
     iterations: Array
+    n_coarse: int = 0
 
     @property
     def n_iterations(self) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from nilatron import __version__
-from nilatron.pipelines.threads import one_thread_for_blas
+from nilatron.pipelines.threads import calm_threads
 
 app = typer.Typer(
     name="nilatron",
@@ -50,4 +50,4 @@ def common(
     del version  # its callback has seen it
     handler = RichHandler(console=stderr, show_path=False) if stderr.is_terminal else logging.StreamHandler()
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], format="%(message)s")
-    one_thread_for_blas()
+    calm_threads()

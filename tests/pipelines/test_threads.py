@@ -5,18 +5,27 @@ from pathlib import Path
 
 import pytest
 
+from nilatron.pipelines.threads import ENVIRONMENT, calm_threads
+
 SOURCES = Path(__file__).resolve().parents[2] / "src"
 
 SCRIPT = """
 import numpy, threadpoolctl
-from nilatron.pipelines.threads import one_thread_for_blas
+from nilatron.pipelines.threads import calm_threads
 
-one_thread_for_blas()
+calm_threads()
 import scipy.linalg
 
 numpy.ones((9, 9)) @ numpy.ones((9, 9))
 print(*{pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"})
 """
+
+
+def test_the_environment_of_children_is_set_and_what_was_set_stays(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    calm_threads()
+    assert {name: os.environ[name] for name in ENVIRONMENT} == ENVIRONMENT | {"OPENBLAS_NUM_THREADS": "2"}
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("2", "2")])

@@ -50,7 +50,7 @@ def test_a_gaussian_prior_has_the_closed_form_posterior_mean(problem):
     wiener = operator.adjoint(data) * VARIANCE / (VARIANCE + SIGMA**2)
     result = run(problem, karras_schedule(40, 0.8, 0.005), 12)
     assert np.linalg.norm(result.image[0] - wiener) < 0.03 * np.linalg.norm(wiener)
-    assert result.n_evaluations == 40
+    assert (result.n_evaluations, result.n_coarse) == (40, 12)
 
 
 def test_without_coarse_steps_it_is_the_sampler(problem):
