@@ -114,7 +114,7 @@ class KSpaceSlice:
     ----------
     kspace
         Mean of the acquired lines, complex64 (coil, z, y, x), DC at n // 2, readout oversampling removed. On the device of
-        the scan from its compression on, and so are calibration and maps; the counts are on the host.
+        the scan from its whitening on, and so are calibration and maps; the counts are on the host.
     counts
         How often each sample was acquired, float32 (z, y, x).
     calibration

@@ -32,8 +32,8 @@ def test_export_and_replay_with_the_file(command, raw, folder, one_line, monkeyp
     assert lines[0].endswith("at most 0.001 allowed:")
     assert lines[1].split() == ["sigma", "64x64", "61x45"]
     assert len(lines) == 14
-    assert all(float(error) < 1e-4 for line in lines[2:12] for error in line.split()[1:])
-    assert lines[12].startswith(f"{folder / 'd.onnx'}: {(folder / 'd.onnx').stat().st_size} bytes, sha256 ")
+    assert all(float(error) < 1e-4 for line in lines[2:13] for error in line.split()[1:])
+    assert lines[13].startswith(f"{folder / 'd.onnx'}: {(folder / 'd.onnx').stat().st_size} bytes, sha256 ")
 
     code, _, err = command("export", folder / "d.onnx", "--weights", "tiny")
     assert code == 2
