@@ -42,9 +42,8 @@ class Bart:
 
     def run(self, *arguments: str) -> float:
         """Run a BART tool; seconds."""
-        environment = {
-            name: value for name, value in os.environ.items() if name not in ENVIRONMENT
-        }  # which is for ours
+        # without the settings of our own threads
+        environment = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
         words = [self.program, *arguments]
         start = time.perf_counter()
         subprocess.run(words, cwd=self.folder, check=True, stdout=subprocess.DEVNULL, env=environment)

@@ -8,6 +8,7 @@ the pixels of x', as far as they are smooth.
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 from nilatron.core.backend import Array, namespace
 from nilatron.core.fft import fft, ifft
@@ -16,7 +17,7 @@ from nilatron.core.sense import SenseOperator
 PLANE = (-2, -1)
 LEAST_PIXELS = 32  # a side with fewer shows too little
 
-Shape3 = tuple[int, int, int]
+Shape3: TypeAlias = tuple[int, int, int]
 
 
 def coarse_shape(shape: Shape3) -> Shape3:
@@ -55,7 +56,7 @@ def coarse_operator(operator: SenseOperator, shape: Shape3) -> SenseOperator:
         n = int(maps.shape[axis])
         nearest = [min(max(round((i - m // 2) * n / m) + n // 2, 0), n - 1) for i in range(m)]
         maps = xp.take(maps, xp.asarray(nearest, device=maps.device), axis=axis)
-    return SenseOperator(maps, middle(operator.counts, shape))
+    return operator.of_other_arrays(maps, middle(operator.counts, shape))
 
 
 def _window(outer: tuple[int, ...], inner: tuple[int, ...]) -> tuple[slice, ...]:

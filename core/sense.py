@@ -41,6 +41,10 @@ class SenseOperator(LinearOperator):
         self.counts = xp.astype(counts, real_dtype(coil_maps), copy=False)
         self.weights = xp.sqrt(self.counts)[..., None, :, :, :]
 
+    def of_other_arrays(self, coil_maps: Array, counts: Array) -> SenseOperator:
+        """Operator of another resolution, which does besides what this one does."""
+        return SenseOperator(coil_maps, counts)
+
     @staticmethod
     def stacked(operators: Sequence[SenseOperator]) -> SenseOperator:
         """One operator for a batch of slices of one size: image i is measured by operator i.

@@ -50,8 +50,8 @@ def conjugate_gradient(
 ) -> Solution:
     """Solve A x = b for Hermitian positive definite A (Hestenes and Stiefel 1952), each batch element for itself.
 
-    An element that is solved stays as it is. In host memory the loop ends when all have; a GPU runs all
-    iterations, because asking it would make the host wait in every one.
+    An element that is solved stays as it is. In host memory the loop ends when all are; a GPU runs all iterations, because
+    asking it would make the host wait in every one.
 
     Parameters
     ----------

@@ -83,10 +83,8 @@ def leading_vectors(matrices: Array, n_iterations: int) -> tuple[Array, Array]:
     spread = xp.arange(matrices.shape[-1], dtype=xp.float64, device=matrices.device) ** 2
     start = xp.astype(xp.cos(spread) + 1j * xp.sin(spread), matrices.dtype)  # generic: orthogonal to no coil map
     trace = xp.real(xp.sum(xp.linalg.diagonal(matrices), axis=-1))[:, None, None]
-    inverse = _quotient(xp.ones_like(trace), trace)
-    scaled = matrices * xp.astype(
-        inverse, matrices.dtype
-    )  # largest eigenvalue 1 / coils to 1: powers neither over- nor underflow
+    inverse = xp.astype(_quotient(xp.ones_like(trace), trace), matrices.dtype)
+    scaled = matrices * inverse  # largest eigenvalue 1 / coils to 1: powers neither over- nor underflow
     power, n_products = scaled, n_iterations
     for _ in range(SQUARINGS if matrices.shape[-1] <= MOST_COILS_SQUARED else 0):
         power, n_products = power @ power, math.ceil(n_products / 2)

@@ -53,6 +53,10 @@ class WatchedOperator(SenseOperator):
         self._job.check()
         return super().normal(x)
 
+    def of_other_arrays(self, coil_maps: Array, counts: Array) -> WatchedOperator:
+        """Of another resolution, watched as well."""
+        return WatchedOperator(coil_maps, counts, self._job)
+
 
 @dataclass
 class Worker:

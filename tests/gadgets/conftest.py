@@ -13,7 +13,12 @@ from gadgetron.external.constants import uint32
 from gadgetron.types.acquisition_bucket import read_acquisition_bucket
 from gadgetron.types.recon_data import read_recon_data
 
-from nilatron.gadgets.items import Context
+from nilatron.gadgets.accumulate import Accumulator
+from nilatron.gadgets.items import Context, KSpaceSlice
+from nilatron.gadgets.noise import NoiseSettings, Whitening
+from nilatron.gadgets.oversampling import prepare_readouts
+from nilatron.gadgets.sensitivities import estimate_sensitivities
+from nilatron.pipelines.simulate import SimulationSettings, simulate_items
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared"
 ITEM_READERS = {
@@ -23,6 +28,20 @@ ITEM_READERS = {
     1026: readers.read_waveform,
     1050: read_acquisition_bucket,
 }
+
+
+@pytest.fixture(scope="session")
+def slices_of() -> Callable[[SimulationSettings], tuple[Any, list[KSpaceSlice]]]:
+    """Header, and slices with coil maps, of a simulated scan."""
+
+    def simulate(scan: SimulationSettings) -> tuple[Any, list[KSpaceSlice]]:
+        header, items = simulate_items(scan)
+        context, whitening = Context(header), Whitening(NoiseSettings())
+        stream = prepare_readouts(whitening.lines(items, context), context)
+        stream = whitening.slices(Accumulator()(stream, context), context)
+        return header, list(estimate_sensitivities(stream, context))
+
+    return simulate
 
 
 @pytest.fixture

@@ -7,16 +7,12 @@ import numpy as np
 import pytest
 
 from nilatron.core.prior.weights import shipped_weights
-from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context, Reconstruction, ScanError
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.nila_method import NilaNodeSettings, run_nila
 from nilatron.gadgets.node import build_node
-from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.problem import Together
 from nilatron.gadgets.reconstruct import Reconstructor
-from nilatron.gadgets.sensitivities import estimate_sensitivities
 from nilatron.pipelines.simulate import SimulationSettings, simulate_items
 
 SCAN = SimulationSettings(
@@ -26,12 +22,9 @@ SETTINGS = NilaNodeSettings(steps=2, samples=2, sample_steps=1, precision="fp32"
 
 
 @pytest.fixture(scope="module")
-def slices():
-    header, items = simulate_items(SCAN)
-    context, whitening = Context(header), Whitening(NoiseSettings())
-    stream = prepare_readouts(whitening.lines(items, context), context)
-    stream = whitening.slices(Accumulator()(stream, context), context)
-    return sorted(estimate_sensitivities(stream, context), key=lambda item: item.head.idx.slice)
+def slices(slices_of):
+    _, found = slices_of(SCAN)
+    return sorted(found, key=lambda item: item.head.idx.slice)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import pytest
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.unet import ARCHITECTURES
 from nilatron.core.prior.weights import save_prior
-from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.budget import (
     MIN_STEPS,
     BudgetSettings,
@@ -21,12 +20,9 @@ from nilatron.gadgets.budget import (
 )
 from nilatron.gadgets.items import Context, ScanTiming
 from nilatron.gadgets.nila_method import NilaNodeSettings, PublishedNodeSettings
-from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.prior import ReadyPrior
 from nilatron.gadgets.reconstruct import Reconstructor
-from nilatron.gadgets.sensitivities import estimate_sensitivities
-from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.simulate import SimulationSettings
 
 SCAN = SimulationSettings(matrix=(24, 20, 1), n_coils=3, acceleration=2, calibration_lines=8, n_slices=3)
 
@@ -53,12 +49,8 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def scan():
-    header, items = simulate_items(SCAN)
-    context, whitening = Context(header), Whitening(NoiseSettings())
-    stream = prepare_readouts(whitening.lines(items, context), context)
-    stream = whitening.slices(Accumulator()(stream, context), context)
-    return header, list(estimate_sensitivities(stream, context))
+def scan(slices_of):
+    return slices_of(SCAN)
 
 
 @pytest.fixture

@@ -5,15 +5,11 @@ import pytest
 
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets import conventional
-from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.conventional import begin, finished, slice_identity
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.nila_method import NilaNodeSettings
-from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.reconstruct import Reconstructor
-from nilatron.gadgets.sensitivities import estimate_sensitivities
-from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.simulate import SimulationSettings
 
 SCAN = SimulationSettings(
     matrix=(48, 40, 1), n_coils=4, n_slices=2, noise_std=0.02, noise_gain_spread=1.0, noise_correlation=0.0,
@@ -22,12 +18,8 @@ SCAN = SimulationSettings(
 
 
 @pytest.fixture(scope="module")
-def slices():
-    header, items = simulate_items(SCAN)
-    context, whitening = Context(header), Whitening(NoiseSettings())
-    stream = prepare_readouts(whitening.lines(items, context), context)
-    stream = whitening.slices(Accumulator()(stream, context), context)
-    return list(estimate_sensitivities(stream, context))
+def slices(slices_of):
+    return slices_of(SCAN)[1]
 
 
 def begun(item, context=None):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from nilatron.core.resolution import coarse_operator
 from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.methods import METHODS, BaselineSettings
 from nilatron.gadgets.nila_method import NilaNodeSettings, run_nila
@@ -93,9 +94,11 @@ def test_the_solver_stops_when_nobody_waits(problem):
     job = Job({}, {})
     operator = WatchedOperator(problem.operator.coil_maps, problem.operator.counts, job)
     np.testing.assert_array_equal(operator.normal(problem.conventional), problem.operator.normal(problem.conventional))
+    coarse = coarse_operator(operator, problem.conventional.shape)
     job.cancelled.set()
-    with pytest.raises(RuntimeError, match="nobody waits"):
-        operator.normal(problem.conventional)
+    for watched in (operator, coarse):
+        with pytest.raises(RuntimeError, match="nobody waits"):
+            watched.normal(problem.conventional)
 
 
 def test_a_slice_whose_session_hangs_up_is_cancelled(tiny_weights, problem):
