@@ -58,8 +58,9 @@ def test_a_server_that_says_what_is_wrong(command, raw, folder, serve):
 @pytest.mark.row("F2.32")
 def test_a_server_that_never_answers(command, raw, folder, serve):
     def answer(sock):
-        list(Connection(sock))
-        sock.recv(1)
+        connection = Connection(sock)
+        list(connection)
+        assert connection.receive() is None
 
     code, _, err = to_server(command, raw, folder, serve(answer), "--timeout", "1")
     assert code == 4
