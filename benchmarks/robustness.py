@@ -123,6 +123,7 @@ def reconstruct(case: Case, weights: Path) -> tuple[ComplexArray, ComplexArray]:
         generator=problem.generator,
         solver=settings.solver,
         noise_left=settings.noise_left,
+        momentum=settings.momentum,
     )
     return conventional, inside(case.operator, result.image[0])
 

@@ -16,14 +16,18 @@ from nilatron.core.sense import SenseOperator
 
 PLANE = (-2, -1)
 LEAST_PIXELS = 32  # a side with fewer shows too little
+_NETWORK_PIXELS, _MARGINS = 16, 8  # networks work on multiples of these, and with a margin around the image
 
 Shape3: TypeAlias = tuple[int, int, int]
 
 
 def coarse_shape(shape: Shape3) -> Shape3:
-    """(z, y, x) of half the resolution in the plane, even; the same shape where that has too few pixels."""
+    """(z, y, x) of about half the resolution in the plane; the same shape where that has too few pixels.
+
+    The sides are such that a network has nothing but its margins to fill in.
+    """
     n_z, *plane = shape
-    n_y, n_x = (2 * round(n / 4) for n in plane)
+    n_y, n_x = (_NETWORK_PIXELS * math.ceil((n / 2 + _MARGINS) / _NETWORK_PIXELS - 0.5) - _MARGINS for n in plane)
     return (n_z, n_y, n_x) if min(n_y, n_x) >= LEAST_PIXELS else shape
 
 

@@ -106,6 +106,7 @@ class NilaRun:
             generator=generators,
             solver=self.settings.solver,
             noise_left=self.settings.noise_left,
+            momentum=self.settings.momentum,
         )
         self.costs.add(self.shape, (self.watch.clock() - began_s) / len(schedule))
         return result

@@ -29,6 +29,7 @@ def nila_coarse_to_fine(
     generator: np.random.Generator | Sequence[np.random.Generator],
     solver: SolverSettings | None = None,
     noise_left: float = 1.0,
+    momentum: float = 0.0,
 ) -> SamplerResult:
     """Images with tau = 0, the first `n_coarse` steps at half the resolution where that has pixels enough.
 
@@ -61,6 +62,7 @@ def nila_coarse_to_fine(
             solver=solver,
             noise_left=noise_left,
             noisy_start=noisy,
+            momentum=momentum,
         )
 
     if not n_coarse or coarse == shape:

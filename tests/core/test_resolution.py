@@ -3,10 +3,11 @@ import pytest
 import torch
 
 from nilatron.core.fft import fft, ifft
+from nilatron.core.prior.edm import MARGIN, padded_size
 from nilatron.core.resolution import coarse_image, coarse_operator, coarse_shape, growth, middle, refined
 from nilatron.core.sense import SenseOperator
 
-SHAPES = [((1, 64, 96), (1, 32, 48)), ((2, 70, 65), (2, 36, 32)), ((1, 101, 130), (1, 50, 64))]
+SHAPES = [((1, 80, 96), (1, 40, 40)), ((2, 70, 65), (2, 40, 40)), ((1, 101, 130), (1, 56, 72))]
 RNG = np.random.default_rng(0)
 
 
@@ -21,11 +22,12 @@ def smooth(shape, coarse):
 
 
 @pytest.mark.parametrize(("shape", "coarse"), SHAPES)
-def test_sides_are_halved_and_even(shape, coarse):
+def test_sides_are_about_halved_and_fill_the_network(shape, coarse):
     assert coarse_shape(shape) == coarse
+    assert all(padded_size(n, 16) == n + 2 * MARGIN for n in coarse[1:])
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 256), (1, 60, 256), (4, 48, 48)])
+@pytest.mark.parametrize("shape", [(1, 1, 256), (1, 60, 256), (4, 64, 64)])
 def test_what_has_few_pixels_stays(shape):
     assert coarse_shape(shape) == shape
 

@@ -1,6 +1,7 @@
 """Budgets on a clock that only the work moves: every network evaluation takes a second."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -25,6 +26,7 @@ from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.pipelines.simulate import SimulationSettings
 
 SCAN = SimulationSettings(matrix=(24, 20, 1), n_coils=3, acceleration=2, calibration_lines=8, n_slices=3)
+nine_steps = partial(NilaNodeSettings, steps=9)
 
 
 @dataclass
@@ -79,22 +81,22 @@ def steps_of(images):
 
 
 def test_without_a_budget_nothing_is_measured_and_nothing_said(make, clock):
-    (_, image), log = make(NilaNodeSettings())
+    (_, image), log = make(nine_steps())
     assert clock.now == 109
     assert not {"seconds", "slice_budget_s", "shortened"} & image.provenance.keys()
     assert log.problems == []
 
 
 def test_a_generous_budget_changes_nothing_in_the_image(make):
-    (_, free), _ = make(NilaNodeSettings())
-    (_, image), log = make(NilaNodeSettings(slice_budget_s=1000))
+    (_, free), _ = make(nine_steps())
+    (_, image), log = make(nine_steps(slice_budget_s=1000))
     assert image.image.tobytes() == free.image.tobytes()
     assert "shortened" not in image.provenance
     assert log.problems == []
 
 
 def test_the_first_slice_pays_for_a_measurement_and_the_next_one_does_not(make, clock):
-    images, log = make(NilaNodeSettings(slice_budget_s=8), 2)
+    images, log = make(nine_steps(slice_budget_s=8), 2)
     assert steps_of(images) == [6, 7]  # 0.9 (8 - 1) s, then 0.9 * 8 s, at 1 s a step
     assert clock.now == 100 + 1 + 6 + 7
     main = [image.provenance for image in images if image.role == "main"]
@@ -105,25 +107,25 @@ def test_the_first_slice_pays_for_a_measurement_and_the_next_one_does_not(make, 
 
 
 def test_every_budget_is_kept_and_used(make, clock):
-    make(NilaNodeSettings(slice_budget_s=1000))
+    make(nine_steps(slice_budget_s=1000))
     for budget_s in (3.5, 5.0, 6.7, 9.0):
         began = clock.now
-        (_, image), _ = make(NilaNodeSettings(slice_budget_s=budget_s))
+        (_, image), _ = make(nine_steps(slice_budget_s=budget_s))
         assert 0.9 * budget_s - 1 < clock.now - began <= budget_s
         assert steps_of([image]) == [min(9, int(0.9 * budget_s))]
 
 
 def test_the_time_since_the_last_line_counts(make, clock):
-    make(NilaNodeSettings(slice_budget_s=1000))
-    (_, image), _ = make(NilaNodeSettings(slice_budget_s=9), arrived_s=clock.now - 4)
+    make(nine_steps(slice_budget_s=1000))
+    (_, image), _ = make(nine_steps(slice_budget_s=9), arrived_s=clock.now - 4)
     assert steps_of([image]) == [4]
     assert image.provenance["seconds"] == "8.000"
 
 
 def test_when_too_few_steps_fit_the_conventional_image_says_so(make, clock):
-    make(NilaNodeSettings(slice_budget_s=1000))
+    make(nine_steps(slice_budget_s=1000))
     began = clock.now
-    (first, copy), log = make(NilaNodeSettings(slice_budget_s=3.2))
+    (first, copy), log = make(nine_steps(slice_budget_s=3.2))
     assert clock.now == began  # nothing was begun
     assert (first.role, copy.role) == ("conventional", "main")
     assert f"not enough for {MIN_STEPS} steps" in copy.provenance["fallback"]
@@ -132,27 +134,27 @@ def test_when_too_few_steps_fit_the_conventional_image_says_so(make, clock):
 
 
 def test_fewer_steps_than_the_minimum_may_be_asked_for(make):
-    (_, image), _ = make(NilaNodeSettings(slice_budget_s=4, steps=2))
+    (_, image), _ = make(nine_steps(slice_budget_s=4, steps=2))
     assert steps_of([image]) == [2]
 
 
 def test_a_budget_that_was_over_before(make, clock):
-    (_, copy), _ = make(NilaNodeSettings(slice_budget_s=5), arrived_s=clock.now - 6)
+    (_, copy), _ = make(nine_steps(slice_budget_s=5), arrived_s=clock.now - 6)
     assert "no time left: 6.00 s since the slice's last line" in copy.provenance["fallback"]
     assert clock.now == 100
 
 
 def test_a_machine_that_becomes_slow_is_stopped(make, clock):
-    make(NilaNodeSettings(slice_budget_s=1000))
+    make(nine_steps(slice_budget_s=1000))
     clock.step_s, began = 3.0, clock.now
-    (_, copy), log = make(NilaNodeSettings(slice_budget_s=9))
+    (_, copy), log = make(nine_steps(slice_budget_s=9))
     assert "stopped after 9.00 s" in copy.provenance["fallback"]
     assert clock.now == began + 9
     assert log.counts["fall-backs"] == 1
 
 
 def test_posterior_samples_are_dropped_first(make):
-    settings = NilaNodeSettings(series=("nila", "uncertainty"), samples=6, sample_steps=4)
+    settings = nine_steps(series=("nila", "uncertainty"), samples=6, sample_steps=4)
     make(replace(settings, slice_budget_s=1000))
     found = {}
     for budget_s in (40, 28, 26, 9):
@@ -162,27 +164,27 @@ def test_posterior_samples_are_dropped_first(make):
 
 
 def test_the_reason_for_missing_samples_is_given(make):
-    (image,), log = make(NilaNodeSettings(series=("nila", "uncertainty"), slice_budget_s=20))
+    (image,), log = make(nine_steps(series=("nila", "uncertainty"), slice_budget_s=20))
     assert "no posterior samples" in image.provenance["shortened"]
     assert "no uncertainty image: no posterior samples" in log.problems[0]
 
 
 def test_slices_of_a_scan_that_has_ended_share_its_budget(make, clock):
-    make(NilaNodeSettings(slice_budget_s=1000))
+    make(nine_steps(slice_budget_s=1000))
     began = clock.now
-    images, log = make(NilaNodeSettings(scan_budget_s=20), 3, ended_s=clock.now)
+    images, log = make(nine_steps(scan_budget_s=20), 3, ended_s=clock.now)
     assert steps_of(images) == [6, 6, 7]  # 0.9 * 20 / 3, 0.9 * 14 / 2, 0.9 * 8
     assert clock.now - began <= 20
     assert log.problems == []
 
 
 def test_as_long_as_lines_come_a_slice_may_take_the_whole_scan_budget(make):
-    images, _ = make(NilaNodeSettings(scan_budget_s=20), 3, ended_s=None)
+    images, _ = make(nine_steps(scan_budget_s=20), 3, ended_s=None)
     assert steps_of(images) == [9, 9, 9]
 
 
 def test_slices_at_once_share_the_scan_budget_as_they_do_one_by_one(make, clock):
-    settings, began = NilaNodeSettings(scan_budget_s=20, batch_slices=2), clock.now
+    settings, began = nine_steps(scan_budget_s=20, batch_slices=2), clock.now
     images, log = make(settings, 3, ended_s=began)
     assert steps_of(images) == [5, 5, 6]  # 2 s for a measurement, 2 s a step: 0.9 (20 * 2 / 3 - 2); then 0.9 (8 - 1)
     assert clock.now - began <= 20
@@ -194,8 +196,8 @@ def test_slices_at_once_share_the_scan_budget_as_they_do_one_by_one(make, clock)
 
 
 def test_when_the_budget_does_not_suffice_for_all_at_once_each_has_what_is_left(make, clock):
-    make(NilaNodeSettings(slice_budget_s=1000))
-    images, log = make(NilaNodeSettings(scan_budget_s=5, batch_slices=3), 3, ended_s=clock.now)
+    make(nine_steps(slice_budget_s=1000))
+    images, log = make(nine_steps(scan_budget_s=5, batch_slices=3), 3, ended_s=clock.now)
     assert [image.role for image in images[:3]] == ["conventional"] * 3
     assert len(images) == 6
     assert all("fallback" in image.provenance or int(image.provenance["steps"]) >= MIN_STEPS for image in images[3:])
@@ -203,7 +205,7 @@ def test_when_the_budget_does_not_suffice_for_all_at_once_each_has_what_is_left(
 
 
 def test_with_a_slice_budget_nobody_waits(make):
-    images, _ = make(NilaNodeSettings(slice_budget_s=1000, batch_slices=3), 3)
+    images, _ = make(nine_steps(slice_budget_s=1000, batch_slices=3), 3)
     assert [image.role for image in images] == ["conventional", "main"] * 3
 
 

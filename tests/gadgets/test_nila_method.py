@@ -15,6 +15,8 @@ from nilatron.gadgets.nila_method import NilaNodeSettings, PublishedNodeSettings
         {"samples": 1},
         {"noise_left": 0.0},
         {"noise_left": 1.1},
+        {"momentum": -0.1},
+        {"momentum": 1.0},
         {"tolerance": 0.0},
         {"iterations": 0},
         {"coarse_share": -0.1},

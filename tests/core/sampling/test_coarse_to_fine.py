@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -8,14 +10,15 @@ from nilatron.core.sampling.nila_fast import SolverSettings, nila_fast
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sense import SenseOperator
 
-SHAPE = (1, 64, 72)
+SHAPE, COARSE = (1, 80, 72), (1, 40, 40)
+GROWTH = math.sqrt(80 * 72 / 40**2)
 VARIANCE, SIGMA = 0.25, 0.3
 SCHEDULE = karras_schedule(9, 0.8, 0.03)
 
 
 def gaussian_denoiser(x, level):
-    """Of a prior CN(0, v I) at full resolution; at half of it the image scale is twice as large and v the same there."""
-    variance = VARIANCE if x.shape[-2:] == SHAPE[-2:] else VARIANCE / 4
+    """Of a prior CN(0, v I) at full resolution; where it is coarse the image scale is larger and v the same."""
+    variance = VARIANCE if x.shape[-2:] == SHAPE[-2:] else VARIANCE / GROWTH**2
     return x * variance / (variance + level**2)
 
 
@@ -29,7 +32,7 @@ def problem():
     return operator, data, operator.adjoint(data)[None]
 
 
-def run(problem, schedule, n_coarse, denoiser=gaussian_denoiser, scale=1.0, seed=0):
+def run(problem, schedule, n_coarse, denoiser=gaussian_denoiser, scale=1.0, seed=0, momentum=0.0):
     operator, data, start = problem
     return nila_coarse_to_fine(
         denoiser,
@@ -42,13 +45,15 @@ def run(problem, schedule, n_coarse, denoiser=gaussian_denoiser, scale=1.0, seed
         scale=scale,
         generator=np.random.default_rng(seed),
         solver=SolverSettings(tolerance=1e-8, max_iterations=50),
+        momentum=momentum,
     )
 
 
-def test_a_gaussian_prior_has_the_closed_form_posterior_mean(problem):
+@pytest.mark.parametrize("momentum", [0.0, 0.4])
+def test_a_gaussian_prior_has_the_closed_form_posterior_mean(problem, momentum):
     operator, data, _ = problem
     wiener = operator.adjoint(data) * VARIANCE / (VARIANCE + SIGMA**2)
-    result = run(problem, karras_schedule(40, 0.8, 0.005), 12)
+    result = run(problem, karras_schedule(40, 0.8, 0.005), 12, momentum=momentum)
     assert np.linalg.norm(result.image[0] - wiener) < 0.03 * np.linalg.norm(wiener)
     assert (result.n_evaluations, result.n_coarse) == (40, 12)
 
@@ -85,7 +90,7 @@ def test_small_images_are_sampled_at_their_resolution():
     assert set(seen) == {(1, *shape)}
 
 
-def test_the_first_steps_see_half_the_resolution_at_levels_of_its_scale(problem):
+def test_the_first_steps_see_the_coarse_resolution_at_levels_of_its_scale(problem):
     seen = []
 
     def denoiser(x, level):
@@ -93,9 +98,9 @@ def test_the_first_steps_see_half_the_resolution_at_levels_of_its_scale(problem)
         return gaussian_denoiser(x, level)
 
     run(problem, SCHEDULE, 4, denoiser)
-    assert [shape for shape, *_ in seen] == [(32, 36)] * 4 + [(64, 72)] * 5
+    assert [shape for shape, *_ in seen] == [COARSE[1:]] * 4 + [SHAPE[1:]] * 5
     told = [level for _, level, _ in seen]
-    np.testing.assert_allclose(told[:4], np.array(SCHEDULE[:4]) / 2)
+    np.testing.assert_allclose(told[:4], np.array(SCHEDULE[:4]) / GROWTH)
     np.testing.assert_allclose(told[4:], SCHEDULE[4:])
 
 

@@ -42,9 +42,8 @@ def test_the_image_is_nearly_as_good_as_the_posterior_mean(make_problem, sigma):
     assert error < 0.8 * np.linalg.norm(conventional - problem.truth)
 
 
-@pytest.mark.parametrize("noise_left", [1.0, 0.8])
-def test_a_gaussian_prior_has_the_closed_form_posterior_mean(noise_left):
-    """D for CN(0, v I) is linear; with sigma_k -> 0 the fixed point is the Wiener solution, here for one unitary coil.
+def wiener_distance(n_steps, noise_left=1.0, momentum=0.0):
+    """From the closed form, relative; D for CN(0, v I) is linear, one unitary coil measures all of k-space.
 
     A network that is told a share of the level acts as a prior of variance v / share^2.
     """
@@ -59,7 +58,7 @@ def test_a_gaussian_prior_has_the_closed_form_posterior_mean(noise_left):
         lambda x, level: x * variance / (variance + level**2),
         operator,
         data,
-        karras_schedule(40, 0.5, 0.005),
+        karras_schedule(n_steps, 0.5, 0.005),
         start=operator.adjoint(data)[None],
         sigma=sigma,
         scale=1.0,
@@ -67,9 +66,38 @@ def test_a_gaussian_prior_has_the_closed_form_posterior_mean(noise_left):
         generator=rng,
         solver=SolverSettings(tolerance=1e-8, max_iterations=50),
         noise_left=noise_left,
+        momentum=momentum,
     )
-    # the mean x^ at level s solves (1/sigma_y^2 + 1/s^2) x^ = y/sigma_y^2 + D/s^2; its fixed point is the Wiener solution
-    assert np.linalg.norm(result.image[0] - wiener) < 0.03 * np.linalg.norm(wiener)
+    return np.linalg.norm(result.image[0] - wiener) / np.linalg.norm(wiener)
+
+
+@pytest.mark.parametrize("noise_left", [1.0, 0.8])
+@pytest.mark.parametrize("momentum", [0.0, 0.4])
+def test_a_gaussian_prior_has_the_closed_form_posterior_mean(noise_left, momentum):
+    """x^ at level s solves (1/sigma_y^2 + 1/s^2) x^ = y/sigma_y^2 + D/s^2; its fixed point is the Wiener solution."""
+    assert wiener_distance(40, noise_left, momentum) < 0.03
+
+
+@pytest.mark.parametrize("n_steps", [5, 7, 12])
+def test_with_momentum_few_steps_come_nearer(n_steps):
+    assert wiener_distance(n_steps, momentum=0.4) < 0.8 * wiener_distance(n_steps)
+
+
+def test_samples_have_no_momentum(make_problem):
+    problem = make_problem(0.1)
+    with pytest.raises(ValueError, match=r"no momentum, got 0\.4"):
+        nila_fast(
+            problem.prior.denoise,
+            problem.operator,
+            problem.data,
+            karras_schedule(4),
+            start=problem.operator.adjoint(problem.data)[None],
+            sigma=0.1,
+            scale=1.0,
+            tau=1.0,
+            generator=np.random.default_rng(0),
+            momentum=0.4,
+        )
 
 
 def test_same_seed_same_bytes_and_another_seed_another_image(make_problem):
@@ -170,7 +198,7 @@ def denoiser_of(problem, kind):
 def test_a_batch_of_slices_gives_the_images_that_they_have_alone(make_problem, kind, tau):
     pairs, denoiser = slices(make_problem, kind), denoiser_of(make_problem(0.1), kind)
     xp = namespace(pairs[0][1])
-    options = {"schedule": karras_schedule(5), "tau": tau, "noise_left": 0.9}
+    options = {"schedule": karras_schedule(5), "tau": tau, "noise_left": 0.9, "momentum": 0.4 * (1 - tau)}
     alone = [
         nila_fast(
             denoiser,
