@@ -8,8 +8,9 @@ whitened k-space, the same coil maps and, where they take one, the same network.
 two noise levels, and, with --data, a brain of 8 coils as scanned and with 2 and 4 times its noise added (reference: all lines).
 
 Each method runs in a process of its own with all cores that this one may use. Seconds are those of the call, without start and
-imports, as the median of several (one, where it takes long). What is not installed, fails or takes too long gets a row that
-says so. Writes compare.md, compare.json and compare.png into --out.
+imports, as the median of several (one, where it takes long). A shared machine is faster now and slower then, so the row of ours
+that others are divided by is measured anew after each of them; it shows the median. What is not installed, fails or takes too
+long gets a row that says so. Writes compare.md, compare.json and compare.png into --out.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ import platform
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nilatron.core.prior.weights import SHIPPED, shipped_weights
 from peers.cases import CaseSource, sources
+from peers.interleaved import interleaved
 from peers.measurement import RunSettings
 from peers.registry import BY_KEY, LONG, Method
 from peers.results import Report
@@ -55,7 +58,7 @@ def main() -> int:
             case.save(path)
             # streams do not depend on the case
             wanted = [method for method in methods if method.table != "stream" or source is chosen[0]]
-            found = {method.key: run(path, method, options) for method in wanted}
+            found = interleaved(wanted, partial(run, path, options))
             report.add(source.name, source.title, case.maps.shape, found)  # written anew: the next case may take hours
     print(f"\n{(options.out / 'compare.md').read_text()}")
     ours = [found for by_key in report.results.values() for key, found in by_key.items() if BY_KEY[key].is_ours]
@@ -95,7 +98,7 @@ def weights_file(text: str) -> Path:
     return shipped_weights(text) if text in SHIPPED else Path(text)
 
 
-def run(path: Path, method: Method, options: argparse.Namespace) -> dict[str, Any]:
+def run(path: Path, options: argparse.Namespace, method: Method) -> dict[str, Any]:
     """One method in its process; a line on the terminal."""
     values = {"--weights": options.weights, "--rounds": options.rounds, "--shorten": options.shorten}
     words = [sys.executable, __file__, *(str(part) for pair in values.items() for part in pair)]
