@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from nilatron.core.prior.edm import ChannelDenoiser
+from nilatron.core.prior.engines.engine import MAX_SHAPES
 
-MAX_SHAPES = 4  # with their memory on the GPU: image and samples, of two slice sizes
 N_WARM_UPS = 3  # torch's advice: kernels are chosen and workspaces taken before the recording
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,8 @@ def record(denoiser: ChannelDenoiser, x: Tensor, s: Tensor) -> Recording:
 
 class GraphedDenoiser:
     """D by replay; shapes that cannot be recorded, or whose replay differs, are computed as they are.
+
+    The last `MAX_SHAPES` recordings are kept, with their memory on the GPU.
 
     Parameters
     ----------

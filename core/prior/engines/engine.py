@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from nilatron.core.prior.edm import ChannelDenoiser
 
 
+MAX_SHAPES = 10  # kept ready: of two slice sizes, batches full and not at two resolutions, and samples
+
+
 def no_remark() -> str:
     """Nothing to add."""
     return ""

@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nilatron.core.prior.engines.engine import Engine
+from nilatron.core.prior.engines.engine import MAX_SHAPES, Engine
 from nilatron.core.prior.engines.onnx_engine import graph_inputs
 from nilatron.core.prior.engines.onnx_file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError, needed
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
-MAX_SHAPES = 4  # compiled at a time: image and samples, of two slice sizes
 
 
 class OpenVINODenoiser:

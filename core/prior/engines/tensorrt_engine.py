@@ -13,19 +13,19 @@ from torch import Tensor
 
 from nilatron.core.prior.edm import ChannelDenoiser
 from nilatron.core.prior.engines.cache import ModelCache
-from nilatron.core.prior.engines.engine import Engine
+from nilatron.core.prior.engines.engine import MAX_SHAPES, Engine
 from nilatron.core.prior.engines.onnx_engine import graph_inputs
 from nilatron.core.prior.engines.onnx_file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError, needed
 from nilatron.core.prior.engines.tensorrt_build import Builder, Gpu
-
-MAX_SHAPES = 4  # with their memory on the GPU: image and samples, of two slice sizes
 
 log = logging.getLogger(__name__)
 
 
 class TensorRTDenoiser:
     """D by TensorRT, one engine for each shape (S, H, W); shapes that it cannot build are left to `instead`.
+
+    The last `MAX_SHAPES` are kept, with their memory on the GPU.
 
     Parameters
     ----------

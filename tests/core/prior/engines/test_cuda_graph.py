@@ -5,7 +5,8 @@ import logging
 import pytest
 import torch
 
-from nilatron.core.prior.engines.cuda_graph import MAX_SHAPES, GraphedDenoiser, Recording
+from nilatron.core.prior.engines.cuda_graph import GraphedDenoiser, Recording
+from nilatron.core.prior.engines.engine import MAX_SHAPES
 from nilatron.core.prior.weights import load_prior, shipped_weights
 
 pytestmark = pytest.mark.filterwarnings("error")
