@@ -22,9 +22,11 @@ from nilatron.core.prior.weights import Prior, load_prior
 from nilatron.core.resolution import coarse_shape
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.gadgets.engine_cache import user_cache
+from nilatron.gadgets.nila_method import NilaNodeSettings
 from nilatron.pipelines.files import InputError, atomic_path
 
-SIGMAS = (*karras_schedule(9, 0.8, 0.03), 0.01)  # those of an image, and the last of posterior samples
+_NILA = NilaNodeSettings()
+SIGMAS = (*karras_schedule(_NILA.steps, _NILA.sigma_max, _NILA.sigma_min), _NILA.sample_sigma_min)  # image and samples
 SIZES = ((64, 64), (230, 179), (256, 320))
 LIMITS = {"fp32": 1e-3, "fp16": 1e-2}  # relative error
 Report = Callable[[str], None]

@@ -50,7 +50,7 @@ def test_the_error_is_relative_and_one_of_each_level(tiny):
 
 
 def test_the_levels_are_those_of_the_default_schedule():
-    assert (len(SIGMAS), SIGMAS[0], SIGMAS[-1]) == (10, pytest.approx(0.8), 0.01)
+    assert (len(SIGMAS), SIGMAS[0], SIGMAS[-1]) == (8, pytest.approx(0.8), 0.01)
 
 
 def test_not_a_number_is_the_worst():
@@ -142,7 +142,7 @@ def test_tensorrt_engines_wait_in_the_cache(monkeypatch, tiny):
 
     monkeypatch.setattr("nilatron.core.prior.engines.tensorrt_build.Builder", Builder)
     build_tensorrt(shipped_weights("tiny"), "fp16", [(1, 256, 256), (8, 230, 180)], says_nothing)
-    assert asked == [(1, 264, 264), (1, 136, 136), (8, 240, 192), (8, 128, 104)]
+    assert asked == [(1, 264, 264), (1, 128, 128), (8, 240, 192), (8, 128, 96)]
 
 
 def test_half_precision_is_also_rounded_as_on_a_gpu(tiny, monkeypatch):
