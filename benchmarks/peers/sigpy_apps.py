@@ -16,8 +16,8 @@ from peers.case import Case, ComplexArray
 from peers.maps import map_error
 from peers.measurement import Measurement, RunSettings, timed
 
-LAMBDAS = tuple(0.02 * 2 ** (i / 2) for i in range(24))  # noise has standard deviation 1
-LIKELY_WAVELET, LIKELY_SENSE = 12, 6
+LAMBDAS = tuple(0.0025 * 2 ** (i / 2) for i in range(30))  # noise has standard deviation 1
+LIKELY_WAVELET, LIKELY_SENSE = 18, 8
 EIGENVALUE_THRESHOLD = 0.001  # ours and BART's, of the squared singular values
 CROP, N_POWER_ITERATIONS = 0.8, 30
 
