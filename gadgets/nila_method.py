@@ -41,15 +41,15 @@ class NilaNodeSettings(NetworkSettings):
     """Nila, fast (the default)."""
 
     series: tuple[str, ...] = ("conventional", "nila")  # what is sent, in this order: conventional, nila, uncertainty
-    steps: int = 8  # network evaluations
-    coarse_share: float = 0.5  # of the steps, the first ones, are made at half the resolution (image only)
+    steps: int = 7  # network evaluations
+    coarse_share: float = 0.45  # of the steps, the first ones, are made at half the resolution (image only)
     sigma_max: float = 0.8  # first diffusion noise level, image scale 1
     sigma_min: float = 0.03  # last diffusion noise level, image scale 1
     samples: int = 8  # posterior samples behind the uncertainty map
     sample_steps: int = 16  # network evaluations of each posterior sample
     sample_sigma_max: float = 0.5  # first level for samples
     sample_sigma_min: float = 0.01  # last level for samples: what lies below it is missing from their variance
-    noise_left: float = 0.72  # share of a level that the network is told; 1 smooths more (image only, not the samples)
+    noise_left: float = 0.75  # share of a level that the network is told; 1 smooths more (image only, not the samples)
     momentum: float = 0.4  # share of a step's change that the next one starts ahead by (image only)
     tolerance: float = 1e-3  # relative residual of the data consistency problems
     smallest_change: float = 0.04  # of an iteration, as rms and share of the noise level: less than that ends them

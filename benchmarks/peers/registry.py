@@ -42,7 +42,7 @@ class Method:
 
 
 METHODS = (
-    Method("nila", "**Nila fast** (ours)", "peers.ours", "nila", n_evaluations=8),
+    Method("nila", "**Nila fast** (ours)", "peers.ours", "nila", n_evaluations=7),
     Method("l1-wavelet", "l1-wavelet (ours)", "peers.ours", "l1-wavelet"),
     Method("cg-sense", "CG-SENSE (ours)", "peers.ours", "cg-sense"),
     Method("published1000", "Nila as published, 1000 steps", "peers.ours", "published:1000", n_evaluations=1000),

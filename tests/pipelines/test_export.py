@@ -50,7 +50,7 @@ def test_the_error_is_relative_and_one_of_each_level(tiny):
 
 
 def test_the_levels_are_those_of_the_default_schedule():
-    assert (len(SIGMAS), SIGMAS[0], SIGMAS[-1]) == (9, pytest.approx(0.8), 0.01)
+    assert (len(SIGMAS), SIGMAS[0], SIGMAS[-1]) == (8, pytest.approx(0.8), 0.01)
 
 
 def test_not_a_number_is_the_worst():
