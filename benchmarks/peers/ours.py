@@ -14,7 +14,7 @@ from peers.maps import map_error
 from peers.measurement import Measurement, RunSettings, once, timed
 
 CG_SENSE_PRODUCTS = 10  # its iterations
-COARSE_PIXELS = 1 / 4
+COARSE_PIXELS = 1 / 4  # about; the sides fit the network
 
 
 def measure(case: Case, variant: str, settings: RunSettings) -> Measurement:

@@ -142,13 +142,13 @@ def nila_fast(
     x = start / image_scale
     if noisy_start:
         x = x + schedule[0] * noise(image_shape)
-    change: Array | None = None
+    previous: Array | None = None
     iterations = xp.zeros((n_elements, 1, 1, 1), dtype=xp.int64, device=data.device)
     for step, level in enumerate(schedule):
         last = step + 1 == len(schedule)
         weight = weights[step]
         told = level if noisy_start and not step else noise_left * level
-        ahead = x + momentum * change if momentum and change is not None else x
+        ahead = x + momentum * (x - previous) if momentum and previous is not None else x
         prior_mean, likelihood = denoiser(ahead, told), back_projected
         if tau and not last:
             prior_mean = prior_mean + tau * level * noise(image_shape)
@@ -162,7 +162,7 @@ def nila_fast(
             max_iterations=solver.max_iterations,
         )
         iterations = iterations + solution.iterations
-        change = None if noisy_start and not step else solution.x - x  # of the noise, nothing is carried on
+        previous = None if noisy_start and not step else x  # of the first noise nothing is carried on
         x = solution.x
         if tau and not last:
             x = x + tau * schedule[step + 1] * noise(image_shape)
