@@ -170,13 +170,13 @@ def coil_maps(
         in_ring = len(range(ring, n_coils, n_rings))
         angle = 2 * np.pi * (place + ring / n_rings) / in_ring
         height = 1.2 * ((ring + 0.5) / n_rings - 0.5)
-        maps[coil] = _coil(z, y, x, angle, height)
+        maps[coil] = coil_sensitivity(z, y, x, angle, height)
     maps /= np.sqrt(np.sum(maps.real**2 + maps.imag**2, axis=0))
     return maps
 
 
-def _coil(z: FloatArray, y: FloatArray, x: FloatArray, angle: float, height: float) -> ComplexArray:
-    """Sensitivity of one coil before the normalisation."""
+def coil_sensitivity(z: FloatArray, y: FloatArray, x: FloatArray, angle: float, height: float) -> ComplexArray:
+    """Sensitivity (z, y, x) of one coil, at an angle around the z axis and a height along it; not normalised."""
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     dx, dy = x - np.float32(COIL_RADIUS) * cos, y[:, None] - np.float32(COIL_RADIUS) * sin
     dz = z[:, None, None] - np.float32(height)

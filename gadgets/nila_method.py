@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nilatron.core.prior.engines.choose import EngineSettings
+from nilatron.core.sampling.image import ImageSettings
 from nilatron.core.sampling.nila import NilaSettings as PublishedSampler
 from nilatron.core.sampling.nila import nila
-from nilatron.core.sampling.nila_fast import SolverSettings
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.gadgets.budget import BudgetSettings, Stopwatch
 from nilatron.gadgets.nila_run import NilaRun
@@ -37,55 +37,27 @@ class NetworkSettings(BudgetSettings):
 
 
 @dataclass(frozen=True)
-class NilaNodeSettings(NetworkSettings):
+class NilaNodeSettings(NetworkSettings, ImageSettings):
     """Nila, fast (the default)."""
 
     series: tuple[str, ...] = ("conventional", "nila")  # what is sent, in this order: conventional, nila, uncertainty
-    steps: int = 7  # network evaluations
-    coarse_share: float = 0.45  # of the steps, the first ones, are made at half the resolution (image only)
-    sigma_max: float = 0.8  # first diffusion noise level, image scale 1
-    sigma_min: float = 0.03  # last diffusion noise level, image scale 1
     samples: int = 8  # posterior samples behind the uncertainty map
     sample_steps: int = 16  # network evaluations of each posterior sample
     sample_sigma_max: float = 0.5  # first level for samples
     sample_sigma_min: float = 0.01  # last level for samples: what lies below it is missing from their variance
-    noise_left: float = 0.75  # share of a level that the network is told; 1 smooths more (image only, not the samples)
-    momentum: float = 0.4  # share of a step's change that the next one starts ahead by (image only)
-    tolerance: float = 1e-3  # relative residual of the data consistency problems
-    smallest_change: float = 0.04  # of an iteration, as rms and share of the noise level: less than that ends them
-    iterations: int = 8  # at most, of conjugate gradients, for each of them
     # up to so many slices of the same size in one run, which waits for them (not with a slice_budget_s); for a GPU
     batch_slices: int = 1
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        super().__post_init__()
+        NetworkSettings.__post_init__(self)
+        ImageSettings.__post_init__(self)
         check_series(self.series)
-        karras_schedule(self.steps, self.sigma_max, self.sigma_min)
         karras_schedule(self.sample_steps, self.sample_sigma_max, self.sample_sigma_min)
         if self.samples < 2:
             raise ValueError(f"samples must be at least 2, got {self.samples}")
-        if not 0 < self.noise_left <= 1:
-            raise ValueError(f"noise_left must be above 0 and at most 1, got {self.noise_left}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must be at least 0 and below 1, got {self.momentum}")
-        if not 0 < self.tolerance < 1 or self.iterations < 1:
-            raise ValueError(
-                f"expected 0 < tolerance < 1 and iterations >= 1, got {self.tolerance} and {self.iterations}"
-            )
-        if not 0 <= self.coarse_share < 1:
-            raise ValueError(f"coarse_share must be at least 0 and below 1, got {self.coarse_share}")
-        if not 0 <= self.smallest_change < 1:
-            raise ValueError(f"smallest_change must be at least 0 and below 1, got {self.smallest_change}")
         if self.batch_slices < 1:
             raise ValueError(f"batch_slices must be at least 1, got {self.batch_slices}")
-
-    @property
-    def solver(self) -> SolverSettings:
-        """How exactly data consistency is reached."""
-        return SolverSettings(
-            tolerance=self.tolerance, smallest_change=self.smallest_change, max_iterations=self.iterations
-        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nilatron.core.backend import Array
-from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
+from nilatron.core.sampling.image import sample_images
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.core.sampling.posterior import sample_posterior
 from nilatron.core.sampling.schedule import karras_schedule
@@ -72,8 +72,7 @@ class NilaRun:
 
     def images(self, plan: Plan) -> list[Outcome]:
         """The image of each slice."""
-        schedule = karras_schedule(plan.steps, self.settings.sigma_max, self.settings.sigma_min)
-        result = self._sample(schedule, [problem.generator for problem in self.problems])
+        result = self._sample(self.settings.levels(plan.steps), [problem.generator for problem in self.problems])
         outcomes = []
         for place, problem in enumerate(self.problems):
             provenance = {
@@ -91,24 +90,21 @@ class NilaRun:
             outcomes.append(Outcome({"nila": inside(problem.operator, result.image[place])}, provenance))
         return outcomes
 
-    def _sample(self, schedule: tuple[float, ...], generators: list[np.random.Generator]) -> SamplerResult:
+    def _sample(self, levels: tuple[float, ...], generators: list[np.random.Generator]) -> SamplerResult:
         (operator, data, starts), sigmas, scales = self.batch, self.sigmas, self.scales
         began_s = self.watch.clock()
-        result = nila_coarse_to_fine(
+        result = sample_images(
             self.watch.guard(self.prior.denoise),
             operator,
             data,
-            schedule,
-            int(self.settings.coarse_share * len(schedule)),
+            levels,
+            self.settings,
             start=starts,
             sigma=sigmas,
             scale=scales,
             generator=generators,
-            solver=self.settings.solver,
-            noise_left=self.settings.noise_left,
-            momentum=self.settings.momentum,
         )
-        self.costs.add(self.shape, (self.watch.clock() - began_s) / len(schedule))
+        self.costs.add(self.shape, (self.watch.clock() - began_s) / len(levels))
         return result
 
     def with_uncertainty(self, outcome: Outcome, place: int, plan: Plan) -> Outcome:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +10,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from nilatron.core.backend import Array, namespace, percentile
+from nilatron.core import scale
+from nilatron.core.backend import Array, namespace
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
-from nilatron.core.sense import SenseOperator, chi_squared, with_empty_coils
-
-NOISE_FLOOR = 1e-3  # of the image scale: below it single precision and coil maps limit the image, not noise
+from nilatron.core.sense import SenseOperator, with_empty_coils
 
 
 @dataclass(frozen=True)
@@ -75,20 +73,13 @@ def batch_of(problems: Sequence[Problem]) -> tuple[SenseOperator, Array, Array]:
 
 
 def image_scale(problem: Problem) -> float:
-    """99.5th percentile of the magnitude of the warm start; 1 for an empty image."""
-    image = problem.conventional
-    return percentile(abs(image), 99.5) or 1.0
+    """Image scale of the warm start."""
+    return scale.image_scale(problem.conventional)
 
 
-def noise_level(problem: Problem, scale: float) -> float:
-    """Complex standard deviation of what the model cannot explain, in SNR units.
-
-    max(1, sqrt(chi2 of the conventional image), noise floor): whitened noise has 1. Where the maps do not fit the data (they
-    moved, alias or ripple) even the image that follows the data best leaves more than noise, and a prior that takes the
-    difference for anatomy makes ghosts of it.
-    """
-    chi2 = chi_squared(problem.operator, problem.data, problem.conventional)
-    return max(1.0, math.sqrt(chi2), NOISE_FLOOR * scale)
+def noise_level(problem: Problem, of_scale: float) -> float:
+    """Noise level by the warm start."""
+    return scale.noise_level(problem.operator, problem.data, problem.conventional, of_scale)
 
 
 def inside(operator: SenseOperator, image: Array) -> Array:

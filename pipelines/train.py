@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from nilatron.pipelines.training.batches import Batch, Batches, batch_loader, n_
 from nilatron.pipelines.training.checkpoint import Checkpoint, replace_durably, write_checkpoint
 from nilatron.pipelines.training.images import fingerprint
 from nilatron.pipelines.training.monitor import Monitor
+from nilatron.pipelines.training.scans import scan_loss
 from nilatron.pipelines.training.schedule import ema_keep, learning_rate
 from nilatron.pipelines.training.settings import TrainingError, TrainSettings
 from nilatron.pipelines.training.start import start_network
@@ -82,7 +84,7 @@ class Trainer:
         if checkpoint:
             self._restore(checkpoint)
         shared, self._optimizer = fabric.setup(self.model, self.optimizer)
-        self._shared_model = cast("EDMDenoiser", shared)
+        self._fabric_module, self._shared_model = shared, cast("EDMDenoiser", shared)
         self.errors: dict[float, float] = {}  # of the weights after `_errors_step` steps
         self._errors_step = -1
 
@@ -92,8 +94,9 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.settings)
         clean = clean.contiguous(memory_format=torch.channels_last)
-        loss = batch.share * denoising_loss(self._shared_model, clean, s, noise)
         self.optimizer.zero_grad(set_to_none=True)
+        of_scans = self._learn_from_scans(batch)
+        loss = batch.share * denoising_loss(self._shared_model, clean, s, noise)
         self.fabric.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self._optimizer.step()
@@ -101,7 +104,21 @@ class Trainer:
         keep = ema_keep(self.step, self.settings)
         for name, value in self.model.state_dict().items():
             self.average[name].lerp_(value, 1 - keep)
-        return loss.detach(), norm
+        return loss.detach() + of_scans, norm
+
+    def _learn_from_scans(self, batch: Batch) -> Tensor:
+        """Add the gradients of this process's scans, one at a time for memory's sake; the sum of their weighted losses."""
+        total = torch.zeros((), device=self.fabric.device)
+        for index, scan in enumerate(batch.scans):
+            number = self.fabric.global_rank + index * self.fabric.world_size
+            seed = int(np.random.SeedSequence((self.settings.seed, self.step, number)).generate_state(1)[0])
+            with self.fabric.no_backward_sync(
+                self._fabric_module
+            ):  # exchanged with those of the patches, which come last
+                loss = batch.scan_share * scan_loss(self._shared_model, scan, seed, self.fabric.device)
+                self.fabric.backward(loss)
+            total += loss.detach()
+        return total
 
     def run(self, watch: StopWatch | None = None) -> bool:
         """Train to the last step, or until `watch` or a signal asks for a stop; checkpoints and weights on the way.

@@ -30,12 +30,24 @@ class AugmentSettings:
     gamma: tuple[float, float] = (0.7, 1.4)  # contrast, of the magnitude
     gamma_probability: float = 0.3
     phase_probability: float = 0.7  # of a smooth phase on top of the global one, for magnitude images
+    tissue_phase: float = 0.8  # radians at most: fat, fluid and vessels have a phase of their own
+    tissue_probability: float = 0.25
+    rough_phase: float = 0.2  # radians at most, from one pixel to the next few
+    rough_probability: float = 0.15
 
     @classmethod
     def phase_only(cls) -> AugmentSettings:
         """Only crops, flips and phase: for measuring errors on images as they are."""
         one = (1.0, 1.0)
-        return cls(resample=one, scale=one, truncate_probability=0.0, shading_probability=0.0, gamma_probability=0.0)
+        return cls(
+            resample=one,
+            scale=one,
+            truncate_probability=0.0,
+            shading_probability=0.0,
+            gamma_probability=0.0,
+            tissue_probability=0.0,
+            rough_probability=0.0,
+        )
 
 
 def image_scale(magnitude: Tensor) -> float:
@@ -101,6 +113,32 @@ def synthetic_phase(shape: tuple[int, int], settings: AugmentSettings, generator
     return phase + random_field(shape, generator) * uniform(0.0, 1.2, generator)
 
 
+def tissue_phase(magnitude: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """Phase in radians (y, x) that follows the magnitude, a cos(2 pi (k m + p)) slowly varying in strength, and a rough one.
+
+    In measured images chemical shift, susceptibility and flow give tissues phases of their own, with steps at their edges. A
+    prior that has seen smooth phases alone takes the steps for noise.
+    """
+    shape = (magnitude.shape[-2], magnitude.shape[-1])
+    phase = torch.zeros(shape)
+    if happens(settings.tissue_probability, generator):
+        amplitude = uniform(0.0, settings.tissue_phase, generator)
+        level = magnitude / magnitude.max().clamp_min(1e-6)
+        turns = uniform(0.3, 2.0, generator) * level + uniform(0.0, 1.0, generator)
+        phase = amplitude * (2 * math.pi * turns).cos() * (1 + 0.5 * random_field(shape, generator, (2, 6)))
+    if happens(settings.rough_probability, generator):
+        amplitude = uniform(0.0, settings.rough_phase, generator)
+        phase = phase + amplitude * random_field(shape, generator, (10, 64))
+    return phase
+
+
+def shading(shape: tuple[int, int], settings: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """Factor (y, x) of a smooth coil shading; often 1."""
+    if not happens(settings.shading_probability, generator):
+        return torch.ones(shape)
+    return (settings.shading * random_field(shape, generator, (2, 5))).exp()
+
+
 def random_patch(image: Tensor, size: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
     """Real channels (2, size, size) of a random patch of one image (y, x) of image scale 1.
 
@@ -113,9 +151,7 @@ def random_patch(image: Tensor, size: int, settings: AugmentSettings, generator:
     if happens(settings.truncate_probability, generator):
         channels = truncated(channels, settings, generator)
     patch = random_crop(channels, size, settings, generator)
-    intensity = torch.full((size, size), uniform(*settings.scale, generator))
-    if happens(settings.shading_probability, generator):
-        intensity = intensity * (settings.shading * random_field((size, size), generator, (2, 5))).exp()
+    intensity = uniform(*settings.scale, generator) * shading((size, size), settings, generator)
     if is_complex:
         phase = torch.full((size, size), uniform(-math.pi, math.pi, generator))
         z = torch.complex(patch[0], patch[1]) * torch.polar(torch.ones(()), phase) * intensity
@@ -123,7 +159,7 @@ def random_patch(image: Tensor, size: int, settings: AugmentSettings, generator:
     magnitude = patch[0].clamp_min(0)
     if happens(settings.gamma_probability, generator):
         magnitude = magnitude ** uniform(*settings.gamma, generator)
-    phase = synthetic_phase((size, size), settings, generator)
+    phase = synthetic_phase((size, size), settings, generator) + tissue_phase(magnitude, settings, generator)
     return torch.stack((phase.cos(), phase.sin())) * (magnitude * intensity)
 
 

@@ -75,7 +75,12 @@ class EDMDenoiser(nn.Module):
 
 @torch.inference_mode()
 def denoise_complex(channels: ChannelDenoiser, x: Tensor, sigma: float) -> Tensor:
-    """E[x0 | x] for complex images x = x0 + sigma n, of image scale 1.
+    """E[x0 | x] without derivatives: see `complex_denoised`."""
+    return complex_denoised(channels, x, sigma)
+
+
+def complex_denoised(channels: ChannelDenoiser, x: Tensor, sigma: float) -> Tensor:
+    """E[x0 | x] for complex images x = x0 + sigma n, of image scale 1; can be differentiated.
 
     Parameters
     ----------
@@ -96,7 +101,7 @@ def denoise_complex(channels: ChannelDenoiser, x: Tensor, sigma: float) -> Tenso
     if s > SIGMA_RANGE[1]:
         return x * (channels.sigma_data**2 / (s**2 + channels.sigma_data**2))
     images = x.reshape(-1, n_y, n_x).to(torch.complex64)
-    turn = mean_phase(images)
+    turn = mean_phase(images.detach())  # a choice of coordinates: no derivative goes through it
     real = torch.view_as_real(images * turn.conj()).permute(0, 3, 1, 2)
     padded = reflect_pad(real, channels.multiple).contiguous(memory_format=torch.channels_last)
     out = channels(padded, torch.full((1,), s, device=x.device))

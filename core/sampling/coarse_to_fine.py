@@ -12,8 +12,9 @@ import numpy as np
 
 from nilatron.core.backend import Array
 from nilatron.core.resolution import coarse_image, coarse_operator, coarse_shape, growth, middle, refined
-from nilatron.core.sampling.nila_fast import Denoiser, SamplerResult, SolverSettings, nila_fast
+from nilatron.core.sampling.nila_fast import Denoiser, SamplerResult, Solver, SolverSettings, nila_fast
 from nilatron.core.sense import SenseOperator
+from nilatron.core.solvers import conjugate_gradient
 
 
 def nila_coarse_to_fine(
@@ -30,6 +31,7 @@ def nila_coarse_to_fine(
     solver: SolverSettings | None = None,
     noise_left: float = 1.0,
     momentum: float = 0.0,
+    solve: Solver = conjugate_gradient,
 ) -> SamplerResult:
     """Images with tau = 0, the first `n_coarse` steps at half the resolution where that has pixels enough.
 
@@ -63,6 +65,7 @@ def nila_coarse_to_fine(
             noise_left=noise_left,
             noisy_start=noisy,
             momentum=momentum,
+            solve=solve,
         )
 
     if not n_coarse or coarse == shape:

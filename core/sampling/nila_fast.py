@@ -14,15 +14,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from nilatron.core.backend import Array, complex_normal, like, namespace, real_dtype, to_numpy
 from nilatron.core.sense import SenseOperator
-from nilatron.core.solvers import conjugate_gradient
+from nilatron.core.solvers import Solution, conjugate_gradient
 
 Denoiser = Callable[[Array, float], Array]
+
+
+class Solver(Protocol):
+    """Solves A x = b as `conjugate_gradient` does."""
+
+    def __call__(
+        self,
+        apply: Callable[[Array], Array],
+        b: Array,
+        start: Array,
+        /,
+        *,
+        tolerance: float,
+        smallest_change: float,
+        max_iterations: int,
+    ) -> Solution:
+        """The solution for each element of the batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +94,7 @@ def nila_fast(
     noise_left: float = 1.0,
     noisy_start: bool = True,
     momentum: float = 0.0,
+    solve: Solver = conjugate_gradient,
 ) -> SamplerResult:
     """Run the sampler for a batch; on a GPU the host does not wait for it.
 
@@ -109,6 +128,8 @@ def nila_fast(
     momentum
         Share of the last step's change that the network's input goes on by (Polyak, USSR Comput. Math. 1964): fewer steps
         find the same image. Not for posterior samples.
+    solve
+        What solves (P); training needs one that can be differentiated.
 
     Raises
     ------
@@ -153,7 +174,7 @@ def nila_fast(
         if tau and not last:
             prior_mean = prior_mean + tau * level * noise(image_shape)
             likelihood = back_projected + tau * sigma_y * operator.adjoint(noise(data_shape))
-        solution = conjugate_gradient(
+        solution = solve(
             lambda v, weight=weight: v + weight * operator.normal(v),  # type: ignore[misc]
             prior_mean + weight * likelihood,
             prior_mean,

@@ -17,11 +17,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from nilatron.core.prior.augment import draw_batch
+from nilatron.core.prior.acquired import acquired_patches
+from nilatron.core.prior.augment import draw_batch, happens
 from nilatron.core.prior.loss import draw_sigma
+from nilatron.core.prior.scan import TrainingScan, draw_scan
 from nilatron.pipelines.training.settings import ComputeSettings, TrainSettings
 
 MAX_WORKERS = 8
+SCAN = 1  # sets the seeds of scans apart from those of patches
 
 
 class Batch(NamedTuple):
@@ -37,6 +40,8 @@ class Batch(NamedTuple):
         Weight of this process's mean loss, so that the mean over processes is the mean over all patches.
     n_patches
         Of all processes together.
+    scans, scan_share
+        Simulated scans of this process, and the weight of the sum of their losses.
     """
 
     clean: Tensor
@@ -44,6 +49,8 @@ class Batch(NamedTuple):
     noise: Tensor
     share: float
     n_patches: int
+    scans: Sequence[TrainingScan] = ()
+    scan_share: float = 0.0
 
 
 def measure_sigma_data(images: Sequence[Tensor]) -> float:
@@ -74,12 +81,22 @@ class Batches(Dataset[Batch]):
         mine = list(range(self.rank, n_patches, self.n_ranks))
         patches = [self._patch(step, index, size) for index in mine or [0]]
         clean, level, noise = (torch.cat(parts) for parts in zip(*patches, strict=True))
-        return Batch(clean, level, noise, len(mine) * self.n_ranks / n_patches, n_patches)
+        return Batch(clean, level, noise, len(mine) * self.n_ranks / n_patches, n_patches, *self._scans(step))
+
+    def _scans(self, step: int) -> tuple[list[TrainingScan], float]:
+        scans = self.settings.scans
+        mine = range(self.rank, scans.per_step, self.n_ranks)
+        drawn = [draw_scan(self.images, scans, seeded(self.settings.seed, step, index, SCAN)) for index in mine]
+        return drawn, scans.weight * self.n_ranks / max(1, scans.per_step)
 
     def _patch(self, step: int, index: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
         generator = seeded(self.settings.seed, step, index)
-        clean = draw_batch(self.images, 1, size, self.settings.augment, generator)
-        return clean, draw_sigma(1, generator, self.settings.noise), torch.randn(clean.shape, generator=generator)
+        s = self.settings
+        if happens(s.acquired_probability, generator):
+            clean = acquired_patches(self.images, 1, size, s.scans.acquisition, s.scans.augment, generator)
+        else:
+            clean = draw_batch(self.images, 1, size, s.augment, generator)
+        return clean, draw_sigma(1, generator, s.noise), torch.randn(clean.shape, generator=generator)
 
 
 def batch_loader(batches: Batches, first_step: int, n_workers: int, pin_memory: bool = False) -> DataLoader[Batch]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.augment import AugmentSettings
 from nilatron.core.prior.loss import NoiseLevels
+from nilatron.core.prior.scan import ScanSettings
 from nilatron.core.prior.unet import ARCHITECTURES
 
 CHANGEABLE = {"steps", "final_learning_rate", "data", "licence", "monitor", "compute"}
@@ -76,8 +77,12 @@ class TrainSettings:
     bf16: bool = True
     data: str = "not stated"  # what the images are, for the metadata of the weights
     licence: str = "not stated"  # of the weights, for their metadata
+    acquired_probability: float = (
+        0.3  # of a patch of an image as a scanner acquires it (scans.acquisition, scans.augment)
+    )
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     noise: NoiseLevels = field(default_factory=NoiseLevels)
+    scans: ScanSettings = field(default_factory=ScanSettings)
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
 
@@ -94,7 +99,8 @@ class TrainSettings:
         for name in ("learning_rate", "final_learning_rate", "clip_norm"):
             value = getattr(self, name)
             require(0 < value < math.inf, f"{name} must be positive and finite, got {value}")
-        require(0 <= self.decay_fraction <= 1, f"decay_fraction must be from 0 to 1, got {self.decay_fraction}")
+        for name in ("decay_fraction", "acquired_probability"):
+            require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1, got {getattr(self, name)}")
         multiple = ARCHITECTURES[self.architecture].multiple
         require(
             bool(self.patch_sizes) and all(n > 0 and n % multiple == 0 for n in self.patch_sizes),
@@ -132,7 +138,7 @@ def _differences(old: TrainSettings, new: TrainSettings) -> Iterator[tuple[str, 
         before, after = getattr(old, item.name), getattr(new, item.name)
         if before == after:
             continue
-        if item.name in ("augment", "noise"):
+        if is_dataclass(before) and item.name not in CHANGEABLE:
             names = [f.name for f in fields(before) if getattr(before, f.name) != getattr(after, f.name)]
             yield from ((f"{item.name}.{name}", getattr(before, name), getattr(after, name)) for name in names)
         else:

@@ -9,6 +9,7 @@ from nilatron.core.prior.augment import (
     image_scale,
     random_patch,
     synthetic_phase,
+    tissue_phase,
     truncated,
 )
 
@@ -85,3 +86,27 @@ def test_shading_is_smooth_and_positive():
     assert float(shading.min()) > 0.05
     assert 0.05 < float(shading.std()) < 1
     assert float(shading.diff(dim=0).abs().max()) < 0.1
+
+
+def test_tissues_have_phases_of_their_own_with_a_step_between_them():
+    settings = AugmentSettings(tissue_probability=1.0, rough_probability=0.0)
+    magnitude = torch.ones(64, 64)
+    magnitude[:, 32:] = 0.3
+    steps = []
+    for seed in range(30):
+        phase = tissue_phase(magnitude, settings, generator(seed))
+        within = max(float(phase[:, :32].diff(dim=1).abs().max()), float(phase[:, 32:].diff(dim=1).abs().max()))
+        steps.append((float((phase[:, 32] - phase[:, 31]).abs().max()), within))
+    assert all(step < 4 * settings.tissue_phase for step, _ in steps)
+    assert sum(step > 5 * within for step, within in steps) > 10
+
+
+def test_a_rough_phase_changes_from_pixel_to_pixel_and_is_small():
+    settings = AugmentSettings(tissue_probability=0.0, rough_probability=1.0)
+    phases = torch.stack([tissue_phase(torch.ones(64, 64), settings, generator(seed)) for seed in range(40)])
+    assert 0.02 < float(phases.std()) < settings.rough_phase
+    assert float(phases.diff(dim=-1).std()) > 0.2 * float(phases.std())
+
+
+def test_without_them_there_is_no_phase_of_tissues():
+    assert not tissue_phase(torch.rand(8, 8), AugmentSettings.phase_only(), generator()).any()

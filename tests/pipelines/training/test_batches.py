@@ -3,6 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from nilatron.core.prior.acquired import AcquisitionSettings
+from nilatron.core.prior.scan import ScanSettings
 from nilatron.pipelines.training.batches import Batches, batch_loader, measure_sigma_data, n_loader_workers, seeded
 from nilatron.pipelines.training.settings import ComputeSettings, TrainSettings
 
@@ -77,3 +79,18 @@ def test_batches_are_prepared_ahead_for_a_gpu_only_unless_asked():
     assert n_loader_workers(ComputeSettings(), "cpu") == 0
     assert 1 <= n_loader_workers(ComputeSettings(), "cuda") <= 8
     assert n_loader_workers(ComputeSettings(workers=3), "cpu") == 3
+
+
+@pytest.mark.parametrize("n_ranks", [2, 4])
+def test_the_processes_together_have_the_scans_of_one(images, n_ranks):
+    settings = replace(SETTINGS, scans=ScanSettings(per_step=3, acquisition=AcquisitionSettings(sides=(64, 72))))
+    whole = Batches(images, settings)[2]
+    parts = [Batches(images, settings, rank, n_ranks)[2] for rank in range(n_ranks)]
+    assert len(whole.scans) == 3
+    assert whole.scan_share == pytest.approx(settings.scans.weight / 3)
+    for rank, part in enumerate(parts):
+        assert part.scan_share / n_ranks == pytest.approx(whole.scan_share)  # processes take the mean of gradients
+        for mine, same_scan in zip(part.scans, whole.scans[rank::n_ranks], strict=True):
+            assert torch.equal(mine.data, same_scan.data)
+            assert torch.equal(mine.truth, same_scan.truth)
+    assert not torch.equal(whole.scans[0].truth, Batches(images, settings)[3].scans[0].truth)

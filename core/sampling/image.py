@@ -1,0 +1,85 @@
+"""How the image of a slice is sampled: the settings that reconstruction and training share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nilatron.core.backend import Array
+from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
+from nilatron.core.sampling.nila_fast import Denoiser, SamplerResult, Solver, SolverSettings
+from nilatron.core.sampling.schedule import karras_schedule
+from nilatron.core.sense import SenseOperator
+from nilatron.core.solvers import conjugate_gradient
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """The sampler with tau = 0. The shipped priors were trained through it as it is by default."""
+
+    steps: int = 7  # network evaluations
+    coarse_share: float = 0.45  # of the steps, the first ones, are made at half the resolution (image only)
+    sigma_max: float = 0.8  # first diffusion noise level, image scale 1
+    sigma_min: float = 0.03  # last diffusion noise level, image scale 1
+    noise_left: float = 0.75  # share of a level that the network is told; 1 smooths more (image only, not the samples)
+    momentum: float = 0.4  # share of a step's change that the next one starts ahead by (image only)
+    tolerance: float = 1e-3  # relative residual of the data consistency problems
+    smallest_change: float = 0.04  # of an iteration, as rms and share of the noise level: less than that ends them
+    iterations: int = 8  # at most, of conjugate gradients, for each of them
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        karras_schedule(self.steps, self.sigma_max, self.sigma_min)
+        for name in ("coarse_share", "momentum", "smallest_change"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
+        if not 0 < self.noise_left <= 1:
+            raise ValueError(f"noise_left must be above 0 and at most 1, got {self.noise_left}")
+        if not 0 < self.tolerance < 1 or self.iterations < 1:
+            raise ValueError(
+                f"expected 0 < tolerance < 1 and iterations >= 1, got {self.tolerance} and {self.iterations}"
+            )
+
+    @property
+    def solver(self) -> SolverSettings:
+        """How exactly data consistency is reached."""
+        return SolverSettings(
+            tolerance=self.tolerance, smallest_change=self.smallest_change, max_iterations=self.iterations
+        )
+
+    def levels(self, n_steps: int | None = None) -> tuple[float, ...]:
+        """Diffusion noise levels of `n_steps` evaluations, by default of `steps`."""
+        return karras_schedule(n_steps or self.steps, self.sigma_max, self.sigma_min)
+
+
+def sample_images(
+    denoiser: Denoiser,
+    operator: SenseOperator,
+    data: Array,
+    levels: Sequence[float],
+    settings: ImageSettings,
+    *,
+    start: Array,
+    sigma: float | Sequence[float],
+    scale: float | Sequence[float],
+    generator: np.random.Generator | Sequence[np.random.Generator],
+    solve: Solver = conjugate_gradient,
+) -> SamplerResult:
+    """Images of one slice or several by `nila_coarse_to_fine`, which explains what is passed."""
+    return nila_coarse_to_fine(
+        denoiser,
+        operator,
+        data,
+        levels,
+        int(settings.coarse_share * len(levels)),
+        start=start,
+        sigma=sigma,
+        scale=scale,
+        generator=generator,
+        solver=settings.solver,
+        noise_left=settings.noise_left,
+        momentum=settings.momentum,
+        solve=solve,
+    )

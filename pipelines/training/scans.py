@@ -1,0 +1,45 @@
+"""The loss of a simulated scan: the error of the image that the sampler with its default settings makes of it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nilatron.core.prior.edm import EDMDenoiser, complex_denoised
+from nilatron.core.prior.scan import TrainingScan
+from nilatron.core.sampling.image import ImageSettings, sample_images
+from nilatron.core.sampling.unrolled import differentiable_solve, log_error
+from nilatron.core.sense import SenseOperator
+
+SAMPLER = ImageSettings()
+
+
+def scan_loss(model: EDMDenoiser, scan: TrainingScan, seed: int, device: torch.device) -> Tensor:
+    """Logarithm of the relative squared error of the image (`core.sampling.unrolled.log_error`).
+
+    Parameters
+    ----------
+    model
+        The network that is trained; the derivative goes through all its evaluations.
+    scan
+        What it reconstructs.
+    seed
+        Of the noise on the warm start.
+    """
+    coil_maps, counts, data, start, truth = (tensor.to(device) for tensor in scan[:5])
+    image = sample_images(
+        partial(complex_denoised, model),
+        SenseOperator(coil_maps, counts),
+        data,
+        SAMPLER.levels(),
+        SAMPLER,
+        start=start[None],
+        sigma=scan.sigma,
+        scale=scan.scale,
+        generator=np.random.default_rng(seed),
+        solve=differentiable_solve,
+    ).image[0]
+    return log_error(image * (coil_maps != 0).any(0), truth, scan.scale)

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
+from nilatron.core.sampling.image import ImageSettings, sample_images
+
+
+def test_levels_fall_from_the_first_to_the_last():
+    levels = ImageSettings(steps=5, sigma_max=0.6, sigma_min=0.02).levels()
+    assert (len(levels), levels[0], levels[-1]) == (5, pytest.approx(0.6), pytest.approx(0.02))
+    assert list(levels) == sorted(levels, reverse=True)
+    assert len(ImageSettings().levels(3)) == 3
+
+
+def test_it_is_the_sampler_with_these_settings(make_problem):
+    problem = make_problem(0.1)
+    settings = ImageSettings(steps=4, coarse_share=0.5, noise_left=0.9, momentum=0.2, iterations=5)
+    others = {"start": problem.operator.adjoint(problem.data)[None], "sigma": problem.sigma, "scale": 1.0}
+    found = sample_images(
+        problem.prior.denoise,
+        problem.operator,
+        problem.data,
+        settings.levels(),
+        settings,
+        generator=np.random.default_rng(3),
+        **others,
+    )
+    expected = nila_coarse_to_fine(
+        problem.prior.denoise,
+        problem.operator,
+        problem.data,
+        settings.levels(),
+        2,
+        generator=np.random.default_rng(3),
+        solver=settings.solver,
+        noise_left=0.9,
+        momentum=0.2,
+        **others,
+    )
+    np.testing.assert_array_equal(found.image, expected.image)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"steps": 0},
+        {"sigma_max": 0.01},
+        {"noise_left": 0.0},
+        {"noise_left": 1.1},
+        {"momentum": -0.1},
+        {"momentum": 1.0},
+        {"tolerance": 0.0},
+        {"iterations": 0},
+        {"coarse_share": 1.0},
+        {"smallest_change": 1.0},
+    ],
+)
+def test_settings_outside_their_range_are_refused(wrong):
+    with pytest.raises(ValueError, match=r".+"):
+        ImageSettings(**wrong)
