@@ -33,6 +33,17 @@ class AcquisitionSettings:
     uneven: float = 0.12  # by which the shares of the two sides may differ from it
     sides: tuple[int, int] = (80, 230)  # pixels, at least and at most
 
+    def __post_init__(self) -> None:
+        """Refuse what no scanner has."""
+        if not 0 < self.field_of_view[0] <= self.field_of_view[1]:
+            raise ValueError(f"field_of_view must be a range above 0, got {list(self.field_of_view)}")
+        if not 0 < self.kspace_share[0] <= self.kspace_share[1] or not 0 <= self.uneven < 1:
+            raise ValueError(
+                f"expected kspace_share as a range above 0 and 0 <= uneven < 1, got {list(self.kspace_share)} and {self.uneven}"
+            )
+        if not 8 <= self.sides[0] <= self.sides[1]:
+            raise ValueError(f"sides must be a range from 8 pixels, got {list(self.sides)}")
+
 
 def acquired_image(
     image: Tensor, settings: AcquisitionSettings, augment: AugmentSettings, generator: torch.Generator
@@ -41,7 +52,7 @@ def acquired_image(
 
     A magnitude gets contrast, shading and synthetic phase; a complex image keeps its own phase.
     """
-    stored = image if image.is_complex() else image.to(torch.float32)
+    stored = image if image.is_complex() else image.to(torch.float32).clamp_min(0)
     if not image.is_complex() and happens(augment.gamma_probability, generator):
         stored = stored ** uniform(*augment.gamma, generator)
     least, most = settings.sides

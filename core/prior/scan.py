@@ -60,8 +60,14 @@ class ScanSettings:
             raise ValueError(f"n_coils must be a range from 1, got {list(self.n_coils)}")
         if not self.accelerations or min(self.accelerations) < 1:
             raise ValueError(f"accelerations must be 1 or more, got {list(self.accelerations)}")
-        if not self.calibration_lines or min(self.calibration_lines) < 8:
-            raise ValueError(f"calibration_lines must be 8 or more, got {list(self.calibration_lines)}")
+        shortest = self.acquisition.sides[0]
+        if (
+            not self.calibration_lines
+            or not 8 <= min(self.calibration_lines) <= max(self.calibration_lines) <= shortest
+        ):
+            raise ValueError(
+                f"calibration_lines must be from 8 to the shortest side, {shortest}, got {list(self.calibration_lines)}"
+            )
 
 
 class TrainingScan(NamedTuple):

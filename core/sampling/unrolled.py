@@ -79,8 +79,9 @@ def log_error(image: Tensor, truth: Tensor, scale: float) -> Tensor:
     error is about half of the complex one. The logarithm weighs hard and easy scans alike.
     """
     inside = truth.abs() > FOREGROUND * scale
-    magnitude = (image.real.square() + image.imag.square() + (1e-6 * scale) ** 2).sqrt()
+    least = (1e-6 * scale) ** 2  # a magnitude of 0 has no derivative, an empty truth no relative error
+    magnitude = (image.real.square() + image.imag.square() + least).sqrt()
     expected = truth.abs()[inside]
-    of_magnitude = (magnitude[inside] - expected).square().sum() / expected.square().sum()
-    of_all = (image - truth).abs().square().sum() / truth.abs().square().sum()
+    of_magnitude = (magnitude[inside] - expected).square().sum() / (expected.square().sum() + least)
+    of_all = (image - truth).abs().square().sum() / (truth.abs().square().sum() + least)
     return (2 * MAGNITUDE_SHARE * of_magnitude + (1 - MAGNITUDE_SHARE) * of_all).log()

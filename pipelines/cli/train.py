@@ -37,6 +37,7 @@ def train(
     start: Annotated[str | None, typer.Option(help="Weights to start from: a file, default or tiny.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Patches of the smallest size in a step.")] = None,
+    scans: Annotated[int | None, typer.Option(help="Simulated scans that are reconstructed in a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, patches and noise.")] = None,
     data: Annotated[str | None, typer.Option(help="What the images are, for the weights' metadata.")] = None,
@@ -62,6 +63,7 @@ def train(
         "batch_size": batch_size,
     }
     flags |= {"learning_rate": learning_rate, "data": data, "licence": licence}
+    flags["scans"] = {"per_step": scans}
     flags["compute"] = {"device": device, "devices": devices, "nodes": nodes}
     base = checkpoint.settings if checkpoint else TrainSettings()
     settings = _chosen(base, config, assignment or [], flags)

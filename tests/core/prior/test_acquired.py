@@ -60,3 +60,26 @@ def test_a_small_image_gets_air_around_it_and_an_empty_one_stays_empty():
     patches = acquired_patches([blob(20, 30)], 3, 96, settings, PLAIN, generator())
     assert patches.shape == (3, 2, 96, 96)
     assert torch.isfinite(patches).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"field_of_view": (1.2, 1.0)},
+        {"kspace_share": (0.0, 0.5)},
+        {"kspace_share": (0.6, 0.5)},
+        {"uneven": 1.0},
+        {"sides": (4, 100)},
+        {"sides": (90, 80)},
+    ],
+)
+def test_what_no_scanner_has_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        AcquisitionSettings(**wrong)
+
+
+def test_values_below_zero_that_resampling_left_are_zero():
+    image = blob() - 0.01
+    assert torch.isfinite(
+        torch.view_as_real(acquired_image(image, AS_STORED, AugmentSettings(gamma_probability=1.0), generator()))
+    ).all()

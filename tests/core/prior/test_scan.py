@@ -92,6 +92,7 @@ def test_compression_leaves_white_noise_white():
         {"accelerations": ()},
         {"accelerations": (0,)},
         {"calibration_lines": (4,)},
+        {"calibration_lines": (90,)},
     ],
 )
 def test_what_cannot_be_drawn_is_refused(wrong):

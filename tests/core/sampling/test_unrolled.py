@@ -100,3 +100,8 @@ def test_an_image_of_zeros_has_a_derivative():
     image = torch.zeros(1, 8, 8, dtype=torch.complex64, requires_grad=True)
     log_error(image, torch.ones(1, 8, 8, dtype=torch.complex64), 1.0).backward()
     assert torch.isfinite(torch.view_as_real(image.grad)).all()
+
+
+def test_an_empty_scan_is_no_number_out_of_range():
+    empty = torch.zeros(1, 8, 8, dtype=torch.complex64)
+    assert math.isfinite(float(log_error(empty + 1, empty, 1.0)))

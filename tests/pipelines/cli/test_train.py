@@ -30,7 +30,7 @@ SMALL = (
         "patch_sizes=[32, 48]",
     ),
     *("--set", "monitor.checkpoint_every=3", "--set", "monitor.log_every=1", "--set", "monitor.picture_every=0"),
-    *("--set", "bf16=false", "--set", "scans.per_step=2", "--set", "scans.acquisition.sides=[64, 72]"),
+    *("--set", "bf16=false", "--scans", "2", "--set", "scans.acquisition.sides=[64, 72]"),
 )
 STOPPED_EARLY = 5
 
