@@ -20,13 +20,12 @@ from nilatron.core.prior.engines.onnx_file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError, needed
 from nilatron.core.prior.weights import Prior, load_prior
 from nilatron.core.resolution import coarse_shape
-from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.gadgets.engine_cache import user_cache
 from nilatron.gadgets.nila_method import NilaNodeSettings
 from nilatron.pipelines.files import InputError, atomic_path
 
 _NILA = NilaNodeSettings()
-SIGMAS = (*karras_schedule(_NILA.steps, _NILA.sigma_max, _NILA.sigma_min), _NILA.sample_sigma_min)  # image and samples
+SIGMAS = (*_NILA.levels(), _NILA.sample_sigma_min)  # image and samples
 SIZES = ((64, 64), (230, 179), (256, 320))
 LIMITS = {"fp32": 1e-3, "fp16": 1e-2}  # relative error
 Report = Callable[[str], None]

@@ -111,11 +111,10 @@ class Trainer:
         total = torch.zeros((), device=self.fabric.device)
         for index, scan in enumerate(batch.scans):
             number = self.fabric.global_rank + index * self.fabric.world_size
-            seed = int(np.random.SeedSequence((self.settings.seed, self.step, number)).generate_state(1)[0])
-            with self.fabric.no_backward_sync(
-                self._fabric_module
-            ):  # exchanged with those of the patches, which come last
-                loss = batch.scan_share * scan_loss(self._shared_model, scan, seed, self.fabric.device)
+            generator = np.random.default_rng((self.settings.seed, self.step, number))
+            # the processes exchange these gradients with those of the patches, which come last
+            with self.fabric.no_backward_sync(self._fabric_module):
+                loss = batch.scan_share * scan_loss(self._shared_model, scan, generator, self.fabric.device)
                 self.fabric.backward(loss)
             total += loss.detach()
         return total

@@ -22,6 +22,7 @@ from nilatron.core.prior.augment import (
     tissue_phase,
     uniform,
 )
+from nilatron.core.resolution import coarse_image
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,7 @@ def acquired_image(
     share = uniform(*settings.kspace_share, generator)
     shares = [share * uniform(1 - settings.uneven, 1 + settings.uneven, generator) for _ in sides]
     kept = [min(n, most, max(least, round(n * part))) for n, part in zip(sides, shares, strict=True)]
-    kspace = torch.fft.fftshift(torch.fft.fft2(full))
-    cut: Tensor = torch.fft.ifft2(torch.fft.ifftshift(_in_middle(kspace, kept)))
+    cut: Tensor = coarse_image(full, (1, kept[0], kept[1]))
     return cut / max(image_scale(cut.abs()), 1e-20)
 
 

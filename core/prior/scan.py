@@ -19,6 +19,7 @@ from torch import Tensor
 
 from nilatron.core.backend import complex_normal
 from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.coils.compression import compress, compression_matrix
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.fft import fft, ifft
 from nilatron.core.phantom import coil_sensitivity, positions
@@ -97,7 +98,7 @@ def draw_scan(images: Sequence[Tensor], settings: ScanSettings, generator: torch
     full = clean + np.float32(rng.uniform(*settings.noise_errors)) * complex_normal(rng, clean.shape, clean)
     kept, calibration = random_lines(n_lines, settings, rng)
     matrix = _compression(full[:, :, calibration], settings, rng)
-    clean, full = (np.tensordot(matrix, kspace, axes=1).astype(np.complex64) for kspace in (clean, full))
+    clean, full = (compress(matrix, kspace) for kspace in (clean, full))
     counts = np.zeros(truth.shape, np.float32)
     counts[:, kept] = 1
     coil_maps = espirit_maps(np.ascontiguousarray(full[:, :, calibration]), truth.shape)
@@ -133,7 +134,7 @@ def random_coil_maps(shape: tuple[int, ...], n_coils: int, rng: np.random.Genera
     for coil in range(n_coils):
         angle = first + 2 * np.pi * (coil + rng.normal(0, 0.25)) / n_coils
         slopes = rng.uniform() * rng.normal(0, (0.7, 0.7, 0.3, 0.3, 0.3))
-        terms = (x + 0 * y[:, None], y[:, None] + 0 * x, x * y[:, None], x**2 + 0 * y[:, None], y[:, None] ** 2 + 0 * x)
+        terms = (x, y[:, None], x * y[:, None], x**2, y[:, None] ** 2)
         phase = rng.uniform(0, 2 * np.pi) + sum(a * term for a, term in zip(slopes, terms, strict=True))
         gain = rng.uniform(0.6, 1.4)
         maps[coil] = coil_sensitivity(z, y, x, angle, rng.normal(0, 0.3)) * gain * np.exp(1j * phase)
@@ -175,6 +176,6 @@ def _compression(calibration: ComplexArray, settings: ScanSettings, rng: np.rand
     if rng.uniform() >= settings.compression_probability:
         return np.eye(n_coils, dtype=np.complex64)
     n_virtual = int(rng.integers(min(settings.n_coils[0], n_coils), n_coils + 1))
-    vectors = np.linalg.svd(calibration.reshape(n_coils, -1), full_matrices=False)[0]
-    matrix: ComplexArray = vectors[:, :n_virtual].conj().T
+    everywhere = np.ones(calibration.shape[1:], np.float32)
+    matrix: ComplexArray = compression_matrix(calibration, everywhere, n_virtual)
     return matrix

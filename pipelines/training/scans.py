@@ -13,11 +13,12 @@ from nilatron.core.prior.scan import TrainingScan
 from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sampling.unrolled import differentiable_solve, log_error
 from nilatron.core.sense import SenseOperator
+from nilatron.gadgets.problem import inside
 
 SAMPLER = ImageSettings()
 
 
-def scan_loss(model: EDMDenoiser, scan: TrainingScan, seed: int, device: torch.device) -> Tensor:
+def scan_loss(model: EDMDenoiser, scan: TrainingScan, generator: np.random.Generator, device: torch.device) -> Tensor:
     """Logarithm of the relative squared error of the image (`core.sampling.unrolled.log_error`).
 
     Parameters
@@ -26,20 +27,21 @@ def scan_loss(model: EDMDenoiser, scan: TrainingScan, seed: int, device: torch.d
         The network that is trained; the derivative goes through all its evaluations.
     scan
         What it reconstructs.
-    seed
+    generator
         Of the noise on the warm start.
     """
     coil_maps, counts, data, start, truth = (tensor.to(device) for tensor in scan[:5])
+    operator = SenseOperator(coil_maps, counts)
     image = sample_images(
         partial(complex_denoised, model),
-        SenseOperator(coil_maps, counts),
+        operator,
         data,
         SAMPLER.levels(),
         SAMPLER,
         start=start[None],
         sigma=scan.sigma,
         scale=scan.scale,
-        generator=np.random.default_rng(seed),
+        generator=generator,
         solve=differentiable_solve,
     ).image[0]
-    return log_error(image * (coil_maps != 0).any(0), truth, scan.scale)
+    return log_error(inside(operator, image), truth, scan.scale)

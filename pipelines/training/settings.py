@@ -77,9 +77,7 @@ class TrainSettings:
     bf16: bool = True
     data: str = "not stated"  # what the images are, for the metadata of the weights
     licence: str = "not stated"  # of the weights, for their metadata
-    acquired_probability: float = (
-        0.3  # of a patch of an image as a scanner acquires it (scans.acquisition, scans.augment)
-    )
+    acquired_probability: float = 0.3  # of a patch as a scanner acquires it (scans.acquisition, scans.augment)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     noise: NoiseLevels = field(default_factory=NoiseLevels)
     scans: ScanSettings = field(default_factory=ScanSettings)

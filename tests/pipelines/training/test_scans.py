@@ -32,7 +32,7 @@ def test_the_image_that_is_judged_is_the_chain_s_own(scan, model):
     problem = Problem(operator, data, start, np.random.default_rng(7), "cpu", shipped_weights("tiny"))
     image = run_nila(problem, NilaNodeSettings(precision="fp32")).images["nila"]
     with torch.no_grad():
-        found = scan_loss(model, scan, 7, CPU)
+        found = scan_loss(model, scan, np.random.default_rng(7), CPU)
     assert float(found) == pytest.approx(float(log_error(torch.from_numpy(image), scan.truth, scan.scale)), abs=1e-3)
 
 
@@ -41,7 +41,7 @@ def test_steps_along_its_derivative_make_the_image_better(scan, model):
     losses = []
     for _ in range(4):
         optimizer.zero_grad()
-        loss = scan_loss(model, scan, 0, CPU)
+        loss = scan_loss(model, scan, np.random.default_rng(0), CPU)
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
