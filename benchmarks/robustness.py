@@ -33,10 +33,8 @@ from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.fft import fft
 from nilatron.core.metrics import foreground, psnr
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
-from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
-from nilatron.core.sampling.schedule import karras_schedule
+from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sense import SenseOperator, chi_squared
-from nilatron.gadgets.nila_method import NilaNodeSettings
 from nilatron.gadgets.prior import prior_for
 from nilatron.gadgets.problem import Problem, image_scale, inside, noise_level
 from nilatron.pipelines.files import atomic_path
@@ -107,23 +105,20 @@ def bright_spots(full: ComplexArray, maps: ComplexArray, reference: ComplexArray
 
 def reconstruct(case: Case, weights: Path) -> tuple[ComplexArray, ComplexArray]:
     """CG-SENSE and Nila image, as the method `nila` makes them but for the factors."""
-    settings = NilaNodeSettings()
+    settings = ImageSettings()
     conventional = cg_sense(case.operator, case.data)
     problem = Problem(case.operator, case.data, conventional, np.random.default_rng(0), "cpu", weights)
     scale = image_scale(problem)
-    result = nila_coarse_to_fine(
+    result = sample_images(
         prior_for(weights, "cpu").denoise,
         case.operator,
         case.data,
-        karras_schedule(settings.steps, settings.sigma_max, settings.sigma_min),
-        int(settings.coarse_share * settings.steps),
+        settings.levels(),
+        settings,
         start=conventional[None],
         sigma=noise_level(problem, scale) * case.sigma_factor,
         scale=scale * case.scale_factor,
         generator=problem.generator,
-        solver=settings.solver,
-        noise_left=settings.noise_left,
-        momentum=settings.momentum,
     )
     return conventional, inside(case.operator, result.image[0])
 

@@ -19,7 +19,7 @@ from nilatron.core.prior.engines.onnx_export import DTYPES, cached_onnx, lower_f
 from nilatron.core.prior.engines.onnx_file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError, needed
 from nilatron.core.prior.weights import Prior, load_prior
-from nilatron.core.resolution import coarse_shape
+from nilatron.core.sampling.image import network_shapes
 from nilatron.gadgets.engine_cache import user_cache
 from nilatron.gadgets.nila_method import NilaNodeSettings
 from nilatron.pipelines.files import InputError, atomic_path
@@ -179,7 +179,7 @@ def check_tensorrt() -> Any:
 
 
 def build_tensorrt(weights: Path, precision: str, sizes: Sequence[Sequence[int]], report: Report) -> None:
-    """Put TensorRT engines for (S, y, x), and for the half resolution of the sampler's first steps, into the user's cache.
+    """Put TensorRT engines for all shapes at which the sampler's network sees images (S, y, x) into the user's cache.
 
     Raises
     ------
@@ -192,6 +192,6 @@ def build_tensorrt(weights: Path, precision: str, sizes: Sequence[Sequence[int]]
     model = cached_onnx(load_prior(weights), precision, user_cache())
     builder = Builder(check_tensorrt(), model, this_gpu(), user_cache())
     for n, n_y, n_x in sizes:
-        for size in dict.fromkeys(((n, n_y, n_x), coarse_shape((n, n_y, n_x)))):
+        for size in network_shapes((n, n_y, n_x)):
             report("TensorRT engine for " + "x".join(map(str, size)))
             builder.engine(padded_shape(size, model.facts.multiple))

@@ -105,16 +105,16 @@ def warm(opening: Opening, settings: NodeSettings) -> Preparation:
 
 
 def evaluate_once(context: Context) -> None:
-    """Run the default network on one empty slice of both resolutions, which takes memory and chooses kernels."""
+    """Run the default network on one empty slice of each shape that it will see, which takes memory and chooses kernels."""
     import torch
 
     from nilatron.core.prior.weights import DEFAULT_WEIGHTS
-    from nilatron.core.resolution import coarse_shape
+    from nilatron.core.sampling.image import network_shapes
     from nilatron.gadgets.oversampling import kept_width
     from nilatron.gadgets.prior import prior_for
 
     encoding = context.header.encoding[0]
     shape = (1, int(encoding.encodedSpace.matrixSize.y), kept_width(encoding))
     prior = prior_for(DEFAULT_WEIGHTS, context.device)
-    for resolution in {shape, coarse_shape(shape)}:
-        prior.denoise(torch.zeros(resolution, dtype=torch.complex64, device=context.device), 0.1)
+    for seen in network_shapes(shape):
+        prior.denoise(torch.zeros(seen, dtype=torch.complex64, device=context.device), 0.1)

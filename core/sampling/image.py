@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from nilatron.core.backend import Array
+from nilatron.core.resolution import Shape3, coarse_shape
 from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
 from nilatron.core.sampling.nila_fast import Denoiser, SamplerResult, Solver, SolverSettings
 from nilatron.core.sampling.schedule import karras_schedule
+from nilatron.core.sampling.turns import turning
 from nilatron.core.sense import SenseOperator
 from nilatron.core.solvers import conjugate_gradient
 
@@ -28,6 +30,7 @@ class ImageSettings:
     tolerance: float = 1e-3  # relative residual of the data consistency problems
     smallest_change: float = 0.04  # of an iteration, as rms and share of the noise level: less than that ends them
     iterations: int = 8  # at most, of conjugate gradients, for each of them
+    turns: bool = True  # the network sees another view of the image at each step (image only)
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -54,6 +57,12 @@ class ImageSettings:
         return karras_schedule(n_steps or self.steps, self.sigma_max, self.sigma_min)
 
 
+def network_shapes(shape: Shape3) -> tuple[Shape3, ...]:
+    """Shapes (z, y, x) at which the network sees images of `shape`: at two resolutions, each upright and transposed."""
+    upright = (shape, coarse_shape(shape))
+    return tuple(dict.fromkeys(seen for n, y, x in upright for seen in ((n, y, x), (n, x, y))))
+
+
 def sample_images(
     denoiser: Denoiser,
     operator: SenseOperator,
@@ -69,7 +78,7 @@ def sample_images(
 ) -> SamplerResult:
     """Images of one slice or several by `nila_coarse_to_fine`, which explains what is passed."""
     return nila_coarse_to_fine(
-        denoiser,
+        turning(denoiser) if settings.turns else denoiser,
         operator,
         data,
         levels,

@@ -59,9 +59,9 @@ def evaluations(monkeypatch):
     return seen
 
 
-def test_the_network_is_run_once_on_an_image_of_the_scans_size(evaluations):
+def test_the_network_is_run_once_on_images_of_the_scans_size(evaluations):
     _, context = warm(Opening("nila", b"", HEADER), ON_CPU)
-    assert evaluations.shapes == [(1, 24, 32)]
+    assert evaluations.shapes == [(1, 24, 32), (1, 32, 24)]
     assert context.device == "cpu"
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from nilatron.core.prior.edm import ChannelDenoiser
 
 
-MAX_SHAPES = 10  # kept ready: of two slice sizes, batches full and not at two resolutions, and samples
+MAX_SHAPES = 18  # kept ready: of two slice sizes, batches full and not at two resolutions and as views, and samples
 
 
 def no_remark() -> str:

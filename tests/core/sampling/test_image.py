@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
-from nilatron.core.sampling.image import ImageSettings, sample_images
+from nilatron.core.sampling.image import ImageSettings, network_shapes, sample_images
+from nilatron.core.sampling.turns import turning
+from nilatron.core.sense import SenseOperator
 
 
 def test_levels_fall_from_the_first_to_the_last():
@@ -12,9 +14,34 @@ def test_levels_fall_from_the_first_to_the_last():
     assert len(ImageSettings().levels(3)) == 3
 
 
-def test_it_is_the_sampler_with_these_settings(make_problem):
+@pytest.mark.parametrize("side", [(12, 12), (64, 64), (230, 180)])
+def test_these_are_the_shapes_that_the_network_sees(side):
+    shape, seen = (1, *side), set()
+    kspace = np.ones((2, *shape), np.complex64)
+    settings = ImageSettings()
+
+    def denoiser(x, _sigma):
+        seen.add(x.shape[1:])
+        return x
+
+    sample_images(
+        denoiser,
+        SenseOperator(kspace, np.ones(shape, np.float32)),
+        kspace,
+        settings.levels(),
+        settings,
+        start=kspace[:1],
+        sigma=0.1,
+        scale=1.0,
+        generator=np.random.default_rng(0),
+    )
+    assert seen == set(network_shapes(shape))
+
+
+@pytest.mark.parametrize("turns", [True, False])
+def test_it_is_the_sampler_with_these_settings(make_problem, turns):
     problem = make_problem(0.1)
-    settings = ImageSettings(steps=4, coarse_share=0.5, noise_left=0.9, momentum=0.2, iterations=5)
+    settings = ImageSettings(steps=4, coarse_share=0.5, noise_left=0.9, momentum=0.2, iterations=5, turns=turns)
     others = {"start": problem.operator.adjoint(problem.data)[None], "sigma": problem.sigma, "scale": 1.0}
     found = sample_images(
         problem.prior.denoise,
@@ -26,7 +53,7 @@ def test_it_is_the_sampler_with_these_settings(make_problem):
         **others,
     )
     expected = nila_coarse_to_fine(
-        problem.prior.denoise,
+        turning(problem.prior.denoise) if turns else problem.prior.denoise,
         problem.operator,
         problem.data,
         settings.levels(),

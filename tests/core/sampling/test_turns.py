@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+
+from nilatron.core.fft import fft
+from nilatron.core.sampling.turns import VIEWS, turning, view
+
+
+def random_image(shape=(2, 1, 6, 5), seed=0):
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(np.complex64)
+
+
+@pytest.mark.parametrize("which", VIEWS)
+def test_a_view_of_a_view_is_the_image(which):
+    image = random_image()
+    np.testing.assert_array_equal(view(view(image, *which), *which), image)
+
+
+def test_of_conjugated_kspace():
+    image = random_image((7, 5))  # odd sides: the centre of k-space and of the image stay where they are
+    kspace = fft(image, axes=(-2, -1))
+    expected = fft(view(image, transposed=False, conjugated=True), axes=(-2, -1))
+    np.testing.assert_allclose(expected, np.conj(kspace), atol=1e-5)
+
+
+def test_each_call_shows_the_next_view():
+    image, seen = random_image(), []
+
+    def denoiser(x, _sigma):
+        seen.append(x)
+        return x
+
+    run = turning(denoiser)
+    for _ in range(5):
+        run(image, 0.1)
+    for k, found in enumerate(seen):
+        np.testing.assert_array_equal(found, view(image, *VIEWS[k % 4]))
+
+
+def test_the_image_comes_back_upright():
+    image = random_image()
+    run = turning(lambda x, sigma: x * sigma)
+    for _ in VIEWS:
+        np.testing.assert_array_equal(run(image, 0.5), image * 0.5)
+
+
+def test_every_run_begins_with_the_image_as_it_is():
+    image, seen = random_image(), []
+    for _ in range(2):
+        turning(lambda x, _sigma: seen.append(x) or x)(image, 0.1)
+    np.testing.assert_array_equal(seen[0], image)
+    np.testing.assert_array_equal(seen[1], image)
+
+
+def test_derivatives_go_through_all_views():
+    image = torch.from_numpy(random_image()).requires_grad_()
+    run = turning(lambda x, _sigma: x * torch.view_as_real(x.resolve_conj()).square().sum())
+    for _ in VIEWS:
+        (gradient,) = torch.autograd.grad(run(image, 0.1).abs().sum(), image)
+        direct = torch.autograd.grad((image * torch.view_as_real(image).square().sum()).abs().sum(), image)[0]
+        torch.testing.assert_close(gradient, direct)
