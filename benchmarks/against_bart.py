@@ -163,9 +163,8 @@ def main() -> int:
         print(f"\nforeground PSNR in dB against the full scan of {len(full)} coils\n\n{markdown(rows)}")
         shared: list[dict[str, Cell]] = []
         if options.shared_noise:
-            at_own_noise = [(r, n) for r in options.acceleration for n in options.coils]
-            shared = shared_noise_rows(bart, full, maps, at_own_noise, options.weights)
-            print(f"\nas scanned: what the noise shared by reference and data does\n\n{markdown(shared)}")
+            shared = shared_noise_rows(bart, full, maps, cases, options.weights, options.seed)
+            print(f"\nwhat the noise of the reference, which the data share, does\n\n{markdown(shared)}")
     if options.json:
         write_json(options.json, {"against_full_scan": rows, "shared_noise": shared})
     return 0

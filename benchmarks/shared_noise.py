@@ -1,6 +1,7 @@
 """What a reference costs a reconstruction when it holds the noise of the data that are reconstructed.
 
-The full scan is r = x + g, g the noise of its combination. The image f(y) of some of its lines is scored with
+The full scan is r = x + g, g the noise of its combination. The image f(y) of some of its lines, as scanned or with more noise
+added, is scored with
 
     |f - r|^2 = |f - x|^2 + |g|^2 - 2 <f, g> + 2 <x, g>,
 
@@ -35,7 +36,7 @@ from nilatron.core.metrics import foreground, psnr
 from nilatron.core.sense import SenseOperator
 from ours import nila
 from report import Cell
-from scans import ComplexArray, combined, compress, compression, undersample
+from scans import ComplexArray, combined, compress, compression, undersample, with_noise
 
 Reconstruction: TypeAlias = Callable[[ComplexArray], ComplexArray]  # k-space, all lines and coils -> image
 
@@ -78,9 +79,14 @@ class Trial:
 
 
 def shared_noise_rows(
-    bart: Bart, full: ComplexArray, maps: ComplexArray, cases: Sequence[tuple[int, int]], weights: Path
+    bart: Bart,
+    full: ComplexArray,
+    maps: ComplexArray,
+    cases: Sequence[tuple[int, int, float]],
+    weights: Path,
+    seed: int,
 ) -> list[dict[str, Cell]]:
-    """Rows (Nila, BART with oracle lambda, difference) for each case (acceleration, coils) and object."""
+    """Rows (Nila, BART with oracle lambda, difference) for each case (acceleration, coils, added noise) and object."""
     generator = np.random.default_rng(1)
     every_line = SenseOperator(maps, np.ones(full.shape[1:], np.float32))
     trials = {"scan": Trial(full, maps, _noise(generator, full))}
@@ -92,16 +98,21 @@ def shared_noise_rows(
         noisy, other = clean + _noise(generator, full), clean + _noise(generator, full)
         trials[name] = Trial(noisy, maps, _noise(generator, full), denoised, other)
     rows: list[dict[str, Cell]] = []
-    for acceleration, n_coils in cases:
+    for case in cases:
         for name, trial in trials.items():
-            label: dict[str, Cell] = {"R": acceleration, "coils": n_coils, "object": name}
-            rows += [{**label, **row} for row in _compare(bart, trial, acceleration, n_coils, weights)]
+            label: dict[str, Cell] = {"R": case[0], "coils": case[1], "added noise": f"{case[2]}x", "object": name}
+            rows += [{**label, **row} for row in _compare(bart, trial, case, weights, seed)]
     return rows
 
 
-def _compare(bart: Bart, trial: Trial, acceleration: int, n_coils: int, weights: Path) -> list[dict[str, Cell]]:
+def _compare(bart: Bart, trial: Trial, case: tuple[int, int, float], weights: Path, seed: int) -> list[dict[str, Cell]]:
     """Scores of Nila and of BART with the best lambda for each reference, and their difference."""
-    scan = undersample(trial.full, acceleration)
+    acceleration, n_coils, added_noise = case
+
+    def measured(full: ComplexArray) -> ComplexArray:
+        return with_noise(full, added_noise, seed)
+
+    scan = undersample(measured(trial.full), acceleration)
     matrix = compression(scan, n_coils)
     scan = compress(scan, matrix)
     bart.write("kspace", scan.kspace)
@@ -109,7 +120,7 @@ def _compare(bart: Bart, trial: Trial, acceleration: int, n_coils: int, weights:
     operator = SenseOperator(espirit_maps(scan.calibration, scan.shape), scan.counts)
 
     def kept(full: ComplexArray) -> ComplexArray:
-        lines: ComplexArray = np.tensordot(matrix, full, axes=1) * scan.counts
+        lines: ComplexArray = np.tensordot(matrix, measured(full), axes=1) * scan.counts
         return lines
 
     def by_nila(full: ComplexArray) -> ComplexArray:

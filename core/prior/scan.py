@@ -43,12 +43,14 @@ class ScanSettings:
     accelerations: tuple[int, ...] = (2, 3, 4, 4, 5, 6, 6, 8)
     calibration_lines: tuple[int, ...] = (16, 20, 24, 24, 32)
     regular_probability: float = 0.7  # of every R-th line; else lines at random, denser in the middle
-    map_errors: float = 0.06  # standard deviation at most of what coil maps of the calibration lines cannot follow
-    line_errors: float = 0.015  # standard deviation at most of the lines' gain
+    map_errors: float = 0.12  # standard deviation at most of what coil maps of the calibration lines cannot follow
+    line_errors: float = 0.02  # standard deviation at most of the lines' gain
     noise_errors: tuple[float, float] = (0.95, 1.1)  # the noise over the measured one
     acquisition: AcquisitionSettings = field(default_factory=AcquisitionSettings)
     augment: AugmentSettings = field(
-        default_factory=lambda: AugmentSettings(tissue_probability=0.7, rough_probability=0.5)
+        default_factory=lambda: AugmentSettings(
+            tissue_phase=1.4, tissue_probability=0.9, rough_phase=0.4, rough_probability=0.8
+        )
     )
 
     def __post_init__(self) -> None:

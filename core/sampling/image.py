@@ -19,7 +19,7 @@ from nilatron.core.solvers import conjugate_gradient
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """The sampler with tau = 0. The default prior was trained through it as it is by default."""
+    """The sampler with tau = 0. The default prior was trained through it as it is by default, but for the turns."""
 
     steps: int = 7  # network evaluations
     coarse_share: float = 0.45  # of the steps, the first ones, are made at half the resolution (image only)
