@@ -11,10 +11,9 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from nilatron.core.backend import Array
-from nilatron.core.sampling.nila_fast import Denoiser
 from nilatron.gadgets.items import ScanTiming
 
 MIN_STEPS = 3  # with 2 the image of a noisy scan is worse than CG-SENSE, with 3 it is 4 dB better
@@ -49,6 +48,7 @@ class BudgetSettings:
 
 
 Settings = TypeVar("Settings", bound=BudgetSettings)
+Inputs = ParamSpec("Inputs")
 
 
 def budget_from_now(
@@ -204,14 +204,14 @@ class Stopwatch:
             return Plan(steps, 0, f"no posterior samples: {said}")
         return Plan(steps, kept, f"{kept} of {samples} posterior samples: {said}" if kept < samples else "")
 
-    def guard(self, denoiser: Denoiser) -> Denoiser:
+    def guard(self, denoiser: Callable[Inputs, Array]) -> Callable[Inputs, Array]:
         """The denoiser, which raises OutOfTimeError instead of beginning when the time is over."""
         if not self.stop_s:
             return denoiser
 
-        def guarded(x: Array, sigma: float) -> Array:
+        def guarded(*args: Inputs.args, **kwargs: Inputs.kwargs) -> Array:
             if self.elapsed_s >= self.stop_s:
                 raise OutOfTimeError(f"stopped after {self.elapsed_s:.2f} s, {self.stop_s:.2f} s were left for it")
-            return denoiser(x, sigma)
+            return denoiser(*args, **kwargs)
 
         return guarded

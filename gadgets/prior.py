@@ -34,11 +34,12 @@ class ReadyPrior:
     device: torch.device
     sha256: str
 
-    def denoise(self, x: Array, sigma: float) -> Array:
+    def denoise(self, x: Array, sigma: float, before: Array | None = None) -> Array:
         """D for arrays of any library; memory is handed to torch and back without a copy where it can be."""
         from nilatron.core.prior.edm import denoise_complex
 
-        return like(denoise_complex(self.engine.channels, to_torch(x).to(self.device), sigma), x)
+        known = None if before is None else to_torch(before).to(self.device)
+        return like(denoise_complex(self.engine.channels, to_torch(x).to(self.device), sigma, known), x)
 
 
 def prior_for(weights: Path, device: str, settings: EngineSettings | None = None) -> ReadyPrior:

@@ -144,9 +144,9 @@ def agreement(name: str, channels: ChannelDenoiser, reference: ChannelDenoiser, 
     """Relative errors for two noisy phantoms of a matrix size, one after the other and, for odd levels, as a batch."""
     errors = []
     for k, sigma in enumerate(SIGMAS):
-        x = noisy_phantom(size, sigma, seed=k, n_images=1 + k % 2)
-        expected = denoise_complex(reference, x, sigma)
-        found = denoise_complex(channels, x, sigma)
+        x, before = (noisy_phantom(size, noise, seed=k, n_images=1 + k % 2) for noise in (sigma, 0.1 * sigma))
+        expected = denoise_complex(reference, x, sigma, before)
+        found = denoise_complex(channels, x, sigma, before)
         errors.append(float(torch.linalg.vector_norm(found - expected) / torch.linalg.vector_norm(expected)))
     return Agreement(name, tuple(errors))
 

@@ -66,6 +66,7 @@ def _of_graph(model: OnnxModel) -> tuple[dict[str, Any], dict[str, str]]:
         "made_from_sha256": facts.weights_sha256,
         "nilatron_version": facts.nilatron_version,
         "sides_padded_to_multiple_of": facts.multiple,
+        "self_conditioned": model.n_inputs == 4,
         "sigma_data": facts.sigma_data,
     }
     return found, dict(facts.notes)

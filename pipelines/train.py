@@ -16,7 +16,6 @@ from torch import Tensor
 
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.loss import denoising_loss
-from nilatron.core.prior.unet import ARCHITECTURES
 from nilatron.core.prior.weights import save_prior
 from nilatron.pipelines.training.batches import Batch, Batches, batch_loader, n_loader_workers
 from nilatron.pipelines.training.checkpoint import Checkpoint, replace_durably, write_checkpoint
@@ -71,7 +70,7 @@ class Trainer:
         self.held_out = held_out
         self.images_sha256 = fingerprint(images)
         if checkpoint:
-            self.model = EDMDenoiser(ARCHITECTURES[settings.architecture], checkpoint.sigma_data)
+            self.model = EDMDenoiser(settings.network, checkpoint.sigma_data)
             self.started_from = checkpoint.started_from
         else:
             self.model, self.started_from = start_network(settings, images)
@@ -208,7 +207,7 @@ class Trainer:
 
     def averaged(self) -> EDMDenoiser:
         """The denoiser with the moving average of the weights."""
-        model = EDMDenoiser(ARCHITECTURES[self.settings.architecture], self.model.sigma_data)
+        model = EDMDenoiser(self.settings.network, self.model.sigma_data)
         model.load_state_dict(self.average)
         return model.to(self.fabric.device).eval().requires_grad_(False)
 

@@ -20,7 +20,7 @@ MARGIN = 4  # pixels of reflection around an image, at least: without them the n
 
 
 class ChannelDenoiser(Protocol):
-    """D on two real channels, by whatever engine computes it."""
+    """D on real channels, by whatever engine computes it."""
 
     @property
     def sigma_data(self) -> float:
@@ -30,12 +30,22 @@ class ChannelDenoiser(Protocol):
     def multiple(self) -> int:
         """The image sides have to be a multiple of this."""
 
+    @property
+    def n_inputs(self) -> int:
+        """Channels in: 2, or 4 of a self-conditioned one."""
+
     def __call__(self, x: Tensor, s: Tensor, /) -> Tensor:
-        """Denoise (batch, 2, y, x) with per-component noise s, (batch,) or (1,) for all; float32 in and out."""
+        """Denoise (batch, n_inputs, y, x) to (batch, 2, y, x), per-component noise s (batch,) or (1,) for all; float32.
+
+        Channels 0 and 1 are the noisy image. Of four, 2 and 3 are an estimate made before; where there is none, they are the
+        noisy image again.
+        """
 
 
 class EDMDenoiser(nn.Module):
     """D(x, s) = c_skip x + c_out F(c_in x, c_noise), for real channels with noise s each.
+
+    A self-conditioned network has F((c_in x, (x - before) / s), c_noise), with an estimate `before` of the same image.
 
     Parameters
     ----------
@@ -57,40 +67,51 @@ class EDMDenoiser(nn.Module):
         """The image sides have to be a multiple of this."""
         return self.network.config.multiple
 
+    @property
+    def n_inputs(self) -> int:
+        """Channels in: 2, or 4 of a self-conditioned network."""
+        return self.network.config.n_inputs
+
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
-        """Denoise real channels (batch, 2, y, x) with per-component noise s, (batch,) or (1,) for all."""
+        """Denoise real channels (batch, 2 or 4, y, x) with per-component noise s, (batch,) or (1,): see `ChannelDenoiser`."""
         s = s.to(torch.float32)
+        x, before = x[:, :2], x[:, 2:] if x.shape[1] == 4 else x
         variance = s**2 + self.sigma_data**2
         c_skip = (self.sigma_data**2 / variance)[:, None, None, None]
         c_out = (s * self.sigma_data / variance.sqrt())[:, None, None, None]
         c_in = (1 / variance.sqrt())[:, None, None, None]
         c_noise = s.log() / 4
-        residual: Tensor = self.network(c_in * x, c_noise)
+        seen = c_in * x
+        if self.n_inputs == 4:
+            seen = torch.cat((seen, (x - before) / s[:, None, None, None]), dim=1)
+        residual: Tensor = self.network(seen, c_noise)
         return c_skip * x + c_out * residual.to(torch.float32)
 
-    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+    def denoise(self, x: Tensor, sigma: float, before: Tensor | None = None) -> Tensor:
         """E[x0 | x] for complex images: see `denoise_complex`."""
-        return denoise_complex(self, x, sigma)
+        return denoise_complex(self, x, sigma, before)
 
 
 @torch.inference_mode()
-def denoise_complex(channels: ChannelDenoiser, x: Tensor, sigma: float) -> Tensor:
+def denoise_complex(channels: ChannelDenoiser, x: Tensor, sigma: float, before: Tensor | None = None) -> Tensor:
     """E[x0 | x] without derivatives: see `complex_denoised`."""
-    return complex_denoised(channels, x, sigma)
+    return complex_denoised(channels, x, sigma, before)
 
 
-def complex_denoised(channels: ChannelDenoiser, x: Tensor, sigma: float) -> Tensor:
+def complex_denoised(channels: ChannelDenoiser, x: Tensor, sigma: float, before: Tensor | None = None) -> Tensor:
     """E[x0 | x] for complex images x = x0 + sigma n, of image scale 1; can be differentiated.
 
     Parameters
     ----------
     channels
-        D on two real channels.
+        D on real channels.
     x
         Complex images (..., y, x); leading axes are a batch.
     sigma
         Complex standard deviation of the noise. Below the trained range the lowest trained level is used; above it the
         linear part c_skip x, the best linear estimate for data of variance sigma_data^2.
+    before
+        An earlier estimate of the same images, of the shape of x, for a self-conditioned network; others ignore it.
 
     Returns
     -------
@@ -102,11 +123,19 @@ def complex_denoised(channels: ChannelDenoiser, x: Tensor, sigma: float) -> Tens
         return x * (channels.sigma_data**2 / (s**2 + channels.sigma_data**2))
     images = x.reshape(-1, n_y, n_x).to(torch.complex64)
     turn = mean_phase(images.detach())  # a choice of coordinates: no derivative goes through it
-    real = torch.view_as_real(images * turn.conj()).permute(0, 3, 1, 2)
+    real = _real_channels(images * turn.conj())
+    if channels.n_inputs == 4:
+        known = images if before is None else before.reshape(-1, n_y, n_x).to(torch.complex64)
+        real = torch.cat((real, _real_channels(known * turn.conj())), dim=1)
     padded = reflect_pad(real, channels.multiple).contiguous(memory_format=torch.channels_last)
     out = channels(padded, torch.full((1,), s, device=x.device))
     cropped = without_padding(out, n_y, n_x).permute(0, 2, 3, 1).contiguous()
     return (turn * torch.view_as_complex(cropped)).reshape(x.shape).to(x.dtype)
+
+
+def _real_channels(images: Tensor) -> Tensor:
+    """Complex images (batch, y, x) as (batch, 2, y, x)."""
+    return torch.view_as_real(images).permute(0, 3, 1, 2)
 
 
 def mean_phase(images: Tensor) -> Tensor:

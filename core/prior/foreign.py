@@ -95,6 +95,11 @@ class ForeignDenoiser(nn.Module):
         """The image sides have to be a multiple of this."""
         return self.units.multiple
 
+    @property
+    def n_inputs(self) -> int:
+        """Channels in: the image alone."""
+        return 2
+
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
         """Denoise real channels (batch, 2, y, x) with per-component noise s, (batch,) or (1,) for all."""
         s = s.expand(x.shape[0])

@@ -22,11 +22,14 @@ class UNetConfig:
         Residual blocks of each level, on the way down and again on the way up.
     embedding
         Width of the noise-level embedding.
+    self_conditioned
+        Whether it has two more channels in, for how the image differs from an estimate made before.
     """
 
     channels: tuple[int, ...] = (24, 48, 72, 96, 128)
     blocks: tuple[int, ...] = (1, 1, 2, 2, 2)
     embedding: int = 96
+    self_conditioned: bool = False
 
     def __post_init__(self) -> None:
         """Refuse shapes that no network can have."""
@@ -41,6 +44,11 @@ class UNetConfig:
     def multiple(self) -> int:
         """The image sides have to be a multiple of this."""
         return int(2 ** (len(self.channels) - 1))
+
+    @property
+    def n_inputs(self) -> int:
+        """Real channels in."""
+        return 4 if self.self_conditioned else 2
 
 
 CHANNELS_PER_GROUP = 8
@@ -132,7 +140,7 @@ class Blocks(nn.ModuleList):
 
 
 class UNet(nn.Module):
-    """F(x, c_noise): two real channels in, two out, the same size."""
+    """F(x, c_noise): `config.n_inputs` real channels in, two out, the same size."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -146,7 +154,7 @@ class UNet(nn.Module):
             return nn.Conv2d(channels[i], channels[i + 1], 3, stride=2, padding=1)
 
         self.embed = NoiseEmbedding(config.embedding)
-        self.first = nn.Conv2d(2, channels[0], 3, padding=1)
+        self.first = nn.Conv2d(config.n_inputs, channels[0], 3, padding=1)
         self.down = nn.ModuleList(level(i) for i in range(n_levels))
         self.shrink = nn.ModuleList(smaller(i) for i in range(n_levels - 1))
         self.grow = nn.ModuleList(nn.Conv2d(channels[i + 1], channels[i], 1) for i in range(n_levels - 1))
@@ -155,7 +163,7 @@ class UNet(nn.Module):
         self.last = nn.Sequential(norm, nn.SiLU(), zero_initialised(nn.Conv2d(channels[0], 2, 3, padding=1)))
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
-        """Map images (batch, 2, y, x), sides a multiple of `config.multiple`, and (batch,) or (1,) to (batch, 2, y, x)."""
+        """Map (batch, n_inputs, y, x), sides a multiple of `config.multiple`, and (batch,) or (1,) to (batch, 2, y, x)."""
         embedding = self.embed(c_noise)
         h = self.first(x.to(self.first.weight.dtype))
         kept: list[Tensor] = []

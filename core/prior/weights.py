@@ -179,12 +179,15 @@ def _architecture(path: Path, metadata: Mapping[str, Any]) -> tuple[UNetConfig, 
 
     try:
         shape = json.loads(metadata["architecture"])
-        if not isinstance(shape, dict) or set(shape) != {"channels", "blocks", "embedding"}:
-            raise ValueError("an architecture has channels, blocks and embedding")
+        if not isinstance(shape, dict) or set(shape) - {"self_conditioned"} != {"channels", "blocks", "embedding"}:
+            raise ValueError("an architecture has channels, blocks and embedding, and may be self_conditioned")
+        if not isinstance(shape.get("self_conditioned", False), bool):
+            raise ValueError(f"self_conditioned must be true or false, got {str(shape['self_conditioned'])[:80]}")
         config = UNetConfig(
             _whole_numbers(shape["channels"], MAX_CHANNELS),
             _whole_numbers(shape["blocks"], MAX_BLOCKS),
-            *_whole_numbers([shape["embedding"]], MAX_EMBEDDING),
+            _whole_numbers([shape["embedding"]], MAX_EMBEDDING)[0],
+            self_conditioned=shape.get("self_conditioned", False),
         )
         sigma_data = float(metadata["sigma_data"])
         if not 0 < sigma_data < math.inf:

@@ -10,8 +10,9 @@ import numpy as np
 from nilatron.core.backend import Array
 from nilatron.core.resolution import Shape3, coarse_shape
 from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
-from nilatron.core.sampling.nila_fast import Denoiser, SamplerResult, Solver, SolverSettings
+from nilatron.core.sampling.nila_fast import SamplerResult, Solver, SolverSettings
 from nilatron.core.sampling.schedule import karras_schedule
+from nilatron.core.sampling.self_conditioning import ConditionedDenoiser, remembering
 from nilatron.core.sampling.turns import turning
 from nilatron.core.sense import SenseOperator
 from nilatron.core.solvers import conjugate_gradient
@@ -64,7 +65,7 @@ def network_shapes(shape: Shape3) -> tuple[Shape3, ...]:
 
 
 def sample_images(
-    denoiser: Denoiser,
+    denoiser: ConditionedDenoiser,
     operator: SenseOperator,
     data: Array,
     levels: Sequence[float],
@@ -78,7 +79,7 @@ def sample_images(
 ) -> SamplerResult:
     """Images of one slice or several by `nila_coarse_to_fine`, which explains what is passed."""
     return nila_coarse_to_fine(
-        turning(denoiser) if settings.turns else denoiser,
+        remembering(turning(denoiser) if settings.turns else denoiser),
         operator,
         data,
         levels,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import cycle
 
 from nilatron.core.backend import Array, namespace
-from nilatron.core.sampling.nila_fast import Denoiser
+from nilatron.core.sampling.self_conditioning import ConditionedDenoiser
 
 # (transposed, of conjugated k-space), one after the other
 VIEWS = ((False, False), (True, False), (False, True), (True, True))
@@ -28,12 +28,12 @@ def view(image: Array, transposed: bool, conjugated: bool) -> Array:
     return xp.conj(xp.flip(image, axis=(-2, -1))) if conjugated else image
 
 
-def turning(denoiser: Denoiser) -> Denoiser:
+def turning(denoiser: ConditionedDenoiser) -> ConditionedDenoiser:
     """The denoiser of one run of the sampler: each call shows `denoiser` the next view, and gives back the image upright."""
     views = cycle(VIEWS)
 
-    def denoise(x: Array, sigma: float) -> Array:
+    def denoise(x: Array, sigma: float, before: Array | None, /) -> Array:
         now = next(views)
-        return view(denoiser(view(x, *now), sigma), *now)
+        return view(denoiser(view(x, *now), sigma, None if before is None else view(before, *now)), *now)
 
     return denoise

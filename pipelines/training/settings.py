@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.augment import AugmentSettings
 from nilatron.core.prior.loss import NoiseLevels
 from nilatron.core.prior.scan import ScanSettings
-from nilatron.core.prior.unet import ARCHITECTURES
+from nilatron.core.prior.unet import ARCHITECTURES, UNetConfig
 
 CHANGEABLE = {"steps", "final_learning_rate", "data", "licence", "monitor", "compute"}
 
@@ -62,6 +62,7 @@ class TrainSettings:
     """One training run."""
 
     architecture: str = "default"  # a key of core.prior.unet.ARCHITECTURES
+    self_conditioned: bool = True  # the network also sees the estimate of the step before; learned with scans only
     start: str = ""  # weights to start from: a file, default or tiny; empty: random ones
     steps: int = 20_000
     batch_size: int = 8  # patches of the smallest size, all processes together; fewer of the larger, to the same pixels
@@ -99,11 +100,16 @@ class TrainSettings:
             require(0 < value < math.inf, f"{name} must be positive and finite, got {value}")
         for name in ("decay_fraction", "acquired_probability"):
             require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1, got {getattr(self, name)}")
-        multiple = ARCHITECTURES[self.architecture].multiple
+        multiple = self.network.multiple
         require(
             bool(self.patch_sizes) and all(n > 0 and n % multiple == 0 for n in self.patch_sizes),
             f"patch_sizes must be multiples of {multiple} for {self.architecture!r}, got {list(self.patch_sizes)}",
         )
+
+    @property
+    def network(self) -> UNetConfig:
+        """The shape of the network."""
+        return replace(ARCHITECTURES[self.architecture], self_conditioned=self.self_conditioned)
 
 
 def require(condition: bool, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,21 +19,41 @@ from nilatron.pipelines.training.settings import TrainingError, TrainSettings
 def start_network(settings: TrainSettings, images: Sequence[Tensor]) -> tuple[EDMDenoiser, str]:
     """The network before the first step, and the SHA-256 of the weights file it comes from ("": random weights).
 
+    A self-conditioned network begins without a use for the estimates made before: as one that is not, whose weights will do.
+
     Raises
     ------
     TrainingError
         When the weights are of another architecture.
     """
-    config = ARCHITECTURES[settings.architecture]
+    config = settings.network
     if not settings.start:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            return EDMDenoiser(config, measure_sigma_data(images)), ""
+            network = EDMDenoiser(replace(config, self_conditioned=False), measure_sigma_data(images))
+        return (self_conditioned(network) if config.self_conditioned else network), ""
     path = shipped_weights(settings.start) if settings.start in SHIPPED else Path(settings.start)
     prior = load_prior(path)
     found = prior.denoiser.network.config
-    if found != config:
-        fitting = [name for name, other in ARCHITECTURES.items() if other == found]
+    if replace(found, self_conditioned=config.self_conditioned) != config:
+        alone = replace(found, self_conditioned=False)
+        fitting = [name for name, other in ARCHITECTURES.items() if other == alone]
         advice = f"give --architecture {fitting[0]}" if fitting else "it is none of ours, start without it"
         raise TrainingError(f"{path} does not hold a network of architecture {settings.architecture!r}: {advice}")
-    return prior.denoiser.requires_grad_(True), prior.sha256
+    if found.self_conditioned and not config.self_conditioned:
+        raise TrainingError(
+            f"{path} holds a self-conditioned network: leave self_conditioned at true, or start without it"
+        )
+    network = prior.denoiser.requires_grad_(True)
+    return (self_conditioned(network) if config != found else network), prior.sha256
+
+
+def self_conditioned(plain: EDMDenoiser) -> EDMDenoiser:
+    """The same denoiser with inputs for an estimate made before, whose weights are 0."""
+    with torch.device("meta"):  # takes no random numbers
+        network = EDMDenoiser(replace(plain.network.config, self_conditioned=True), plain.sigma_data)
+    tensors = plain.state_dict()
+    first = tensors["network.first.weight"]
+    wider = torch.cat((first, torch.zeros_like(first)), dim=1)
+    network.load_state_dict(tensors | {"network.first.weight": wider}, assign=True)
+    return network

@@ -61,9 +61,9 @@ def make(scan, weights, clock, monkeypatch):
     costs_on.cache_clear()
     real = ReadyPrior.denoise
 
-    def timed(prior, x, sigma):
+    def timed(prior, x, sigma, before=None):
         clock.now += clock.step_s * x.shape[0]
-        return real(prior, x, sigma)
+        return real(prior, x, sigma, before)
 
     monkeypatch.setattr(ReadyPrior, "denoise", timed)
     header, slices = scan

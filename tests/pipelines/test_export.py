@@ -38,6 +38,7 @@ class Off:
     def __init__(self, denoiser, share, above=0.0):
         self.denoiser, self.share, self.above = denoiser, share, above
         self.sigma_data, self.multiple = denoiser.sigma_data, denoiser.multiple
+        self.n_inputs = denoiser.n_inputs
 
     def __call__(self, x, s):
         return self.denoiser(x, s) * (1 + self.share * (s[0] * math.sqrt(2) > self.above))

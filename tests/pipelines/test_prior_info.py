@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -13,7 +14,7 @@ def test_everything_that_a_file_says_is_shown(tmp_path):
     rmse = {"0.05": 0.01}
     save_prior(path, EDMDenoiser(UNetConfig((8, 16), (1, 2), 16), 0.25), {"rmse": json.dumps(rmse), "note": "a, b"})
     found = describe_prior(path)
-    assert found["architecture"] == {"channels": [8, 16], "blocks": [1, 2], "embedding": 16}
+    assert found["architecture"] == json.loads(json.dumps(asdict(UNetConfig((8, 16), (1, 2), 16))))
     assert found["parameters"] * 2 < found["bytes"] == path.stat().st_size
     assert (found["resolution_levels"], found["sides_padded_to_multiple_of"]) == (2, 2)
     assert (found["sigma_data"], found["rmse"], found["note"]) == (0.25, rmse, "a, b")
@@ -35,7 +36,7 @@ def test_an_onnx_file_is_described_alike(tmp_path):
     found = describe_prior(path)
     assert (found["format"], found["precision"], found["content_verified"]) == ("nilatron-onnx-1", "fp16", True)
     assert (found["made_from_sha256"], found["nilatron_version"]) == ("ab" * 32, "1.2.3")
-    assert (found["sigma_data"], found["sides_padded_to_multiple_of"]) == (0.25, 4)
+    assert (found["sigma_data"], found["sides_padded_to_multiple_of"], found["self_conditioned"]) == (0.25, 4, False)
     assert (found["licence"], found["data"], found["origin"]) == ("CC0", "not stated", "elsewhere")
     assert found["rmse"] == {"0.05": 0.01}
     assert found["bytes"] == path.stat().st_size

@@ -91,6 +91,11 @@ class GraphedDenoiser:
         """The image sides have to be a multiple of this."""
         return self._denoiser.multiple
 
+    @property
+    def n_inputs(self) -> int:
+        """Channels in: 2, or 4 of a self-conditioned network."""
+        return self._denoiser.n_inputs
+
     def __call__(self, x: Tensor, s: Tensor, /) -> Tensor:
         """D(x, s); see `ChannelDenoiser`. The host waits for the GPU at the first call of a shape only."""
         with self._lock:  # a recording holds the inputs of one call

@@ -40,6 +40,7 @@ class OnnxDenoiser:
 
     def __init__(self, model: OnnxModel, device: str, n_threads: int | None = None) -> None:
         self.sigma_data, self.multiple = model.facts.sigma_data, model.facts.multiple
+        self.n_inputs = model.n_inputs
         self._device = device
         self._session = open_session(model, device, n_threads or torch.get_num_threads())
 
@@ -55,7 +56,7 @@ class OnnxDenoiser:
 
     def _in_place(self, x: Tensor, s: Tensor) -> Tensor:
         """From memory to memory of one device, without a copy; returns when it is done."""
-        out = torch.empty_like(x)
+        out = torch.empty_like(x[:, :2])
         binding = self._session.io_binding()
         place = x.device.type, x.device.index or 0, np.float32
         for name, tensor in (("x", x), ("s", s)):
@@ -77,7 +78,7 @@ def as_runtime_error() -> Iterator[None]:
 
 
 def graph_inputs(x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-    """Contiguous float32 (S, 2, H, W) and (S,), one level for all repeated."""
+    """Contiguous float32 (S, 2 or 4, H, W) and (S,), one level for all repeated."""
     s = s.to(torch.float32).expand(x.shape[0]) if s.shape[0] == 1 else s.to(torch.float32)
     return x.detach().to(torch.float32).contiguous(), s.detach().contiguous()
 

@@ -70,7 +70,7 @@ def export_onnx(prior: Prior, precision: str) -> OnnxModel:
     lowered = copy.deepcopy(denoiser).cpu()
     if precision != "fp32":
         lower_for_export(lowered.network, DTYPES[precision])
-    graph = export_module(lowered, example(denoiser.multiple), ["x", "s"], ["d"])
+    graph = export_module(lowered, example(denoiser.multiple, denoiser.n_inputs), ["x", "s"], ["d"])
     return parse_onnx(pack_onnx(graph, facts), "the exported model")
 
 

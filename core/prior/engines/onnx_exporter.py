@@ -24,9 +24,9 @@ class ExporterError(WeightsError):
     """A network that torch cannot write as ONNX."""
 
 
-def example(multiple: int) -> tuple[Tensor, Tensor]:
-    """Images and noise levels of sizes that differ from each other, from 2 channels and from 1."""
-    return torch.zeros(3, 2, 4 * multiple, 5 * multiple), torch.full((3,), 0.1)
+def example(multiple: int, n_inputs: int = 2) -> tuple[Tensor, Tensor]:
+    """Images and noise levels of sizes that differ from each other, from the number of channels and from 1."""
+    return torch.zeros(3, n_inputs, 4 * multiple, 5 * multiple), torch.full((3,), 0.1)
 
 
 def export_module(

@@ -3,7 +3,8 @@
 Format ``nilatron-onnx-1``, a ModelProto of the standard operators only (domain ""), all of it in one file:
 
 =================  ====================================================================================================
-input ``x``        float32 (S, 2, H, W): real and imaginary part of S images of scale 1, noise of standard deviation s each
+input ``x``        float32 (S, 2, H, W): real and imaginary part of S images of scale 1, noise of standard deviation s each;
+                   or (S, 4, H, W): behind them those of an estimate made before, where there is none of the images again
 input ``s``        float32 (S,): *per-component* standard deviation, sigma / sqrt(2) of the complex noise
 output ``d``       float32 (S, 2, H, W): D(x, s), preconditioning included
 =================  ====================================================================================================
@@ -54,8 +55,9 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 OWN_KEYS = ("format", "sigma_data", "multiple", "precision", "weights_sha256", "nilatron_version", HASH_KEY)
 MAX_MULTIPLE = 1024
 STANDARD_DOMAINS = ("", "ai.onnx")
-SIGNATURE = {"x": (None, 2, None, None), "s": (None,), "d": (None, 2, None, None)}  # None: a dynamic dimension
-SIGNATURE_TEXT = "inputs x (S, 2, H, W) and s (S,) and output d (S, 2, H, W), all float32 with S, H, W dynamic"
+IMAGES = (None, 2, None, None)  # None: a dynamic dimension
+SIGNATURE = {"x": (IMAGES, (None, 4, None, None)), "s": ((None,),), "d": (IMAGES,)}
+SIGNATURE_TEXT = "inputs x (S, 2 or 4, H, W) and s (S,) and output d (S, 2, H, W), all float32 with S, H, W dynamic"
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,14 @@ class OnnxModel:
         What it says about the denoiser.
     sha256
         Of `content`.
+    n_inputs
+        Channels of x: 2, or 4 of a self-conditioned denoiser.
     """
 
     content: bytes = field(repr=False)
     facts: OnnxFacts
     sha256: str
+    n_inputs: int = 2
 
 
 def pack_onnx(model: ModelProto, facts: OnnxFacts) -> bytes:
@@ -185,8 +190,8 @@ def parse_onnx(content: bytes, name: str) -> OnnxModel:
     except DecodeError as error:
         raise WeightsError(f"{name} is not an ONNX file ({error})") from error
     facts = _facts(model, name)
-    _check_model(model, name)
-    return OnnxModel(content, facts, hashlib.sha256(content).hexdigest())
+    n_inputs = _check_model(model, name)
+    return OnnxModel(content, facts, hashlib.sha256(content).hexdigest(), n_inputs)
 
 
 def _facts(model: ModelProto, name: str) -> OnnxFacts:
@@ -211,8 +216,8 @@ def _facts(model: ModelProto, name: str) -> OnnxFacts:
         raise WeightsError(f"{name}: its metadata do not fit the format {FORMAT} ({error})") from error
 
 
-def _check_model(model: ModelProto, name: str) -> None:
-    """Refuse what would run code or open files from elsewhere, and what cannot be called as D(x, s)."""
+def _check_model(model: ModelProto, name: str) -> int:
+    """Refuse what would run code or open files from elsewhere, and what cannot be called as D(x, s); the channels of x."""
     parts = list(_parts(model.graph))
     domains = {imported.domain for imported in model.opset_import}
     domains |= {part.domain for part in parts if part.DESCRIPTOR.name == "NodeProto"}
@@ -232,10 +237,11 @@ def _check_model(model: ModelProto, name: str) -> None:
     for value in (*found, *model.graph.output):
         kind = value.type.tensor_type
         shape = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
-        if kind.elem_type != 1 or shape != SIGNATURE[value.name]:
+        if kind.elem_type != 1 or shape not in SIGNATURE[value.name]:
             raise WeightsError(
                 f"{name}: expected {SIGNATURE_TEXT}; found {value.name} of element type {kind.elem_type}, {shape}"
             )
+    return int(found[0].type.tensor_type.shape.dim[1].dim_value)
 
 
 def _parts(graph: GraphProto) -> Iterator[Any]:

@@ -30,6 +30,7 @@ class OpenVINODenoiser:
 
     def __init__(self, model: OnnxModel, precision: str, n_threads: int | None = None) -> None:
         self.sigma_data, self.multiple = model.facts.sigma_data, model.facts.multiple
+        self.n_inputs = model.n_inputs
         self._core = needed("openvino").Core()
         self._content = model.content
         self._properties = {

@@ -101,7 +101,7 @@ class Builder:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
         n, n_y, n_x = shape
         profile = builder.create_optimization_profile()
-        for name, size in (("x", (n, 2, n_y, n_x)), ("s", (n,))):
+        for name, size in (("x", (n, self.model.n_inputs, n_y, n_x)), ("s", (n,))):
             profile.set_shape(name, size, size, size)
         config.add_optimization_profile(profile)
         plan = builder.build_serialized_network(network, config)

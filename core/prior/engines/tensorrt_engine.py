@@ -41,6 +41,7 @@ class TensorRTDenoiser:
         self, builder: Builder, instead: ChannelDenoiser, launch: Callable[[Any, torch.device], None] | None = None
     ) -> None:
         self.sigma_data, self.multiple = builder.model.facts.sigma_data, builder.model.facts.multiple
+        self.n_inputs = builder.model.n_inputs
         self.failure = ""
         self._builder = builder
         self._instead = instead
@@ -59,7 +60,7 @@ class TensorRTDenoiser:
             if context is None:
                 return self._instead(x, s)
             x, s = graph_inputs(x, s)
-            out = torch.empty_like(x)
+            out = torch.empty_like(x[:, :2])
             for name, tensor in (("x", x), ("s", s), ("d", out)):
                 context.set_tensor_address(name, tensor.data_ptr())
             try:
@@ -88,7 +89,7 @@ class TensorRTDenoiser:
             if context is None:
                 raise EngineError("no memory on the GPU for its context")
             n, n_y, n_x = shape
-            if not (context.set_input_shape("x", (n, 2, n_y, n_x)) and context.set_input_shape("s", (n,))):
+            if not (context.set_input_shape("x", (n, self.n_inputs, n_y, n_x)) and context.set_input_shape("s", (n,))):
                 raise EngineError(f"its engine does not take {n}x{n_y}x{n_x}")
         except (EngineError, RuntimeError, MemoryError) as error:
             self._failed(shape, error)

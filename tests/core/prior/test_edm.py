@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -73,6 +74,37 @@ def test_a_global_phase_turns_the_output(denoiser):
     x = torch.randn(2, 24, 20, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
     turn = torch.polar(torch.ones(2), torch.tensor([0.7, -2.0]))[:, None, None]
     assert torch.allclose(denoiser.denoise(turn * x, 0.2), turn * denoiser.denoise(x, 0.2), atol=1e-5)
+
+
+@pytest.fixture
+def self_conditioned():
+    torch.manual_seed(0)
+    denoiser = EDMDenoiser(replace(CONFIG, self_conditioned=True), sigma_data=0.25).eval()
+    randomise(denoiser)
+    return denoiser
+
+
+def test_a_self_conditioned_network_uses_the_estimate_made_before(self_conditioned):
+    x, before = torch.randn(2, 1, 24, 20, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    alone, found = self_conditioned.denoise(x, 0.2), self_conditioned.denoise(x, 0.2, before)
+    assert float((found - alone).norm() / alone.norm()) > 0.01
+    turn = torch.polar(torch.ones(()), torch.tensor(0.7))
+    assert torch.allclose(self_conditioned.denoise(turn * x, 0.2, turn * before), turn * found, atol=1e-5)
+
+
+def test_without_an_estimate_made_before_the_image_stands_in(self_conditioned):
+    x = torch.randn(1, 24, 20, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    alone = self_conditioned.denoise(x, 0.2)
+    assert torch.equal(self_conditioned.denoise(x, 0.2, x), alone)
+    channels = torch.randn(3, 2, 16, 16, generator=torch.Generator().manual_seed(1))
+    s = torch.full((3,), 0.1)
+    assert torch.equal(self_conditioned(channels, s), self_conditioned(torch.cat((channels, channels), dim=1), s))
+
+
+def test_another_network_ignores_it(denoiser):
+    randomise(denoiser)
+    x, before = torch.randn(2, 1, 24, 20, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(denoiser.denoise(x, 0.2, before), denoiser.denoise(x, 0.2))
 
 
 def test_a_data_scale_of_zero_is_refused():

@@ -43,6 +43,12 @@ def test_a_round_trip_keeps_the_denoiser_to_half_precision(saved):
     assert len(prior.sha256) == 64
 
 
+def test_a_self_conditioned_network_is_read_as_one(tmp_path):
+    denoiser = EDMDenoiser(UNetConfig((8, 16), (1, 1), 16, self_conditioned=True), 0.25)
+    save_prior(tmp_path / "prior.safetensors", denoiser, {})
+    assert load_prior(tmp_path / "prior.safetensors").denoiser.network.config == denoiser.network.config
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_every_precision_that_is_written_is_read(saved, dtype):
     path, denoiser = saved
@@ -197,6 +203,8 @@ ARCHITECTURES = {
     "text": CONFIG | {"channels": "ab"},
     "no multiple of the group": CONFIG | {"channels": [8, 15]},
     "unknown key": CONFIG | {"attention": True},
+    "self-conditioned in name only": CONFIG | {"self_conditioned": True},
+    "no truth value": CONFIG | {"self_conditioned": 1},
     "empty": {},
     "no object": [],
 }

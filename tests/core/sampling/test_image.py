@@ -3,6 +3,7 @@ import pytest
 
 from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
 from nilatron.core.sampling.image import ImageSettings, network_shapes, sample_images
+from nilatron.core.sampling.self_conditioning import remembering
 from nilatron.core.sampling.turns import turning
 from nilatron.core.sense import SenseOperator
 
@@ -20,7 +21,7 @@ def test_these_are_the_shapes_that_the_network_sees(side):
     kspace = np.ones((2, *shape), np.complex64)
     settings = ImageSettings()
 
-    def denoiser(x, _sigma):
+    def denoiser(x, _sigma, _before):
         seen.add(x.shape[1:])
         return x
 
@@ -41,10 +42,15 @@ def test_these_are_the_shapes_that_the_network_sees(side):
 @pytest.mark.parametrize("turns", [True, False])
 def test_it_is_the_sampler_with_these_settings(make_problem, turns):
     problem = make_problem(0.1)
+
+    def denoiser(x, sigma, before):  # of a prior that uses the estimate of the step before
+        estimate = problem.prior.denoise(x, sigma)
+        return estimate if before is None else 0.8 * estimate + 0.2 * before
+
     settings = ImageSettings(steps=4, coarse_share=0.5, noise_left=0.9, momentum=0.2, iterations=5, turns=turns)
     others = {"start": problem.operator.adjoint(problem.data)[None], "sigma": problem.sigma, "scale": 1.0}
     found = sample_images(
-        problem.prior.denoise,
+        denoiser,
         problem.operator,
         problem.data,
         settings.levels(),
@@ -53,7 +59,7 @@ def test_it_is_the_sampler_with_these_settings(make_problem, turns):
         **others,
     )
     expected = nila_coarse_to_fine(
-        turning(problem.prior.denoise) if turns else problem.prior.denoise,
+        remembering(turning(denoiser) if turns else denoiser),
         problem.operator,
         problem.data,
         settings.levels(),

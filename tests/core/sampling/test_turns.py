@@ -25,38 +25,41 @@ def test_of_conjugated_kspace():
 
 
 def test_each_call_shows_the_next_view():
-    image, seen = random_image(), []
+    image, before, seen = random_image(), random_image(seed=1), []
 
-    def denoiser(x, _sigma):
-        seen.append(x)
+    def denoiser(x, _sigma, known):
+        seen.append((x, known))
         return x
 
     run = turning(denoiser)
-    for _ in range(5):
-        run(image, 0.1)
-    for k, found in enumerate(seen):
+    for k in range(5):
+        run(image, 0.1, before if k else None)
+    assert seen[0][1] is None
+    for k, (found, known) in enumerate(seen):
         np.testing.assert_array_equal(found, view(image, *VIEWS[k % 4]))
+        if k:
+            np.testing.assert_array_equal(known, view(before, *VIEWS[k % 4]))
 
 
 def test_the_image_comes_back_upright():
     image = random_image()
-    run = turning(lambda x, sigma: x * sigma)
+    run = turning(lambda x, sigma, _before: x * sigma)
     for _ in VIEWS:
-        np.testing.assert_array_equal(run(image, 0.5), image * 0.5)
+        np.testing.assert_array_equal(run(image, 0.5, None), image * 0.5)
 
 
 def test_every_run_begins_with_the_image_as_it_is():
     image, seen = random_image(), []
     for _ in range(2):
-        turning(lambda x, _sigma: seen.append(x) or x)(image, 0.1)
+        turning(lambda x, _sigma, _before: seen.append(x) or x)(image, 0.1, None)
     np.testing.assert_array_equal(seen[0], image)
     np.testing.assert_array_equal(seen[1], image)
 
 
 def test_derivatives_go_through_all_views():
     image = torch.from_numpy(random_image()).requires_grad_()
-    run = turning(lambda x, _sigma: x * torch.view_as_real(x.resolve_conj()).square().sum())
+    run = turning(lambda x, _sigma, _before: x * torch.view_as_real(x.resolve_conj()).square().sum())
     for _ in VIEWS:
-        (gradient,) = torch.autograd.grad(run(image, 0.1).abs().sum(), image)
+        (gradient,) = torch.autograd.grad(run(image, 0.1, None).abs().sum(), image)
         direct = torch.autograd.grad((image * torch.view_as_real(image).square().sum()).abs().sum(), image)[0]
         torch.testing.assert_close(gradient, direct)

@@ -3,12 +3,13 @@ import pytest
 import torch
 
 from nilatron.core.prior.scan import ScanSettings, draw_scan
-from nilatron.core.prior.weights import load_prior, shipped_weights
+from nilatron.core.prior.weights import load_prior, save_prior, shipped_weights
 from nilatron.core.sampling.unrolled import log_error
 from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.nila_method import NilaNodeSettings, run_nila
 from nilatron.gadgets.problem import Problem
 from nilatron.pipelines.training.scans import scan_loss
+from nilatron.pipelines.training.start import self_conditioned
 
 CPU = torch.device("cpu")
 
@@ -23,13 +24,19 @@ def scan():
 
 @pytest.fixture
 def model():
-    return load_prior(shipped_weights("tiny")).denoiser.requires_grad_(True)
+    """A self-conditioned network that makes use of the estimate of the step before."""
+    model = self_conditioned(load_prior(shipped_weights("tiny")).denoiser).requires_grad_(True)
+    with torch.no_grad():
+        model.network.first.weight[:, 2:].normal_(std=0.02, generator=torch.Generator().manual_seed(0))
+    return model
 
 
-def test_the_image_that_is_judged_is_the_chain_s_own_without_turns(scan, model):
+def test_the_image_that_is_judged_is_the_chain_s_own_without_turns(scan, model, tmp_path):
     coil_maps, counts, data, start = (tensor.numpy() for tensor in scan[:4])
     operator = SenseOperator(coil_maps, counts)
-    problem = Problem(operator, data, start, np.random.default_rng(7), "cpu", shipped_weights("tiny"))
+    weights = tmp_path / "prior.safetensors"
+    save_prior(weights, model, {}, torch.float32)
+    problem = Problem(operator, data, start, np.random.default_rng(7), "cpu", weights)
     image = run_nila(problem, NilaNodeSettings(precision="fp32", turns=False)).images["nila"]
     with torch.no_grad():
         found = scan_loss(model, scan, np.random.default_rng(7), CPU)
@@ -47,3 +54,4 @@ def test_steps_along_its_derivative_make_the_image_better(scan, model):
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0] - 0.03
     assert all(parameter.grad is not None for parameter in model.parameters())
+    assert torch.all(model.network.first.weight.grad.abs().sum((0, 2, 3)) > 0)

@@ -205,7 +205,8 @@ class FakeTensorRT:
 
                 x, s = memory("x", self.shapes["x"]), memory("s", self.shapes["s"])
                 skip = SIGMA_DATA**2 / (s**2 + SIGMA_DATA**2)
-                memory("d", self.shapes["x"])[...] = x * skip[:, None, None, None]
+                n, _, n_y, n_x = self.shapes["x"]
+                memory("d", [n, 2, n_y, n_x])[...] = x[:, :2] * skip[:, None, None, None]
                 return True
 
         self.Builder, self.OnnxParser, self.Runtime = Builder, Parser, Runtime

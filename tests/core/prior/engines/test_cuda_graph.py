@@ -5,8 +5,10 @@ import logging
 import pytest
 import torch
 
+from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.engines.cuda_graph import GraphedDenoiser, Recording
 from nilatron.core.prior.engines.engine import MAX_SHAPES
+from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.prior.weights import load_prior, shipped_weights
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -44,6 +46,20 @@ def test_replays_are_what_the_network_gives_and_each_shape_is_recorded_once(deno
         torch.testing.assert_close(graphed(x, level), denoiser(x, level))
     assert recorder.n == 3
     assert (graphed.sigma_data, graphed.multiple) == (denoiser.sigma_data, denoiser.multiple)
+
+
+@torch.inference_mode()
+def test_a_self_conditioned_network():
+    torch.manual_seed(0)
+    denoiser = EDMDenoiser(UNetConfig((8,), (1,), 8, self_conditioned=True), 0.25)
+    for parameter in denoiser.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    graphed = GraphedDenoiser(denoiser, Recorder())
+    assert graphed.n_inputs == 4
+    x, s = inputs(2, 16, 0.1)
+    for before in (x, torch.zeros_like(x)):
+        seen = torch.cat((x, before), dim=1)
+        torch.testing.assert_close(graphed(seen, s), denoiser(seen, s))
 
 
 @torch.inference_mode()

@@ -43,6 +43,22 @@ def test_the_exported_network_agrees_with_torch_at_all_levels(tiny, kept, size):
         assert relative_error(session, tiny.denoiser, size, sigma) < 2e-5
 
 
+def test_an_exported_self_conditioned_network_takes_an_estimate_made_before():
+    torch.manual_seed(5)
+    denoiser = EDMDenoiser(UNetConfig((8, 16), (1, 1), 16, self_conditioned=True), 0.25)
+    for parameter in denoiser.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    model = export_onnx(Prior(denoiser.eval().requires_grad_(False), {}, "ef" * 32), "fp32")
+    session = OnnxDenoiser(model, "cpu")
+    assert (model.n_inputs, session.n_inputs) == (4, 4)
+    x, before = torch.randn((2, 2, 41, 52), dtype=torch.complex64, generator=torch.Generator().manual_seed(6))
+    found, expected = (denoise_complex(channels, x, 0.1, before) for channels in (session, denoiser))
+    assert float((found - expected).norm() / expected.norm()) < 2e-5
+    alone = denoise_complex(session, x, 0.1)
+    assert float((alone - denoise_complex(denoiser, x, 0.1)).norm() / alone.norm()) < 2e-5
+    assert float((alone - found).norm() / alone.norm()) > 1e-3
+
+
 def test_the_file_says_where_it_comes_from(tiny, kept):
     facts = cached_onnx(tiny, "fp32", kept).facts
     assert facts.weights_sha256 == tiny.sha256

@@ -1,5 +1,7 @@
 """Against a stand-in for TensorRT that computes on the CPU: addresses, shapes and what happens when it fails."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -34,6 +36,15 @@ def test_a_known_denoiser(denoiser, linear_answer, images, trt):
         torch.testing.assert_close(denoiser(x, s), linear_answer(images, s), rtol=1e-6, atol=0)
     assert trt.built == [(3, 2, 8, 12)]
     assert (denoiser.sigma_data, denoiser.multiple, denoiser.remark()) == (0.25, 4, "")
+
+
+def test_a_self_conditioned_denoiser(linear, linear_answer, images, trt, cache):
+    model = replace(linear, n_inputs=4)
+    denoiser = TensorRTDenoiser(Builder(trt, model, Gpu("H100", "9.0"), cache), instead, launch)
+    s = torch.tensor([0.1])
+    x = torch.cat((images, torch.ones_like(images)), dim=1).contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(denoiser(x, s), linear_answer(images, s), rtol=1e-6, atol=0)
+    assert (trt.built, denoiser.n_inputs) == ([(3, 4, 8, 12)], 4)
 
 
 def test_a_shape_that_cannot_be_built_is_left_to_the_other_engine(denoiser, trt, images, caplog):
