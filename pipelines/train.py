@@ -70,7 +70,7 @@ class Trainer:
         self.held_out = held_out
         self.images_sha256 = fingerprint(images)
         if checkpoint:
-            self.model = EDMDenoiser(settings.network, checkpoint.sigma_data)
+            self.model = EDMDenoiser(settings.network_config, checkpoint.sigma_data)
             self.started_from = checkpoint.started_from
         else:
             self.model, self.started_from = start_network(settings, images)
@@ -207,7 +207,7 @@ class Trainer:
 
     def averaged(self) -> EDMDenoiser:
         """The denoiser with the moving average of the weights."""
-        model = EDMDenoiser(self.settings.network, self.model.sigma_data)
+        model = EDMDenoiser(self.settings.network_config, self.model.sigma_data)
         model.load_state_dict(self.average)
         return model.to(self.fabric.device).eval().requires_grad_(False)
 

@@ -100,14 +100,14 @@ class TrainSettings:
             require(0 < value < math.inf, f"{name} must be positive and finite, got {value}")
         for name in ("decay_fraction", "acquired_probability"):
             require(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1, got {getattr(self, name)}")
-        multiple = self.network.multiple
+        multiple = self.network_config.multiple
         require(
             bool(self.patch_sizes) and all(n > 0 and n % multiple == 0 for n in self.patch_sizes),
             f"patch_sizes must be multiples of {multiple} for {self.architecture!r}, got {list(self.patch_sizes)}",
         )
 
     @property
-    def network(self) -> UNetConfig:
+    def network_config(self) -> UNetConfig:
         """The shape of the network."""
         return replace(ARCHITECTURES[self.architecture], self_conditioned=self.self_conditioned)
 

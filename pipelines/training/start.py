@@ -26,7 +26,7 @@ def start_network(settings: TrainSettings, images: Sequence[Tensor]) -> tuple[ED
     TrainingError
         When the weights are of another architecture.
     """
-    config = settings.network
+    config = settings.network_config
     if not settings.start:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
