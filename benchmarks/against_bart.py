@@ -1,6 +1,6 @@
 """Accuracy and seconds against BART 0.8 on the same k-space: coil maps, CG-SENSE, l1-wavelet, Nila.
 
-usage: python benchmarks/against_bart.py --data DIR [--acceleration 4 6] [--coils 8 4] [--weights FILE] [--json FILE]
+usage: python benchmarks/against_bart.py --data DIR [--acceleration 4 6] [--coils 8 4] [--weights NAME|FILE] [--json FILE]
 
 DIR holds brain_t1_8ch_espirit_full.h5 (kspace[coil, y, x], noise_cov_est). The scan is whitened with its own noise,
 more of that noise is added (0, 2 and 4 times its standard deviation), every R-th line and 24 calibration lines are kept, and
@@ -35,7 +35,7 @@ from nilatron.core.baselines.zero_filled import zero_filled
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.fft import ifft
 from nilatron.core.metrics import foreground, psnr, ssim
-from nilatron.core.prior.weights import DEFAULT_WEIGHTS
+from nilatron.core.prior.weights import find_weights
 from nilatron.core.sense import SenseOperator
 from ours import nila
 from report import Cell, markdown, write_json
@@ -135,7 +135,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--acceleration", type=int, nargs="+", default=[4])
     parser.add_argument("--coils", type=int, nargs="+", default=[8], help="8 as measured, fewer by compression")
     parser.add_argument("--calibration", type=int, default=24, help="fully sampled lines in the centre")
-    parser.add_argument("--weights", type=Path, default=DEFAULT_WEIGHTS, help="of the prior")
+    parser.add_argument("--weights", type=find_weights, default="default", help="default, tiny or a file")
     parser.add_argument("--seed", type=int, default=0, help="of the added noise")
     parser.add_argument("--shared-noise", action="store_true", help="also what the reference's own noise does")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables here too")

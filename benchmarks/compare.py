@@ -1,6 +1,6 @@
 """Every method on the same k-space, in one run on one machine: seconds, PSNR, network evaluations, peak memory.
 
-usage: python benchmarks/compare.py [--data DIR] [--weights default|tiny|FILE] [--quick] [--out DIR]
+usage: python benchmarks/compare.py [--data DIR] [--weights NAME|FILE] [--quick] [--out DIR]
 
 Ours (Nila fast, l1-wavelet, CG-SENSE, ESPIRiT), Nila as published (1000, 100, 50 steps), DDS and pULA (reimplemented), BART's
 program (Debian) and BART 1.0 (PyPI bartorch), SigPy, deepinv's DiffPIR and DPS, PyPI gadgetron's Connection. All get the same
@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nilatron.core.prior.weights import SHIPPED, shipped_weights
+from nilatron.core.prior.weights import find_weights
 from peers.cases import CaseSource, sources
 from peers.interleaved import interleaved
 from peers.measurement import RunSettings
@@ -81,7 +81,7 @@ def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of the brain's k-space")
-    parser.add_argument("--weights", type=weights_file, default="default", help="default, tiny or a file")
+    parser.add_argument("--weights", type=find_weights, default="default", help="default, tiny or a file")
     parser.add_argument("--quick", action="store_true", help=f"without runs of more than {LONG} network evaluations")
     parser.add_argument("--methods", nargs="+", choices=BY_KEY, metavar="METHOD", help=", ".join(BY_KEY))
     parser.add_argument("--cases", nargs="+", metavar="CASE", help="brain0x brain2x brain4x simulated0.03 simulated0.1")
@@ -91,11 +91,6 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("compare_output"), metavar="DIR")
     parser.add_argument("--work", nargs=2, type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
-
-
-def weights_file(text: str) -> Path:
-    """Shipped weights by name, or a file."""
-    return shipped_weights(text) if text in SHIPPED else Path(text)
 
 
 def run(path: Path, options: argparse.Namespace, method: Method) -> dict[str, Any]:

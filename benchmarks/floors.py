@@ -1,6 +1,6 @@
 """What the machine allows: network arithmetic over its convolution rate, Fourier transforms over its bandwidth.
 
-usage: python benchmarks/floors.py [--weights FILE] [--matrix 256] [--coils 16] [--evaluations 8] [--products 80]
+usage: python benchmarks/floors.py [--weights NAME|FILE] [--matrix 256] [--coils 16] [--evaluations 8] [--products 80]
 
 floor = evaluations * FLOPs of one evaluation / convolution rate + products * bytes of one A^H A / copy bandwidth
 
@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from nilatron.core.prior.weights import DEFAULT_WEIGHTS, load_prior
+from nilatron.core.prior.weights import find_weights, load_prior
 
 CONVOLUTIONS = ((48, 256), (72, 128), (96, 128), (96, 64))  # channels, sides of the image
 COPY_BYTES = 1 << 28
@@ -121,7 +121,7 @@ def floor_of(machine: Machine, n_evaluations: float, flops: float, n_products: f
 def main() -> int:
     """Print machine and floor."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", type=Path, default=DEFAULT_WEIGHTS)
+    parser.add_argument("--weights", type=find_weights, default="default", help="default, tiny or a file")
     parser.add_argument("--matrix", type=int, default=256)
     parser.add_argument("--coils", type=int, default=16)
     parser.add_argument("--evaluations", type=int, default=8)

@@ -1,6 +1,6 @@
 """What Nila does with wrong scales, wrong noise levels, no signal and a huge bright spot; figures and a sheet of pictures.
 
-usage: python benchmarks/robustness.py --data DIR --output SHEET.png [--weights FILE] [--json FILE]
+usage: python benchmarks/robustness.py --data DIR --output SHEET.png [--weights NAME|FILE] [--json FILE]
 
 DIR holds kspace/brain_t1_8ch_espirit_full.h5, kspace/coil_maps_dev.h5 and magnitude/val. Objects: the brain scan at R = 4, and
 one simulated slice of a source that no training sees, sigma_y 0.03, R = 4. Columns:
@@ -32,7 +32,7 @@ from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.fft import fft
 from nilatron.core.metrics import foreground, psnr
-from nilatron.core.prior.weights import DEFAULT_WEIGHTS
+from nilatron.core.prior.weights import find_weights
 from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sense import SenseOperator, chi_squared
 from nilatron.gadgets.prior import prior_for
@@ -196,7 +196,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True, metavar="SHEET.png")
-    parser.add_argument("--weights", type=Path, default=DEFAULT_WEIGHTS, help="of the prior")
+    parser.add_argument("--weights", type=find_weights, default="default", help="default, tiny or a file")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table here too")
     options = parser.parse_args()
     if not (options.data / "kspace" / BRAIN).is_file() or not (options.data / "magnitude").is_dir():

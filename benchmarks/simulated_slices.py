@@ -1,6 +1,6 @@
 """Nila against BART's l1-wavelet on many simulated multi-coil slices: mean and worst difference, by source.
 
-usage: python benchmarks/simulated_slices.py --data DIR [--slices 84] [--weights FILE] [--json FILE]
+usage: python benchmarks/simulated_slices.py --data DIR [--slices 84] [--weights NAME|FILE] [--json FILE]
 
 DIR holds kspace/complex_t2_28.h5, kspace/coil_maps_dev.h5 and magnitude/val. The first source gives the complex T2 slices
 that no training uses (at most 14), the others an equal share of magnitude images with synthetic phase. There are 24 conditions:
@@ -29,7 +29,7 @@ from bart import LAMBDAS, Bart, oracle
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.metrics import psnr
-from nilatron.core.prior.weights import DEFAULT_WEIGHTS
+from nilatron.core.prior.weights import find_weights
 from nilatron.core.sense import SenseOperator
 from ours import nila
 from report import Cell, markdown, write_json
@@ -118,7 +118,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--slices", type=int, default=84)
-    parser.add_argument("--weights", type=Path, default=DEFAULT_WEIGHTS, help="of the prior")
+    parser.add_argument("--weights", type=find_weights, default="default", help="default, tiny or a file")
     parser.add_argument("--seed", type=int, default=0, help="of slices, conditions, phase and noise")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables here too")
     options = parser.parse_args()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import SHIPPED, load_prior, shipped_weights
+from nilatron.core.prior.weights import find_weights, load_prior
 from nilatron.pipelines.training.batches import measure_sigma_data
 from nilatron.pipelines.training.settings import TrainingError, TrainSettings
 
@@ -32,7 +31,7 @@ def start_network(settings: TrainSettings, images: Sequence[Tensor]) -> tuple[ED
             torch.manual_seed(settings.seed)
             network = EDMDenoiser(replace(config, self_conditioned=False), measure_sigma_data(images))
         return (self_conditioned(network) if config.self_conditioned else network), ""
-    path = shipped_weights(settings.start) if settings.start in SHIPPED else Path(settings.start)
+    path = find_weights(settings.start)
     prior = load_prior(path)
     found = prior.denoiser.network.config
     if replace(found, self_conditioned=config.self_conditioned) != config:

@@ -20,7 +20,8 @@ def test_a_product_moves_maps_twice_and_coil_images_four_times():
 def test_flops_are_those_of_the_convolutions():
     weights, side = shipped_weights("tiny"), 112
     config = load_prior(weights).denoiser.network.config
-    flops, c = 2 * 9 * 2 * config.channels[0] * side**2 * 2, config.channels  # first and last
+    c = config.channels
+    flops = 2 * 9 * (config.n_inputs + 2) * c[0] * side**2  # first and last
     for i, n_blocks in enumerate(config.blocks):
         pixels, times = (side // 2**i) ** 2, 1 if i == len(c) - 1 else 2
         flops += times * n_blocks * 2 * 2 * 9 * c[i] ** 2 * pixels
