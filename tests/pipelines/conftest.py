@@ -13,10 +13,11 @@ import ismrmrd
 import numpy as np
 import pytest
 from ismrmrd.serialization import ProtocolDeserializer, ProtocolSerializer
+from safetensors.torch import save_file
 
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import save_prior
+from nilatron.core.prior.weights import load_prior, save_prior, shipped_weights
 from nilatron.gadgets.items import Context
 from nilatron.pipelines.client import ClientTimeouts, Exchange, ServerError, connected
 from nilatron.pipelines.client_request import Address
@@ -27,6 +28,16 @@ from nilatron.pipelines.wire import ConfigName, Connection, Decoder, Error, Head
 
 TIMEOUTS = Timeouts(5, 5, 5)
 SETTINGS = SimulationSettings(matrix=(16, 12, 1), n_coils=2, noise_lines=2)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """The tensors of our tiny network, as it is without a step before, under names of somebody else."""
+    tensors = load_prior(shipped_weights("tiny")).denoiser.network.state_dict()
+    tensors["first.weight"] = tensors["first.weight"][:, :2]
+    path = tmp_path / "own.safetensors"
+    save_file({f"net.{name}": tensor.contiguous() for name, tensor in tensors.items()}, path)
+    return path
 
 
 @pytest.fixture(scope="module")

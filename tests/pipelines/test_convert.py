@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 from PIL import Image
 
@@ -25,13 +24,6 @@ net (float[n, 2, r, c] x, float[n] sigma) => (float[n, 2, r, c] y) {
     gains = Unsqueeze(gain, axes)
     y = Mul(x, gains)
 }"""  # the best estimate for white images of variance 0.1
-
-
-@pytest.fixture
-def own(tmp_path):
-    path = tmp_path / "own.safetensors"
-    safetensors.torch.save_file({f"net.{k}": v.contiguous() for k, v in OURS.network.state_dict().items()}, path)
-    return path
 
 
 @pytest.fixture

@@ -110,7 +110,7 @@ def test_engines_are_built_for_what_the_network_is_given(tiny, size):
     class Watched(Off):
         def __call__(self, x, _):
             given.append((x.shape[0], *x.shape[2:]))
-            return x
+            return x[:, :2]
 
     denoise_complex(Watched(tiny.denoiser, 0.0), torch.zeros((2, *size), dtype=torch.complex64), 0.1)
     assert given == [padded_shape((2, *size), tiny.denoiser.multiple)]

@@ -1,19 +1,11 @@
 """`nilatron convert` as from a shell."""
 
 import pytest
-import safetensors.torch
 
 from nilatron.core.prior.weights import load_prior, shipped_weights
 
 OURS = load_prior(shipped_weights("tiny")).denoiser
 WORDS = ("--convention", "edm", "--architecture", "tiny", "--multiple", "8", "--licence", "CC0", "--key", "net.=")
-
-
-@pytest.fixture
-def own(tmp_path):
-    path = tmp_path / "own.safetensors"
-    safetensors.torch.save_file({f"net.{k}": v.contiguous() for k, v in OURS.network.state_dict().items()}, path)
-    return path
 
 
 def test_table_and_weights(command, own, folder):
