@@ -32,6 +32,7 @@ from torch import Tensor
 
 from nilatron.core.prior.augment import AugmentSettings, draw_batch, image_scale, synthetic_phase
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.loss import NoiseLevels
 from nilatron.core.prior.weights import load_prior
 from nilatron.pipelines.train import Trainer
 from nilatron.pipelines.training.images import load_images
@@ -117,12 +118,12 @@ def at_scale_one(image: Complex) -> Tensor:
 
 
 def train_phase_model(folder: Path, out: Path, steps: int) -> Path:
-    """Weights of the phase model."""
+    """Weights of the phase model. Phases are coarse, which high noise levels decide: theirs are those the README gives."""
     images = measured_images(folder, held_out=False, per_slice=16, seed=0)
-    return train([at_scale_one(x) for x in images], out, steps, patch_size=128)
+    return train([at_scale_one(x) for x in images], out, steps, 128, NoiseLevels(ln_mean=-1.2))
 
 
-def train(images: Sequence[Tensor], folder: Path, steps: int, patch_size: int) -> Path:
+def train(images: Sequence[Tensor], folder: Path, steps: int, patch_size: int, noise: NoiseLevels) -> Path:
     """Weights of a tiny network."""
     weights = folder / "prior.safetensors"
     if weights.is_file() and load_prior(weights).metadata["trained_steps"] == str(steps):
@@ -134,6 +135,7 @@ def train(images: Sequence[Tensor], folder: Path, steps: int, patch_size: int) -
         patch_sizes=(patch_size,),
         learning_rate=2e-3,
         warm_up_steps=50,
+        noise=noise,
         bf16=False,
         ema_half_life_images=1000,
         monitor=MonitorSettings(tensorboard=False),
@@ -150,7 +152,7 @@ def train(images: Sequence[Tensor], folder: Path, steps: int, patch_size: int) -
 def compare(training: Mapping[str, Sequence[Tensor]], data: Path, out: Path, steps: int) -> None:
     """Print the errors of priors that were trained with each kind of phase."""
     priors = {
-        name: load_prior(train(images, out / f"prior_{name}", steps, patch_size=64)).denoiser
+        name: load_prior(train(images, out / f"prior_{name}", steps, 64, NoiseLevels())).denoiser
         for name, images in training.items()
     }
     channels = draw_batch(
