@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from nilatron.core.prior.scan import ScanSettings, draw_scan
-from nilatron.core.prior.weights import load_prior, save_prior, shipped_weights
+from nilatron.core.prior.weights import load_prior, shipped_weights
 from nilatron.core.sampling.unrolled import log_error
 from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.nila_method import NilaNodeSettings, run_nila
@@ -27,12 +27,10 @@ def model():
     return load_prior(shipped_weights("tiny")).denoiser.requires_grad_(True)
 
 
-def test_the_image_that_is_judged_is_the_chain_s_own_without_turns(scan, model, tmp_path):
+def test_the_image_that_is_judged_is_the_chain_s_own_without_turns(scan, model):
     coil_maps, counts, data, start = (tensor.numpy() for tensor in scan[:4])
     operator = SenseOperator(coil_maps, counts)
-    weights = tmp_path / "prior.safetensors"
-    save_prior(weights, model, {}, torch.float32)
-    problem = Problem(operator, data, start, np.random.default_rng(7), "cpu", weights)
+    problem = Problem(operator, data, start, np.random.default_rng(7), "cpu", shipped_weights("tiny"))
     image = run_nila(problem, NilaNodeSettings(precision="fp32", turns=False)).images["nila"]
     with torch.no_grad():
         found = scan_loss(model, scan, np.random.default_rng(7), CPU)
