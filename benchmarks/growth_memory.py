@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from growth_times import BASE, slope
-from nilatron.pipelines.simulate import SimulationSettings, simulate
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
 from report import Cell
 
 # ru_maxrss would count what this process had when it began the other

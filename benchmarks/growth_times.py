@@ -19,13 +19,14 @@ from nilatron.core.prior.weights import shipped_weights
 from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context, KSpaceSlice
-from nilatron.gadgets.nila_method import NilaNodeSettings, run_nila
+from nilatron.gadgets.nila.method import run_nila
+from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.noise import NoiseSettings, Whitening
 from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.problem import Problem
 from nilatron.gadgets.sensitivities import with_maps
-from nilatron.pipelines.raw_file import open_raw
-from nilatron.pipelines.simulate import SimulationSettings, simulate
+from nilatron.pipelines.files.raw import open_raw
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
 from report import Cell
 
 BASE = SimulationSettings(matrix=(128, 128, 1), n_coils=8, acceleration=3, noise_std=0.05)

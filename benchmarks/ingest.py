@@ -26,7 +26,7 @@ import ismrmrd
 import numpy as np
 from gadgetron.external.connection import Connection as StockConnection
 
-from nilatron.pipelines.eager_reader import EagerReader
+from nilatron.pipelines.conversation.eager_reader import EagerReader
 from nilatron.pipelines.wire import Close, Config, Connection, Header, encode
 
 SENDER = """

@@ -22,7 +22,7 @@ from typing import Any
 
 import ismrmrd
 
-from nilatron.pipelines.raw_file import open_raw
+from nilatron.pipelines.files.raw import open_raw
 from nilatron.pipelines.wire import Close, Config, Connection, Header
 
 TICK_S = 2.5e-3

@@ -43,7 +43,7 @@ def main() -> int:
 
 def measure(n_slices: int, chain: str, acceleration: int) -> float:
     """Peak resident bytes of the replay of one simulated scan."""
-    from nilatron.pipelines.simulate import SimulationSettings, simulate
+    from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
 
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "raw.h5"

@@ -34,11 +34,11 @@ from nilatron.core.prior.augment import AugmentSettings, draw_batch, image_scale
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.loss import NoiseLevels
 from nilatron.core.prior.weights import load_prior
-from nilatron.pipelines.train import Trainer
 from nilatron.pipelines.training.images import load_images
 from nilatron.pipelines.training.phases import PhaseJob, write_phases
 from nilatron.pipelines.training.processes import launch
 from nilatron.pipelines.training.settings import ComputeSettings, MonitorSettings, TrainSettings
+from nilatron.pipelines.training.train import Trainer
 
 N_TRAINING_SLICES, N_TRAINING_COILS = 14, 5
 SIGMAS = (0.02, 0.05, 0.1, 0.2)

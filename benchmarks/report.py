@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from nilatron.pipelines.files import atomic_path
+from nilatron.pipelines.files.atomic import atomic_path
 
 Cell: TypeAlias = str | int | float | None
 

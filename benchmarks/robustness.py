@@ -35,9 +35,9 @@ from nilatron.core.metrics import foreground, psnr
 from nilatron.core.prior.weights import find_weights
 from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sense import SenseOperator, chi_squared
-from nilatron.gadgets.prior import prior_for
-from nilatron.gadgets.problem import Problem, image_scale, inside, noise_level
-from nilatron.pipelines.files import atomic_path
+from nilatron.gadgets.nila.prior import prior_for
+from nilatron.gadgets.problem import Problem, image_scale, mask_outside_coils, noise_level
+from nilatron.pipelines.files.atomic import atomic_path
 from report import Cell, markdown, write_json
 from scans import BRAIN, ComplexArray, combined, full_scan_maps, load_brain, undersample
 from simulated import coil_maps, full_kspace, magnitude_slices
@@ -120,7 +120,7 @@ def reconstruct(case: Case, weights: Path) -> tuple[ComplexArray, ComplexArray]:
         scale=scale * case.scale_factor,
         generator=problem.generator,
     )
-    return conventional, inside(case.operator, result.image[0])
+    return conventional, mask_outside_coils(case.operator, result.image[0])
 
 
 def structure(image: ComplexArray) -> float:

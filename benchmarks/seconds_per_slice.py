@@ -20,7 +20,7 @@ from bart import ITERATIONS, Bart
 from nilatron.core.prior.weights import SHIPPED, shipped_weights
 from nilatron.gadgets.compression import CoilCompression, CompressionSettings
 from nilatron.gadgets.items import Context, KSpaceSlice
-from nilatron.gadgets.nila_method import NilaNodeSettings
+from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.gadgets.sensitivities import with_maps
 from nilatron.pipelines.threads import calm_threads

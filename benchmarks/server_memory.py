@@ -22,7 +22,7 @@ import ismrmrd
 from ismrmrd.xsd import ToXML
 
 from latency import start_server
-from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 from nilatron.pipelines.wire import Close, ConfigName, Connection, Header
 
 QUARTERS = 4

@@ -11,7 +11,7 @@ from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, KSpaceSlice
 from nilatron.gadgets.noise import NoiseSettings, Whitening
 from nilatron.gadgets.oversampling import prepare_readouts
-from nilatron.pipelines.raw_file import open_raw
+from nilatron.pipelines.files.raw import open_raw
 
 
 def first_slice(path: Path, *, with_noise_scan: bool = True, whitened: bool = True) -> tuple[KSpaceSlice, Context]:

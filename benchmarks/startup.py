@@ -77,7 +77,7 @@ def main() -> int:
 
 def simulated(path: Path) -> Path:
     """A scan as large as they commonly are."""
-    from nilatron.pipelines.simulate import SimulationSettings, simulate
+    from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
 
     simulate(path, SimulationSettings(matrix=(256, 256, 1), n_coils=8, n_slices=2, acceleration=4, noise_std=0.05))
     return path
@@ -96,8 +96,8 @@ def replay_with_marks(raw: Path, output: Path, chain: str) -> int:
     """Run the command line, and print when the first acquisition was read and the first image of each series written."""
     import ismrmrd
 
-    from nilatron.pipelines.image_file import ImageFile
-    from nilatron.pipelines.raw_file import RawFile
+    from nilatron.pipelines.files.images import ImageFile
+    from nilatron.pipelines.files.raw import RawFile
 
     read, write = RawFile.items, ImageFile.write
     seen: set[str] = set()

@@ -50,7 +50,7 @@ def to_torch(array: Array) -> torch.Tensor:
     return torch.utils.dlpack.from_dlpack(array)
 
 
-def like(array: Array, reference: Array) -> Array:
+def converted_to(array: Array, reference: Array) -> Array:
     """Convert `array` to the library and device of `reference`."""
     if aac.is_torch_array(reference):
         return to_torch(array).to(reference.device)
@@ -76,7 +76,7 @@ def complex_normal(generator: np.random.Generator, shape: tuple[int, ...], refer
         return _normal_on_gpu(int(generator.integers(2**63)), shape, reference)
     noise = (generator.standard_normal((*shape, 2), dtype=np.float32) * np.float32(np.sqrt(0.5))).view(np.complex64)
     xp = namespace(reference)
-    return xp.astype(like(noise[..., 0], reference), reference.dtype, copy=False)
+    return xp.astype(converted_to(noise[..., 0], reference), reference.dtype, copy=False)
 
 
 def _normal_on_gpu(seed: int, shape: tuple[int, ...], reference: Array) -> Array:

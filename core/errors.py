@@ -7,9 +7,9 @@ ValueError
     |-- ForeignNetworkError core.prior.foreign_onnx: a graph that cannot be called as a network
     |-- SettingsError       gadgets.settings: an unknown property, or a value that cannot be used
     |-- ScanError           gadgets.items: data that contradict the header or themselves
-    |-- ChainError          pipelines.chain_xml: a chain that the host cannot run
-    |-- InputError          pipelines.files: files that cannot be read or must not be written
-    |-- ConversionError     pipelines.convert_settings: a foreign network that cannot be used, or does not denoise
+    |-- ChainError          pipelines.chain.xml: a chain that the host cannot run
+    |-- InputError          pipelines.files.atomic: files that cannot be read or must not be written
+    |-- ConversionError     pipelines.prior.convert_settings: a foreign network that cannot be used, or does not denoise
     |-- WireError           pipelines.wire: bytes that are no message, a peer that is gone or silent
     |-- TrainingImagesError pipelines.training.images: training images that are not there or cannot be used
     `-- TrainingError       pipelines.training.settings: settings, images or a checkpoint that cannot be used

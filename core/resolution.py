@@ -15,7 +15,7 @@ from nilatron.core.fft import fft, ifft
 from nilatron.core.sense import SenseOperator
 
 PLANE = (-2, -1)
-LEAST_PIXELS = 32  # a side with fewer shows too little
+MIN_PIXELS = 32  # a side with fewer shows too little
 _NETWORK_PIXELS, _MARGINS = 16, 8  # networks work on multiples of these, and with a margin around the image
 
 Shape3: TypeAlias = tuple[int, int, int]
@@ -28,25 +28,25 @@ def coarse_shape(shape: Shape3) -> Shape3:
     """
     n_z, *plane = shape
     n_y, n_x = (_NETWORK_PIXELS * math.ceil((n / 2 + _MARGINS) / _NETWORK_PIXELS - 0.5) - _MARGINS for n in plane)
-    return (n_z, n_y, n_x) if min(n_y, n_x) >= LEAST_PIXELS else shape
+    return (n_z, n_y, n_x) if min(n_y, n_x) >= MIN_PIXELS else shape
 
 
-def growth(shape: Shape3, coarse: Shape3) -> float:
+def value_ratio(shape: Shape3, coarse: Shape3) -> float:
     """sqrt(N / M), by which the values of the coarse image are larger."""
     return math.sqrt(math.prod(shape) / math.prod(coarse))
 
 
-def middle(kspace: Array, shape: Shape3) -> Array:
+def crop_kspace(kspace: Array, shape: Shape3) -> Array:
     """C y: the samples around DC, (..., y, x) to the plane of `shape`."""
     return kspace[(..., *_window(tuple(kspace.shape[-2:]), shape[-2:]))]
 
 
 def coarse_image(image: Array, shape: Shape3) -> Array:
     """Image x' of x (..., z, y, x)."""
-    return ifft(middle(fft(image, PLANE), shape), PLANE)
+    return ifft(crop_kspace(fft(image, PLANE), shape), PLANE)
 
 
-def refined(coarse: Array, image: Array) -> Array:
+def replace_low_frequencies(coarse: Array, image: Array) -> Array:
     """The image with the low frequencies of another one of the coarse resolution, both (..., z, y, x)."""
     kspace = fft(image, PLANE)
     kspace[(..., *_window(tuple(kspace.shape[-2:]), tuple(coarse.shape[-2:])))] = fft(coarse, PLANE)
@@ -60,7 +60,7 @@ def coarse_operator(operator: SenseOperator, shape: Shape3) -> SenseOperator:
         n = int(maps.shape[axis])
         nearest = [min(max(round((i - m // 2) * n / m) + n // 2, 0), n - 1) for i in range(m)]
         maps = xp.take(maps, xp.asarray(nearest, device=maps.device), axis=axis)
-    return operator.of_other_arrays(maps, middle(operator.counts, shape))
+    return operator.of_other_arrays(maps, crop_kspace(operator.counts, shape))
 
 
 def _window(outer: tuple[int, ...], inner: tuple[int, ...]) -> tuple[slice, ...]:

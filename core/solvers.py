@@ -11,7 +11,7 @@ from nilatron.core.backend import Array, namespace, on_host, squared_norm
 
 @dataclass(frozen=True)
 class Solution:
-    """What a solver found.
+    """Solver result.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ def conjugate_gradient(
     start: Array | None = None,
     *,
     tolerance: float = 1e-3,
-    smallest_change: float = 0.0,
+    min_change: float = 0.0,
     max_iterations: int = 20,
     n_axes: int = 3,
 ) -> Solution:
@@ -61,7 +61,7 @@ def conjugate_gradient(
         Right-hand side and first guess (..., z, y, x); 0 without one, which saves a product.
     tolerance
         An element is solved when |b - A x| <= tolerance |b|.
-    smallest_change
+    min_change
         It is also solved when an iteration has changed it by less, as rms over its pixels.
     max_iterations
         At most so many.
@@ -83,7 +83,7 @@ def conjugate_gradient(
     x, r = (xp.zeros_like(b), b) if start is None else (start, b - apply(start))
     p = r
     rr, target = dot(r, r), tolerance**2 * dot(b, b)
-    pp, least = rr, smallest_change**2 * math.prod(b.shape[-n_axes:])
+    pp, least = rr, min_change**2 * math.prod(b.shape[-n_axes:])
     iterations = xp.zeros(rr.shape, dtype=xp.int64, device=b.device)
     changing = xp.ones(rr.shape, dtype=xp.bool, device=b.device)
     for _ in range(max_iterations):
@@ -96,8 +96,8 @@ def conjugate_gradient(
         r = r - step * q
         changing = active & (step**2 * pp > least)
         previous, rr = rr, dot(r, r)
-        turn = xp.where(active, ratio(rr, previous), xp.zeros_like(rr))
-        p, pp = r + turn * p, rr + turn**2 * pp  # r is orthogonal to the p before
+        beta = xp.where(active, ratio(rr, previous), xp.zeros_like(rr))
+        p, pp = r + beta * p, rr + beta**2 * pp  # r is orthogonal to the p before
         iterations = iterations + xp.astype(active, xp.int64)
     return Solution(x, iterations, xp.sqrt(ratio(rr, dot(b, b))))
 

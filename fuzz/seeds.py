@@ -12,7 +12,7 @@ from ismrmrd.xsd import ToXML
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.node import build_node
 from nilatron.gadgets.stock.registry import STOCK_GADGETS
-from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 from nilatron.pipelines.wire import (
     Close,
     Config,

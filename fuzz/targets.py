@@ -11,10 +11,10 @@ from contextlib import suppress
 
 from nilatron.core.errors import BadInputError
 from nilatron.gadgets.settings import SettingsError
-from nilatron.pipelines.chain_xml import parse_chain, parse_configuration
-from nilatron.pipelines.eager_reader import EagerReader
-from nilatron.pipelines.header import parse_header
-from nilatron.pipelines.host import build
+from nilatron.pipelines.chain.host import build
+from nilatron.pipelines.chain.xml import parse_chain, parse_configuration
+from nilatron.pipelines.conversation.eager_reader import EagerReader
+from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.server.admission import estimate_bytes
 from nilatron.pipelines.server.caller import Shared
 from nilatron.pipelines.server.fire import fire_parameters

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nilatron.core.backend import like, namespace
+from nilatron.core.backend import converted_to, namespace
 from nilatron.core.coils.compression import compress, compression_matrix
-from nilatron.gadgets.device import or_on_host
+from nilatron.gadgets.device import retry_on_cpu
 from nilatron.gadgets.items import Context, KSpaceSlice
 
 log = logging.getLogger(__name__)
@@ -36,10 +36,10 @@ class CoilCompression:
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
         """Slices with fewer coils; everything else passes."""
         for item in items:
-            yield or_on_host(self._compressed, item, context) if isinstance(item, KSpaceSlice) else item
+            yield retry_on_cpu(self._compressed, item, context) if isinstance(item, KSpaceSlice) else item
 
     def _compressed(self, item: KSpaceSlice) -> KSpaceSlice:
-        counts = like(item.counts, item.kspace)
+        counts = converted_to(item.counts, item.kspace)
         weighted = namespace(counts).sqrt(counts) * item.kspace
         matrix = compression_matrix(weighted, counts, self.settings.virtual_coils)
         n_coils, n_kept = item.kspace.shape[0], matrix.shape[0]

@@ -37,7 +37,7 @@ SUSPICIOUS_CHI2 = 1.5
 
 
 @dataclass(frozen=True, eq=False)
-class Begun:
+class PreparedSlice:
     """A slice that waits for the target's images.
 
     Attributes
@@ -67,24 +67,26 @@ class Begun:
         return bool(np.any(self.conventional.image))
 
     @property
-    def likeness(self) -> tuple[str, tuple[int, ...]]:
+    def batch_key(self) -> tuple[str, tuple[int, ...]]:
         """What slices must have in common to be reconstructed at once: device and size (z, y, x); coils may differ."""
         return self.problem.device, tuple(self.problem.conventional.shape)
 
 
-def begin(item: KSpaceSlice, context: Context, target: str, weights: Path, n_before: int) -> Begun:
+def prepare_slice(item: KSpaceSlice, context: Context, target: str, weights: Path, n_before: int) -> PreparedSlice:
     """The slice on the scan's device with its conventional image; on the CPU if the device fails."""
     arrived_s = context.timing.last_arrival_s()
     try:
-        return Begun(item, *_begin_on(context.device, item, context, target, weights), "", arrived_s, n_before)
+        return PreparedSlice(
+            item, *_prepared_on(context.device, item, context, target, weights), "", arrived_s, n_before
+        )
     except FAILURES as error:
         if context.device == "cpu":
             raise
         failure = f"on {context.device}: {error}"
-    return Begun(item, *_begin_on("cpu", item, context, target, weights), failure, arrived_s, n_before)
+    return PreparedSlice(item, *_prepared_on("cpu", item, context, target, weights), failure, arrived_s, n_before)
 
 
-def _begin_on(
+def _prepared_on(
     device: str, item: KSpaceSlice, context: Context, target: str, weights: Path
 ) -> tuple[Problem, Reconstruction]:
     kspace, counts, maps = (to_device(a, device) for a in (item.kspace, item.counts, item.coil_maps))

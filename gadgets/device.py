@@ -41,7 +41,7 @@ def on_device(items: Iterable[Any], context: Context) -> Iterator[Any]:
         yield item
 
 
-def or_on_host(step: Step, item: KSpaceSlice, context: Context) -> KSpaceSlice:
+def retry_on_cpu(step: Step, item: KSpaceSlice, context: Context) -> KSpaceSlice:
     """What `step` makes of the slice; on the host, with a note, if the GPU fails or its memory does not suffice."""
     try:
         return step(item)

@@ -21,7 +21,7 @@ SERIES_INDEX = {"main": 1, "conventional": 2, "uncertainty": 101}
 PIXEL_TYPES = {"float32": np.float32, "complex64": np.complex64, "uint16": np.uint16, "int16": np.int16}
 IMAGE_TYPE_MAGNITUDE, IMAGE_TYPE_COMPLEX = 1, 5
 MAX_INDEX = 65535  # image_index is 16 bits wide
-LEAST_WINDOW = 5.0  # SNR units: a window fitted to an image without signal would show its noise as structure
+MIN_WINDOW = 5.0  # SNR units: a window fitted to an image without signal would show its noise as structure
 COPIED = (
     "version",
     "measurement_uid",
@@ -92,7 +92,7 @@ class ImageMaker:
     def _meta(self, item: Reconstruction, pixels: np.ndarray[Any, Any], n_saturated: int) -> ismrmrd.Meta:
         top = float(np.percentile(np.abs(pixels), 99.5)) if pixels.size else 0.0
         if item.role != "uncertainty":
-            top = max(top, LEAST_WINDOW * self.settings.image_scale)
+            top = max(top, MIN_WINDOW * self.settings.image_scale)
         window = str(max(1, round(top)))
         centre = str(max(1, round(top / 2)))
         derived = "uncertainty" if item.role == "uncertainty" else "image"

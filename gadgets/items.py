@@ -164,7 +164,7 @@ class Reconstruction:
     image
         Complex64 (z, y, x); real and non-negative values for an uncertainty map.
     role
-        "nila", "conventional" or "uncertainty".
+        "main", "conventional" or "uncertainty".
     source
         The slice it was made from.
     provenance

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nilatron.core.baselines.l1_wavelet import L1WaveletSettings, l1_wavelet
 from nilatron.core.baselines.zero_filled import zero_filled
-from nilatron.gadgets.nila_method import NilaNodeSettings, PublishedNodeSettings, run_nila, run_published
+from nilatron.gadgets.nila.method import run_nila, run_nila_batch, run_published
+from nilatron.gadgets.nila.settings import NilaNodeSettings, PublishedNodeSettings
 from nilatron.gadgets.problem import Outcome, Problem
 
 
@@ -27,23 +28,36 @@ class L1WaveletNodeSettings:
 
 @dataclass(frozen=True)
 class Method:
-    """A target: its settings and its function."""
+    """A target of a node.
+
+    Attributes
+    ----------
+    settings_class
+        Its properties, a dataclass.
+    run
+        The images of one slice.
+    history
+        What it is called in ImageProcessingHistory.
+    run_batch
+        The images of several slices of the same size and device at once, the same as alone; None where there is no gain.
+    """
 
     settings_class: type[Any]
     run: Callable[[Problem, Any], Outcome]
-    history: str  # for ImageProcessingHistory
+    history: str
+    run_batch: Callable[[Sequence[Problem], Any], list[Outcome]] | None = None
 
 
 def run_zero_filled(problem: Problem, settings: BaselineSettings) -> Outcome:
     """Adjoint of the data."""
     del settings
-    return Outcome({"nila": zero_filled(problem.operator, problem.data)})
+    return Outcome({"main": zero_filled(problem.operator, problem.data)})
 
 
 def run_cg_sense(problem: Problem, settings: BaselineSettings) -> Outcome:
     """The warm start of everything else."""
     del settings
-    return Outcome({"nila": problem.conventional})
+    return Outcome({"main": problem.conventional})
 
 
 def run_l1_wavelet(problem: Problem, settings: L1WaveletNodeSettings) -> Outcome:
@@ -55,13 +69,13 @@ def run_l1_wavelet(problem: Problem, settings: L1WaveletNodeSettings) -> Outcome
         generator=problem.generator,
         settings=L1WaveletSettings(n_iterations=settings.iterations),
     )
-    return Outcome({"nila": image}, {"iterations": str(settings.iterations)})
+    return Outcome({"main": image}, {"iterations": str(settings.iterations)})
 
 
 METHODS = {
     "zero_filled": Method(BaselineSettings, run_zero_filled, "zero-filled"),
     "cg_sense": Method(BaselineSettings, run_cg_sense, "CG-SENSE"),
     "l1_wavelet": Method(L1WaveletNodeSettings, run_l1_wavelet, "l1-wavelet"),
-    "nila": Method(NilaNodeSettings, run_nila, "AI Nila"),
+    "nila": Method(NilaNodeSettings, run_nila, "AI Nila", run_nila_batch),
     "nila_published": Method(PublishedNodeSettings, run_published, "AI Nila as published"),
 }

@@ -19,7 +19,7 @@ from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.recon_data import slices_from_bucket, slices_from_recon_data
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.gadgets.sensitivities import estimate_sensitivities
-from nilatron.gadgets.settings import SettingsError, from_properties
+from nilatron.gadgets.settings import SettingsError, from_properties, property_fields
 
 
 def build_node(
@@ -50,11 +50,13 @@ def build_node(
     if target not in methods:
         raise SettingsError(f"unknown target {target!r}: choose from {', '.join(methods)}")
     parts = (NoiseSettings, CompressionSettings, methods[target].settings_class, ImageSettings, SeedSettings)
-    names = {part: {f.name for f in dataclasses.fields(part)} for part in parts}
-    known = set().union(*names.values())
+    names = {part: property_fields(part) for part in parts}
+    known = {name: field for fields in names.values() for name, field in fields.items()}
     unknown = [name for name in properties if name not in known]
     if unknown:
-        raise SettingsError(f"{target} has no property {unknown[0]!r}; it has: {', '.join(sorted(known))}")
+        raise SettingsError(
+            f"{target} has no property {unknown[0]!r}; it has: {', '.join(sorted(set(known.values())))}"
+        )
     noise, coils, method, images, seed = (
         from_properties(part, {k: v for k, v in properties.items() if k in names[part]}, target) for part in parts
     )
@@ -79,7 +81,7 @@ def build_node(
 
 @dataclasses.dataclass(frozen=True)
 class SeedSettings:
-    """Of all randomness; None takes the run's."""
+    """Seed of all random numbers; None takes the seed of the run."""
 
     seed: int | None = None
 

@@ -14,7 +14,7 @@ from typing import Any
 import ismrmrd
 import numpy as np
 
-from nilatron.core.backend import Array, like, namespace, to_numpy
+from nilatron.core.backend import Array, converted_to, namespace, to_numpy
 from nilatron.core.noise import (
     DEFAULT_BANDWIDTH_RATIO,
     bandwidth_scale,
@@ -24,7 +24,7 @@ from nilatron.core.noise import (
     whiten,
     whitening_matrix,
 )
-from nilatron.gadgets.device import or_on_host
+from nilatron.gadgets.device import retry_on_cpu
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import ComplexArray, Context, KSpaceSlice, NoiseReport, ScanError, with_samples
 
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 TRUSTED = (0.8, 2.0)  # measured / claimed; above 1 the object's own high frequencies may be in it, below it cannot be
 SUSPICIOUS = 1.25
-UNIT_PER_PART = 2**0.5  # complex standard deviation after Gadgetron's whitening, which is 1 per real component
+GADGETRON_SIGMA = 2**0.5  # complex standard deviation after Gadgetron's whitening, which is 1 per real component
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Whitening:
         """Give every slice noise of variance 1, on the device where it is, and a report of how that is known."""
         for item in items:
             if isinstance(item, KSpaceSlice):
-                item = or_on_host(lambda one: self._settle(one, context), item, context)
+                item = retry_on_cpu(lambda one: self._settle(one, context), item, context)
             yield item
 
     def _collect(self, line: ismrmrd.Acquisition, context: Context) -> None:
@@ -116,7 +116,7 @@ class Whitening:
         item = finite_samples(item, context)
         if self._matrix is not None and not item.whitened and _by_slice(context):
             item = _whitened(item, self._matrix)
-        xp, counts = namespace(item.kspace), like(item.counts, item.kspace)
+        xp, counts = namespace(item.kspace), converted_to(item.counts, item.kspace)
         if not bool(xp.any(item.kspace != 0)):
             context.log.problem(log, f"{item.label}: all samples are zero")
             return replace(item, whitened=True, noise=NoiseReport("none", None, 0.0, 1.0)).with_note("no signal")
@@ -130,13 +130,13 @@ class Whitening:
         if self.settings.whitened == "yes" or (
             self.settings.whitened == "auto" and self._is_gadgetron_white(item, counts, measured)
         ):
-            return self._check(item, "upstream", UNIT_PER_PART, measured, context)
+            return self._check(item, "upstream", GADGETRON_SIGMA, measured, context)
         return self._whiten_from_data(item, counts, measured)
 
     def _is_gadgetron_white(self, item: KSpaceSlice, counts: Array, measured: float) -> bool:
-        if not 0.85 < measured / UNIT_PER_PART < 1.15:
+        if not 0.85 < measured / GADGETRON_SIGMA < 1.15:
             return False
-        covariance = to_numpy(covariance_from_data(item.kspace, counts)) / UNIT_PER_PART**2
+        covariance = to_numpy(covariance_from_data(item.kspace, counts)) / GADGETRON_SIGMA**2
         return bool(np.linalg.norm(covariance - np.eye(len(covariance))) < 0.3 * np.sqrt(len(covariance)))
 
     def _check(self, item: KSpaceSlice, source: str, claimed: float, measured: float, context: Context) -> KSpaceSlice:
@@ -190,7 +190,7 @@ def _by_slice(context: Context) -> bool:
 
 def _whitened(item: KSpaceSlice, matrix: ComplexArray) -> KSpaceSlice:
     """The slice and its calibration, whitened where they are."""
-    by = like(matrix, item.kspace)
+    by = converted_to(matrix, item.kspace)
     calibration = None if item.calibration is None else whiten(by, item.calibration)
     return replace(item, kspace=whiten(by, item.kspace), calibration=calibration)
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -53,14 +52,6 @@ class Outcome:
     provenance: dict[str, str] = field(default_factory=dict)
 
 
-@runtime_checkable
-class Together(Protocol):
-    """A reconstruction that takes several slices at once, if they have the same size and device."""
-
-    def together(self, problems: Sequence[Problem], settings: Any) -> list[Outcome]:
-        """What comes of each of them: the same as alone."""
-
-
 def batch_of(problems: Sequence[Problem]) -> tuple[SenseOperator, Array, Array]:
     """Measurement model, data and warm starts (batch, z, y, x) of slices, for a sampler; one keeps its own operator."""
     if len(problems) == 1:
@@ -82,7 +73,7 @@ def noise_level(problem: Problem, of_scale: float) -> float:
     return scale.noise_level(problem.operator, problem.data, problem.conventional, of_scale)
 
 
-def inside(operator: SenseOperator, image: Array) -> Array:
+def mask_outside_coils(operator: SenseOperator, image: Array) -> Array:
     """The image where some coil sees it: elsewhere nothing was measured, and the prior alone would paint."""
     xp = namespace(operator.coil_maps)
     return image * xp.any(operator.coil_maps != 0, axis=0)

@@ -12,11 +12,11 @@ from typing import Any
 from nilatron.core.backend import namespace
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
-from nilatron.gadgets.budget import BudgetSettings, budget_from_now, n_slices_of
-from nilatron.gadgets.conventional import FAILURES, Begun, begin, finished, provenance
+from nilatron.gadgets.conventional import FAILURES, PreparedSlice, finished, prepare_slice, provenance
 from nilatron.gadgets.items import Context, KSpaceSlice, Reconstruction
 from nilatron.gadgets.methods import METHODS, Method
-from nilatron.gadgets.problem import Outcome, Together
+from nilatron.gadgets.nila.budget import BudgetSettings, budget_from_now, n_slices_of
+from nilatron.gadgets.problem import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -32,23 +32,23 @@ class Reconstructor:
 
     @property
     def series(self) -> tuple[str, ...]:
-        """Roles that each slice is to deliver; the target's own image is "nila" in settings and "main" in the output."""
-        return tuple(getattr(self.settings, "series", ("nila",)))
+        """Roles of the images that each slice is to deliver; the settings call the main one "nila"."""
+        return tuple("main" if name == "nila" else name for name in getattr(self.settings, "series", ("nila",)))
 
     @property
-    def n_together(self) -> int:
+    def batch_size(self) -> int:
         """Slices that wait for each other: one where the target takes one at a time, or where waiting costs its budget."""
-        if not isinstance(self.methods[self.target].run, Together) or getattr(self.settings, "slice_budget_s", 0.0) > 0:
+        if self.methods[self.target].run_batch is None or getattr(self.settings, "slice_budget_s", 0.0) > 0:
             return 1
         return int(getattr(self.settings, "batch_slices", 1))
 
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
         """Slices with coil maps in, reconstructions out; everything else passes.
 
-        A conventional image that stands first leaves before the target's own is begun. The others leave when `n_together`
+        A conventional image that stands first leaves before the target's own is prepared. The others leave when `batch_size`
         slices of the same size are there, or anything else comes: a slice of another size, another item, the end, an error.
         """
-        waiting: list[Begun] = []
+        waiting: list[PreparedSlice] = []
         try:
             for item in items:
                 if not isinstance(item, KSpaceSlice):
@@ -57,13 +57,13 @@ class Reconstructor:
                     continue
                 context.log.counts["images expected"] += len(self.series)
                 n_before = context.log.counts["images expected"] // len(self.series) - 1
-                begun = begin(item, context, self.target, self.weights, n_before)
+                prepared = prepare_slice(item, context, self.target, self.weights, n_before)
                 if self.series[0] == "conventional":
-                    yield self._timed(begun.conventional, context, begun.arrived_s)
-                if waiting and waiting[0].likeness != begun.likeness:
+                    yield self._timed(prepared.conventional, context, prepared.arrived_s)
+                if waiting and waiting[0].batch_key != prepared.batch_key:
                     yield from self._release(waiting, context)
-                waiting.append(begun)
-                if len(waiting) >= self.n_together:
+                waiting.append(prepared)
+                if len(waiting) >= self.batch_size:
                     yield from self._release(waiting, context)
         except Exception:
             yield from self._release(waiting, context)  # slices before the error have their images all the same
@@ -74,23 +74,23 @@ class Reconstructor:
         """All series of one slice, in their order."""
         return self([item], context)
 
-    def _release(self, waiting: list[Begun], context: Context) -> Iterator[Reconstruction]:
+    def _release(self, waiting: list[PreparedSlice], context: Context) -> Iterator[Reconstruction]:
         """What is left to be sent of the slices that waited; nobody waits afterwards."""
         batch = list(waiting)
         waiting.clear()
-        for begun, outcome in zip(batch, self._together(batch, context), strict=True):
-            yield from self._rest(begun, outcome, context)
+        for prepared, outcome in zip(batch, self._run_batch(batch, context), strict=True):
+            yield from self._rest(prepared, outcome, context)
 
-    def _together(self, batch: Sequence[Begun], context: Context) -> list[Outcome | None]:
+    def _run_batch(self, batch: Sequence[PreparedSlice], context: Context) -> list[Outcome | None]:
         """What comes of the slices at once; None for those that have to be done alone, all of them if the batch fails."""
-        able = [begun for begun in batch if begun.has_signal and not begun.failure]
-        run = self.methods[self.target].run
-        if len(able) < 2 or not isinstance(run, Together) or self.series == ("conventional",):
+        able = [prepared for prepared in batch if prepared.has_signal and not prepared.failure]
+        run_batch = self.methods[self.target].run_batch
+        if len(able) < 2 or run_batch is None or self.series == ("conventional",):
             return [None] * len(batch)
         # copies: a slice that is done alone after all has the noise that it always has
-        problems = [replace(begun.problem, generator=copy.deepcopy(begun.problem.generator)) for begun in able]
+        problems = [replace(prepared.problem, generator=copy.deepcopy(prepared.problem.generator)) for prepared in able]
         try:
-            outcomes = run.together(problems, self._settings(able, context))
+            outcomes = run_batch(problems, self._settings(able, context))
         except BadInputError:
             raise
         except FAILURES as error:
@@ -98,61 +98,63 @@ class Reconstructor:
             context.log.counts["batches done slice by slice"] += 1
             return [None] * len(batch)
         found = dict(zip(map(id, able), outcomes, strict=True))
-        return [found.get(id(begun)) for begun in batch]
+        return [found.get(id(prepared)) for prepared in batch]
 
-    def _rest(self, begun: Begun, outcome: Outcome | None, context: Context) -> Iterator[Reconstruction]:
+    def _rest(self, prepared: PreparedSlice, outcome: Outcome | None, context: Context) -> Iterator[Reconstruction]:
         """All series of a slice but a conventional image that has left.
 
         If the target fails or no time is left for it, the conventional image takes its place and says why: in the
         conventional series, or, if it has left already, once more in the target's.
         """
         waiting = [role for place, role in enumerate(self.series) if place or role != "conventional"]
-        images = {"conventional": begun.conventional}
+        images = {"conventional": prepared.conventional}
         try:
-            if begun.failure:
-                raise RuntimeError(begun.failure)
+            if prepared.failure:
+                raise RuntimeError(prepared.failure)
             if waiting:
-                images |= self._images(begun, outcome or self._alone(begun, context), context)
+                images |= self._images(prepared, outcome or self._alone(prepared, context), context)
         except BadInputError:
             raise
         except FAILURES as error:
-            yield self._replacement(begun, error, "conventional" in waiting, context)
+            yield self._replacement(prepared, error, "conventional" in waiting, context)
             return
         for role in waiting:
             if role in images:
-                yield self._timed(images[role], context, begun.arrived_s)
+                yield self._timed(images[role], context, prepared.arrived_s)
             else:
-                why = images["nila"].provenance.get("shortened", "not made")
-                context.log.problem(log, f"{begun.item.label}: no {role} image: {why}")
+                why = images["main"].provenance.get("shortened", "not made")
+                context.log.problem(log, f"{prepared.item.label}: no {role} image: {why}")
 
-    def _replacement(self, begun: Begun, error: Exception, waits: bool, context: Context) -> Reconstruction:
+    def _replacement(self, prepared: PreparedSlice, error: Exception, waits: bool, context: Context) -> Reconstruction:
         reason = f"{self.target} failed ({type(error).__name__}: {error})"
-        context.log.problem(log, f"{begun.item.label}: {reason}; the conventional image replaces it")
+        context.log.problem(log, f"{prepared.item.label}: {reason}; the conventional image replaces it")
         context.log.counts["fall-backs"] += 1
-        made = {**begun.conventional.provenance, "fallback": reason}
-        image = replace(begun.conventional, provenance=made)
+        made = {**prepared.conventional.provenance, "fallback": reason}
+        image = replace(prepared.conventional, provenance=made)
         if "conventional" in self.series and not waits:
             image = replace(image, role="main", provenance=made | {"target": "cg_sense"})
-        return self._timed(image, context, begun.arrived_s)
+        return self._timed(image, context, prepared.arrived_s)
 
-    def _alone(self, begun: Begun, context: Context) -> Outcome:
-        settings = self._settings([begun], context)
-        if not begun.has_signal:
-            return Outcome(dict.fromkeys(self.series, 0 * begun.problem.conventional), {"sampler": "none: no signal"})
-        return self.methods[self.target].run(begun.problem, settings)
+    def _alone(self, prepared: PreparedSlice, context: Context) -> Outcome:
+        settings = self._settings([prepared], context)
+        if not prepared.has_signal:
+            return Outcome(
+                dict.fromkeys(self.series, 0 * prepared.problem.conventional), {"sampler": "none: no signal"}
+            )
+        return self.methods[self.target].run(prepared.problem, settings)
 
-    def _images(self, begun: Begun, outcome: Outcome, context: Context) -> dict[str, Reconstruction]:
-        """The target's own images by their names in the settings."""
-        made = provenance(begun.item, context) | outcome.provenance | {"target": self.target}
+    def _images(self, prepared: PreparedSlice, outcome: Outcome, context: Context) -> dict[str, Reconstruction]:
+        """The target's own images by role."""
+        made = provenance(prepared.item, context) | outcome.provenance | {"target": self.target}
         images = {}
         for role in set(outcome.images) - {"conventional"}:
             image = outcome.images[role]
             if not bool(namespace(image).all(namespace(image).isfinite(abs(image)))):
                 raise FloatingPointError(f"the {role} image holds values that are not finite")
-            images[role] = finished(begun.item, begun.problem, "main" if role == "nila" else role, image, made)
+            images[role] = finished(prepared.item, prepared.problem, role, image, made)
         return images
 
-    def _settings(self, batch: Sequence[Begun], context: Context) -> Any:
+    def _settings(self, batch: Sequence[PreparedSlice], context: Context) -> Any:
         """Settings of the method, their budgets counted from now."""
         if not isinstance(self.settings, BudgetSettings):
             return self.settings

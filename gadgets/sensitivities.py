@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from nilatron.core.backend import Array, like, namespace
+from nilatron.core.backend import Array, converted_to, namespace
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.coils.walsh import walsh_maps
 from nilatron.core.fft import ifft
 from nilatron.core.kspace import centre_window
-from nilatron.gadgets.device import or_on_host
+from nilatron.gadgets.device import retry_on_cpu
 from nilatron.gadgets.items import Context, KSpaceSlice
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 def estimate_sensitivities(items: Iterable[Any], context: Context) -> Iterator[Any]:
     """Fill `coil_maps` of the slices; everything else passes."""
     for item in items:
-        yield or_on_host(lambda one: with_maps(one, context), item, context) if isinstance(item, KSpaceSlice) else item
+        yield (
+            retry_on_cpu(lambda one: with_maps(one, context), item, context) if isinstance(item, KSpaceSlice) else item
+        )
 
 
 def with_maps(item: KSpaceSlice, context: Context) -> KSpaceSlice:
@@ -34,7 +36,7 @@ def with_maps(item: KSpaceSlice, context: Context) -> KSpaceSlice:
         context.log.counts["slices without usable calibration"] += 1
         log.warning("%s: no calibration block; coil maps from the low frequencies that were acquired", item.label)
         item = item.with_note("no calibration lines: coil maps are approximate")
-    smooth = item.kspace * centre_window(item.kspace, like(item.counts, item.kspace))
+    smooth = item.kspace * centre_window(item.kspace, converted_to(item.counts, item.kspace))
     return replace(item, coil_maps=walsh_maps(ifft(smooth)))
 
 

@@ -35,20 +35,28 @@ def from_properties(settings_class: type[T], properties: Mapping[str, str], gadg
     SettingsError
         For an unknown name, a text that does not parse, or a value that the dataclass itself refuses.
     """
-    hints = get_type_hints(settings_class)
-    names = [f.name for f in dataclasses.fields(settings_class)]  # type: ignore[arg-type]
+    hints, fields = get_type_hints(settings_class), property_fields(settings_class)
     values: dict[str, Any] = {}
     for name, text in properties.items():
-        if name not in names:
-            raise SettingsError(f"{gadget} has no property {name!r}; it has: {', '.join(sorted(names))}")
+        if name not in fields:
+            raise SettingsError(f"{gadget} has no property {name!r}; it has: {', '.join(sorted(set(fields.values())))}")
+        if fields[name] in values:
+            raise SettingsError(f"{gadget}: property {name!r} is {fields[name]!r}, which is given twice")
         try:
-            values[name] = parse(text, hints[name])
+            values[fields[name]] = parse(text, hints[fields[name]])
         except ValueError as error:
             raise SettingsError(f"{gadget}: property {name!r} cannot be {text!r}: {error}") from error
     try:
         return settings_class(**values)
     except ValueError as error:
         raise SettingsError(f"{gadget}: {error}") from error
+
+
+def property_fields(settings_class: type[Any]) -> dict[str, str]:
+    """The field of each property name: its own, and the one that it had before (metadata `formerly`)."""
+    fields = dataclasses.fields(settings_class)
+    earlier = {f.metadata["formerly"]: f.name for f in fields if "formerly" in f.metadata}
+    return {f.name: f.name for f in fields} | earlier
 
 
 def parse(text: str, kind: Any) -> Any:

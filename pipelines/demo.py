@@ -14,7 +14,7 @@ from rich.table import Table
 from nilatron.core.metrics import foreground, psnr
 from nilatron.gadgets.node import build_node
 from nilatron.pipelines.replay import ReplaySettings, replay
-from nilatron.pipelines.simulate import SimulationSettings, ground_truth, simulate
+from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth, simulate
 
 CHAINS = {"zero_filled": "zero-filled", "cg_sense": "CG-SENSE", "l1_wavelet": "l1-wavelet", "nila": "Nila"}
 SCAN = SimulationSettings(

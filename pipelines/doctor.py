@@ -67,8 +67,8 @@ def weights() -> Finding:
 
 def chains() -> Finding:
     """Whether every shipped chain is one that Gadgetron's parser would take."""
-    from nilatron.pipelines.chain import find_chain, list_chains
-    from nilatron.pipelines.chain_grammar import check_grammar
+    from nilatron.pipelines.chain.find import find_chain, list_chains
+    from nilatron.pipelines.chain.grammar import check_grammar
 
     try:
         names = list_chains()
@@ -82,7 +82,7 @@ def chains() -> Finding:
 def loop_back() -> Finding:
     """Simulate a small scan and replay it."""
     from nilatron.pipelines.replay import ReplaySettings, replay
-    from nilatron.pipelines.simulate import SimulationSettings, simulate
+    from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
 
     with tempfile.TemporaryDirectory() as folder:
         raw, output = Path(folder) / "raw.h5", Path(folder) / "images.h5"

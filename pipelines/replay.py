@@ -17,14 +17,14 @@ import ismrmrd
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, ScanLog, ScanTiming
-from nilatron.pipelines.chain import Chain, load_chain
-from nilatron.pipelines.client import ServerError
-from nilatron.pipelines.client_replay import Remote, remote_images
+from nilatron.pipelines.chain.find import Chain, load_chain
+from nilatron.pipelines.chain.host import run_chain
+from nilatron.pipelines.client.exchange import ServerError
+from nilatron.pipelines.client.images import Remote, remote_images
 from nilatron.pipelines.device import resolve_device
-from nilatron.pipelines.files import AtomicFolder, InputError
-from nilatron.pipelines.host import run_chain
-from nilatron.pipelines.image_file import ImageFile, write_png
-from nilatron.pipelines.raw_file import RawFile, open_raw
+from nilatron.pipelines.files.atomic import AtomicFolder, InputError
+from nilatron.pipelines.files.images import ImageFile, write_png
+from nilatron.pipelines.files.raw import RawFile, open_raw
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -161,7 +161,7 @@ def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFol
     if settings.png:
         yield ExportFolder(settings.png, lambda image, folder, stem: write_png(image, folder / f"{stem}.png"))
     if settings.dicom:
-        from nilatron.pipelines.dicom import DicomScan
+        from nilatron.pipelines.files.dicom import DicomScan
 
         measurement = raw.header.measurementInformation
         position = getattr(getattr(measurement, "patientPosition", None), "value", None)

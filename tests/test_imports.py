@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nilatron.pipelines.simulate import SimulationSettings, simulate
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
 
 SOURCES = Path(__file__).resolve().parents[1] / "src"
 HEAVY = {
@@ -68,12 +68,12 @@ def test_help_and_lists_import_nothing_that_computes(words):
     "module",
     [
         "nilatron.core.backend",
-        "nilatron.pipelines.chain",
+        "nilatron.pipelines.chain.find",
         "nilatron.pipelines.device",
-        "nilatron.pipelines.host",
-        "nilatron.pipelines.image_file",
+        "nilatron.pipelines.chain.host",
+        "nilatron.pipelines.files.images",
         "nilatron.pipelines.node",
-        "nilatron.pipelines.raw_file",
+        "nilatron.pipelines.files.raw",
     ],
 )
 def test_modules_that_do_not_compute_themselves_import_nothing_heavy(module):
@@ -83,7 +83,7 @@ def test_modules_that_do_not_compute_themselves_import_nothing_heavy(module):
 def test_arrays_of_numpy_never_ask_for_torch():
     code = (
         "import numpy as np\nfrom nilatron.core import backend\nx = np.ones((2, 3), np.complex64)\n"
-        "backend.namespace(x); backend.to_numpy(x); backend.like(x, x); backend.squared_norm(x)\n"
+        "backend.namespace(x); backend.to_numpy(x); backend.converted_to(x, x); backend.squared_norm(x)\n"
         "backend.complex_normal(np.random.default_rng(0), (2,), x); backend.percentile(abs(x), 50)"
     )
     assert "torch" not in imported_by(code)
@@ -106,7 +106,7 @@ def raw(tmp_path_factory):
 
 
 STOP_AT_FIRST_LINE = """
-from nilatron.pipelines.raw_file import RawFile
+from nilatron.pipelines.files.raw import RawFile
 read = RawFile.items
 
 def items(self):

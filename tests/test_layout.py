@@ -2,6 +2,7 @@
 
 import ast
 import tomllib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,64 @@ ALLOWED = {
 }
 NOT_IN_CORE = {"ismrmrd", "gadgetron", "h5py", "socket", "argparse", "typer", "xml", "defusedxml"}
 TOUCHES_FILES = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "mkdir", "unlink", "stat"}
+# rooms of `pipelines`, from the ground up: a room imports only from floors below its own
+FLOORS = (
+    {"wire", "files", "device", "threads"},
+    {"chain", "simulation", "training"},
+    {"conversation", "prior"},
+    {"node", "client", "server"},
+    {"replay"},
+    {"demo", "doctor"},
+    {"cli"},
+)
 SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 
 
 def imports(path: Path) -> set[str]:
+    """Everything that is imported anywhere in the file; of `from a import b` both a and a.b."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return names
+
+
+def module_name(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(("nilatron", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+def import_graph(root: Path) -> dict[str, set[str]]:
+    """Each module below `root` with those of them that it imports."""
+    paths = {module_name(path, root): path for layer in LAYERS for path in (root / layer).rglob("*.py")}
+    return {name: (imports(path) & paths.keys()) - {name} for name, path in paths.items()}
+
+
+def circles(graph: dict[str, set[str]]) -> list[tuple[str, ...]]:
+    """Groups of modules that import each other; no package counts as importing its own modules."""
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return [tuple(error.args[1])]
+    return []
+
+
+def upward_arrows(graph: dict[str, set[str]]) -> list[tuple[str, str]]:
+    """Imports between rooms of `pipelines` that do not lead to a floor below."""
+    floor_of = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+    def room(name: str) -> str:
+        return name.removeprefix("nilatron.pipelines.").split(".")[0]
+
+    inside = {name for name in graph if name.startswith("nilatron.pipelines.")}
+    return [
+        (name, other)
+        for name in sorted(inside)
+        for other in sorted(graph[name] & inside)
+        if room(name) != room(other) and floor_of[room(name)] <= floor_of[room(other)]
+    ]
 
 
 @pytest.mark.parametrize("folder", [*LAYERS, "xml_configs"])
@@ -42,9 +90,39 @@ def test_layers_import_only_downwards(path):
     for name in imports(path):
         parts = name.split(".")
         if parts[0] == "nilatron" and len(parts) > 1:
-            assert parts[1] in ALLOWED[layer], f"{layer} imports {name}"
+            assert parts[1] in ALLOWED[layer] | {"__version__"}, f"{layer} imports {name}"
         if layer == "core":
             assert parts[0] not in NOT_IN_CORE, f"core imports {name}"
+
+
+def test_no_files_import_each_other():
+    assert circles(import_graph(ROOT)) == []
+
+
+def test_rooms_of_pipelines_import_only_from_floors_below():
+    assert upward_arrows(import_graph(ROOT)) == []
+
+
+def test_few_files_lie_directly_in_pipelines():
+    assert len(list((ROOT / "pipelines").glob("*.py"))) <= 8
+
+
+@pytest.mark.parametrize(
+    ("files", "circle", "arrows"),
+    [
+        ({"core/a.py": "from nilatron.core import b", "core/b.py": "from nilatron.core.a import x"}, True, 0),
+        ({"core/a.py": "def f():\n    import nilatron.core.b", "core/b.py": "from nilatron.core.a import x"}, True, 0),
+        ({"pipelines/wire/a.py": "from nilatron.pipelines.server import b", "pipelines/server/b.py": ""}, False, 1),
+        ({"pipelines/node/a.py": "import nilatron.pipelines.client.b", "pipelines/client/b.py": ""}, False, 1),
+        ({"pipelines/server/a.py": "from nilatron.pipelines.wire.b import x", "pipelines/wire/b.py": ""}, False, 0),
+    ],
+)
+def test_a_circle_or_an_arrow_that_runs_up_is_found(files, circle, arrows, tmp_path):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    graph = import_graph(tmp_path)
+    assert (bool(circles(graph)), len(upward_arrows(graph))) == (circle, arrows)
 
 
 def test_core_opens_no_files_but_weights():
@@ -55,7 +133,7 @@ def test_core_opens_no_files_but_weights():
 
 
 def test_training_needs_neither_ismrmrd_nor_gadgetron():
-    seen, waiting = set(), {"nilatron.pipelines.train", "nilatron.pipelines.device"}
+    seen, waiting = set(), {"nilatron.pipelines.training.train", "nilatron.pipelines.device"}
     while waiting:
         name = waiting.pop()
         seen.add(name)
@@ -78,7 +156,7 @@ def test_every_source_has_its_test_file(path):
 def covered_by_its_folder(relative: Path, folder: Path) -> bool:
     """Modules whose behaviour is tested through their neighbours; every entry needs its reason."""
     reasons = {
-        "pipelines/node_session.py": "exercised by test_node over a socket",
+        "pipelines/node/session.py": "exercised by test_entry over a socket",
         "core/errors.py": "only exception classes",
         "gadgets/stock/types.py": "only data classes, exercised by test_against_gadgetron",
     }

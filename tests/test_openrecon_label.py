@@ -12,7 +12,7 @@ import pytest
 from nilatron import __version__
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.settings import from_properties
-from nilatron.pipelines.chain import list_chains
+from nilatron.pipelines.chain.find import list_chains
 
 FOLDER = Path(__file__).resolve().parents[1] / "docker"
 LABEL_KEY = "com.siemens-healthineers.magneticresonance.openrecon.metadata:1.1.0"

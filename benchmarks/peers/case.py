@@ -14,7 +14,7 @@ from nilatron.core.coils.compression import compress, compression_matrix
 from nilatron.core.metrics import psnr
 from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.problem import Problem
-from nilatron.pipelines.files import atomic_path
+from nilatron.pipelines.files.atomic import atomic_path
 
 ComplexArray: TypeAlias = npt.NDArray[np.complex64]
 

@@ -13,8 +13,8 @@ from nilatron.core.backend import Array
 from nilatron.core.prior.edm import SIGMA_RANGE, EDMDenoiser, mean_phase, reflect_pad, without_padding
 from nilatron.core.prior.weights import load_prior
 from nilatron.core.sampling.nila_fast import Denoiser
-from nilatron.gadgets.nila_method import NilaNodeSettings
-from nilatron.gadgets.prior import prior_for
+from nilatron.gadgets.nila.prior import prior_for
+from nilatron.gadgets.nila.settings import NilaNodeSettings
 
 
 def shared_denoiser(weights: Path) -> Denoiser:

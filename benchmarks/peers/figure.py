@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nilatron.pipelines.files import atomic_path
+from nilatron.pipelines.files.atomic import atomic_path
 from peers.registry import BY_KEY, OURS
 from peers.tables import Results
 

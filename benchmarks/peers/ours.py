@@ -6,7 +6,8 @@ from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.baselines.l1_wavelet import l1_wavelet
 from nilatron.core.coils.compression import compress, compression_matrix
 from nilatron.core.coils.espirit import espirit_maps
-from nilatron.gadgets.nila_method import NilaNodeSettings, PublishedNodeSettings, run_nila, run_published
+from nilatron.gadgets.nila.method import run_nila, run_published
+from nilatron.gadgets.nila.settings import NilaNodeSettings, PublishedNodeSettings
 from nilatron.gadgets.problem import Outcome
 from peers.case import Case, ComplexArray
 from peers.denoiser import CountedDenoiser
@@ -65,7 +66,7 @@ def nila(case: Case, settings: RunSettings) -> Measurement:
     return Measurement(
         seconds,
         rounds,
-        case.psnr(outcome.images["nila"]),
+        case.psnr(outcome.images["main"]),
         steps,
         products,
         full_share=1 - coarse / steps * (1 - COARSE_PIXELS),
@@ -78,7 +79,7 @@ def published(case: Case, n_steps: int, settings: RunSettings) -> Measurement:
     node = PublishedNodeSettings(series=("nila",), steps=n_steps)
     CountedDenoiser(settings.weights, case.reference.shape)  # its first evaluation, off the clock
     outcome, seconds = once(lambda: run_published(case.problem(settings.weights), node))
-    return Measurement(seconds, 1, case.psnr(outcome.images["nila"]), n_steps, note=engine_of(outcome))
+    return Measurement(seconds, 1, case.psnr(outcome.images["main"]), n_steps, note=engine_of(outcome))
 
 
 def engine_of(outcome: Outcome) -> str:

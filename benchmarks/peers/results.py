@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nilatron.pipelines.files import atomic_path
+from nilatron.pipelines.files.atomic import atomic_path
 from peers import tables
 from peers.registry import METHODS, OURS
 from report import Cell, write_json

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from nilatron.core.prior.augment import (
     AugmentSettings,
-    happens,
     image_scale,
     shading,
     synthetic_phase,
@@ -46,7 +45,7 @@ class AcquisitionSettings:
             raise ValueError(f"sides must be a range from 8 pixels, got {list(self.sides)}")
 
 
-def acquired_image(
+def simulate_acquisition(
     image: Tensor, settings: AcquisitionSettings, augment: AugmentSettings, generator: torch.Generator
 ) -> Tensor:
     """Complex image (y, x) of image scale 1 from a stored one (y, x), magnitude or complex.
@@ -54,12 +53,12 @@ def acquired_image(
     A magnitude gets contrast, shading and synthetic phase; a complex image keeps its own phase.
     """
     stored = image if image.is_complex() else image.to(torch.float32).clamp_min(0)
-    if not image.is_complex() and happens(augment.gamma_probability, generator):
+    if not image.is_complex() and bernoulli(augment.gamma_probability, generator):
         stored = stored ** uniform(*augment.gamma, generator)
     least, most = settings.sides
     shape = [max(least, round(n * uniform(*settings.field_of_view, generator))) for n in stored.shape]
     full = torch.rot90(_in_middle(stored, shape), int(torch.randint(0, 4, (), generator=generator)))
-    full = full.flip(-2) if happens(0.5, generator) else full
+    full = full.flip(-2) if bernoulli(0.5, generator) else full
     sides = (full.shape[0], full.shape[1])
     full = full * shading(sides, augment, generator)
     if not image.is_complex():
@@ -84,7 +83,7 @@ def acquired_patches(
     patches = []
     for _ in range(n):
         chosen = images[int(torch.randint(0, len(images), (), generator=generator))]
-        whole = acquired_image(chosen, settings, augment, generator)
+        whole = simulate_acquisition(chosen, settings, augment, generator)
         whole = _in_middle(whole, [max(n_pixels, size) for n_pixels in whole.shape])
         y, x = (int(torch.randint(0, n_pixels - size + 1, (), generator=generator)) for n_pixels in whole.shape)
         patch = whole[y : y + size, x : x + size] * uniform(*augment.scale, generator)

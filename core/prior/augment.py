@@ -61,7 +61,7 @@ def uniform(low: float, high: float, generator: torch.Generator) -> float:
     return low + (high - low) * float(torch.rand((), generator=generator))
 
 
-def happens(probability: float, generator: torch.Generator) -> bool:
+def bernoulli(probability: float, generator: torch.Generator) -> bool:
     """Whether an event of this probability takes place."""
     return float(torch.rand((), generator=generator)) < probability
 
@@ -99,13 +99,13 @@ def random_crop(image: Tensor, size: int, settings: AugmentSettings, generator: 
     crop = image[None, :, corner[0] : corner[0] + side, corner[1] : corner[1] + side]
     patch = F.interpolate(crop, size=(size, size), mode="bicubic", antialias=True)[0]
     patch = torch.rot90(patch, int(torch.randint(0, 4, (), generator=generator)), dims=(-2, -1))
-    return patch.flip(-2) if happens(0.5, generator) else patch
+    return patch.flip(-2) if bernoulli(0.5, generator) else patch
 
 
 def synthetic_phase(shape: tuple[int, int], settings: AugmentSettings, generator: torch.Generator) -> Tensor:
     """Phase in radians (y, x): global always; often also a second-order polynomial and a band-limited random field."""
     phase = torch.full(shape, uniform(-math.pi, math.pi, generator))
-    if not happens(settings.phase_probability, generator):
+    if not bernoulli(settings.phase_probability, generator):
         return phase
     y, x = torch.meshgrid(torch.linspace(-1, 1, shape[0]), torch.linspace(-1, 1, shape[1]), indexing="ij")
     c = torch.randn(5, generator=generator) * torch.tensor([1.5, 1.5, 0.7, 0.7, 0.7])
@@ -121,12 +121,12 @@ def tissue_phase(magnitude: Tensor, settings: AugmentSettings, generator: torch.
     """
     shape = (magnitude.shape[-2], magnitude.shape[-1])
     phase = torch.zeros(shape)
-    if happens(settings.tissue_probability, generator):
+    if bernoulli(settings.tissue_probability, generator):
         amplitude = uniform(0.0, settings.tissue_phase, generator)
         level = magnitude / magnitude.max().clamp_min(1e-6)
         turns = uniform(0.3, 2.0, generator) * level + uniform(0.0, 1.0, generator)
         phase = amplitude * (2 * math.pi * turns).cos() * (1 + 0.5 * random_field(shape, generator, (2, 6)))
-    if happens(settings.rough_probability, generator):
+    if bernoulli(settings.rough_probability, generator):
         amplitude = uniform(0.0, settings.rough_phase, generator)
         phase = phase + amplitude * random_field(shape, generator, (10, 64))
     return phase
@@ -134,7 +134,7 @@ def tissue_phase(magnitude: Tensor, settings: AugmentSettings, generator: torch.
 
 def shading(shape: tuple[int, int], settings: AugmentSettings, generator: torch.Generator) -> Tensor:
     """Factor (y, x) of a smooth coil shading; often 1."""
-    if not happens(settings.shading_probability, generator):
+    if not bernoulli(settings.shading_probability, generator):
         return torch.ones(shape)
     return (settings.shading * random_field(shape, generator, (2, 5))).exp()
 
@@ -148,7 +148,7 @@ def random_patch(image: Tensor, size: int, settings: AugmentSettings, generator:
     channels = (
         torch.view_as_real(image.to(torch.complex64)).permute(2, 0, 1) if is_complex else image.to(torch.float32)[None]
     )
-    if happens(settings.truncate_probability, generator):
+    if bernoulli(settings.truncate_probability, generator):
         channels = truncated(channels, settings, generator)
     patch = random_crop(channels, size, settings, generator)
     intensity = uniform(*settings.scale, generator) * shading((size, size), settings, generator)
@@ -157,7 +157,7 @@ def random_patch(image: Tensor, size: int, settings: AugmentSettings, generator:
         z = torch.complex(patch[0], patch[1]) * torch.polar(torch.ones(()), phase) * intensity
         return torch.view_as_real(z).permute(2, 0, 1)
     magnitude = patch[0].clamp_min(0)
-    if happens(settings.gamma_probability, generator):
+    if bernoulli(settings.gamma_probability, generator):
         magnitude = magnitude ** uniform(*settings.gamma, generator)
     phase = synthetic_phase((size, size), settings, generator) + tissue_phase(magnitude, settings, generator)
     return torch.stack((phase.cos(), phase.sin())) * (magnitude * intensity)

@@ -45,7 +45,7 @@ class ChannelDenoiser(Protocol):
 class EDMDenoiser(nn.Module):
     """D(x, s) = c_skip x + c_out F(c_in x, c_noise), for real channels with noise s each.
 
-    A self-conditioned network has F((c_in x, (x - before) / s), c_noise), with an estimate `before` of the same image.
+    A self-conditioned network has F((c_in x, (x - previous_estimate) / s), c_noise), given an earlier estimate of the image.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class EDMDenoiser(nn.Module):
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
         """Denoise real channels (batch, 2 or 4, y, x) with per-component noise s, (batch,) or (1,): see `ChannelDenoiser`."""
         s = s.to(torch.float32)
-        x, before = x[:, :2], x[:, 2:] if x.shape[1] == 4 else x
+        x, previous_estimate = x[:, :2], x[:, 2:] if x.shape[1] == 4 else x
         variance = s**2 + self.sigma_data**2
         c_skip = (self.sigma_data**2 / variance)[:, None, None, None]
         c_out = (s * self.sigma_data / variance.sqrt())[:, None, None, None]
@@ -83,22 +83,26 @@ class EDMDenoiser(nn.Module):
         c_noise = s.log() / 4
         seen = c_in * x
         if self.n_inputs == 4:
-            seen = torch.cat((seen, (x - before) / s[:, None, None, None]), dim=1)
+            seen = torch.cat((seen, (x - previous_estimate) / s[:, None, None, None]), dim=1)
         residual: Tensor = self.network(seen, c_noise)
         return c_skip * x + c_out * residual.to(torch.float32)
 
-    def denoise(self, x: Tensor, sigma: float, before: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: float, previous_estimate: Tensor | None = None) -> Tensor:
         """E[x0 | x] for complex images: see `denoise_complex`."""
-        return denoise_complex(self, x, sigma, before)
+        return denoise_complex(self, x, sigma, previous_estimate)
 
 
 @torch.inference_mode()
-def denoise_complex(channels: ChannelDenoiser, x: Tensor, sigma: float, before: Tensor | None = None) -> Tensor:
+def denoise_complex(
+    channels: ChannelDenoiser, x: Tensor, sigma: float, previous_estimate: Tensor | None = None
+) -> Tensor:
     """E[x0 | x] without derivatives: see `complex_denoised`."""
-    return complex_denoised(channels, x, sigma, before)
+    return complex_denoised(channels, x, sigma, previous_estimate)
 
 
-def complex_denoised(channels: ChannelDenoiser, x: Tensor, sigma: float, before: Tensor | None = None) -> Tensor:
+def complex_denoised(
+    channels: ChannelDenoiser, x: Tensor, sigma: float, previous_estimate: Tensor | None = None
+) -> Tensor:
     """E[x0 | x] for complex images x = x0 + sigma n, of image scale 1; can be differentiated.
 
     Parameters
@@ -110,7 +114,7 @@ def complex_denoised(channels: ChannelDenoiser, x: Tensor, sigma: float, before:
     sigma
         Complex standard deviation of the noise. Below the trained range the lowest trained level is used; above it the
         linear part c_skip x, the best linear estimate for data of variance sigma_data^2.
-    before
+    previous_estimate
         An earlier estimate of the same images, of the shape of x, for a self-conditioned network; others ignore it.
 
     Returns
@@ -122,15 +126,15 @@ def complex_denoised(channels: ChannelDenoiser, x: Tensor, sigma: float, before:
     if s > SIGMA_RANGE[1]:
         return x * (channels.sigma_data**2 / (s**2 + channels.sigma_data**2))
     images = x.reshape(-1, n_y, n_x).to(torch.complex64)
-    turn = mean_phase(images.detach())  # a choice of coordinates: no derivative goes through it
-    real = _real_channels(images * turn.conj())
+    phase = mean_phase(images.detach())  # a choice of coordinates: no derivative goes through it
+    real = _real_channels(images * phase.conj())
     if channels.n_inputs == 4:
-        known = images if before is None else before.reshape(-1, n_y, n_x).to(torch.complex64)
-        real = torch.cat((real, _real_channels(known * turn.conj())), dim=1)
+        known = images if previous_estimate is None else previous_estimate.reshape(-1, n_y, n_x).to(torch.complex64)
+        real = torch.cat((real, _real_channels(known * phase.conj())), dim=1)
     padded = reflect_pad(real, channels.multiple).contiguous(memory_format=torch.channels_last)
     out = channels(padded, torch.full((1,), s, device=x.device))
     cropped = without_padding(out, n_y, n_x).permute(0, 2, 3, 1).contiguous()
-    return (turn * torch.view_as_complex(cropped)).reshape(x.shape).to(x.dtype)
+    return (phase * torch.view_as_complex(cropped)).reshape(x.shape).to(x.dtype)
 
 
 def _real_channels(images: Tensor) -> Tensor:

@@ -11,7 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from nilatron.core.backend import Array
-from nilatron.core.resolution import coarse_image, coarse_operator, coarse_shape, growth, middle, refined
+from nilatron.core.resolution import (
+    coarse_image,
+    coarse_operator,
+    coarse_shape,
+    crop_kspace,
+    replace_low_frequencies,
+    value_ratio,
+)
 from nilatron.core.sampling.nila_fast import Denoiser, SamplerResult, Solver, SolverSettings, nila_fast
 from nilatron.core.sense import SenseOperator
 from nilatron.core.solvers import conjugate_gradient
@@ -29,7 +36,7 @@ def nila_coarse_to_fine(
     scale: float | Sequence[float],
     generator: np.random.Generator | Sequence[np.random.Generator],
     solver: SolverSettings | None = None,
-    noise_left: float = 1.0,
+    sigma_fraction: float = 1.0,
     momentum: float = 0.0,
     solve: Solver = conjugate_gradient,
 ) -> SamplerResult:
@@ -62,7 +69,7 @@ def nila_coarse_to_fine(
             tau=0.0,
             generator=generator,
             solver=solver,
-            noise_left=noise_left,
+            sigma_fraction=sigma_fraction,
             noisy_start=noisy,
             momentum=momentum,
             solve=solve,
@@ -72,11 +79,11 @@ def nila_coarse_to_fine(
         return sample(operator, data, schedule, start, 1.0, noisy=True)
     first = sample(
         coarse_operator(operator, coarse),
-        middle(data, coarse),
+        crop_kspace(data, coarse),
         schedule[:n_coarse],
         coarse_image(start, coarse),
-        growth(shape, coarse),
+        value_ratio(shape, coarse),
         noisy=True,
     )
-    then = sample(operator, data, schedule[n_coarse:], refined(first.image, start), 1.0, noisy=False)
+    then = sample(operator, data, schedule[n_coarse:], replace_low_frequencies(first.image, start), 1.0, noisy=False)
     return SamplerResult(then.image, len(schedule), first.iterations + then.iterations, n_coarse)

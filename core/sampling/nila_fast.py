@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.core.backend import Array, complex_normal, like, namespace, real_dtype, to_numpy
+from nilatron.core.backend import Array, complex_normal, converted_to, namespace, real_dtype, to_numpy
 from nilatron.core.sense import SenseOperator
 from nilatron.core.solvers import Solution, conjugate_gradient
 
@@ -37,7 +37,7 @@ class Solver(Protocol):
         /,
         *,
         tolerance: float,
-        smallest_change: float,
+        min_change: float,
         max_iterations: int,
     ) -> Solution:
         """The solution for each element of the batch."""
@@ -48,7 +48,7 @@ class SolverSettings:
     """How exactly (P) is solved."""
 
     tolerance: float = 1e-3  # relative residual
-    smallest_change: float = 0.0  # of an iteration, as rms and share of the level; less than that ends them
+    min_change: float = 0.0  # of an iteration, as rms and share of the level; less than that ends them
     max_iterations: int = 20
 
 
@@ -91,7 +91,7 @@ def nila_fast(
     tau: float,
     generator: np.random.Generator | Sequence[np.random.Generator],
     solver: SolverSettings | None = None,
-    noise_left: float = 1.0,
+    sigma_fraction: float = 1.0,
     noisy_start: bool = True,
     momentum: float = 0.0,
     solve: Solver = conjugate_gradient,
@@ -119,7 +119,7 @@ def nila_fast(
         Of all noise; with one for each element that element has the noise, and so the image, that it has alone.
     solver
         How exactly (P) is solved.
-    noise_left
+    sigma_fraction
         Share of the level that the network is told, after the first step. 1 is the exact weight (a Gaussian prior gives its
         posterior mean). With tau = 0 no noise is put back, and a learned prior drifts towards its mode, which is too smooth:
         a little less than 1 counters it.
@@ -148,7 +148,7 @@ def nila_fast(
     xp, n_elements = namespace(data), int(start.shape[0])
 
     def beside(values: npt.NDArray[np.float64]) -> Array:  # before the loop: copying them to a GPU makes the host wait
-        return xp.astype(like(values, data), real_dtype(data))
+        return xp.astype(converted_to(values, data), real_dtype(data))
 
     def noise(shape: tuple[int, ...]) -> Array:
         if isinstance(generator, np.random.Generator):
@@ -168,7 +168,7 @@ def nila_fast(
     for step, level in enumerate(schedule):
         last = step + 1 == len(schedule)
         weight = weights[step]
-        told = level if noisy_start and not step else noise_left * level
+        told = level if noisy_start and not step else sigma_fraction * level
         ahead = x + momentum * (x - previous) if momentum and previous is not None else x
         prior_mean, likelihood = denoiser(ahead, told), back_projected
         if tau and not last:
@@ -179,7 +179,7 @@ def nila_fast(
             prior_mean + weight * likelihood,
             prior_mean,
             tolerance=solver.tolerance,
-            smallest_change=solver.smallest_change * level,
+            min_change=solver.min_change * level,
             max_iterations=solver.max_iterations,
         )
         iterations = iterations + solution.iterations

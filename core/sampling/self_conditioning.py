@@ -13,19 +13,20 @@ from nilatron.core.sampling.nila_fast import Denoiser
 
 
 class ConditionedDenoiser(Protocol):
-    """D(x, sigma | before) on complex images of image scale 1, (batch, z, y, x)."""
+    """D(x, sigma | previous estimate) on complex images of image scale 1, (batch, z, y, x)."""
 
-    def __call__(self, x: Array, sigma: float, before: Array | None, /) -> Array:
-        """Denoise x; `before` is the estimate of the step before, None where there is none. A prior may ignore it."""
+    def __call__(self, x: Array, sigma: float, previous_estimate: Array | None, /) -> Array:
+        """Denoise x; the previous estimate is that of the step before, None where there is none. A prior may ignore it."""
 
 
-def remembering(denoiser: ConditionedDenoiser) -> Denoiser:
+def self_conditioned_denoiser(denoiser: ConditionedDenoiser) -> Denoiser:
     """The denoiser of one run of the sampler: each call is given the result of the one before, if that has its shape."""
-    before: Array | None = None
+    previous_estimate: Array | None = None
 
     def denoise(x: Array, sigma: float) -> Array:
-        nonlocal before
-        before = denoiser(x, sigma, before if before is not None and before.shape == x.shape else None)
-        return before
+        nonlocal previous_estimate
+        fits = previous_estimate is not None and previous_estimate.shape == x.shape
+        previous_estimate = denoiser(x, sigma, previous_estimate if fits else None)
+        return previous_estimate
 
     return denoise

@@ -29,7 +29,7 @@ def differentiable_solve(
     start: Tensor,
     *,
     tolerance: float,
-    smallest_change: float,
+    min_change: float,
     max_iterations: int,
 ) -> Solution:
     """`conjugate_gradient` on torch tensors with the derivative of the exact solution: where x = A^-1 b, db = A^-1 dx.
@@ -45,7 +45,7 @@ def differentiable_solve(
                 right,
                 start.detach(),
                 tolerance=tolerance,
-                smallest_change=smallest_change,
+                min_change=min_change,
                 max_iterations=max_iterations,
             )
         )

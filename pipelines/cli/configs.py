@@ -18,7 +18,7 @@ app.add_typer(configs, name="configs")
 @configs.command("list")
 def list_configs() -> None:
     """Names of the chains."""
-    from nilatron.pipelines.chain import list_chains
+    from nilatron.pipelines.chain.find import list_chains
 
     print("\n".join(list_chains()))
 
@@ -26,7 +26,7 @@ def list_configs() -> None:
 @configs.command("show")
 def show_config(name: Annotated[str, typer.Argument(help="A name from `list`.")]) -> None:
     """The XML of a chain."""
-    from nilatron.pipelines.chain import find_chain
+    from nilatron.pipelines.chain.find import find_chain
 
     print(find_chain(name).xml.decode())
 
@@ -34,7 +34,7 @@ def show_config(name: Annotated[str, typer.Argument(help="A name from `list`.")]
 @configs.command("path")
 def path_of_config(name: Annotated[str, typer.Argument(help="A name from `list`.")]) -> None:
     """Where the file of a chain lies."""
-    from nilatron.pipelines.chain import find_chain
+    from nilatron.pipelines.chain.find import find_chain
 
     print(find_chain(name).location)
 
@@ -42,7 +42,7 @@ def path_of_config(name: Annotated[str, typer.Argument(help="A name from `list`.
 @configs.command("check")
 def check_config(file: Annotated[Path, typer.Argument(help="XML of a chain.")]) -> None:
     """Compare a chain with the grammar of Gadgetron: elements, attributes, names of stock gadgets."""
-    from nilatron.pipelines.chain_grammar import check_grammar
+    from nilatron.pipelines.chain.grammar import check_grammar
 
     try:
         xml = file.read_bytes()

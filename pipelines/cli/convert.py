@@ -60,10 +60,10 @@ def convert(
     overwrite: Annotated[bool, typer.Option(help="Replace the output if it exists.")] = False,
 ) -> None:
     """Turn a denoiser trained elsewhere into weights for --weights, if it proves to denoise."""
-    from nilatron.pipelines.convert import ConvertSettings
-    from nilatron.pipelines.convert import convert as run
-    from nilatron.pipelines.convert_settings import ReadingSettings
-    from nilatron.pipelines.convert_source import SourceSettings
+    from nilatron.pipelines.prior.convert import ConvertSettings
+    from nilatron.pipelines.prior.convert import convert as run
+    from nilatron.pipelines.prior.convert_settings import ReadingSettings
+    from nilatron.pipelines.prior.convert_source import SourceSettings
 
     settings = ConvertSettings(
         source=SourceSettings(source, network, architecture, tuple(_renaming(words) for words in key or [])),

@@ -10,7 +10,7 @@ import typer
 from nilatron.pipelines.cli.app import BAD_INPUT, app, fail, stderr
 
 if TYPE_CHECKING:
-    from nilatron.pipelines.export import ExportReport
+    from nilatron.pipelines.prior.export import ExportReport
 
 
 @app.command()
@@ -31,8 +31,8 @@ def export(
 ) -> None:
     """Write the prior as ONNX and check it against torch at every noise level and three matrix sizes."""
     from nilatron.core.prior.weights import find_weights
-    from nilatron.pipelines.export import ExportSettings, build_tensorrt, check_tensorrt
-    from nilatron.pipelines.export import export as run
+    from nilatron.pipelines.prior.export import ExportSettings, build_tensorrt, check_tensorrt
+    from nilatron.pipelines.prior.export import export as run
 
     sizes = [parse_size(text) for text in tensorrt or []]
     settings = ExportSettings(output, find_weights(weights), precision, overwrite)
@@ -48,7 +48,7 @@ def export(
 
 def table(report: ExportReport) -> str:
     """Relative errors: a row for each noise level, a column for each matrix size."""
-    from nilatron.pipelines.export import SIGMAS
+    from nilatron.pipelines.prior.export import SIGMAS
 
     names = [agreement.name for agreement in report.agreements]
     rows = [["sigma", *names]]

@@ -29,7 +29,7 @@ def info(
 ) -> None:
     """What a weights file is: architecture, parameters, size, hash, noise levels, licence, data."""
     from nilatron.core.prior.weights import find_weights
-    from nilatron.pipelines.prior_info import describe_prior
+    from nilatron.pipelines.prior.info import describe_prior
 
     described = describe_prior(find_weights(weights))
     if as_json:
@@ -61,9 +61,9 @@ def evaluate(
     from nilatron.core.baselines.wavelet_denoise import RULES
     from nilatron.core.prior.weights import find_weights
     from nilatron.pipelines.device import resolve_device
-    from nilatron.pipelines.files import AtomicFolder
-    from nilatron.pipelines.prior_report import SIGMAS, EvaluationSettings
-    from nilatron.pipelines.prior_report import evaluate as run
+    from nilatron.pipelines.files.atomic import AtomicFolder
+    from nilatron.pipelines.prior.report import SIGMAS, EvaluationSettings
+    from nilatron.pipelines.prior.report import evaluate as run
 
     if output is not None:
         AtomicFolder(output)  # refuses a file of this name before the work, not after it
@@ -96,9 +96,9 @@ def denoise(
 ) -> None:
     """Denoise one image file."""
     from nilatron.core.prior.weights import find_weights, load_prior
-    from nilatron.pipelines.denoise_image import check_output, read_image, write_image
-    from nilatron.pipelines.denoise_image import denoise as run
     from nilatron.pipelines.device import resolve_device
+    from nilatron.pipelines.prior.denoise import check_output, read_image, write_image
+    from nilatron.pipelines.prior.denoise import denoise as run
 
     level = parse_sigma(sigma)
     check_output(output, overwrite=overwrite)

@@ -10,7 +10,7 @@ import typer
 from nilatron.pipelines.cli.app import BAD_INPUT, CONNECTION_FAILED, RECONSTRUCTION_FAILED, app, fail, stderr
 
 if TYPE_CHECKING:
-    from nilatron.pipelines.client_replay import Remote
+    from nilatron.pipelines.client.images import Remote
 
 
 @app.command()
@@ -58,7 +58,7 @@ def replay(
 ) -> None:
     """Reconstruct a raw file through an XML chain, in this process or on a server."""
     from nilatron.core.prior.weights import find_weights
-    from nilatron.pipelines.client import ServerError
+    from nilatron.pipelines.client.exchange import ServerError
     from nilatron.pipelines.replay import ReplaySettings
     from nilatron.pipelines.replay import replay as run
 
@@ -104,9 +104,9 @@ def remote_of(
         if real_time or timeout_s is not None or idle_timeout_s is not None:
             fail("--real-time, --timeout and --idle-timeout need a server: give --address HOST:PORT", BAD_INPUT)
         return None
-    from nilatron.pipelines.client import ClientTimeouts
-    from nilatron.pipelines.client_replay import Remote
-    from nilatron.pipelines.client_request import parse_address, request_for
+    from nilatron.pipelines.client.exchange import ClientTimeouts
+    from nilatron.pipelines.client.images import Remote
+    from nilatron.pipelines.client.request import parse_address, request_for
 
     timeouts = ClientTimeouts(whole_s=timeout_s)
     if idle_timeout_s is not None:

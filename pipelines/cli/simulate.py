@@ -29,8 +29,8 @@ def simulate(
     overwrite: Annotated[bool, typer.Option(help="Replace the file if it exists.")] = False,
 ) -> None:
     """Write the raw file of a simulated multi-coil scan, with a noise scan."""
-    from nilatron.pipelines.simulate import SimulationSettings
-    from nilatron.pipelines.simulate import simulate as run
+    from nilatron.pipelines.simulation.simulate import SimulationSettings
+    from nilatron.pipelines.simulation.simulate import simulate as run
 
     settings = SimulationSettings(
         matrix=parse_matrix(matrix),

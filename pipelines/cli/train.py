@@ -103,10 +103,10 @@ def _run(
     watch: StopWatch,
 ) -> None:
     """Train in this process, with others where the settings ask for them."""
-    from nilatron.pipelines.train import WEIGHTS_NAME, Trainer
     from nilatron.pipelines.training.images import load_images
     from nilatron.pipelines.training.processes import launch
     from nilatron.pipelines.training.settings import refuse_other_run
+    from nilatron.pipelines.training.train import WEIGHTS_NAME, Trainer
 
     if checkpoint:
         refuse_other_run(checkpoint.settings, settings)

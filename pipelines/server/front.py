@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nilatron.core.errors import BadInputError
-from nilatron.pipelines.chain import list_chains
+from nilatron.pipelines.chain.find import list_chains
 from nilatron.pipelines.server.admission import Admission, free_bytes
 from nilatron.pipelines.server.devices import visible_gpus
 from nilatron.pipelines.server.health import Health, Metrics

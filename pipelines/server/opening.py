@@ -20,8 +20,8 @@ import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
 from nilatron import __version__
-from nilatron.pipelines.chain import Chain, External, find_chain, parse_chain
-from nilatron.pipelines.chain_xml import ChainError, parse_configuration
+from nilatron.pipelines.chain.find import Chain, External, find_chain, parse_chain
+from nilatron.pipelines.chain.xml import ChainError, parse_configuration
 from nilatron.pipelines.server.caller import Caller
 from nilatron.pipelines.server.fire import OWN_PARAMETERS, PROPERTIES, fire_parameters
 from nilatron.pipelines.server.peer import PeerConnection

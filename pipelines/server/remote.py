@@ -48,7 +48,9 @@ class WorkerClient:
 
     def methods(self) -> Mapping[str, Method]:
         """All reconstructions by name; the worker does those with a prior."""
-        return METHODS | {target: replace(METHODS[target], run=partial(self.run, target)) for target in WITH_PRIOR}
+        return METHODS | {
+            target: replace(METHODS[target], run=partial(self.run, target), run_batch=None) for target in WITH_PRIOR
+        }
 
     def run(self, target: str, problem: Problem, settings: Any) -> Outcome:
         """The images of one slice, within the budgets of its settings.

@@ -18,11 +18,11 @@ from nilatron.core.errors import BadInputError
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.node import build_node
-from nilatron.pipelines.chain import Chain, External
-from nilatron.pipelines.conversation import Conversation, ConversationSettings, Preparation, Report
-from nilatron.pipelines.eager_reader import MIB
-from nilatron.pipelines.header import parse_header
-from nilatron.pipelines.host import run_chain
+from nilatron.pipelines.chain.find import Chain, External
+from nilatron.pipelines.chain.host import run_chain
+from nilatron.pipelines.conversation.conversation import Conversation, ConversationSettings, Preparation, Report
+from nilatron.pipelines.conversation.eager_reader import MIB
+from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.server import logs
 from nilatron.pipelines.server.admission import estimate_bytes
 from nilatron.pipelines.server.caller import Caller, Shared

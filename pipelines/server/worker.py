@@ -25,7 +25,7 @@ from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.device import to_device
 from nilatron.gadgets.methods import METHODS, Method
-from nilatron.gadgets.prior import prior_for
+from nilatron.gadgets.nila.prior import prior_for
 from nilatron.gadgets.problem import Outcome, Problem
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.server import logs

@@ -1,1 +1,1 @@
-"""Parts of a simulated scan; `pipelines.simulate` puts them together."""
+"""Parts of a simulated scan; `simulation.simulate` puts them together."""

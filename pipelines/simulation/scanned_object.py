@@ -12,7 +12,7 @@ from PIL import Image as Picture
 
 from nilatron.core.fft import fft, ifft
 from nilatron.core.phantom import coil_maps, phantom, positions, smooth_phase
-from nilatron.pipelines.files import InputError
+from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.simulation.settings import SimulationSettings
 
 ComplexArray = npt.NDArray[np.complex64]

@@ -9,7 +9,7 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.pipelines.files import InputError
+from nilatron.pipelines.files.atomic import InputError
 
 EXTRA_FLAGS = {
     "navigation": ismrmrd.ACQ_IS_NAVIGATION_DATA,

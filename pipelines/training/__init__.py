@@ -1,1 +1,1 @@
-"""Making weights: images in, settings, checkpoints; `pipelines.train` puts them together."""
+"""Making weights: images in, settings, checkpoints; `training.train` puts them together."""

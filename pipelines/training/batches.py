@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from nilatron.core.prior.acquired import acquired_patches
-from nilatron.core.prior.augment import draw_batch, happens
+from nilatron.core.prior.augment import bernoulli, draw_batch
 from nilatron.core.prior.loss import draw_sigma
-from nilatron.core.prior.scan import TrainingScan, draw_scan
+from nilatron.core.prior.training_scans import TrainingScan, draw_scan
 from nilatron.pipelines.training.settings import ComputeSettings, TrainSettings
 
 MAX_WORKERS = 8
@@ -92,7 +92,7 @@ class Batches(Dataset[Batch]):
     def _patch(self, step: int, index: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
         generator = seeded(self.settings.seed, step, index)
         s = self.settings
-        if happens(s.acquired_probability, generator):
+        if bernoulli(s.acquired_probability, generator):
             clean = acquired_patches(self.images, 1, size, s.scans.acquisition, s.scans.augment, generator)
         else:
             clean = draw_batch(self.images, 1, size, s.augment, generator)

@@ -13,7 +13,7 @@ import torch
 from nilatron.core.prior.phase import PhaseSettings, draw_phases
 from nilatron.core.prior.weights import load_prior
 from nilatron.pipelines.device import resolve_device
-from nilatron.pipelines.files import AtomicFolder, InputError
+from nilatron.pipelines.files.atomic import AtomicFolder, InputError
 from nilatron.pipelines.training.images import TrainingImagesError, fingerprint, load_images
 
 log = logging.getLogger(__name__)

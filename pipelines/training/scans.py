@@ -1,4 +1,4 @@
-"""The loss of a simulated scan: the error of the image that the sampler makes of it, with its default settings but no turns."""
+"""The loss of a simulated scan: the error of the image that the sampler makes of it, without symmetries."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from nilatron.core.prior.edm import EDMDenoiser, complex_denoised
-from nilatron.core.prior.scan import TrainingScan
+from nilatron.core.prior.training_scans import TrainingScan
 from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sampling.unrolled import differentiable_solve, log_error
 from nilatron.core.sense import SenseOperator
-from nilatron.gadgets.problem import inside
+from nilatron.gadgets.problem import mask_outside_coils
 
-# trained with turns, the network's errors come to agree in all views, and the turns average nothing out
-SAMPLER = ImageSettings(turns=False)
+# trained with symmetries, the network's errors come to agree in all of them, and nothing is left to average out
+SAMPLER = ImageSettings(symmetries=False)
 
 
 def scan_loss(model: EDMDenoiser, scan: TrainingScan, generator: np.random.Generator, device: torch.device) -> Tensor:
@@ -45,4 +45,4 @@ def scan_loss(model: EDMDenoiser, scan: TrainingScan, generator: np.random.Gener
         generator=generator,
         solve=differentiable_solve,
     ).image[0]
-    return log_error(inside(operator, image), truth, scan.scale)
+    return log_error(mask_outside_coils(operator, image), truth, scan.scale)

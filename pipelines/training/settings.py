@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.augment import AugmentSettings
 from nilatron.core.prior.loss import NoiseLevels
-from nilatron.core.prior.scan import ScanSettings
+from nilatron.core.prior.training_scans import ScanSettings
 from nilatron.core.prior.unet import ARCHITECTURES, UNetConfig
 
 CHANGEABLE = {"steps", "final_learning_rate", "data", "licence", "monitor", "compute"}

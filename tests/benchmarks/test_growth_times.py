@@ -3,7 +3,7 @@
 import pytest
 
 from growth_times import GROWTHS, exponent, exponents
-from nilatron.gadgets.nila_method import NilaNodeSettings
+from nilatron.gadgets.nila.settings import NilaNodeSettings
 
 
 def test_a_power_is_found_whatever_overhead_small_sizes_have():

@@ -16,8 +16,8 @@ from ismrmrd.xsd import ToXML
 from nilatron.core.metrics import nrmse
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.stock.registry import STOCK_GADGETS
-from nilatron.pipelines.conversation import ConversationSettings, Opening, Report, hold_conversation
-from nilatron.pipelines.simulate import SimulationSettings, ground_truth, simulate_items
+from nilatron.pipelines.conversation.conversation import ConversationSettings, Opening, Report, hold_conversation
+from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth, simulate_items
 from nilatron.pipelines.wire import Close, Connection, Decoder, Error, Text, Timeouts, encode
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from nilatron.pipelines.replay import ReplaySettings, replay
-from nilatron.pipelines.simulate import simulate
+from nilatron.pipelines.simulation.simulate import simulate
 
 WHITENED = ("NoiseAdjustGadget", "RemoveROOversamplingGadget")
 

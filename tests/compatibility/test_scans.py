@@ -4,7 +4,7 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from nilatron.pipelines.simulate import ground_truth
+from nilatron.pipelines.simulation.simulate import ground_truth
 
 BUCKETS = ("NoiseAdjustGadget", "RemoveROOversamplingGadget", "AcquisitionAccumulateTriggerGadget")
 BUFFERS = (*BUCKETS, "BucketToBufferGadget")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from nilatron.gadgets.methods import METHODS
-from nilatron.pipelines.chain import load_chain
+from nilatron.pipelines.chain.find import load_chain
+from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.device import resolve_device
-from nilatron.pipelines.host import run_chain
 from nilatron.pipelines.wire import Config, Decoder, Text
 
 
@@ -112,7 +112,7 @@ def test_what_the_node_sends_is_read_by_the_pypi_package_and_by_ismrmrd(simulate
 @pytest.mark.parametrize("place", ["raw", "whitened", "bucket", "buffer", "buffer_refprep"])
 def test_what_a_gadgetron_server_sent_gives_the_same_images_everywhere(shared, place):
     from nilatron.gadgets.items import Context
-    from nilatron.pipelines.header import parse_header
+    from nilatron.pipelines.files.header import parse_header
     from nilatron.pipelines.wire import Close, Header
 
     def images_of(name):

@@ -8,7 +8,7 @@ import pytest
 from ismrmrd.xsd import trajectoryType
 
 from nilatron.gadgets.stock.types import ReconBit, ReconData
-from nilatron.pipelines.simulate import EXTRA_FLAGS
+from nilatron.pipelines.simulation.simulate import EXTRA_FLAGS
 from nilatron.pipelines.wire import Query, Text
 
 BUFFERS = (

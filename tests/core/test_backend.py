@@ -13,8 +13,8 @@ def test_conversions_keep_values_and_kind():
     assert isinstance(tensor, torch.Tensor)
     assert tensor.dtype == torch.complex64
     np.testing.assert_array_equal(backend.to_numpy(tensor), array)
-    assert isinstance(backend.like(array, tensor), torch.Tensor)
-    assert isinstance(backend.like(tensor, array), np.ndarray)
+    assert isinstance(backend.converted_to(array, tensor), torch.Tensor)
+    assert isinstance(backend.converted_to(tensor, array), np.ndarray)
 
 
 def test_to_torch_shares_memory_and_spares_read_only_arrays():

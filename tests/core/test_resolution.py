@@ -4,7 +4,14 @@ import torch
 
 from nilatron.core.fft import fft, ifft
 from nilatron.core.prior.edm import MARGIN, padded_size
-from nilatron.core.resolution import coarse_image, coarse_operator, coarse_shape, growth, middle, refined
+from nilatron.core.resolution import (
+    coarse_image,
+    coarse_operator,
+    coarse_shape,
+    crop_kspace,
+    replace_low_frequencies,
+    value_ratio,
+)
 from nilatron.core.sense import SenseOperator
 
 SHAPES = [((1, 80, 96), (1, 40, 40)), ((2, 70, 65), (2, 40, 40)), ((1, 101, 130), (1, 56, 72))]
@@ -18,7 +25,7 @@ def random(*shape):
 def smooth(shape, coarse):
     """An image whose frequencies end well inside those of the coarse one."""
     y, x = (np.abs(np.arange(n) - n // 2) < n // 2 - 4 for n in coarse[1:])
-    return refined(ifft(fft(random(*coarse)) * y[:, None] * x), np.zeros(shape, complex))
+    return replace_low_frequencies(ifft(fft(random(*coarse)) * y[:, None] * x), np.zeros(shape, complex))
 
 
 @pytest.mark.parametrize(("shape", "coarse"), SHAPES)
@@ -36,11 +43,15 @@ def test_what_has_few_pixels_stays(shape):
 @pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
 def test_an_image_is_its_coarse_one_and_the_rest(shape, coarse, kind):
     image, other = random(3, *shape), random(3, *coarse)
-    whole = refined(kind(other), kind(image))
+    whole = replace_low_frequencies(kind(other), kind(image))
     np.testing.assert_allclose(coarse_image(whole, coarse), other, atol=1e-12)
-    np.testing.assert_allclose(refined(coarse_image(kind(image), coarse), kind(image)), image, atol=1e-12)
+    np.testing.assert_allclose(
+        replace_low_frequencies(coarse_image(kind(image), coarse), kind(image)), image, atol=1e-12
+    )
     rest = np.asarray(whole) - image
-    np.testing.assert_allclose(rest, refined(other - coarse_image(image, coarse), 0 * image), atol=1e-12)
+    np.testing.assert_allclose(
+        rest, replace_low_frequencies(other - coarse_image(image, coarse), 0 * image), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(("shape", "coarse"), SHAPES)
@@ -50,7 +61,7 @@ def test_smooth_images_grow_and_keep_their_place(shape, coarse):
     small = coarse_image(image + 0j, coarse)
     y, x = (np.arange(n) - n // 2 for n in coarse[1:])
     expected = np.exp(-((y[:, None] / coarse[1] - 0.1) ** 2 + (x / coarse[2] + 0.2) ** 2) / 0.02)
-    np.testing.assert_allclose(small / growth(shape, coarse), expected[None].repeat(len(z), 0), atol=0.01)
+    np.testing.assert_allclose(small / value_ratio(shape, coarse), expected[None].repeat(len(z), 0), atol=0.01)
 
 
 def test_white_noise_stays_what_it_is():
@@ -67,7 +78,7 @@ def test_the_coarse_operator_measures_the_middle_of_k_space(shape, coarse):
     image = smooth(shape, coarse)
     fine = SenseOperator(maps, counts)
     rough = coarse_operator(fine, coarse)
-    found, expected = rough.forward(coarse_image(image, coarse)), middle(fine.forward(image), coarse)
+    found, expected = rough.forward(coarse_image(image, coarse)), crop_kspace(fine.forward(image), coarse)
     np.testing.assert_allclose(found[0], expected[0], atol=1e-10)  # a constant map
     assert np.linalg.norm(found - expected) < 0.03 * np.linalg.norm(expected)  # smooth ones, at the nearest pixels
 
@@ -75,5 +86,5 @@ def test_the_coarse_operator_measures_the_middle_of_k_space(shape, coarse):
 def test_middle_keeps_the_centre():
     image = np.zeros((1, 65, 70), complex)
     image[0, 32, 35] = 1
-    assert middle(image, (1, 32, 36))[0, 16, 18] == 1
-    np.testing.assert_allclose(middle(fft(ifft(image)), (1, 32, 36)), middle(image, (1, 32, 36)), atol=1e-12)
+    assert crop_kspace(image, (1, 32, 36))[0, 16, 18] == 1
+    np.testing.assert_allclose(crop_kspace(fft(ifft(image)), (1, 32, 36)), crop_kspace(image, (1, 32, 36)), atol=1e-12)

@@ -63,7 +63,7 @@ def test_cg_stops_where_an_iteration_changes_little_each_element_for_itself():
         [np.sqrt(np.mean(np.abs(after - before) ** 2, (-3, -2, -1))) for before, after in pairwise(paths)]
     )
     bound = 1.01 * changes[:5, 0].min()
-    found = conjugate_gradient(times, b, tolerance=0.0, smallest_change=bound, max_iterations=8)
+    found = conjugate_gradient(times, b, tolerance=0.0, min_change=bound, max_iterations=8)
     last = [1 + int(np.argmax(changes[:, element] < bound)) for element in (0, 1)]
     assert last[0] > last[1] == 1
     assert found.iterations.ravel().tolist() == last

@@ -18,7 +18,7 @@ from nilatron.gadgets.items import Context, KSpaceSlice
 from nilatron.gadgets.noise import NoiseSettings, Whitening
 from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.sensitivities import estimate_sensitivities
-from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared"
 ITEM_READERS = {

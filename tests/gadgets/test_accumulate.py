@@ -6,7 +6,7 @@ import pytest
 
 from nilatron.gadgets.accumulate import Accumulator, acceleration
 from nilatron.gadgets.items import Context, ScanError
-from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
 N_X, N_Y = 12, 16
 

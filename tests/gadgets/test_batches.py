@@ -1,7 +1,7 @@
 """Several slices at once: the images that one by one gives, in their order, whatever fails."""
 
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 import pytest
@@ -9,11 +9,11 @@ import pytest
 from nilatron.core.prior.weights import shipped_weights
 from nilatron.gadgets.items import Context, Reconstruction, ScanError
 from nilatron.gadgets.methods import METHODS
-from nilatron.gadgets.nila_method import NilaNodeSettings, run_nila
+from nilatron.gadgets.nila.method import run_nila_batch
+from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.node import build_node
-from nilatron.gadgets.problem import Together
 from nilatron.gadgets.reconstruct import Reconstructor
-from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
 SCAN = SimulationSettings(
     matrix=(32, 24, 1), n_coils=3, n_slices=5, noise_std=0.02, acceleration=2, calibration_lines=12
@@ -39,20 +39,25 @@ class Nila:
     def __init__(self, breaks=lambda _: None, damage=lambda outcomes: outcomes):
         self.sizes, self.breaks, self.damage = [], breaks, damage
 
-    def __call__(self, problem, settings):
-        return self.together([problem], settings)[0]
+    def run(self, problem, settings):
+        return self.run_batch([problem], settings)[0]
 
-    def together(self, problems, settings):
+    def run_batch(self, problems, settings):
         self.sizes.append(len(problems))
         self.breaks(problems)
-        return self.damage(run_nila.together(problems, settings))
+        return self.damage(run_nila_batch(problems, settings))
+
+    @property
+    def methods(self):
+        return METHODS | {"nila": replace(METHODS["nila"], run=self.run, run_batch=self.run_batch)}
 
 
-def run(items, n_together, nila=None, **changes):
-    settings = replace(SETTINGS, batch_slices=n_together, **changes)
-    methods = METHODS | {"nila": replace(METHODS["nila"], run=nila or Nila())}
+def run(items, batch_size, nila=None, **changes):
+    settings = replace(SETTINGS, batch_slices=batch_size, **changes)
     context = Context(None)
-    return list(Reconstructor("nila", settings, shipped_weights("tiny"), methods)(items, context)), context.log
+    return list(
+        Reconstructor("nila", settings, shipped_weights("tiny"), (nila or Nila()).methods)(items, context)
+    ), context.log
 
 
 def same(found, expected):
@@ -74,11 +79,11 @@ def by_slice(images):
     return sorted(images, key=lambda image: image.source.head.idx.slice)
 
 
-@pytest.mark.parametrize(("n_together", "sizes"), [(2, [2, 2, 1]), (4, [4, 1]), (9, [5])])
+@pytest.mark.parametrize(("batch_size", "sizes"), [(2, [2, 2, 1]), (4, [4, 1]), (9, [5])])
 @pytest.mark.parametrize("series", [("conventional", "nila"), ("nila", "uncertainty"), ("nila", "conventional")])
-def test_images_are_those_of_one_by_one(slices, one_by_one, series, n_together, sizes):
+def test_images_are_those_of_one_by_one(slices, one_by_one, series, batch_size, sizes):
     nila = Nila()
-    found, log = run(slices, n_together, nila, series=series)
+    found, log = run(slices, batch_size, nila, series=series)
     same(by_slice(found), one_by_one(series))
     assert nila.sizes == sizes
     assert log.problems == []
@@ -86,20 +91,19 @@ def test_images_are_those_of_one_by_one(slices, one_by_one, series, n_together, 
 
 
 @pytest.mark.parametrize("series", ["conventional,nila", "nila,uncertainty"])
-@pytest.mark.parametrize("n_together", [2, 4])
-def test_a_chain_numbers_its_images_as_it_does_one_by_one(series, n_together):
+@pytest.mark.parametrize("batch_size", [2, 4])
+def test_a_chain_numbers_its_images_as_it_does_one_by_one(series, batch_size):
     nila = Nila()
-    methods = METHODS | {"nila": replace(METHODS["nila"], run=nila)}
 
     def images(batch_slices):
         header, lines = simulate_items(replace(SCAN, n_coils=6))
         properties = {"series": series, "steps": "2", "samples": "2", "sample_steps": "1", "precision": "fp32"}
         properties["batch_slices"] = str(batch_slices)
-        node = build_node("nila", properties, shipped_weights("tiny"), methods)
+        node = build_node("nila", properties, shipped_weights("tiny"), nila.methods)
         return {(image.image_series_index, image.image_index): image for image in node(lines, Context(header))}
 
-    found = images(n_together)
-    assert nila.sizes == {2: [2, 2, 1], 4: [4, 1]}[n_together]
+    found = images(batch_size)
+    assert nila.sizes == {2: [2, 2, 1], 4: [4, 1]}[batch_size]
     expected = images(1)
     assert found.keys() == expected.keys()
     assert len(expected) == 10
@@ -149,26 +153,26 @@ def test_when_everything_fails_every_slice_has_its_conventional_image(slices):
     def broken(_):
         raise MemoryError("8 GiB")
 
-    for n_together in (1, 4):
-        images, log = run(slices, n_together, Nila(broken), series=("nila",))
+    for batch_size in (1, 4):
+        images, log = run(slices, batch_size, Nila(broken), series=("nila",))
         assert [image.role for image in images] == ["conventional"] * 5
         assert all("8 GiB" in image.provenance["fallback"] for image in images)
         assert [image.source.head.idx.slice for image in images] == list(range(5))
         assert len(log.problems) == log.counts["fall-backs"] == 5
 
 
-@pytest.mark.parametrize("n_together", [2, 4])
-def test_an_image_that_is_not_finite_is_replaced_and_the_others_stay(slices, one_by_one, n_together):
+@pytest.mark.parametrize("batch_size", [2, 4])
+def test_an_image_that_is_not_finite_is_replaced_and_the_others_stay(slices, one_by_one, batch_size):
     def damage(outcomes):
         for outcome in outcomes:
             if damaged.sent == 2:
-                outcome.images["nila"] = outcome.images["nila"] * np.float32(np.nan)
+                outcome.images["main"] = outcome.images["main"] * np.float32(np.nan)
             damaged.sent += 1
         return outcomes
 
     damaged = Nila(damage=damage)
     damaged.sent = 0
-    found, log = run(slices, n_together, damaged, series=("nila",))
+    found, log = run(slices, batch_size, damaged, series=("nila",))
     expected = one_by_one(("nila",))
     assert [image.role for image in found] == ["main", "main", "conventional", "main", "main"]
     assert "not finite" in found[2].provenance["fallback"]
@@ -216,8 +220,8 @@ def test_slices_of_unlike_coils_may_be(slices):
 
 
 def test_other_items_keep_their_place(slices):
-    def order(n_together):
-        items, _ = run([*slices[:3], "note", *slices[3:]], n_together, series=("nila",))
+    def order(batch_size):
+        items, _ = run([*slices[:3], "note", *slices[3:]], batch_size, series=("nila",))
         return [item.source.head.idx.slice if isinstance(item, Reconstruction) else item for item in items]
 
     assert order(2) == order(4) == order(1) == [0, 1, 2, "note", 3, 4]
@@ -236,8 +240,7 @@ def test_no_image_is_lost_when_the_stream_breaks(slices):
 
 def test_nobody_works_for_a_consumer_that_is_gone(slices):
     nila = Nila()
-    methods = METHODS | {"nila": replace(METHODS["nila"], run=nila)}
-    images = Reconstructor("nila", replace(SETTINGS, batch_slices=4), shipped_weights("tiny"), methods)(
+    images = Reconstructor("nila", replace(SETTINGS, batch_slices=4), shipped_weights("tiny"), nila.methods)(
         slices, Context(None)
     )
     next(images)
@@ -258,10 +261,9 @@ def test_nobody_works_for_a_consumer_that_is_gone(slices):
 )
 def test_how_many_slices_wait_for_each_other(target, changes, expected):
     settings = METHODS[target].settings_class(**changes)
-    assert Reconstructor(target, settings).n_together == expected
+    assert Reconstructor(target, settings).batch_size == expected
 
 
 def test_a_method_that_takes_one_slice_at_a_time_is_not_waited_for():
-    alone = METHODS | {"nila": replace(METHODS["nila"], run=partial(run_nila))}
-    assert Reconstructor("nila", NilaNodeSettings(batch_slices=4), methods=alone).n_together == 1
-    assert isinstance(run_nila, Together)
+    alone = METHODS | {"nila": replace(METHODS["nila"], run_batch=None)}
+    assert Reconstructor("nila", NilaNodeSettings(batch_slices=4), methods=alone).batch_size == 1

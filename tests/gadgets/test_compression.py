@@ -9,7 +9,7 @@ from nilatron.gadgets.node import build_node
 from nilatron.gadgets.noise import NoiseSettings, Whitening
 from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.settings import SettingsError
-from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
 SCAN = SimulationSettings(matrix=(48, 40, 1), n_coils=24, n_slices=1, acceleration=2, calibration_lines=16)
 

@@ -5,11 +5,11 @@ import pytest
 
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets import conventional
-from nilatron.gadgets.conventional import begin, finished, slice_identity
+from nilatron.gadgets.conventional import finished, prepare_slice, slice_identity
 from nilatron.gadgets.items import Context
-from nilatron.gadgets.nila_method import NilaNodeSettings
+from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.reconstruct import Reconstructor
-from nilatron.pipelines.simulate import SimulationSettings
+from nilatron.pipelines.simulation.simulate import SimulationSettings
 
 SCAN = SimulationSettings(
     matrix=(48, 40, 1), n_coils=4, n_slices=2, noise_std=0.02, noise_gain_spread=1.0, noise_correlation=0.0,
@@ -22,33 +22,33 @@ def slices(slices_of):
     return slices_of(SCAN)[1]
 
 
-def begun(item, context=None):
-    return begin(item, context or Context(None), "nila", DEFAULT_WEIGHTS, 0)
+def prepared(item, context=None):
+    return prepare_slice(item, context or Context(None), "nila", DEFAULT_WEIGHTS, 0)
 
 
 def test_a_slice_begins_with_its_conventional_image(slices):
-    first = begun(slices[0])
+    first = prepared(slices[0])
     assert (first.failure, first.n_before, first.has_signal) == ("", 0, True)
     assert first.conventional.role == "conventional"
     assert first.conventional.provenance["sampler"] == "CG-SENSE"
     assert 0.5 < float(first.conventional.provenance["chi2"]) < 1.5
     np.testing.assert_array_equal(first.conventional.image, first.problem.conventional)
-    assert not begun(replace(slices[0], kspace=0 * slices[0].kspace)).has_signal
+    assert not prepared(replace(slices[0], kspace=0 * slices[0].kspace)).has_signal
 
 
 def test_slices_of_other_sizes_or_devices_are_not_alike(slices):
-    first = begun(slices[0])
+    first = prepared(slices[0])
     fewer = replace(slices[1], kspace=slices[1].kspace[:3], coil_maps=slices[1].coil_maps[:3])
-    assert begun(fewer).likeness == first.likeness
+    assert prepared(fewer).batch_key == first.batch_key
     names = ("kspace", "counts", "coil_maps")
     smaller = replace(slices[1], **{name: getattr(slices[1], name)[..., 2:] for name in names})
-    assert begun(smaller).likeness != first.likeness
-    assert replace(first, problem=replace(first.problem, device="cuda")).likeness != first.likeness
+    assert prepared(smaller).batch_key != first.batch_key
+    assert replace(first, problem=replace(first.problem, device="cuda")).batch_key != first.batch_key
 
 
 def test_every_slice_has_its_own_noise(slices):
     assert slice_identity(slices[0]) != slice_identity(slices[1])
-    drawn = [begun(item).problem.generator.standard_normal() for item in (*slices, slices[0])]
+    drawn = [prepared(item).problem.generator.standard_normal() for item in (*slices, slices[0])]
     assert drawn[0] == drawn[2] != drawn[1]
 
 
@@ -59,7 +59,7 @@ def test_a_device_that_fails_at_once_leaves_the_cpu(slices, monkeypatch):
         return array
 
     monkeypatch.setattr(conventional, "to_device", to_device)
-    first = begun(slices[0], Context(None, device="cuda"))
+    first = prepared(slices[0], Context(None, device="cuda"))
     assert first.failure == "on cuda: CUDA error: out of memory"
     assert (first.problem.device, first.conventional.provenance["device"]) == ("cpu", "cpu")
     for batch_slices in (1, 4):
@@ -72,11 +72,11 @@ def test_a_device_that_fails_at_once_leaves_the_cpu(slices, monkeypatch):
 
 def test_a_cpu_that_fails_fails(slices):
     with pytest.raises(ValueError, match="do not fit"):
-        begun(replace(slices[0], coil_maps=slices[0].coil_maps[..., :-1]))
+        prepared(replace(slices[0], coil_maps=slices[0].coil_maps[..., :-1]))
 
 
 def test_an_image_says_how_well_it_explains_the_data(slices):
-    first = begun(slices[0])
+    first = prepared(slices[0])
     image = first.problem.conventional
     assert float(finished(slices[0], first.problem, "main", image, {}).provenance["chi2"]) < 1.5
     wrong = finished(slices[0], first.problem, "main", 1.2 * image, {})

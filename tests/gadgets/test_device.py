@@ -8,11 +8,12 @@ import torch
 
 from nilatron.core.metrics import nrmse
 from nilatron.core.prior.weights import shipped_weights
-from nilatron.gadgets import device, nila_method
-from nilatron.gadgets.device import moved, on_device, or_on_host, to_device
+from nilatron.gadgets import device
+from nilatron.gadgets.device import moved, on_device, retry_on_cpu, to_device
 from nilatron.gadgets.items import Context, KSpaceSlice
+from nilatron.gadgets.nila import method as nila_method
 from nilatron.gadgets.node import build_node
-from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
 SCAN = SimulationSettings(matrix=(48, 40, 1), n_coils=12, n_slices=1, acceleration=2, calibration_lines=16)
 
@@ -108,7 +109,7 @@ def test_a_step_that_fails_on_the_gpu_is_done_on_the_cpu():
 
     context = Context(None, device="cuda")
     slice_ = KSpaceSlice(torch.as_tensor(KSPACE), np.ones((1, 4, 4), np.float32), None, head=Label, encoding=None)
-    found = or_on_host(step, slice_, context)
+    found = retry_on_cpu(step, slice_, context)
     assert isinstance(found.kspace, np.ndarray)
     assert "out of memory" in found.notes[0]
 
@@ -118,4 +119,4 @@ def test_a_step_that_fails_on_the_cpu_fails():
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        or_on_host(step, item(KSPACE), Context(None))
+        retry_on_cpu(step, item(KSPACE), Context(None))

@@ -14,7 +14,7 @@ from nilatron.gadgets.node import build_node
 from nilatron.gadgets.problem import Outcome
 from nilatron.gadgets.settings import SettingsError
 from nilatron.gadgets.stock.registry import STOCK_GADGETS
-from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
 SCAN = SimulationSettings(matrix=(48, 40, 1), n_coils=4, n_slices=2, acceleration=2, calibration_lines=16)
 
@@ -64,7 +64,7 @@ def test_methods_can_be_replaced():
 
     def run_watched(problem, _):
         seen.append(problem)
-        return Outcome({"nila": problem.conventional})
+        return Outcome({"main": problem.conventional})
 
     watched = replace(METHODS["zero_filled"], run=run_watched)
     images = run("zero_filled", methods={"zero_filled": watched})

@@ -6,10 +6,10 @@ import pytest
 
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context, KSpaceSlice, ScanError
-from nilatron.gadgets.noise import UNIT_PER_PART, NoiseSettings, Whitening
+from nilatron.gadgets.noise import GADGETRON_SIGMA, NoiseSettings, Whitening
 from nilatron.gadgets.oversampling import prepare_readouts
-from nilatron.pipelines.raw_file import open_raw
-from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.files.raw import open_raw
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
 NOISE = ismrmrd.ACQ_IS_NOISE_MEASUREMENT
 SCAN = SimulationSettings(matrix=(96, 96, 1), n_coils=6, noise_std=0.1, noise_lines=48)
@@ -110,7 +110,7 @@ def upstream(items):
     header, _ = simulate_items(SCAN)
     out = list(Whitening(NoiseSettings()).lines(items, Context(header)))
     for line in out:
-        line.data[:] *= np.float32(UNIT_PER_PART)
+        line.data[:] *= np.float32(GADGETRON_SIGMA)
     return out
 
 

@@ -13,9 +13,9 @@ from nilatron.gadgets import device, noise
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.device import on_device
 from nilatron.gadgets.items import Context, ScanError
-from nilatron.gadgets.noise import UNIT_PER_PART, NoiseSettings, Whitening
+from nilatron.gadgets.noise import GADGETRON_SIGMA, NoiseSettings, Whitening
 from nilatron.gadgets.oversampling import prepare_readouts
-from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
 SCAN = SimulationSettings(
     matrix=(64, 48, 1), n_coils=6, n_slices=2, noise_lines=24, noise_std=0.1, noise_correlation=0.6, acceleration=2,
@@ -58,7 +58,7 @@ def from_upstream(items):
     """What a chain in front does: no noise lines, noise of standard deviation 1 in each part."""
     white = list(Whitening(NoiseSettings()).lines(items, Context(simulate_items(SCAN)[0])))
     for line in white:
-        line.data[:] *= np.float32(UNIT_PER_PART)
+        line.data[:] *= np.float32(GADGETRON_SIGMA)
     return white
 
 

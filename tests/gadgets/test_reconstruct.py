@@ -10,16 +10,17 @@ from nilatron.core.metrics import nrmse
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.unet import ARCHITECTURES
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS, save_prior
-from nilatron.gadgets import methods, nila_run
+from nilatron.gadgets import methods
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context
-from nilatron.gadgets.nila_method import NilaNodeSettings
+from nilatron.gadgets.nila import run as nila_run
+from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.noise import NoiseSettings, Whitening
 from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.problem import Outcome
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.gadgets.sensitivities import estimate_sensitivities
-from nilatron.pipelines.simulate import SimulationSettings, ground_truth, simulate_items
+from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth, simulate_items
 
 SCAN = SimulationSettings(
     matrix=(48, 40, 1), n_coils=4, noise_std=0.02, noise_gain_spread=1.0, noise_correlation=0.0, acceleration=2,
@@ -126,7 +127,7 @@ def failing(error):
 
 
 def not_finite(problem, _):
-    return Outcome({"nila": problem.conventional * np.float32(np.nan)})
+    return Outcome({"main": problem.conventional * np.float32(np.nan)})
 
 
 FAILURES = {
@@ -156,18 +157,18 @@ def test_when_the_sampler_fails_the_conventional_image_goes_out_with_the_reason(
 
 
 def test_the_conventional_image_leaves_before_the_target_is_begun(item):
-    begun = []
+    prepared = []
 
     def run(problem, _):
-        begun.append(problem)
-        return Outcome({"nila": problem.conventional})
+        prepared.append(problem)
+        return Outcome({"main": problem.conventional})
 
     others = {"nila": replace(methods.METHODS["nila"], run=run)}
     images = Reconstructor("nila", NilaNodeSettings(), methods=others).reconstruct(item, Context(None))
     assert next(images).role == "conventional"
-    assert begun == []
+    assert prepared == []
     assert next(images).role == "main"
-    assert len(begun) == 1
+    assert len(prepared) == 1
 
 
 def test_when_the_conventional_image_has_left_a_copy_with_the_reason_takes_the_place_of_the_missing_one(

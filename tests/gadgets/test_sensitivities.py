@@ -9,7 +9,7 @@ from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.sensitivities import estimate_sensitivities
-from nilatron.pipelines.simulate import SimulationSettings, ground_truth, simulate_items
+from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth, simulate_items
 
 SCAN = SimulationSettings(matrix=(64, 64, 1), n_coils=6, noise_std=0.001, noise_lines=0, calibration_lines=20)
 

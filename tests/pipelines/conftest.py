@@ -19,11 +19,11 @@ from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.unet import ARCHITECTURES
 from nilatron.core.prior.weights import load_prior, save_prior, shipped_weights
 from nilatron.gadgets.items import Context
-from nilatron.pipelines.client import ClientTimeouts, Exchange, ServerError, connected
-from nilatron.pipelines.client_request import Address
-from nilatron.pipelines.conversation import Conversation, ConversationSettings
+from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, ServerError, connected
+from nilatron.pipelines.client.request import Address
+from nilatron.pipelines.conversation.conversation import Conversation, ConversationSettings
 from nilatron.pipelines.replay import ReplaySettings, replay
-from nilatron.pipelines.simulate import SimulationSettings, simulate
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
 from nilatron.pipelines.wire import ConfigName, Connection, Decoder, Error, Header, Timeouts, encode
 
 TIMEOUTS = Timeouts(5, 5, 5)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from nilatron.gadgets.settings import SettingsError
 from nilatron.pipelines.demo import CHAINS, SCAN, read_series, run_demo
-from nilatron.pipelines.simulate import SimulationSettings, ground_truth
+from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth
 
 SMALL = replace(SCAN, matrix=(64, 64, 1), n_slices=2, calibration_lines=16, acceleration=3)
 

@@ -2,7 +2,7 @@ import pytest
 
 from nilatron.core.prior.weights import WeightsError
 from nilatron.pipelines import doctor
-from nilatron.pipelines.chain import ChainError
+from nilatron.pipelines.chain.find import ChainError
 
 
 def test_a_sound_installation():
@@ -31,7 +31,7 @@ def test_a_chain_that_cannot_be_built(monkeypatch):
     def refuse(name):
         raise ChainError(f"{name} is broken")
 
-    monkeypatch.setattr("nilatron.pipelines.chain.find_chain", refuse)
+    monkeypatch.setattr("nilatron.pipelines.chain.find.find_chain", refuse)
     finding = doctor.chains()
     assert not finding.good
     assert "is broken" in finding.found

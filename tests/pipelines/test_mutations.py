@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from ismrmrd.xsd import ToXML
 
-from nilatron.pipelines.conversation import ConversationSettings, Opening, hold_conversation
-from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.conversation.conversation import ConversationSettings, Opening, hold_conversation
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 from nilatron.pipelines.wire import (
     Close,
     Config,

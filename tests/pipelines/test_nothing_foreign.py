@@ -20,17 +20,17 @@ from ismrmrd.xsd import ToXML
 
 from nilatron.core.errors import BadInputError
 from nilatron.gadgets.stock.registry import STOCK_GADGETS
-from nilatron.pipelines.chain import ChainError
-from nilatron.pipelines.chain_grammar import check_grammar
-from nilatron.pipelines.chain_xml import parse_chain, parse_configuration
-from nilatron.pipelines.conversation import ConversationSettings, Opening, hold_conversation
-from nilatron.pipelines.files import InputError
-from nilatron.pipelines.header import parse_header
-from nilatron.pipelines.host import build
+from nilatron.pipelines.chain.find import ChainError
+from nilatron.pipelines.chain.grammar import check_grammar
+from nilatron.pipelines.chain.host import build
+from nilatron.pipelines.chain.xml import parse_chain, parse_configuration
+from nilatron.pipelines.conversation.conversation import ConversationSettings, Opening, hold_conversation
+from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.server.caller import Shared
 from nilatron.pipelines.server.opening import read_request
 from nilatron.pipelines.server.peer import PeerConnection
-from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 from nilatron.pipelines.wire import (
     Close,
     Config,
@@ -266,7 +266,7 @@ def test_nothing_that_a_node_receives_is_unpickled(header):
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "code", "runpy"}
 IMPORTS_BY_NAME = {
     "core/prior/engines/packages.py": "packages of engines that may not be installed",
-    "pipelines/convert_source.py": "code of their own that users name on their command line",
+    "pipelines/prior/convert_source.py": "code of their own that users name on their command line",
     "pipelines/server/processes.py": "the front names session and worker",
     "pipelines/training/images.py": "readers of pictures that may not be installed",
 }

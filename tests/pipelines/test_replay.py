@@ -11,9 +11,9 @@ import pytest
 from PIL import Image as Picture
 
 from nilatron.core.metrics import foreground, psnr
-from nilatron.pipelines.files import InputError
+from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.replay import ReplaySettings, noise_lines, replay
-from nilatron.pipelines.simulate import SimulationSettings, ground_truth, simulate
+from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth, simulate
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared/data"
 SCAN = SimulationSettings(

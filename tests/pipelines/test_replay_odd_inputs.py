@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nilatron.core.metrics import foreground, nrmse, psnr
-from nilatron.pipelines.simulate import EXTRA_FLAGS, SimulationSettings, ground_truth
+from nilatron.pipelines.simulation.simulate import EXTRA_FLAGS, SimulationSettings, ground_truth
 
 # white noise of equal strength in all coils, so that whitening scales the image and does not shade it
 BASE = SimulationSettings(

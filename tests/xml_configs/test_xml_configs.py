@@ -7,10 +7,10 @@ import pytest
 
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.node import build_node
-from nilatron.pipelines.chain import External, list_chains, load_chain
-from nilatron.pipelines.chain_grammar import check_grammar
-from nilatron.pipelines.host import run_chain
-from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.chain.find import External, list_chains, load_chain
+from nilatron.pipelines.chain.grammar import check_grammar
+from nilatron.pipelines.chain.host import run_chain
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
 CHAINS = sorted(
     path.name.removesuffix(".xml")

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from nilatron.core.fft import fft
-from nilatron.core.prior.acquired import AcquisitionSettings, acquired_image, acquired_patches
+from nilatron.core.prior.acquired import AcquisitionSettings, acquired_patches, simulate_acquisition
 from nilatron.core.prior.augment import AugmentSettings
 
 AS_STORED = AcquisitionSettings(field_of_view=(1.0, 1.0), kspace_share=(0.5, 0.5), uneven=0.0, sides=(8, 512))
@@ -21,7 +21,7 @@ def blob(n_y=128, n_x=96):
 
 def test_its_kspace_is_the_middle_of_that_of_the_stored_image():
     image = torch.polar(blob(64, 64), torch.zeros(64, 64))  # complex: only turned and flipped
-    acquired = acquired_image(image, AS_STORED, PLAIN, generator()).numpy()
+    acquired = simulate_acquisition(image, AS_STORED, PLAIN, generator()).numpy()
     assert acquired.shape == (32, 32)
     kept = fft(acquired, (-2, -1))
     turned = [torch.rot90(image, turns) for turns in range(4)]
@@ -39,14 +39,14 @@ def test_its_spectrum_reaches_the_edge_where_that_of_a_stored_image_has_fallen_o
         return 1 - inner / power.sum()
 
     stored = torch.nn.functional.interpolate(blob()[None, None], scale_factor=2, mode="bicubic")[0, 0]
-    acquired = acquired_image(stored, AS_STORED, PLAIN, generator())
+    acquired = simulate_acquisition(stored, AS_STORED, PLAIN, generator())
     assert at_the_edge(acquired.numpy()) > 4 * at_the_edge(stored.numpy().astype(np.complex64))
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_sides_and_scale_are_as_asked_for_and_repeat_with_the_seed(seed):
     settings = AcquisitionSettings(sides=(40, 90))
-    first, again = (acquired_image(blob(), settings, AugmentSettings(), generator(seed)) for _ in range(2))
+    first, again = (simulate_acquisition(blob(), settings, AugmentSettings(), generator(seed)) for _ in range(2))
     assert torch.equal(first, again)
     assert all(40 <= n <= 90 for n in first.shape)
     assert float(torch.quantile(first.abs().flatten(), 0.995)) == pytest.approx(1, rel=1e-3)
@@ -54,8 +54,8 @@ def test_sides_and_scale_are_as_asked_for_and_repeat_with_the_seed(seed):
 
 def test_a_small_image_gets_air_around_it_and_an_empty_one_stays_empty():
     settings = AcquisitionSettings(sides=(64, 128))
-    assert acquired_image(blob(20, 30), settings, PLAIN, generator()).shape == (64, 64)
-    empty = acquired_image(torch.zeros(70, 70), settings, AugmentSettings(), generator())
+    assert simulate_acquisition(blob(20, 30), settings, PLAIN, generator()).shape == (64, 64)
+    empty = simulate_acquisition(torch.zeros(70, 70), settings, AugmentSettings(), generator())
     assert not empty.abs().max() > 0
     patches = acquired_patches([blob(20, 30)], 3, 96, settings, PLAIN, generator())
     assert patches.shape == (3, 2, 96, 96)
@@ -81,5 +81,5 @@ def test_what_no_scanner_has_is_refused(wrong):
 def test_values_below_zero_that_resampling_left_are_zero():
     image = blob() - 0.01
     assert torch.isfinite(
-        torch.view_as_real(acquired_image(image, AS_STORED, AugmentSettings(gamma_probability=1.0), generator()))
+        torch.view_as_real(simulate_acquisition(image, AS_STORED, AugmentSettings(gamma_probability=1.0), generator()))
     ).all()

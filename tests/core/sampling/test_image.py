@@ -3,8 +3,8 @@ import pytest
 
 from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
 from nilatron.core.sampling.image import ImageSettings, network_shapes, sample_images
-from nilatron.core.sampling.self_conditioning import remembering
-from nilatron.core.sampling.turns import turning
+from nilatron.core.sampling.self_conditioning import self_conditioned_denoiser
+from nilatron.core.sampling.symmetries import with_symmetries
 from nilatron.core.sense import SenseOperator
 
 
@@ -39,15 +39,17 @@ def test_these_are_the_shapes_that_the_network_sees(side):
     assert seen == set(network_shapes(shape))
 
 
-@pytest.mark.parametrize("turns", [True, False])
-def test_it_is_the_sampler_with_these_settings(make_problem, turns):
+@pytest.mark.parametrize("symmetries", [True, False])
+def test_it_is_the_sampler_with_these_settings(make_problem, symmetries):
     problem = make_problem(0.1)
 
     def denoiser(x, sigma, before):  # of a prior that uses the estimate of the step before
         estimate = problem.prior.denoise(x, sigma)
         return estimate if before is None else 0.8 * estimate + 0.2 * before
 
-    settings = ImageSettings(steps=4, coarse_share=0.5, noise_left=0.9, momentum=0.2, iterations=5, turns=turns)
+    settings = ImageSettings(
+        steps=4, coarse_share=0.5, sigma_fraction=0.9, momentum=0.2, iterations=5, symmetries=symmetries
+    )
     others = {"start": problem.operator.adjoint(problem.data)[None], "sigma": problem.sigma, "scale": 1.0}
     found = sample_images(
         denoiser,
@@ -59,14 +61,14 @@ def test_it_is_the_sampler_with_these_settings(make_problem, turns):
         **others,
     )
     expected = nila_coarse_to_fine(
-        remembering(turning(denoiser) if turns else denoiser),
+        self_conditioned_denoiser(with_symmetries(denoiser) if symmetries else denoiser),
         problem.operator,
         problem.data,
         settings.levels(),
         2,
         generator=np.random.default_rng(3),
         solver=settings.solver,
-        noise_left=0.9,
+        sigma_fraction=0.9,
         momentum=0.2,
         **others,
     )
@@ -78,14 +80,14 @@ def test_it_is_the_sampler_with_these_settings(make_problem, turns):
     [
         {"steps": 0},
         {"sigma_max": 0.01},
-        {"noise_left": 0.0},
-        {"noise_left": 1.1},
+        {"sigma_fraction": 0.0},
+        {"sigma_fraction": 1.1},
         {"momentum": -0.1},
         {"momentum": 1.0},
         {"tolerance": 0.0},
         {"iterations": 0},
         {"coarse_share": 1.0},
-        {"smallest_change": 1.0},
+        {"min_change": 1.0},
     ],
 )
 def test_settings_outside_their_range_are_refused(wrong):

@@ -42,7 +42,7 @@ def test_the_image_is_nearly_as_good_as_the_posterior_mean(make_problem, sigma):
     assert error < 0.8 * np.linalg.norm(conventional - problem.truth)
 
 
-def wiener_distance(n_steps, noise_left=1.0, momentum=0.0):
+def wiener_distance(n_steps, sigma_fraction=1.0, momentum=0.0):
     """From the closed form, relative; D for CN(0, v I) is linear, one unitary coil measures all of k-space.
 
     A network that is told a share of the level acts as a prior of variance v / share^2.
@@ -52,7 +52,7 @@ def wiener_distance(n_steps, noise_left=1.0, momentum=0.0):
     operator = SenseOperator(np.ones((1, 1, 8, 8), np.complex128), np.ones((1, 8, 8)))
     truth = np.sqrt(variance) * complex_normal(rng, (1, 8, 8), operator.coil_maps)
     data = operator.forward(truth) + sigma * complex_normal(rng, (1, 1, 8, 8), operator.coil_maps)
-    acting = variance / noise_left**2
+    acting = variance / sigma_fraction**2
     wiener = operator.adjoint(data) * acting / (acting + sigma**2)
     result = nila_fast(
         lambda x, level: x * variance / (variance + level**2),
@@ -65,17 +65,17 @@ def wiener_distance(n_steps, noise_left=1.0, momentum=0.0):
         tau=0.0,
         generator=rng,
         solver=SolverSettings(tolerance=1e-8, max_iterations=50),
-        noise_left=noise_left,
+        sigma_fraction=sigma_fraction,
         momentum=momentum,
     )
     return np.linalg.norm(result.image[0] - wiener) / np.linalg.norm(wiener)
 
 
-@pytest.mark.parametrize("noise_left", [1.0, 0.8])
+@pytest.mark.parametrize("sigma_fraction", [1.0, 0.8])
 @pytest.mark.parametrize("momentum", [0.0, 0.4])
-def test_a_gaussian_prior_has_the_closed_form_posterior_mean(noise_left, momentum):
+def test_a_gaussian_prior_has_the_closed_form_posterior_mean(sigma_fraction, momentum):
     """x^ at level s solves (1/sigma_y^2 + 1/s^2) x^ = y/sigma_y^2 + D/s^2; its fixed point is the Wiener solution."""
-    assert wiener_distance(40, noise_left, momentum) < 0.03
+    assert wiener_distance(40, sigma_fraction, momentum) < 0.03
 
 
 @pytest.mark.parametrize("n_steps", [5, 7, 12])
@@ -198,7 +198,7 @@ def denoiser_of(problem, kind):
 def test_a_batch_of_slices_gives_the_images_that_they_have_alone(make_problem, kind, tau):
     pairs, denoiser = slices(make_problem, kind), denoiser_of(make_problem(0.1), kind)
     xp = namespace(pairs[0][1])
-    options = {"schedule": karras_schedule(5), "tau": tau, "noise_left": 0.9, "momentum": 0.4 * (1 - tau)}
+    options = {"schedule": karras_schedule(5), "tau": tau, "sigma_fraction": 0.9, "momentum": 0.4 * (1 - tau)}
     alone = [
         nila_fast(
             denoiser,

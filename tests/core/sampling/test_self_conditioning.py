@@ -1,6 +1,6 @@
 import numpy as np
 
-from nilatron.core.sampling.self_conditioning import remembering
+from nilatron.core.sampling.self_conditioning import self_conditioned_denoiser
 
 
 def recorded():
@@ -15,7 +15,7 @@ def recorded():
 
 def test_each_call_is_given_the_result_of_the_one_before():
     denoiser, seen = recorded()
-    run = remembering(denoiser)
+    run = self_conditioned_denoiser(denoiser)
     image = np.ones((1, 1, 4, 6), np.complex64)
     for sigma in (0.5, 0.25, 0.125):
         run(image, sigma)
@@ -26,8 +26,8 @@ def test_each_call_is_given_the_result_of_the_one_before():
 
 def test_results_of_another_resolution_or_run_are_forgotten():
     denoiser, seen = recorded()
-    run = remembering(denoiser)
+    run = self_conditioned_denoiser(denoiser)
     run(np.ones((1, 1, 4, 6), np.complex64), 0.5)
     run(np.ones((1, 1, 8, 12), np.complex64), 0.5)
-    remembering(denoiser)(np.ones((1, 1, 8, 12), np.complex64), 0.5)
+    self_conditioned_denoiser(denoiser)(np.ones((1, 1, 8, 12), np.complex64), 0.5)
     assert seen == [None, None, None]

@@ -8,7 +8,7 @@ from nilatron.core.sampling.nila_fast import SolverSettings, nila_fast
 from nilatron.core.sampling.unrolled import differentiable_solve, log_error
 from nilatron.core.sense import SenseOperator
 
-EXACT = {"tolerance": 1e-12, "smallest_change": 0.0, "max_iterations": 60}
+EXACT = {"tolerance": 1e-12, "min_change": 0.0, "max_iterations": 60}
 
 
 @pytest.fixture

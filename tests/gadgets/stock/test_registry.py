@@ -20,7 +20,8 @@ def test_every_gadget_is_made_from_its_properties_and_refuses_others():
 
 
 @pytest.mark.parametrize(
-    "module", ["nilatron.gadgets.stock.types", "nilatron.pipelines.wire", "nilatron.pipelines.conversation"]
+    "module",
+    ["nilatron.gadgets.stock.types", "nilatron.pipelines.wire", "nilatron.pipelines.conversation.conversation"],
 )
 def test_reading_begins_without_the_heavy_libraries(module):
     program = (

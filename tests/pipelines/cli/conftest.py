@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from nilatron.pipelines import cli
-from nilatron.pipelines.simulate import SimulationSettings, simulate
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
 
 SCAN = SimulationSettings(matrix=(24, 20, 1), n_coils=2, noise_lines=4, n_slices=2)
 

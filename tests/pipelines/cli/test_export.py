@@ -7,7 +7,7 @@ import pytest
 
 from nilatron.core.prior.weights import shipped_weights
 from nilatron.pipelines.cli.export import parse_size
-from nilatron.pipelines.export import SIGMAS
+from nilatron.pipelines.prior.export import SIGMAS
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package, reason=f"{package} is not installed")
@@ -26,7 +26,7 @@ def main_images(path):
 
 
 def test_export_and_replay_with_the_file(command, raw, folder, one_line, monkeypatch):
-    monkeypatch.setattr("nilatron.pipelines.export.SIZES", ((64, 64), (61, 45)))
+    monkeypatch.setattr("nilatron.pipelines.prior.export.SIZES", ((64, 64), (61, 45)))
     code, out, err = command("export", folder / "d.onnx", "--weights", "tiny")
     assert (code, err) == (0, "")
     lines = out.splitlines()

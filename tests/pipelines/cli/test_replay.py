@@ -12,7 +12,7 @@ import ismrmrd
 
 from nilatron.gadgets import methods
 from nilatron.pipelines import cli
-from nilatron.pipelines.simulate import simulate
+from nilatron.pipelines.simulation.simulate import simulate
 
 
 def test_replay_says_what_it_wrote(command, raw, folder):
@@ -32,7 +32,7 @@ def fail_on_second_slice():
         calls.append(settings)
         if len(calls) == 2:
             raise RuntimeError("the network exploded")
-        return methods.Outcome({"nila": problem.conventional})
+        return methods.Outcome({"main": problem.conventional})
 
     return run
 
@@ -73,7 +73,7 @@ def test_a_crash_is_exit_code_3(command, raw, folder, monkeypatch):
     def crash(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nilatron.pipelines.image_file.ImageFile.write", crash)
+    monkeypatch.setattr("nilatron.pipelines.files.images.ImageFile.write", crash)
     code, _, err = command("replay", raw, "-o", folder / "out.h5", "-c", "zero_filled")
     assert code == 3
     assert "No space left on device" in err.splitlines()[-1]

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from nilatron.pipelines.server.admission import BASE_BYTES, MIB, Admission, estimate_bytes, free_bytes
-from nilatron.pipelines.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
 SMALL = SimulationSettings(matrix=(32, 32, 1), n_coils=4)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nilatron.core.errors import BadInputError
-from nilatron.gadgets.nila_method import NilaNodeSettings
+from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.pipelines.server.jobs import (
     receive_frame,
     send_frame,

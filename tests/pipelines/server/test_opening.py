@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from nilatron.core.errors import BadInputError
-from nilatron.pipelines.chain import External
-from nilatron.pipelines.chain_xml import ChainError
+from nilatron.pipelines.chain.find import External
+from nilatron.pipelines.chain.xml import ChainError
 from nilatron.pipelines.server.caller import Caller, Shared
 from nilatron.pipelines.server.opening import chain_by_name, node_chain, read_request, with_properties
 from nilatron.pipelines.server.peer import PeerConnection
@@ -132,7 +132,7 @@ def test_links_inside_the_folder_and_its_own_files_are_found(tmp_path):
     ],
 )
 def test_no_entity_and_no_foreign_code(asking, content):
-    from nilatron.pipelines.host import build
+    from nilatron.pipelines.chain.host import build
 
     with pytest.raises(ChainError, match=r"entities|runs only|unknown gadget"):
         build(asking(Config(content), Header.of("<h/>"), Close())[0].chain)

@@ -8,7 +8,7 @@ import pytest
 
 from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.methods import METHODS
-from nilatron.gadgets.nila_method import NilaNodeSettings
+from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.problem import Problem
 from nilatron.pipelines.server.jobs import receive_frame, send_frame
 from nilatron.pipelines.server.remote import WorkerClient, WorkerLostError
@@ -57,7 +57,7 @@ def test_images_and_how_they_were_made(ask, problem):
         send_frame(connection, {"provenance": {"steps": "8"}}, {"nila": 2 * arrays["conventional"]})
 
     outcome = ask(behave)
-    np.testing.assert_array_equal(outcome.images["nila"], 2 * problem.conventional)
+    np.testing.assert_array_equal(outcome.images["main"], 2 * problem.conventional)
     assert outcome.provenance == {"steps": "8"}
     assert seen["target"] == "nila"
     assert seen["live"] is True

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from nilatron.gadgets.items import Context
-from nilatron.pipelines.chain import load_chain
-from nilatron.pipelines.header import parse_header
-from nilatron.pipelines.host import run_chain
+from nilatron.pipelines.chain.find import load_chain
+from nilatron.pipelines.chain.host import run_chain
+from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.server.opening import chain_by_name, node_chain, with_properties
 from nilatron.pipelines.server.session import with_site_settings
 from nilatron.pipelines.server.settings import ServeSettings

@@ -11,7 +11,8 @@ import torch
 from nilatron.core.resolution import coarse_operator
 from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.methods import METHODS, BaselineSettings
-from nilatron.gadgets.nila_method import NilaNodeSettings, run_nila
+from nilatron.gadgets.nila.method import run_nila
+from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.problem import Outcome, Problem
 from nilatron.pipelines.server.jobs import pack_problem, receive_frame, send_frame
 from nilatron.pipelines.server.waiting import Job
@@ -55,7 +56,7 @@ def test_the_image_is_that_of_the_method_itself(work, problem):
     settings = NilaNodeSettings(steps=3)
     head, images, event = work(METHODS["nila"].run, settings=settings)
     expected = run_nila(problem, settings)
-    np.testing.assert_allclose(images["nila"], expected.images["nila"], rtol=1e-5)
+    np.testing.assert_allclose(images["main"], expected.images["main"], rtol=1e-5)
     assert head["provenance"] == expected.provenance
     assert event["result"] == "done"
 
@@ -67,7 +68,7 @@ def failing(n_times, error):
         del settings
         if left:
             raise left.pop()
-        return Outcome({"nila": problem.conventional})
+        return Outcome({"main": problem.conventional})
 
     return run
 
@@ -76,7 +77,7 @@ def failing(n_times, error):
 def test_out_of_memory_is_tried_once_more(work, problem, error):
     head, images, event = work(failing(1, error))
     assert "error" not in head
-    np.testing.assert_array_equal(images["nila"], problem.conventional)
+    np.testing.assert_array_equal(images["main"], problem.conventional)
     assert event["result"] == "done"
     head, images, event = work(failing(2, error))
     assert "out of memory twice" in head["error"]

@@ -3,7 +3,7 @@ from dataclasses import replace
 import ismrmrd
 import pytest
 
-from nilatron.pipelines.header import parse_header
+from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.simulation.header import simulated_header
 from nilatron.pipelines.simulation.settings import SimulationSettings
 

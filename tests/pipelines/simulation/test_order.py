@@ -5,9 +5,9 @@ from itertools import pairwise
 import ismrmrd
 import numpy as np
 
-from nilatron.pipelines.simulate import simulate_items
 from nilatron.pipelines.simulation.scanned_object import ground_truth
 from nilatron.pipelines.simulation.settings import SimulationSettings
+from nilatron.pipelines.simulation.simulate import simulate_items
 
 SMALL = SimulationSettings(matrix=(32, 24, 1), n_coils=4, noise_lines=4, calibration_lines=8)
 

@@ -5,10 +5,10 @@ import pytest
 from PIL import Image as Picture
 
 from nilatron.core.fft import fft, ifft
-from nilatron.pipelines.files import InputError
-from nilatron.pipelines.simulate import simulate_items
+from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.simulation.scanned_object import ground_truth, to_recon_grid
 from nilatron.pipelines.simulation.settings import SimulationSettings
+from nilatron.pipelines.simulation.simulate import simulate_items
 
 SMALL = SimulationSettings(matrix=(32, 24, 1), n_coils=4, noise_lines=4, calibration_lines=8)
 

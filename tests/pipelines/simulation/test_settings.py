@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nilatron.pipelines.files import InputError
+from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.simulation.settings import SimulationSettings
 
 SMALL = SimulationSettings(matrix=(32, 24, 1), n_coils=4, noise_lines=4, calibration_lines=8)

@@ -5,9 +5,9 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from nilatron.pipelines.simulate import simulate_items
 from nilatron.pipelines.simulation.header import simulated_header
 from nilatron.pipelines.simulation.settings import EXTRA_FLAGS, SimulationSettings
+from nilatron.pipelines.simulation.simulate import simulate_items
 
 SMALL = SimulationSettings(matrix=(32, 24, 1), n_coils=4, noise_lines=4, calibration_lines=8)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nilatron.core.prior.acquired import AcquisitionSettings
-from nilatron.core.prior.scan import ScanSettings
+from nilatron.core.prior.training_scans import ScanSettings
 from nilatron.pipelines.training.batches import Batches, batch_loader, measure_sigma_data, n_loader_workers, seeded
 from nilatron.pipelines.training.settings import ComputeSettings, TrainSettings
 

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from nilatron.core.prior.scan import ScanSettings, draw_scan
+from nilatron.core.prior.training_scans import ScanSettings, draw_scan
 from nilatron.core.prior.weights import load_prior, shipped_weights
 from nilatron.core.sampling.unrolled import log_error
 from nilatron.core.sense import SenseOperator
-from nilatron.gadgets.nila_method import NilaNodeSettings, run_nila
+from nilatron.gadgets.nila.method import run_nila
+from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.problem import Problem
 from nilatron.pipelines.training.scans import scan_loss
 
@@ -31,7 +32,7 @@ def test_the_image_that_is_judged_is_the_chain_s_own_without_turns(scan, model):
     coil_maps, counts, data, start = (tensor.numpy() for tensor in scan[:4])
     operator = SenseOperator(coil_maps, counts)
     problem = Problem(operator, data, start, np.random.default_rng(7), "cpu", shipped_weights("tiny"))
-    image = run_nila(problem, NilaNodeSettings(precision="fp32", turns=False)).images["nila"]
+    image = run_nila(problem, NilaNodeSettings(precision="fp32", symmetries=False)).images["main"]
     with torch.no_grad():
         found = scan_loss(model, scan, np.random.default_rng(7), CPU)
     assert float(found) == pytest.approx(float(log_error(torch.from_numpy(image), scan.truth, scan.scale)), abs=1e-3)

@@ -30,7 +30,7 @@ def test_tensorrt_may_be_absent(monkeypatch):
 def test_settings_import_no_runtime():
     source = Path(settings.__file__).resolve().parents[3] / "src"
     code = (
-        "import sys; from nilatron.gadgets.prior import prior_for\n"
+        "import sys; from nilatron.gadgets.nila.prior import prior_for\n"
         "from nilatron.core.prior.engines.settings import EngineSettings; EngineSettings('tensorrt')\n"
         "print([n for n in ('onnx', 'onnxscript', 'onnxruntime', 'openvino', 'tensorrt', 'torch') if n in sys.modules])"
     )

@@ -1,0 +1,183 @@
+"""Simulated undersampled scans of training images, as the sampler gets them, for training through the sampler.
+
+Coils, sampling, noise and the imperfections of real scans are drawn at random; coil maps, compression and warm start come from
+the calibration lines as in a reconstruction. The truth is what those maps make of the full noiseless scan.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nilatron.core.backend import complex_normal
+from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.coils.compression import compress, compression_matrix
+from nilatron.core.coils.espirit import espirit_maps
+from nilatron.core.fft import fft, ifft
+from nilatron.core.phantom import coil_sensitivity, positions
+from nilatron.core.prior.acquired import AcquisitionSettings, simulate_acquisition
+from nilatron.core.prior.augment import AugmentSettings
+from nilatron.core.scale import image_scale, noise_level
+from nilatron.core.sense import SenseOperator
+
+ComplexArray: TypeAlias = npt.NDArray[np.complex64]
+
+
+@dataclass(frozen=True)
+class ScanSettings:
+    """How many scans a training step reconstructs, and of which kind."""
+
+    per_step: int = 0  # scans reconstructed in each step; 0: training on white noise alone
+    weight: float = 0.3  # of their loss (the mean of ln error) beside that of white noise
+    sigma: tuple[float, float] = (0.006, 0.12)  # of the noise, image scale 1; logarithmically even
+    n_coils: tuple[int, int] = (4, 12)
+    compression_probability: float = 0.5  # to a random number of virtual coils, at least the fewest
+    accelerations: tuple[int, ...] = (2, 3, 4, 4, 5, 6, 6, 8)
+    calibration_lines: tuple[int, ...] = (16, 20, 24, 24, 32)
+    regular_probability: float = 0.7  # of every R-th line; else lines at random, denser in the middle
+    map_errors: float = 0.12  # standard deviation at most of what coil maps of the calibration lines cannot follow
+    line_errors: float = 0.02  # standard deviation at most of the lines' gain
+    noise_errors: tuple[float, float] = (0.95, 1.1)  # the noise over the measured one
+    acquisition: AcquisitionSettings = field(default_factory=AcquisitionSettings)
+    augment: AugmentSettings = field(
+        default_factory=lambda: AugmentSettings(
+            tissue_phase=1.4, tissue_probability=0.9, rough_phase=0.4, rough_probability=0.8
+        )
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn."""
+        if self.per_step < 0 or not self.weight > 0:
+            raise ValueError(f"expected per_step >= 0 and weight > 0, got {self.per_step} and {self.weight}")
+        if not 0 < self.sigma[0] <= self.sigma[1]:
+            raise ValueError(f"sigma must be a range above 0, got {list(self.sigma)}")
+        if not 1 <= self.n_coils[0] <= self.n_coils[1]:
+            raise ValueError(f"n_coils must be a range from 1, got {list(self.n_coils)}")
+        if not self.accelerations or min(self.accelerations) < 1:
+            raise ValueError(f"accelerations must be 1 or more, got {list(self.accelerations)}")
+        shortest = self.acquisition.sides[0]
+        if (
+            not self.calibration_lines
+            or not 8 <= min(self.calibration_lines) <= max(self.calibration_lines) <= shortest
+        ):
+            raise ValueError(
+                f"calibration_lines must be from 8 to the shortest side, {shortest}, got {list(self.calibration_lines)}"
+            )
+
+
+class TrainingScan(NamedTuple):
+    """One slice on the CPU: maps and weighted k-space (coil, z, y, x), the others (z, y, x), in SNR units."""
+
+    coil_maps: Tensor
+    counts: Tensor
+    data: Tensor
+    start: Tensor
+    truth: Tensor
+    scale: float
+    sigma: float
+
+
+def draw_scan(images: Sequence[Tensor], settings: ScanSettings, generator: torch.Generator) -> TrainingScan:
+    """A scan of one of the images (y, x), magnitude or complex, of image scale 1."""
+    rng = np.random.default_rng(int(torch.randint(0, 2**31, (), generator=generator)))
+    chosen = images[int(torch.randint(0, len(images), (), generator=generator))]
+    image = simulate_acquisition(chosen, settings.acquisition, settings.augment, generator)
+    truth: ComplexArray = image.to(torch.complex64).numpy()[None]
+    sigma = math.exp(rng.uniform(*np.log(settings.sigma)))
+    maps = random_coil_maps(truth.shape, int(rng.integers(settings.n_coils[0], settings.n_coils[1] + 1)), rng)
+    imperfect = maps * (1 + _map_errors(maps.shape, settings, rng, generator))
+    n_lines = truth.shape[1]
+    gain = 1 + rng.uniform(0, settings.line_errors) * complex_normal(rng, (1, 1, n_lines, 1), truth)
+    clean = fft(imperfect * (truth / np.float32(sigma))) * gain
+    full = clean + np.float32(rng.uniform(*settings.noise_errors)) * complex_normal(rng, clean.shape, clean)
+    kept, calibration = random_lines(n_lines, settings, rng)
+    matrix = _compression(full[:, :, calibration], settings, rng)
+    clean, full = (compress(matrix, kspace) for kspace in (clean, full))
+    counts = np.zeros(truth.shape, np.float32)
+    counts[:, kept] = 1
+    coil_maps = espirit_maps(np.ascontiguousarray(full[:, :, calibration]), truth.shape)
+    operator = SenseOperator(coil_maps, counts)
+    data = operator.data(full * counts)
+    start = cg_sense(operator, data)
+    scale = image_scale(start)
+    expected = np.sum(np.conj(coil_maps) * ifft(clean), axis=0)
+    return TrainingScan(
+        _tensor(coil_maps),
+        _tensor(counts),
+        _tensor(data),
+        _tensor(start),
+        _tensor(expected),
+        scale,
+        noise_level(operator, data, start, scale),
+    )
+
+
+def _tensor(array: npt.NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def random_coil_maps(shape: tuple[int, ...], n_coils: int, rng: np.random.Generator) -> ComplexArray:
+    """Sensitivities (coil, z, y, x) of coils around the object at uneven places, gains and phases, sum_c |S_c|^2 = 1."""
+    field_of_view = rng.uniform(0.9, 1.3)
+    z, y, x = (
+        positions(n, f, c)
+        for n, f, c in zip(shape, (1.0, field_of_view, field_of_view), (0.0, *rng.normal(0, 0.1, 2)), strict=True)
+    )
+    first = rng.uniform(0, 2 * np.pi)
+    maps = np.empty((n_coils, *shape), np.complex64)
+    for coil in range(n_coils):
+        angle = first + 2 * np.pi * (coil + rng.normal(0, 0.25)) / n_coils
+        slopes = rng.uniform() * rng.normal(0, (0.7, 0.7, 0.3, 0.3, 0.3))
+        terms = (x, y[:, None], x * y[:, None], x**2, y[:, None] ** 2)
+        phase = rng.uniform(0, 2 * np.pi) + sum(a * term for a, term in zip(slopes, terms, strict=True))
+        gain = rng.uniform(0.6, 1.4)
+        maps[coil] = coil_sensitivity(z, y, x, angle, rng.normal(0, 0.3)) * gain * np.exp(1j * phase)
+    normalised: ComplexArray = maps / np.sqrt(np.sum(np.abs(maps) ** 2, axis=0))
+    return normalised
+
+
+def _map_errors(
+    shape: tuple[int, ...], settings: ScanSettings, rng: np.random.Generator, generator: torch.Generator
+) -> ComplexArray:
+    """Relative errors of each coil, of a resolution up to several times that of the calibration lines."""
+    n_knots, size = int(rng.integers(8, 40)), rng.uniform(0, settings.map_errors)
+    knots = torch.randn((2, shape[0], n_knots, n_knots), generator=generator)
+    fields = F.interpolate(knots, size=(shape[-2], shape[-1]), mode="bicubic", align_corners=True)
+    errors: ComplexArray = (torch.complex(fields[0], fields[1]) * (size / math.sqrt(2))).numpy()[:, None]
+    return errors
+
+
+def random_lines(n_lines: int, settings: ScanSettings, rng: np.random.Generator) -> tuple[npt.NDArray[np.bool_], slice]:
+    """Which phase encodings are acquired, and the calibration lines among them."""
+    acceleration, n_calibration = int(rng.choice(settings.accelerations)), int(rng.choice(settings.calibration_lines))
+    kept = np.zeros(n_lines, np.bool_)
+    if rng.uniform() < settings.regular_probability:
+        kept[int(rng.integers(acceleration)) :: acceleration] = True
+    else:
+        from_centre = np.abs(np.arange(n_lines) - n_lines // 2) / (n_lines / 2)
+        density = (1 - from_centre) ** rng.uniform(0, 2) + 0.02
+        n_wanted = max(n_lines // acceleration - n_calibration // 2, 4)
+        kept[rng.choice(n_lines, n_wanted, replace=False, p=density / density.sum())] = True
+    first = n_lines // 2 - n_calibration // 2
+    calibration = slice(first, first + n_calibration)
+    kept[calibration] = True
+    return kept, calibration
+
+
+def _compression(calibration: ComplexArray, settings: ScanSettings, rng: np.random.Generator) -> ComplexArray:
+    """Matrix (virtual coil, coil) of orthonormal rows: often fewer virtual coils."""
+    n_coils = len(calibration)
+    if rng.uniform() >= settings.compression_probability:
+        return np.eye(n_coils, dtype=np.complex64)
+    n_virtual = int(rng.integers(min(settings.n_coils[0], n_coils), n_coils + 1))
+    everywhere = np.ones(calibration.shape[1:], np.float32)
+    matrix: ComplexArray = compression_matrix(calibration, everywhere, n_virtual)
+    return matrix

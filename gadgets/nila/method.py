@@ -1,0 +1,68 @@
+"""Nila in few steps within its time budget, and Nila as published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nilatron.core.sampling.nila import NilaSettings as PublishedSampler
+from nilatron.core.sampling.nila import nila
+from nilatron.gadgets.nila.budget import Stopwatch
+from nilatron.gadgets.nila.prior import prior_for
+from nilatron.gadgets.nila.run import NilaRun
+from nilatron.gadgets.nila.settings import NilaNodeSettings, PublishedNodeSettings
+from nilatron.gadgets.problem import Outcome, Problem, image_scale, mask_outside_coils, noise_level
+
+
+def run_nila(problem: Problem, settings: NilaNodeSettings) -> Outcome:
+    """The images of one slice: `run_nila_batch` of a batch of one."""
+    return run_nila_batch([problem], settings)[0]
+
+
+def run_nila_batch(problems: Sequence[Problem], settings: NilaNodeSettings) -> list[Outcome]:
+    """The images of slices of the same size and device; their posterior samples are drawn slice by slice.
+
+    The budgets of the settings count from now: `slice_budget_s` is planned with, `scan_budget_s` ends it.
+
+    Raises
+    ------
+    OutOfTimeError
+        When the budgets do not allow an image (of each slice).
+    """
+    watch = Stopwatch(settings.slice_budget_s, settings.scan_budget_s, problems[0].clock)
+    prior = prior_for(problems[0].weights, problems[0].device, settings.engine_settings)
+    run = NilaRun(problems, settings, watch, prior)
+    plan = run.plan()
+    outcomes = run.images(plan)
+    return [run.with_uncertainty(outcomes[place], place, plan) for place in range(len(problems))]
+
+
+def run_published(problem: Problem, settings: PublishedNodeSettings) -> Outcome:
+    """The published sampler, one run.
+
+    Raises
+    ------
+    OutOfTimeError
+        When the budgets, which count from now, are over.
+    """
+    watch = Stopwatch(settings.slice_budget_s, settings.scan_budget_s, problem.clock)
+    prior = prior_for(problem.weights, problem.device, settings.engine_settings)
+    scale = image_scale(problem)
+    sigma = noise_level(problem, scale)
+    image = nila(
+        watch.guard(prior.denoise),
+        problem.operator,
+        problem.data,
+        sigma=sigma,
+        scale=scale,
+        generator=problem.generator,
+        settings=PublishedSampler(n_steps=settings.steps),
+    )
+    provenance = {
+        "sampler": "nila_published",
+        "steps": str(settings.steps),
+        "scale": f"{scale:.6g}",
+        "sigma_model": f"{sigma:.4g}",
+        "weights_sha256": prior.sha256,
+        "engine": prior.engine.label,
+    }
+    return Outcome({"main": mask_outside_coils(problem.operator, image)}, provenance)

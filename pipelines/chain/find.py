@@ -1,0 +1,102 @@
+"""Gadgetron chains by name or path: those shipped, and those of a site.
+
+The chains themselves are described and parsed in `pipelines.chain.xml`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from nilatron.pipelines.chain.xml import Chain, ChainError, External, Node, Port, StockGadget, parse_chain
+
+__all__ = [
+    "Chain",
+    "ChainError",
+    "ChainFile",
+    "External",
+    "Node",
+    "Port",
+    "StockGadget",
+    "find_chain",
+    "list_chains",
+    "load_chain",
+    "parse_chain",
+]
+
+_SHIPPED = "nilatron.xml_configs"
+
+
+@dataclass(frozen=True)
+class ChainFile:
+    """The XML of a chain and where it was found."""
+
+    name: str
+    location: str
+    xml: bytes
+
+
+def list_chains(config_dirs: Iterable[Path] = ()) -> list[str]:
+    """Names, without ".xml", of the shipped chains and of those in the directories."""
+    return sorted(_available(config_dirs))
+
+
+def find_chain(name_or_path: str, config_dirs: Iterable[Path] = (), *, allow_paths: bool = True) -> ChainFile:
+    """Look up a chain by name (with or without ".xml"; directories go before the shipped ones) or by path.
+
+    Parameters
+    ----------
+    name_or_path
+        Only a name when it comes from a network: see `allow_paths`.
+    config_dirs
+        Directories with further chains; the first that has the name wins.
+    allow_paths
+        Whether the path of an existing file will do.
+
+    Raises
+    ------
+    ChainError
+        There is none; the message lists the names. Or the file cannot be read.
+    """
+    available = _available(config_dirs)
+    name = name_or_path.removesuffix(".xml")
+    if name in available:
+        return available[name]
+    path = Path(name_or_path)
+    if allow_paths and path.is_file():
+        return _read(path)
+    expected = "a name" + (" or the path of an XML file" if allow_paths else "")
+    raise ChainError(
+        f"unknown chain {name_or_path!r}; expected {expected}; names: {', '.join(sorted(available)) or '(none)'}"
+    )
+
+
+def load_chain(name_or_path: str, config_dirs: Iterable[Path] = (), *, allow_paths: bool = True) -> Chain:
+    """Find and parse a chain; see `find_chain` and `parse_chain`."""
+    found = find_chain(name_or_path, config_dirs, allow_paths=allow_paths)
+    return parse_chain(found.xml, found.name)
+
+
+def _available(config_dirs: Iterable[Path]) -> dict[str, ChainFile]:
+    found: dict[str, ChainFile] = {}
+    for directory in config_dirs:
+        if not directory.is_dir():
+            raise ChainError(
+                f"configuration directory {str(directory)!r} does not exist; expected a directory of XML files"
+            )
+        for path in sorted(directory.glob("*.xml")):
+            found.setdefault(path.stem, _read(path))
+    for entry in resources.files(_SHIPPED).iterdir():
+        if entry.name.endswith(".xml"):
+            name = entry.name.removesuffix(".xml")
+            found.setdefault(name, ChainFile(name, str(entry), entry.read_bytes()))
+    return found
+
+
+def _read(path: Path) -> ChainFile:
+    try:
+        return ChainFile(path.stem, str(path), path.read_bytes())
+    except OSError as error:
+        raise ChainError(f"cannot read chain {str(path)!r}: {error.strerror}") from error

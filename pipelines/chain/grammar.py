@@ -1,0 +1,211 @@
+"""What Gadgetron 4.7.2 takes as a chain: its elements, and the classes of its own libraries.
+
+The embedded host (`chain.xml`) runs less than this; the grammar here is for chains that are meant for a server. Libraries that
+Gadgetron does not bring along may hold any class.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from nilatron.pipelines.chain.xml import ChainError
+
+NODES = ("gadget", "external", "parallel", "distributed", "parallelprocess", "puredistributed")
+LANGUAGES = ("python", "matlab", "julia")
+
+_MRICORE_READERS = """
+    GadgetIsmrmrdAcquisitionMessageReader GadgetIsmrmrdWaveformMessageReader MRIImageReader
+"""
+_MRICORE_WRITERS = """
+    DependencyQueryWriter GadgetIsmrmrdAcquisitionMessageWriter GadgetIsmrmrdWaveformMessageWriter MRIImageWriter
+"""
+_MRICORE_GADGETS = """
+    AccumulatorGadget AcquisitionAccumulateTriggerGadget AsymmetricEchoAdjustROGadget AugmentImageMetadataGadget
+    AutoScaleGadget BucketToBufferGadget CoilComputationGadget CoilReductionGadget CombineGadget ComplexToFloatGadget
+    CropAndCombineGadget DenoiseGadget DependencyQueryGadget ExtractGadget FFTGadget FlagTriggerGadget FloatToIntGadget
+    FloatToShortGadget FloatToUIntGadget FloatToUShortGadget FlowPhaseSubtractionGadget
+    GenericImageReconArrayToImageGadget GenericImageReconGadget GenericReconAccumulateImage2DTriggerGadget
+    GenericReconAccumulateImage3DTriggerGadget GenericReconCartesianFFTGadget GenericReconCartesianGrappaAIGadget
+    GenericReconCartesianGrappaGadget GenericReconCartesianNonLinearSpirit2DTGadget
+    GenericReconCartesianReferencePrepGadget GenericReconCartesianSpiritGadget GenericReconEigenChannelGadget
+    GenericReconFieldOfViewAdjustmentGadget GenericReconImageArrayScalingGadget GenericReconImageToImageArrayGadget
+    GenericReconKSpaceFilteringGadget GenericReconNoiseStdMapComputingGadget
+    GenericReconPartialFourierHandlingFilterGadget GenericReconPartialFourierHandlingPOCSGadget
+    GenericReconReferenceKSpaceDelayedBufferGadget ImageAccumulatorGadget ImageArraySplitGadget ImageFFTGadget
+    ImageFinishGadget ImageIndexGadget ImageResizingGadget ImageSortGadget IsmrmrdDumpGadget MaxwellCorrectionGadget
+    NoiseAdjustGadget NoiseAdjustGadget_unoptimized NoiseSummaryGadget PCACoilGadget PartialFourierAdjustROGadget
+    PhysioInterpolationGadget RemoveROOversamplingGadget ScaleGadget SimpleReconGadget
+"""
+_CORE_ITEMS = ("Acquisition", "Waveform", "Image", "Buffer", "IsmrmrdImageArray", "AcquisitionBucket", "Text")
+
+STOCK_CLASSES: dict[str, dict[str, frozenset[str]]] = {
+    "gadgetron_mricore": {
+        "reader": frozenset(_MRICORE_READERS.split()),
+        "writer": frozenset(_MRICORE_WRITERS.split()),
+        "gadget": frozenset(_MRICORE_GADGETS.split()),
+    },
+    "gadgetron_core_readers": {"reader": frozenset(f"{item}Reader" for item in _CORE_ITEMS)},
+    "gadgetron_core_writers": {"writer": frozenset(f"{item}Writer" for item in _CORE_ITEMS)},
+    "gadgetron_core_parallel": {
+        "branch": frozenset({"AcquisitionFanout", "WaveformFanout", "ImageFanout"}),
+        "merge": frozenset({"UnorderedMerge"}),
+    },
+    "gadgetron_dicom": {"gadget": frozenset({"DicomFinishGadget"})},
+}
+"""Library, kind of element, classes."""
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What an element may hold: children that must be there once, may be there once, or any number of times."""
+
+    once: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    many: tuple[str, ...] = ()
+    attributes: dict[str, bool] = field(default_factory=dict)  # name: whether it must be there
+
+
+_CLASS = _Rule(once=("dll", "classname"), optional=("name",), many=("property",))
+_PORTS = ("readers", "writers")
+_STREAM = _Rule(many=NODES, attributes={"key": False})
+_RULES = {
+    "configuration": _Rule(once=("version", "stream"), optional=_PORTS),
+    "readers": _Rule(many=("reader",)),
+    "writers": _Rule(many=("writer",)),
+    "reader": _Rule(once=("dll", "classname"), optional=("slot",)),
+    "writer": _Rule(once=("dll", "classname")),
+    "stream": _STREAM,
+    "gadget": _CLASS,
+    "branch": _CLASS,
+    "merge": _CLASS,
+    "distributor": _CLASS,
+    "external": _Rule(once=("configuration",), optional=("execute", "connect", *_PORTS)),
+    "execute": _Rule(attributes={"name": True, "target": True, "type": True}),
+    "connect": _Rule(attributes={"address": False, "port": True}),
+    "parallel": _Rule(once=("branch", "merge"), many=("stream",)),
+    "distributed": _Rule(once=("distributor", "stream"), optional=_PORTS),
+    "parallelprocess": _Rule(once=("purestream",), attributes={"workers": False}),
+    "puredistributed": _Rule(once=("purestream",), optional=_PORTS),
+    "purestream": _Rule(many=("gadget",)),
+}
+_LEAVES = ("version", "dll", "classname", "name", "slot")
+
+
+def check_grammar(xml: bytes | str, name: str = "chain") -> None:
+    """Compare a chain with the grammar.
+
+    Raises
+    ------
+    ChainError
+        Lists everything that Gadgetron would refuse, or take for something else than it says.
+    """
+    try:
+        root: Element = fromstring(xml, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, LookupError, ValueError) as error:
+        raise ChainError(f"chain {name!r} is not XML without document types and entities: {error}") from None
+    if root.tag != "configuration":
+        raise ChainError(f"chain {name!r} has the root element <{root.tag}>; expected <configuration>")
+    problems = _problems(root, "")
+    if problems:
+        raise ChainError(f"chain {name!r} is nothing that Gadgetron would run: {'; '.join(problems)}")
+
+
+def _problems(element: Element, where: str) -> list[str]:
+    tag = str(element.tag)
+    path = f"{where}/{tag}"
+    rule = _RULES[tag]
+    found = _children(element, rule, path) + _attributes(element, rule, path)
+    check = _CHECKS.get(tag)
+    if check is not None:
+        found += [f"{path}: {problem}" for problem in check(element)]
+    if "dll" in rule.once:
+        found += [f"{path}: {problem}" for problem in _class(element)]
+    if tag == "external" and "distributed" in where:
+        found.append(f"{path}: inside a distributed stream Gadgetron loses target and address; put it outside")
+    for child in element:
+        if child.tag == "property":
+            found += _property(child, path)
+        elif child.tag in _RULES and not (tag == "external" and child.tag == "configuration"):
+            found += _problems(child, path)
+        elif child.tag in _LEAVES and len(child):
+            found.append(f"{path}/{child.tag}: expected text alone")
+    return found
+
+
+def _children(element: Element, rule: _Rule, path: str) -> list[str]:
+    counts = Counter(str(child.tag) for child in element)
+    allowed = (*rule.once, *rule.optional, *rule.many)
+    found = [
+        f"{path}: unknown element <{tag}>; allowed: {', '.join(allowed) or 'none'}"
+        for tag in counts
+        if tag not in allowed
+    ]
+    found += [f"{path}: expected one <{tag}>, got {counts[tag]}" for tag in rule.once if counts[tag] != 1]
+    found += [f"{path}: expected at most one <{tag}>, got {counts[tag]}" for tag in rule.optional if counts[tag] > 1]
+    return found
+
+
+def _attributes(element: Element, rule: _Rule, path: str) -> list[str]:
+    found = [f"{path}: unknown attribute {name!r}" for name in element.attrib if name not in rule.attributes]
+    needed = [name for name, required in rule.attributes.items() if required]
+    return found + [f"{path}: attribute {name!r} is missing" for name in needed if not element.get(name, "").strip()]
+
+
+def _property(element: Element, path: str) -> list[str]:
+    short = "name" in element.attrib and "value" in element.attrib
+    long = element.find("name") is not None and element.find("value") is not None
+    if short == long:
+        return [
+            f"{path}/property: expected attributes name and value, or elements <name> and <value>, not {'both' * long}"
+        ]
+    return []
+
+
+def _class(element: Element) -> list[str]:
+    library, name = ((element.findtext(tag) or "").strip() for tag in ("dll", "classname"))
+    if not library or not name:
+        return ["<dll> or <classname> is empty"]
+    kinds = STOCK_CLASSES.get(library)
+    if kinds is None or name in kinds.get(str(element.tag), ()):
+        return []
+    return [f"{library} has no {element.tag} {name!r}"]
+
+
+def _version(element: Element) -> list[str]:
+    version = (element.findtext("version") or "").strip()
+    return [] if version == "2" else [f"expected <version>2</version>, got {version!r}"]
+
+
+def _external(element: Element) -> list[str]:
+    n_ways = sum(child.tag in ("execute", "connect") for child in element)
+    return [] if n_ways == 1 else [f"expected one of <execute> and <connect>, got {n_ways}"]
+
+
+def _execute(element: Element) -> list[str]:
+    language = element.get("type")
+    return [] if language in LANGUAGES else [f"type {language!r}; expected one of {', '.join(LANGUAGES)}"]
+
+
+def _connect(element: Element) -> list[str]:
+    port = element.get("port", "")
+    is_port = port.isascii() and port.isdecimal() and 0 < int(port) < 65536
+    return [] if is_port else [f"port {port!r}; expected a number from 1 to 65535"]
+
+
+def _parallel(element: Element) -> list[str]:
+    keys = [stream.get("key") for stream in element.findall("stream")]
+    return [] if len(set(keys) - {None}) == len(keys) > 0 else ["every <stream> needs a key of its own"]
+
+
+_CHECKS = {
+    "configuration": _version,
+    "external": _external,
+    "execute": _execute,
+    "connect": _connect,
+    "parallel": _parallel,
+}

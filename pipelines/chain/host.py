@@ -1,0 +1,128 @@
+"""The embedded host: runs a chain inside this process, gadget by gadget, as generators."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeAlias
+
+import ismrmrd
+
+from nilatron.gadgets.items import Context, Gadget
+from nilatron.gadgets.settings import SettingsError
+from nilatron.pipelines.chain.find import Chain, ChainError, External, Node, Port
+
+NodeFactory: TypeAlias = Callable[[str, dict[str, str]], Gadget]
+
+NODE_MODULE = "nilatron.pipelines.node"
+KNOWN_READERS = (
+    "AcquisitionReader",
+    "WaveformReader",
+    "GadgetIsmrmrdAcquisitionMessageReader",
+    "GadgetIsmrmrdWaveformMessageReader",
+)
+KNOWN_WRITERS = ("ImageWriter", "MRIImageWriter")
+
+_logger = logging.getLogger(__name__)
+
+
+def default_node(target: str, properties: dict[str, str]) -> Gadget:
+    """Make our own node, `gadgets.node.build_node`, imported when a chain asks for it."""
+    from nilatron.gadgets.node import build_node  # brings in the reconstructions, which not every chain needs
+
+    return build_node(target, properties)
+
+
+def build(chain: Chain, node_factory: NodeFactory = default_node) -> list[Gadget]:
+    """Make the gadgets of a chain, in their order.
+
+    Stock gadgets come from `gadgets.stock.registry.STOCK_GADGETS`; `<execute name="nilatron.pipelines.node" target="…"/>` is
+    `node_factory(target, properties)`. Nothing in a chain names code to import.
+
+    Raises
+    ------
+    ChainError
+        For any other gadget, program or port, unknown readers or writers, and properties that a gadget does not take.
+    """
+    _check_ports(chain, chain.readers, "reader", KNOWN_READERS)
+    _check_ports(chain, chain.writers, "writer", KNOWN_WRITERS)
+    try:
+        return [_gadget(node, chain, node_factory) for node in chain.stream]
+    except SettingsError as error:
+        raise ChainError(f"chain {chain.name!r}: {error}") from error
+
+
+def run_chain(
+    chain: Chain, items: Iterable[Any], context: Context, node_factory: NodeFactory = default_node
+) -> Iterator[ismrmrd.Image]:
+    """Send items through a chain, and hand over the images that arrive at its end, one by one.
+
+    What is not an image at the end is left out, counted in the scan's log and named once in a warning.
+
+    Parameters
+    ----------
+    chain
+        Checked, and its gadgets made, when this is called, before the first item is asked for.
+    items
+        `ismrmrd.Acquisition` and `ismrmrd.Waveform`, in the order of the scan; read as images are asked for.
+    context
+        Of the scan.
+    node_factory
+        Makes our own node from target and properties.
+
+    Raises
+    ------
+    ChainError
+        As `build`.
+    """
+    stream: Iterator[Any] = iter(items)
+    for gadget in build(chain, node_factory):
+        stream = gadget(stream, context)
+    return _images(stream, context)
+
+
+def _images(stream: Iterator[Any], context: Context) -> Iterator[ismrmrd.Image]:
+    for item in stream:
+        if isinstance(item, ismrmrd.Image):
+            yield item
+            continue
+        count = f"{type(item).__name__} items at the end of the chain"
+        if not context.log.counts[count]:
+            _logger.warning("the chain ends in items that are no images (%s); left out", type(item).__name__)
+        context.log.counts[count] += 1
+
+
+def _check_ports(chain: Chain, ports: tuple[Port, ...], kind: str, known: tuple[str, ...]) -> None:
+    for port in ports:
+        if port.classname not in known:
+            raise ChainError(
+                f"chain {chain.name!r}: unknown {kind} {port.classname!r}; the embedded host knows {', '.join(known)}"
+            )
+
+
+def _gadget(node: Node, chain: Chain, node_factory: NodeFactory) -> Gadget:
+    if isinstance(node, External):
+        return node_factory(_own_target(node, chain), dict(node.properties))
+    from nilatron.gadgets.stock.registry import STOCK_GADGETS  # brings in linear algebra, for chains that have them
+
+    if node.classname not in STOCK_GADGETS:
+        raise ChainError(
+            f"chain {chain.name!r}: unknown gadget {node.classname!r}; the embedded host has "
+            f"{', '.join(STOCK_GADGETS)}. Send the data to a Gadgetron server for others"
+        )
+    return STOCK_GADGETS[node.classname](node.properties)
+
+
+def _own_target(node: External, chain: Chain) -> str:
+    """Return the target of our own node; anything else outside this process is refused."""
+    if node.kind == "connect":
+        raise ChainError(
+            f"chain {chain.name!r}: <connect> to {node.address}:{node.port} is not followed by the embedded host; use "
+            f'<execute name="{NODE_MODULE}" target="…" type="python"/>, or send the data to a Gadgetron server'
+        )
+    if node.module != NODE_MODULE or node.language != "python":
+        raise ChainError(
+            f"chain {chain.name!r}: <execute name={node.module!r} type={node.language!r}> is not run by the embedded "
+            f'host; it runs only <execute name="{NODE_MODULE}" target="…" type="python"/>'
+        )
+    return node.target

@@ -1,0 +1,150 @@
+"""Images to DICOM, for viewers and archives; needs the extra `dicom` (pydicom).
+
+One MR Image Storage object per slice. Pixel centres: the first pixel lies at
+
+    position - (fov_x / 2 - dx / 2) read_dir - (fov_y / 2 - dy / 2) phase_dir,
+
+since ISMRMRD's position is the centre of the slice (or slab). Images are marked DERIVED and as research; of the patient
+nothing is copied. All identifiers follow from the scan, so that the same scan gives the same files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ismrmrd
+import numpy as np
+import numpy.typing as npt
+
+from nilatron import __version__
+from nilatron.pipelines.files.atomic import InputError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
+UID_ROOT = "2.25."  # identifiers made from a 128-bit number, no registration needed
+MAX_STORED = 32767
+SLOPE = 0.1  # SNR units of one stored step, unless an image is too bright for it
+
+
+@dataclass(frozen=True)
+class DicomScan:
+    """The identity of one scan.
+
+    Attributes
+    ----------
+    header_bytes
+        The ISMRMRD header as stored; its hash makes the identifiers.
+    position
+        "HFS" and the like; DICOM's Patient Position.
+    """
+
+    header_bytes: bytes
+    position: str = "HFS"
+
+    def uid(self, *parts: object) -> str:
+        """A unique identifier for these parts of the scan."""
+        text = repr(parts).encode() + self.header_bytes
+        return UID_ROOT + str(int.from_bytes(hashlib.sha256(text).digest()[:16], "big"))
+
+    def datasets(self, image: ismrmrd.Image) -> list[Dataset]:
+        """One DICOM object for each slice of an image.
+
+        Raises
+        ------
+        InputError
+            When pydicom is not installed, or the image has several channels or no field of view.
+        """
+        try:
+            from pydicom.dataset import Dataset, FileMetaDataset
+            from pydicom.uid import ExplicitVRLittleEndian
+        except ImportError as error:
+            raise InputError("DICOM output needs pydicom: pip install 'nilatron[dicom]'") from error
+        pixels = np.abs(image.data)
+        if pixels.shape[0] != 1 or not all(size > 0 for size in image.field_of_view):
+            raise InputError(
+                f"DICOM needs one channel and a field of view, got {pixels.shape[0]} and {list(image.field_of_view)} mm"
+            )
+        stored, slope = to_stored(pixels[0])
+        made = []
+        for z in range(stored.shape[0]):
+            number = (image.image_index - 1) * stored.shape[0] + z + 1
+            meta = FileMetaDataset()
+            meta.MediaStorageSOPClassUID = MR_IMAGE_STORAGE
+            meta.MediaStorageSOPInstanceUID = self.uid("image", image.image_series_index, number)
+            meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            data = Dataset()
+            data.file_meta = meta
+            self._describe(data, image, number)
+            place(data, image, z, stored.shape)
+            fill(data, stored[z], slope)
+            made.append(data)
+        return made
+
+    def write(self, image: ismrmrd.Image, folder: Path, stem: str) -> None:
+        """One file for each slice of an image."""
+        datasets = self.datasets(image)
+        for z, data in enumerate(datasets):
+            name = f"{stem}.dcm" if len(datasets) == 1 else f"{stem}_{z:04d}.dcm"
+            data.save_as(folder / name, enforce_file_format=True)
+
+    def _describe(self, data: Any, image: ismrmrd.Image, number: int) -> None:
+        meta = ismrmrd.Meta.deserialize(image.attribute_string)
+        description = meta.get("SeriesDescription", "Nilatron")
+        comment = meta.get("ImageComment", "research only")
+        data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID
+        data.StudyInstanceUID, data.FrameOfReferenceUID = self.uid("study"), self.uid("frame")
+        data.SeriesInstanceUID = self.uid("series", image.image_series_index)
+        data.Modality = "MR"
+        kind = "UNCERTAINTY" if image.image_series_index > 100 else "OTHER"
+        data.ImageType = ["DERIVED", "SECONDARY", kind]
+        data.PatientName, data.PatientID = "anonymous", "anonymous"
+        data.PatientBirthDate = data.PatientSex = data.StudyDate = data.StudyTime = data.StudyID = ""
+        data.AccessionNumber = data.ReferringPhysicianName = data.PositionReferenceIndicator = data.Laterality = ""
+        data.PatientPosition = self.position
+        data.Manufacturer, data.SoftwareVersions = "Nilatron", __version__
+        data.SeriesNumber, data.InstanceNumber = image.image_series_index, number
+        data.AcquisitionNumber = image.repetition + 1
+        data.SeriesDescription = " ".join([description] if isinstance(description, str) else description)[:64]
+        data.ImageComments = "; ".join([comment] if isinstance(comment, str) else comment)
+        data.ScanningSequence, data.SequenceVariant, data.ScanOptions = "RM", "NONE", ""
+        data.MRAcquisitionType = "3D" if image.data.shape[1] > 1 else "2D"
+        data.EchoTime = data.EchoTrainLength = data.RepetitionTime = None
+
+
+def to_stored(pixels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint16], float]:
+    """Stored values 0 to 32767 and the slope that turns them into pixels; a power of ten times `SLOPE`."""
+    top = float(np.nan_to_num(pixels).max(initial=0.0))
+    slope = SLOPE
+    while top / slope > MAX_STORED:
+        slope *= 10
+    return np.rint(np.nan_to_num(pixels) / slope).astype(np.uint16), slope
+
+
+def place(data: Any, image: ismrmrd.Image, z: int, shape: tuple[int, ...]) -> None:
+    """Position, orientation and spacing of slice `z` of `shape` (z, y, x), in mm and patient coordinates."""
+    fov, sizes = np.array(image.field_of_view[:], float), np.array(shape[::-1], float)
+    spacing = fov / sizes
+    read, phase, normal = (np.array(d[:], float) for d in (image.read_dir, image.phase_dir, image.slice_dir))
+    first = np.array(image.position[:], float) - (fov[0] - spacing[0]) / 2 * read - (fov[1] - spacing[1]) / 2 * phase
+    first = first + (z - (shape[0] - 1) / 2) * spacing[2] * normal
+    data.ImagePositionPatient = [f"{v:.6g}" for v in first]
+    data.ImageOrientationPatient = [f"{v:.6g}" for v in (*read, *phase)]
+    data.PixelSpacing = [f"{spacing[1]:.6g}", f"{spacing[0]:.6g}"]  # between rows, then between columns
+    data.SliceThickness = f"{spacing[2]:.6g}"
+
+
+def fill(data: Any, stored: npt.NDArray[np.uint16], slope: float) -> None:
+    """Pixels (y, x) with their meaning and a window from 0 to the 99.5th percentile, in rescaled units."""
+    data.Rows, data.Columns = stored.shape
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
+    data.RescaleSlope, data.RescaleIntercept, data.RescaleType = f"{slope:g}", "0", "US"
+    width = max(slope, slope * float(np.percentile(stored, 99.5)))
+    data.WindowCenter, data.WindowWidth = f"{width / 2:.6g}", f"{width:.6g}"
+    data.PixelData = stored.astype("<u2").tobytes()
