@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nilatron.core.prior.augment import (
     AugmentSettings,
+    bernoulli,
     image_scale,
     shading,
     synthetic_phase,
