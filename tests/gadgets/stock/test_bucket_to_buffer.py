@@ -151,13 +151,13 @@ def test_a_line_inside_the_limits_but_off_the_matrix_is_a_problem(scan_header, l
     context = Context(scan_header((N_X, 8, 1), y_limits=(0, 4, 11), mode="embedded"))
     (data,) = to_buffer({})([bucket_of([line(y=0), line(y=10)])], context)
     assert sampled(data[0].data) == [(0, 0)]
-    assert "kspace_encode_step_1 10" in context.log.problems[0]
+    assert "kspace_encode_step_1 = 10" in context.log.problems[0]
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"y": 9}, "kspace_encode_step_1 9.*0 to 7"),
+        ({"y": 9}, "kspace_encode_step_1 = 9.*0 to 7"),
         ({"y": 1, "n_coils": 3}, "3 channels, the first line of its image 2"),
         ({"y": 1, "n_samples": 2 * N_X}, "does not fit into a readout of 8"),
     ],
