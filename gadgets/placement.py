@@ -34,9 +34,7 @@ class ImageKey(NamedTuple):
 
 def image_key(head: Any) -> ImageKey:
     """Which image a line, or the line of a header, belongs to."""
-    idx = head.idx
-    names = ("slice", "contrast", "phase", "set", "repetition")
-    return ImageKey(int(head.encoding_space_ref), *(int(getattr(idx, name)) for name in names))
+    return ImageKey(int(head.encoding_space_ref), *(int(getattr(head.idx, name)) for name in ImageKey._fields[1:]))
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def phase_axis(encoding: Any, step: int) -> PhaseAxis:
     matrix = encoding.encodedSpace.matrixSize
     size = int(matrix.y if step == 1 else matrix.z)
     limit = encoding_limit(encoding, step, size) or Limit(0, size // 2, size - 1)
-    is_flat = step == 2 and size == 1  # whatever the header says of its centre
+    is_flat = step == 2 and size == 1
     return PhaseAxis(step, size, 0 if is_flat else size // 2 - limit.centre, limit)
 
 
@@ -117,7 +115,7 @@ def distance(place: Sequence[int], centre: Sequence[int]) -> float:
 
 def nearest(places: Sequence[Sequence[int]], centre: Sequence[int]) -> int:
     """Which of the rows is nearest to the centre of k-space; the first of several."""
-    return min(range(len(places)), key=lambda index: distance(places[index], centre))
+    return min(range(len(places)), key=lambda i: distance(places[i], centre))
 
 
 @dataclass(frozen=True)
@@ -164,12 +162,9 @@ class Readout:
         first, last = max(self.pre, -left), min(n - self.post, n_x - left)
         n_lost = n - self.post - self.pre - (last - first)
         if last <= first or (n < n_x and n_lost > 1) or (n > n_x and n_lost > 0):
-            what = (
-                f"{n} samples, more than" if n > n_x else f"{n} samples with the echo at {self.echo}, which do not fit"
-            )
-            raise ScanError(
-                f"line {self.number} has {what} the encoded matrix of {n_x}: check encodedSpace in the header"
-            )
+            what = "more than" if n > n_x else f"with the echo at {self.echo}, that do not fit"
+            message = f"line {self.number} has {n} samples, {what} the encoded matrix of {n_x}"
+            raise ScanError(f"{message}: check encodedSpace in the header")
         if n == n_x and abs(left) > FAR_OFF * n:
             log_of_scan.counts["lines with their echo far off the middle"] += 1
             if log_of_scan.counts["lines with their echo far off the middle"] == 1:
@@ -239,10 +234,8 @@ def buffer_centre(sampling: Any) -> tuple[int, int]:
 
 def centre_by_index(entry: tuple[int, int], head: Any, encoding: Any) -> tuple[int, int]:
     """Entry (e1, e2) of DC in an array whose lines may start at any index, by the place and the header of one line."""
-    axes = phase_axis(encoding, 1), phase_axis(encoding, 2)
-    e1, e2 = (
-        place + axis.size // 2 - (axis.index(head) + axis.offset) for place, axis in zip(entry, axes, strict=True)
-    )
+    axes = (phase_axis(encoding, step) for step in (1, 2))
+    e1, e2 = (place - axis.index(head) - axis.offset + axis.size // 2 for place, axis in zip(entry, axes, strict=True))
     return e1, e2
 
 

@@ -72,7 +72,7 @@ def slices_from_recon_data(
     store = CalibrationStore() if calibration is None else calibration
     for bit in recon_data.bits:
         if bit.data.data.size == 0 or not _line_mask(bit.data.headers).any():
-            _logger.warning("ReconData with an encoding space without imaging lines; only its calibration is kept")
+            _logger.warning("ReconData with an encoding space without imaging lines; left out, but for its calibration")
             _keep_calibration(bit.ref, context, store)
             continue
         for images in _images_of(bit.data).values():
@@ -109,9 +109,7 @@ def slices_from_bucket(
             same_scan.append(line)
     refs = _by_image(same_scan)
     for key, lines in _by_image(bucket.data).items():
-        made = _slice_of_lines(key, [*lines, *refs.get(key, [])], context, store)
-        if made is not None:
-            yield made
+        yield from _slice_of_lines(key, [*lines, *refs.get(key, [])], context, store)
 
 
 def _by_image(lines: Iterable[ismrmrd.Acquisition]) -> dict[ImageKey, list[ismrmrd.Acquisition]]:
@@ -123,22 +121,21 @@ def _by_image(lines: Iterable[ismrmrd.Acquisition]) -> dict[ImageKey, list[ismrm
 
 def _slice_of_lines(
     key: ImageKey, lines: list[ismrmrd.Acquisition], context: Context, store: CalibrationStore
-) -> KSpaceSlice | None:
+) -> Iterator[KSpaceSlice]:
+    """The slice of all lines of an image; none where no line has a place."""
     encoding = encoding_of(context.header, key.encoding)
-    rows = [row_of(line, encoding, context.log, strict=False) for line in lines]
-    placed = [(line, row) for line, row in zip(lines, rows, strict=True) if row is not None]
+    found = [(line, row_of(line, encoding, context.log, strict=False)) for line in lines]
+    placed = [(readout_of(line), row, line) for line, row in found if row is not None]
     if not placed:
-        return None
-    readouts = [readout_of(line) for line, _ in placed]
-    n_x = max(max(grid_width(readout, encoding), readout.n_samples) for readout in readouts)
+        return
+    n_x = max(max(grid_width(readout, encoding), readout.n_samples) for readout, _, _ in placed)
     grid = new_grid(int(lines[0].active_channels), encoding, n_x)
-    for readout, (_, row) in zip(readouts, placed, strict=True):
+    for readout, row, _ in placed:
         add_readout(grid, readout, row, context.log)
     n_z, n_y, _ = grid.shape
-    head = placed[nearest([row for _, row in placed], (n_z // 2, n_y // 2))][0].getHead()
-    data = _Grid(grid.mean(), grid.counts)
-    block = store.block(key, encoding, data.kspace, data.counts)
-    return KSpaceSlice(data.kspace, data.counts, block, head, encoding)
+    _, _, central = placed[nearest([row for _, row, _ in placed], (n_z // 2, n_y // 2))]
+    kspace, counts = grid.mean(), grid.counts
+    yield KSpaceSlice(kspace, counts, store.block(key, encoding, kspace, counts), central.getHead(), encoding)
 
 
 def _images_of(buffer: Any) -> dict[ImageKey, list[_Position]]:
@@ -158,16 +155,11 @@ def _central_header(buffer: Any, where: _Position) -> ismrmrd.AcquisitionHeader:
 
 
 def _slice_of_bit(bit: Any, images: list[_Position], context: Context, store: CalibrationStore) -> KSpaceSlice:
-    head = _central_header(bit.data, images[0])
-    encoding, key, centre = (
-        encoding_of(context.header, head.encoding_space_ref),
-        image_key(head),
-        buffer_centre(bit.data.sampling),
-    )
-    data = _mean(
-        _grid_of_buffer(bit.data, where, encoding, centre, _line_mask(bit.data.headers[(..., *where)]))
-        for where in images
-    )
+    head, centre = _central_header(bit.data, images[0]), buffer_centre(bit.data.sampling)
+    encoding, key = encoding_of(context.header, head.encoding_space_ref), image_key(head)
+    masks = (_line_mask(bit.data.headers[(..., *where)]) for where in images)
+    grids = (_grid_of_buffer(bit.data, *place, encoding, centre) for place in zip(images, masks, strict=True))
+    data = _mean(grids)
     refs = [_ref_grid(bit.ref, where, encoding) for where in _ref_positions(bit.ref, images)]
     found = [ref for ref in refs if ref is not None]
     ref = _mean(found) if found else None
@@ -228,16 +220,16 @@ def _ref_grid(ref: Any, own: _Position, encoding: Any) -> _Grid | None:
     headers = ref.headers[(..., *own)] if ref.headers.shape[2:] == ref.data.shape[4:] else None
     if headers is not None and headers.shape == ref.data.shape[1:3] and _line_mask(headers).any():
         mask = _line_mask(headers)
-        entry = tuple(np.argwhere(mask)[0].tolist())
-        centre = centre_by_index(entry, header_object(headers[entry]), encoding)
+        e1, e2 = np.argwhere(mask)[0].tolist()
+        centre = centre_by_index((e1, e2), header_object(headers[e1, e2]), encoding)
     else:  # cropped after its headers were written
         mask = np.any(ref.data[(..., *own)] != 0, axis=(0, 3))
     if not mask.any():
         return None
-    return _grid_of_buffer(ref, own, encoding, centre, mask)
+    return _grid_of_buffer(ref, own, mask, encoding, centre)
 
 
-def _grid_of_buffer(buffer: Any, where: _Position, encoding: Any, centre: tuple[int, int], mask: _LineMask) -> _Grid:
+def _grid_of_buffer(buffer: Any, where: _Position, mask: _LineMask, encoding: Any, centre: tuple[int, int]) -> _Grid:
     """Put the acquired samples of one image on the encoded grid, DC at n // 2."""
     samples = buffer.data[(..., *where)]  # (E0, E1, E2, CHA)
     n_x, first_x, measured = buffer_columns(samples.shape[0], buffer.sampling.sampling_limits[0])
