@@ -101,14 +101,13 @@ class Accumulator:
         self.finished.add(key)
         context.log.counts["slices"] += 1
         kspace, counts = done.grid.mean(), done.grid.counts
-        encoding = encoding_of(context.header, key.encoding)
-        calibration = self.calibration.block(key, encoding, kspace, counts)
+        calibration = self.calibration.block(key, kspace, counts)
         item = KSpaceSlice(
             kspace=kspace,
             counts=counts,
             calibration=calibration,
             head=done.head,
-            encoding=encoding,
+            encoding=encoding_of(context.header, key.encoding),
         )
         log.info(
             "%s: %d lines, %.1f-fold undersampled, calibration %s",

@@ -9,7 +9,6 @@ import ismrmrd
 import numpy as np
 
 from nilatron.core.kspace import KSpaceAccumulator, calibration_block
-from nilatron.gadgets.encoding import has_separate_calibration
 from nilatron.gadgets.items import ComplexArray, FloatArray, ScanLog
 from nilatron.gadgets.placement import ImageKey, add_readout, grid_width, image_key, new_grid, readout_of, row_of
 
@@ -51,12 +50,12 @@ class CalibrationStore:
         if block is not None:
             self._blocks[_slice_of(key)] = block
 
-    def block(self, key: ImageKey, encoding: Any, kspace: ComplexArray, counts: FloatArray) -> ComplexArray | None:
+    def block(self, key: ImageKey, kspace: ComplexArray, counts: FloatArray) -> ComplexArray | None:
         """Calibration block of an image: that of its slice's separate scan, else the middle of its own k-space.
 
         None where neither is fully sampled around DC.
         """
-        kept = self._kept(_slice_of(key)) if has_separate_calibration(encoding) else None
+        kept = self._kept(_slice_of(key))
         if kept is not None:
             return kept
         own: ComplexArray | None = calibration_block(kspace, counts)

@@ -135,7 +135,7 @@ def _slice_of_lines(
     n_z, n_y, _ = grid.shape
     _, _, central = placed[nearest([row for _, row, _ in placed], (n_z // 2, n_y // 2))]
     kspace, counts = grid.mean(), grid.counts
-    yield KSpaceSlice(kspace, counts, store.block(key, encoding, kspace, counts), central.getHead(), encoding)
+    yield KSpaceSlice(kspace, counts, store.block(key, kspace, counts), central.getHead(), encoding)
 
 
 def _images_of(buffer: Any) -> dict[ImageKey, list[_Position]]:
@@ -167,7 +167,7 @@ def _slice_of_bit(bit: Any, images: list[_Position], context: Context, store: Ca
         store.keep(key, ref.kspace, ref.counts)
     elif ref is not None:
         _fill(data, ref)
-    block = store.block(key, encoding, data.kspace, data.counts)
+    block = store.block(key, data.kspace, data.counts)
     if block is None and ref is not None:
         block = calibration_block(ref.kspace, ref.counts)
     return KSpaceSlice(data.kspace, data.counts, block, head, encoding)

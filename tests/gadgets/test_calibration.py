@@ -1,3 +1,5 @@
+import itertools
+
 import ismrmrd
 import numpy as np
 import pytest
@@ -121,6 +123,14 @@ def test_scans_do_not_share_their_calibration():
     assert uncalibrated(node, (item for item in items if not item.is_flag_set(ONLY)), header) == 4
 
 
+def test_lines_calibrate_what_comes_in_buckets():
+    header, items = simulate_items(SCAN)
+    items = list(items)
+    buckets = in_front("buckets by slice", (item for item in items if not item.is_flag_set(ONLY)), Context(header))
+    stream = itertools.chain((item for item in items if item.is_flag_set(ONLY)), buckets)
+    assert uncalibrated(build_node("zero_filled", {}), stream, header) == 0
+
+
 def test_calibration_that_comes_with_gridded_data_is_theirs_and_of_what_follows_without(lines_of, scan_header):
     own = [lines_of(BLOCK, ONLY, repetition=r) for r in (0, 1)]
     imaging = [lines_of(range(0, N_Y, 2), repetition=r) for r in (0, 1, 2)]
@@ -165,22 +175,20 @@ def test_calibration_of_the_same_scan_serves_only_its_own_image(lines_of, scan_h
     assert second.calibration is None
 
 
-def test_an_image_without_separate_calibration_takes_its_own_middle(lines_of, scan_header):
-    encoding = scan_header((N_X, N_Y, 1), mode="separate").encoding[0]
+def test_an_image_without_separate_calibration_takes_its_own_middle(lines_of):
     (line,) = lines_of([0])
     kspace, counts = np.ones((N_COILS, 1, N_Y, N_X), np.complex64), np.ones((1, N_Y, N_X), np.float32)
-    block = CalibrationStore().block(image_key(line), encoding, kspace, counts)
+    block = CalibrationStore().block(image_key(line), kspace, counts)
     assert block.shape == (N_COILS, 1, 32, N_X)
     assert not np.shares_memory(block, kspace)
-    assert CalibrationStore().block(image_key(line), encoding, kspace, 0 * counts) is None
+    assert CalibrationStore().block(image_key(line), kspace, 0 * counts) is None
 
 
-def test_calibration_that_is_too_small_takes_nobodys_place(lines_of, scan_header):
-    encoding, store = scan_header((N_X, N_Y, 1), mode="separate").encoding[0], CalibrationStore()
-    key = image_key(lines_of([0])[0])
+def test_calibration_that_is_too_small_takes_nobodys_place(lines_of):
+    store, key = CalibrationStore(), image_key(lines_of([0])[0])
     kspace, counts = np.ones((N_COILS, 1, N_Y, N_X), np.complex64), np.zeros((1, N_Y, N_X), np.float32)
     counts[:, 8:24] = 1
     store.keep(key, kspace, counts)
     counts[:, :14] = counts[:, 18:] = 0
     store.keep(key, 2 * kspace, counts)
-    np.testing.assert_array_equal(store.block(key, encoding, kspace, 0 * counts), kspace[:, :, 8:24])
+    np.testing.assert_array_equal(store.block(key, kspace, 0 * counts), kspace[:, :, 8:24])

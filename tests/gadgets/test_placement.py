@@ -127,7 +127,7 @@ def test_every_measured_sample_lies_at_its_place_around_the_echo(n, data, revers
     measured = stored[discard[0] : len(stored) - discard[1]]
     columns = sorted(c for c in measured + n // 2 if 0 <= c < n)
     echo = int(np.argmax(stored == 0))
-    assume(len(stored) <= n and echo > 0 and columns)  # 0 is no place of an echo
+    assume(sum(discard) < len(stored) <= n and echo > 0 and columns)  # 0 is no place of an echo
     placed = readout_of(line_of(100 + stored, echo=echo, reverse=reverse, discard=discard)).on_grid(n, ScanLog())
     assert list(range(placed.pre, n - placed.post)) == columns
     np.testing.assert_array_equal(placed.samples[0, columns].real, 100 + np.array(columns) - n // 2)
@@ -191,6 +191,8 @@ def test_an_echo_at_the_middle_leaves_the_line_as_it_is():
 
 def test_an_echo_far_off_the_middle_of_a_whole_line_is_told_once():
     log = ScanLog()
+    readout_of(line_of(range(32), echo=20)).on_grid(32, log)
+    assert log.problems == []
     for _ in range(3):
         assert readout_of(line_of(range(16), echo=11)).on_grid(16, log).samples[0, 8] == 11
     assert log.counts["lines with their echo far off the middle"] == 3

@@ -130,6 +130,13 @@ def test_a_short_echo_lies_with_its_echo_at_the_centre(scan_header, make_line):
     assert data[0].data.sampling.sampling_limits[0] == (2, 4, 7)
 
 
+def test_a_line_read_backwards_lies_forwards(scan_header, make_line):
+    lines = [make_line(np.arange(N_X)[None, ::-1], ismrmrd.ACQ_IS_REVERSE, echo=3, y=1)]
+    (data,) = buffers(lines, scan_header((N_X, 4, 1)))
+    np.testing.assert_array_equal(data[0].data.data[:, 1, 0, 0, 0, 0, 0], np.arange(N_X))
+    assert not data[0].data.headers["flags"].any()
+
+
 def test_only_used_encoding_spaces_are_there(scan_header, line):
     header = scan_header((N_X, 4, 1))
     header.encoding.append(header.encoding[0])
