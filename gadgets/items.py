@@ -72,6 +72,8 @@ class Context:
         Shared by all gadgets of a run.
     timing
         When the input came, for time budgets.
+    heads
+        Table of the heads of all lines of the scan (structured, ISMRMRD's names), where they are known before its first line.
     """
 
     header: Any
@@ -79,6 +81,7 @@ class Context:
     seed: int = 0
     log: ScanLog = field(default_factory=ScanLog)
     timing: ScanTiming = field(default_factory=ScanTiming)
+    heads: npt.NDArray[Any] | None = None
 
 
 Gadget: TypeAlias = Callable[[Iterable[Any], Context], Iterator[Any]]
