@@ -32,8 +32,8 @@ from torch import Tensor
 
 from nilatron.core.prior.augment import AugmentSettings, draw_batch, image_scale, synthetic_phase
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.loss import NoiseLevels
-from nilatron.core.prior.weights import load_prior
 from nilatron.pipelines.training.images import load_images
 from nilatron.pipelines.training.phases import PhaseJob, write_phases
 from nilatron.pipelines.training.processes import launch

@@ -31,12 +31,13 @@ from nilatron.core.backend import complex_normal
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.fft import fft
+from nilatron.core.measurement import chi_squared, mask_outside_coils
 from nilatron.core.metrics import foreground, psnr
 from nilatron.core.prior.weights import find_weights
 from nilatron.core.sampling.image import ImageSettings, sample_images
-from nilatron.core.sense import SenseOperator, chi_squared
+from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.nila.prior import prior_for
-from nilatron.gadgets.problem import Problem, image_scale, mask_outside_coils, noise_level
+from nilatron.gadgets.problem import Problem
 from nilatron.pipelines.files.atomic import atomic_path
 from report import Cell, markdown, write_json
 from scans import BRAIN, ComplexArray, combined, full_scan_maps, load_brain, undersample
@@ -108,16 +109,15 @@ def reconstruct(case: Case, weights: Path) -> tuple[ComplexArray, ComplexArray]:
     settings = ImageSettings()
     conventional = cg_sense(case.operator, case.data)
     problem = Problem(case.operator, case.data, conventional, np.random.default_rng(0), "cpu", weights)
-    scale = image_scale(problem)
     result = sample_images(
-        prior_for(weights, "cpu").denoise,
+        prior_for(weights, "cpu").prior.estimate,
         case.operator,
         case.data,
         settings.levels(),
         settings,
         start=conventional[None],
-        sigma=noise_level(problem, scale) * case.sigma_factor,
-        scale=scale * case.scale_factor,
+        sigma=problem.noise_level * case.sigma_factor,
+        scale=problem.scale * case.scale_factor,
         generator=problem.generator,
     )
     return conventional, mask_outside_coils(case.operator, result.image[0])

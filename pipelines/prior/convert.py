@@ -17,13 +17,13 @@ from nilatron.core.prior.augment import image_scale
 from nilatron.core.prior.conventions import EDM
 from nilatron.core.prior.conversion_check import SIGMAS, Verdict, check
 from nilatron.core.prior.edm import ChannelDenoiser, EDMDenoiser, denoise_complex
+from nilatron.core.prior.edm_weights import load_prior, save_prior
 from nilatron.core.prior.engines.onnx_engine import OnnxDenoiser
 from nilatron.core.prior.engines.onnx_file import OnnxFacts, pack_onnx, parse_onnx
 from nilatron.core.prior.evaluate import draw_scene
 from nilatron.core.prior.foreign import ForeignDenoiser, ForeignUnits, as_our_weights
 from nilatron.core.prior.foreign_onnx import ForeignNetworkError, exported, wrapped
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import load_prior, save_prior
 from nilatron.pipelines.files.atomic import atomic_path
 from nilatron.pipelines.prior.convert_settings import ConversionError, ReadingSettings
 from nilatron.pipelines.prior.convert_source import Source, SourceSettings, read_source

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from nilatron.core.operators import Coils, Fourier, Weights
-from nilatron.core.sense import SenseOperator, chi_squared, with_empty_coils
+from nilatron.core.measurement import chi_squared
+from nilatron.core.sense import SenseOperator, with_empty_coils
 
 RNG = np.random.default_rng(0)
 

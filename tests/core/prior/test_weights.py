@@ -8,8 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from nilatron.core.prior import weights
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import load_prior, save_prior
 from nilatron.core.prior.unet import UNetConfig
-from nilatron.core.prior.weights import DEFAULT_WEIGHTS, WeightsError, load_prior, save_prior, shipped_weights
+from nilatron.core.prior.weights import DEFAULT_WEIGHTS, WeightsError, shipped_weights
 
 CONFIG = {"channels": [8, 16], "blocks": [1, 1], "embedding": 16}
 BEFORE = {"format": "nilatron-edm-1", "architecture": json.dumps(CONFIG), "sigma_data": "0.25"}

@@ -5,7 +5,8 @@ import torch
 from nilatron.core.backend import complex_normal, namespace, to_numpy
 from nilatron.core.sampling.nila_fast import SolverSettings, nila_fast
 from nilatron.core.sampling.schedule import karras_schedule
-from nilatron.core.sense import SenseOperator, chi_squared
+from nilatron.core.measurement import chi_squared
+from nilatron.core.sense import SenseOperator
 
 
 def image_run(problem, n_steps=16, seed=1):

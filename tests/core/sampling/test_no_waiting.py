@@ -7,8 +7,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from nilatron.core import solvers
 from nilatron.core.prior.edm import denoise_complex
+from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.engines.torch_engine import torch_engine
-from nilatron.core.prior.weights import load_prior, shipped_weights
+from nilatron.core.prior.weights import shipped_weights
 from nilatron.core.sampling.nila_fast import nila_fast
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sense import SenseOperator

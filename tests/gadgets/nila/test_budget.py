@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import save_prior
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import save_prior
 from nilatron.gadgets.items import Context, ScanTiming
 from nilatron.gadgets.nila.budget import (
     MIN_STEPS,

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import save_prior
 from nilatron.core.prior.engines.choose import EngineSettings
 from nilatron.core.prior.unet import UNetConfig
-from nilatron.core.prior.weights import DEFAULT_WEIGHTS, save_prior, shipped_weights
+from nilatron.core.prior.weights import DEFAULT_WEIGHTS, shipped_weights
 from nilatron.gadgets.nila.prior import prior_for
 
 
