@@ -64,8 +64,10 @@ class SenseOperator(Measurement):
         """max(counts) max(sum_c |S_c|^2), of each slice of a batch: tight where the centre of k-space is fully sampled."""
         xp = namespace(self.coil_maps)
         intensity = xp.sum(xp.real(self.coil_maps) ** 2 + xp.imag(self.coil_maps) ** 2, axis=-4)
+        if self.counts.ndim == 3:
+            return float(xp.max(self.counts)) * float(xp.max(intensity))
         most, strongest = (xp.max(values, axis=SPATIAL_AXES, keepdims=True) for values in (self.counts, intensity))
-        return most * strongest if most.ndim > 3 else float(most) * float(strongest)
+        return most * strongest
 
     @cached_property
     def support(self) -> Array:

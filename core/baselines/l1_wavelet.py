@@ -99,8 +99,9 @@ def laplace_regularisation(wavelet: Wavelet, image: Array, sigma: float) -> Arra
     for one image (z, y, x); for a batch one for each, (..., 1, 1, 1).
     """
     scale = wavelet.detail_mean(image)
-    if image.ndim == len(wavelet.shape):
-        return sigma**2 / float(scale) if float(scale) > 0 else 0.0
     xp = namespace(image)
+    if image.ndim == len(wavelet.shape):
+        found = float(xp.max(scale))
+        return sigma**2 / found if found > 0 else 0.0
     weight = xp.where(scale > 0, sigma**2 / xp.where(scale > 0, scale, xp.ones_like(scale)), xp.zeros_like(scale))
     return xp.astype(weight, real_dtype(image))

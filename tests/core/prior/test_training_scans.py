@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from nilatron.core.prior.training_scans import ScanSettings, draw_scan, random_coil_maps, random_lines
 from nilatron.core.measurement import chi_squared
+from nilatron.core.prior.training_scans import ScanSettings, draw_scan, random_coil_maps, random_lines
 from nilatron.core.sense import SenseOperator
 
 PERFECT = ScanSettings(
