@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from nilatron.core.backend import ComplexArray
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.nila.method import run_nila
 from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.problem import Problem
-from scans import ComplexArray
 
 
 def nila(operator: SenseOperator, data: ComplexArray, weights: Path) -> ComplexArray:

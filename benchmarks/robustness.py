@@ -27,7 +27,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from nilatron.core.backend import complex_normal
+from nilatron.core.backend import ComplexArray, complex_normal
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.fft import fft
@@ -40,7 +40,7 @@ from nilatron.gadgets.nila.prior import prior_for
 from nilatron.gadgets.problem import Problem
 from nilatron.pipelines.files.atomic import atomic_path
 from report import Cell, markdown, write_json
-from scans import BRAIN, ComplexArray, combined, full_scan_maps, load_brain, undersample
+from scans import BRAIN, combined, full_scan_maps, load_brain, undersample
 from simulated import coil_maps, full_kspace, magnitude_slices
 
 LOW_PASS = 3.0  # pixels, standard deviation

@@ -71,9 +71,8 @@ def conjugate_gradient(
     xp = namespace(b)
     image_axes = tuple(range(-n_axes, 0))
 
-    def dot(
-        u: Array, v: Array
-    ) -> Array:  # rows in single, their sum in double precision: volumes have millions of products
+    def dot(u: Array, v: Array) -> Array:
+        # rows in single, their sum in double precision: a volume has millions of products
         rows = xp.real(xp.linalg.vecdot(u, v))[..., None]
         return xp.astype(xp.sum(rows, axis=image_axes, keepdims=True, dtype=xp.float64), real_dtype(b))
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from nilatron.core.backend import ComplexArray
 from nilatron.core.coils.compression import compress, compression_matrix
 from nilatron.core.metrics import psnr
 from nilatron.core.recon import inverse_problem
 from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.problem import Problem
 from nilatron.pipelines.files.atomic import atomic_path
-
-ComplexArray: TypeAlias = npt.NDArray[np.complex64]
 
 
 @dataclass(frozen=True)

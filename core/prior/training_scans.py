@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nilatron.core.backend import complex_normal
+from nilatron.core.backend import ComplexArray, complex_normal
 from nilatron.core.coils.compression import compress, compression_matrix
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.fft import fft, ifft
@@ -25,8 +25,6 @@ from nilatron.core.phantom import coil_sensitivity, positions
 from nilatron.core.prior.acquired import AcquisitionSettings, simulate_acquisition
 from nilatron.core.prior.augment import AugmentSettings
 from nilatron.core.recon import inverse_problem
-
-ComplexArray: TypeAlias = npt.NDArray[np.complex64]
 
 
 @dataclass(frozen=True)
