@@ -92,7 +92,11 @@ def inverse_problem(kspace: Array, counts: Array, coil_maps: Array) -> InversePr
         When the shapes differ.
     """
     operator = SenseOperator(coil_maps, counts)
-    data = operator.data(kspace)
+    return warm_started(operator, operator.data(kspace))
+
+
+def warm_started(operator: Measurement, data: Array) -> InverseProblem:
+    """The problem of any measurement, with its CG-SENSE image."""
     return InverseProblem(operator, data, cg_sense(operator, data))
 
 

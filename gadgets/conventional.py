@@ -91,10 +91,7 @@ def _prepared_on(
 ) -> tuple[Problem, Reconstruction]:
     kspace, counts, maps = (to_device(a, device) for a in (item.kspace, item.counts, item.coil_maps))
     generator = np.random.default_rng(np.random.SeedSequence([context.seed, *slice_identity(item)]))
-    prepared = inverse_problem(kspace, counts, maps)
-    problem = Problem(
-        prepared.operator, prepared.data, prepared.conventional, generator, device, weights, context.timing.clock
-    )
+    problem = Problem.of(inverse_problem(kspace, counts, maps), generator, device, weights, context.timing.clock)
     made = provenance(item, context) | {"sampler": "CG-SENSE", "device": device, "target": target}
     return problem, finished(item, problem, "conventional", problem.conventional, made)
 

@@ -46,6 +46,18 @@ class Problem(InverseProblem):
     clock: Callable[[], float] = time.monotonic
     callback: Callback = go_on
 
+    @classmethod
+    def of(
+        cls,
+        slice_: InverseProblem,
+        generator: np.random.Generator,
+        device: str = "cpu",
+        weights: Path = DEFAULT_WEIGHTS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Problem:
+        """A slice that is to be reconstructed so."""
+        return cls(slice_.operator, slice_.data, slice_.conventional, generator, device, weights, clock)
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -44,7 +44,7 @@ class Case:
     def problem(self, weights: Path, seed: int = 0) -> Problem:
         """The same for our gadgets: the CG-SENSE image, which is their warm start, is made here."""
         made = inverse_problem(self.kspace, self.counts, self.maps)
-        return Problem(made.operator, made.data, made.conventional, np.random.default_rng(seed), "cpu", weights)
+        return Problem.of(made, np.random.default_rng(seed), weights=weights)
 
     def compressed(self) -> Case:
         """The same in the virtual coils that hold more than noise, as our chains go on with it."""
