@@ -182,7 +182,6 @@ def centred(item: KSpaceSlice, context: Context) -> KSpaceSlice:
     shift = centre_shift(item.kspace, item.counts)
     if not any(shift):
         return item
-    n_z, n_y, _ = item.counts.shape
     text = f"the header's centre of k-space is (z, y) = {(-shift[0], -shift[1])} rows from the strongest row"
     found = moved(item.kspace, item.counts, shift)
     if found is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from nilatron.gadgets.encoding import Limit
 
@@ -47,7 +48,7 @@ class Progress:
 def gap(steps: Collection[int]) -> int:
     """The largest distance of neighbouring encoding steps, the step of an undersampled scan; 1 for a single one."""
     ordered = sorted(steps)
-    return max((after - before for before, after in zip(ordered, ordered[1:], strict=False)), default=1)
+    return max((after - before for before, after in pairwise(ordered)), default=1)
 
 
 def reaches(steps: Collection[int], limit: Limit) -> bool:
