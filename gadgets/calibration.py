@@ -130,14 +130,14 @@ class CalibrationStore:
 
 
 def best_match(image: ImageKey, keys: Iterable[ImageKey]) -> list[ImageKey]:
-    """Calibration of the slice of an image that has most in common with it: contrast first, then set, phase, repetition.
+    """Calibration of the slice of an image: of its encoding space, contrast and set where there is some, else of others.
 
-    Of an index in which none is equal all count alike and are averaged.
+    Frames and repetitions calibrate each other: their lines are averaged.
     """
     found = [key for key in keys if key.slice == image.slice]
     own = [key for key in found if key.encoding == image.encoding]
     found = own or found
-    for name in ("contrast", "set", "phase", "repetition"):
+    for name in ("contrast", "set"):
         equal = [key for key in found if getattr(key, name) == getattr(image, name)]
         found = equal or found
     return found
@@ -155,9 +155,13 @@ def has_fov_of(encoding: Any, other: Any) -> bool:
 
 def mean_of(grids: _Grids) -> tuple[ComplexArray, FloatArray]:
     """Average of k-spaces of one shape, each sample weighted by how often it was acquired, and the sum of the counts."""
-    counts = sum((own for _, own in grids[1:]), grids[0][1])
-    total = sum((kspace * own for kspace, own in grids[1:]), grids[0][0] * grids[0][1])
-    return total / np.maximum(counts, 1), counts
+    kspace, counts = grids[0]
+    total, counts = kspace * counts, np.array(counts)
+    for other, own in grids[1:]:
+        total += other * own
+        counts += own
+    mean: ComplexArray = total / np.maximum(counts, 1)
+    return mean, counts
 
 
 @dataclass

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import ismrmrd
+import numpy.typing as npt
 
 from nilatron.core.backend import Array, ComplexArray, FloatArray
 from nilatron.core.errors import BadInputError

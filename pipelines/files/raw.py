@@ -96,7 +96,7 @@ class RawFile:
 
     def heads(self) -> AnyArray:
         """Heads of all lines, before any of their samples is read."""
-        dataset = self._find("data")
+        dataset = self._group["data"]
         return _repack(dataset.fields("head")[()], ismrmrd.hdf5.acquisition_header_dtype, f"{self.path}: heads")
 
     def _find(self, name: str) -> h5py.Group:

@@ -16,7 +16,6 @@ from gadgetron.types.recon_data import read_recon_data
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context, KSpaceSlice
 from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.sensitivities import estimate_sensitivities
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
@@ -37,7 +36,7 @@ def slices_of() -> Callable[[SimulationSettings], tuple[Any, list[KSpaceSlice]]]
     def simulate(scan: SimulationSettings) -> tuple[Any, list[KSpaceSlice]]:
         header, items = simulate_items(scan)
         context, whitening = Context(header), Whitening(NoiseSettings())
-        stream = prepare_readouts(whitening.lines(items, context), context)
+        stream = whitening.lines(items, context)
         stream = whitening.slices(Accumulator()(stream, context), context)
         return header, list(estimate_sensitivities(stream, context))
 
