@@ -3,9 +3,10 @@ import pytest
 
 from nilatron.core.backend import complex_normal
 from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.measurement import chi_squared
 from nilatron.core.phantom import coil_maps, phantom
 from nilatron.core.scale import NOISE_FLOOR, image_scale, noise_level
-from nilatron.core.sense import SenseOperator, chi_squared
+from nilatron.core.sense import SenseOperator
 
 
 def level(scale, of_scale, distortion=0.0):

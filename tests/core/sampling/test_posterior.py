@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from nilatron.core.prior.prior import Estimate
 from nilatron.core.sampling.posterior import sample_posterior
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sense import SenseOperator
@@ -8,7 +9,7 @@ from nilatron.core.sense import SenseOperator
 
 def draw(problem, n_samples, n_steps=16):
     return sample_posterior(
-        problem.prior.denoise,
+        problem.prior.estimate,
         problem.operator,
         problem.data,
         karras_schedule(n_steps),
@@ -50,7 +51,7 @@ def test_two_samples_have_half_their_squared_difference_as_variance():
     shape, scale = (1, 2, 3), 3.0
     said = np.array([[[[1, 2j, 0], [3, 1, -1j]]], [[[1j, 2j, 4], [0, -1, 1j]]]])
     posterior = sample_posterior(
-        lambda _x, _level: said,
+        lambda _x, _level: Estimate(said),
         SenseOperator(np.ones((1, *shape), complex), np.zeros(shape)),
         np.zeros((1, *shape), complex),
         karras_schedule(3),
