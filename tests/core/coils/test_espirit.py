@@ -166,7 +166,7 @@ def test_nothing_of_a_measured_brain_is_cut():
 
 @pytest.mark.gpu
 def test_cupy_agrees():
-    cupy = pytest.importorskip("cupy")
+    cupy = pytest.importorskip("cupy", reason="cupy is not installed")
     _, _, kspace = scene((1, 40, 33), 4)
     block = centre(kspace, (1, 20, 20))
     found, expected = espirit_maps(cupy.asarray(block), (1, 40, 33)).get(), espirit_maps(block, (1, 40, 33))
