@@ -160,8 +160,7 @@ def mean_of(grids: _Grids) -> tuple[ComplexArray, FloatArray]:
     for other, own in grids[1:]:
         total += other * own
         counts += own
-    mean: ComplexArray = total / np.maximum(counts, 1)
-    return mean, counts
+    return (total / np.maximum(counts, 1)).astype(np.complex64, copy=False), counts
 
 
 @dataclass

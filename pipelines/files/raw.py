@@ -199,9 +199,6 @@ def _samples(stored: AnyArray, shape: tuple[int, int], line: str) -> npt.NDArray
             f"{line} has {stored.size / 2:g} complex samples, its header announces {shape[0]} channels of {shape[1]}"
         )
     values = np.ascontiguousarray(stored, np.float32)
-    if not np.isfinite(values).all():
-        n_bad = int(np.count_nonzero(~np.isfinite(values)))
-        raise InputError(f"{line} has {n_bad} values that are not finite (NaN or infinite); remove or repair that line")
     return values.view(np.complex64).reshape(shape)
 
 
