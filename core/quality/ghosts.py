@@ -40,6 +40,8 @@ class Ghost:
         c(s).
     elsewhere
         The largest c at shifts nearby: what the object has by itself.
+    is_full
+        Whether no rows were left out along the axis, or in no order.
     """
 
     axis: int
@@ -47,6 +49,7 @@ class Ghost:
     multiple: int
     correlation: float
     elsewhere: float
+    is_full: bool
 
     @property
     def strength(self) -> float:
@@ -107,14 +110,15 @@ def ghosts(image: Array, counts: npt.NDArray[np.float32], axes: tuple[int, ...] 
         c = self_correlation(sharp, axis)
         r = spacing(counts, axis)
         shifts = {(2, 1)} | {(r, m) for m in range(1, r // 2 + 1) if 2 * m != r}
-        found.append(max((_ghost(c, axis, *shift) for shift in sorted(shifts)), key=lambda ghost: ghost.strength))
+        found.append(max((_ghost(c, axis, *shift, is_full=r == 1) for shift in sorted(shifts)), key=lambda ghost: ghost.strength))
     return found
 
 
-def _ghost(c: npt.NDArray[np.float64], axis: int, divisor: int, multiple: int) -> Ghost:
+def _ghost(c: npt.NDArray[np.float64], axis: int, divisor: int, multiple: int, *, is_full: bool) -> Ghost:
     n = len(c)
     shift = n * multiple / divisor
     at = {math.floor(shift), math.ceil(shift)}
     near = range(EDGES + 2, max(n // 12, EDGES + 4))
     others = {(round(shift) + sign * k) % n for k in near for sign in (-1, 1)}
-    return Ghost(axis, divisor, multiple, max(float(c[s % n]) for s in at), max(float(c[s]) for s in others))
+    correlation, elsewhere = (max(float(c[s % n]) for s in shifts) for shifts in (at, others))
+    return Ghost(axis, divisor, multiple, correlation, elsewhere, is_full)

@@ -21,6 +21,10 @@ from nilatron.core.measurement import DATA_AXES, Measurement
 
 Doubles = npt.NDArray[np.float64]
 SIGNIFICANT = 5.0  # standard deviations of the energy that the noise leaves in a line
+MARGIN = 0.25  # of the noise of a line: less is no excess
+NEIGHBOURS, LEAK = 2, 0.04  # lines to either side, and the share of their energy
+FEW = 24  # lines along an axis that are all neighbours
+QUIET_PERCENT = 20.0  # of the lines, whose residual is noise if that of any is
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,25 +65,55 @@ class Residual:
         return _ratio(self.energy.sum() - self.n_total, self.data_energy.sum())
 
     @cached_property
-    def line_excess(self) -> Doubles:
-        """Energy of each line (k2, k1) beyond the noise, as far as it stands out; at the noise that most lines have."""
+    def line_chi2(self) -> Doubles:
+        """|r|^2 / M of the measured lines, in ascending order."""
         measured = self.n_samples > 0
-        count = np.where(measured, self.n_samples, 1.0)
-        variance = max(1.0, float(np.median((self.energy / count)[measured]))) if measured.any() else 1.0
-        excess = self.energy - variance * (count + SIGNIFICANT * np.sqrt(count))
-        return np.where(measured & (excess > 0.5 * variance * count), excess, 0.0)
+        return np.sort(self.energy[measured] / self.n_samples[measured])
+
+    @cached_property
+    def noise_floor(self) -> float:
+        """Variance that the noise has by the residual of the quietest lines; at least 1."""
+        return max(1.0, float(np.percentile(self.line_chi2, QUIET_PERCENT))) if self.line_chi2.size else 1.0
+
+    @cached_property
+    def evenness(self) -> float:
+        """Chi2 of the quiet lines over that of the loud ones: 1 for white noise, which is the same in all."""
+        if not self.line_chi2.size:
+            return 1.0
+        quiet, loud = np.percentile(self.line_chi2, (QUIET_PERCENT, 100 - QUIET_PERCENT))
+        return float(quiet / loud) if loud > 0 else 1.0
+
+    @cached_property
+    def line_excess(self) -> Doubles:
+        """Energy of each line (k2, k1) beyond the noise, however strong that is, where it stands out."""
+        measured, floor = self.n_samples > 0, self.noise_floor
+        excess = self.energy - floor * (self.n_samples + SIGNIFICANT * np.sqrt(self.n_samples))
+        return np.where(measured & (excess > MARGIN * floor * self.n_samples), excess, 0.0)
 
     @cached_property
     def line_unexplained(self) -> Doubles:
-        """sqrt(excess / signal) of each line (k2, k1), the signal being that of data or image, whichever is larger."""
+        """sqrt(excess / signal) of each line (k2, k1): the signal of data or image, whichever is larger.
+
+        A weak line beside a strong one, where few partitions are among all of them, has what the errors of the coil maps leak
+        into it: it counts as at least LEAK of that.
+        """
         modelled = (np.sqrt(self.energy) - np.sqrt(self.data_energy)) ** 2  # at least so much, by the triangle inequality
         signal = np.maximum(self.data_energy, modelled)
+        strongest = self.data_energy
+        for axis, n in enumerate(strongest.shape):
+            reach = NEIGHBOURS if n > FEW else n // 2
+            strongest = np.max([np.roll(strongest, shift, axis) for shift in range(-reach, reach + 1)], axis=0)
+        signal = np.maximum(signal, LEAK * strongest)
         return np.sqrt(self.line_excess / np.where(signal > 0, signal, 1.0))
 
-    def share_of_lines(self, threshold: float) -> float:
-        """sqrt(excess of the lines that are unexplained beyond the threshold) / |y|: what they are worth in the image."""
-        wrong = self.line_unexplained > threshold
-        return _ratio(self.line_excess[wrong].sum(), self.data_energy.sum())
+    def share_of(self, lines: npt.NDArray[np.bool_]) -> float:
+        """sqrt(excess of these lines (k2, k1)) / |y|: what they are worth in the image."""
+        return _ratio(self.line_excess[lines].sum(), self.data_energy.sum())
+
+    @cached_property
+    def structured(self) -> float:
+        """The same of all lines: what stands out of the noise, however strong that is. Less than `unexplained`."""
+        return _ratio(self.line_excess.sum(), self.data_energy.sum())
 
     def central_share(self, radius: float = 0.25) -> float:
         """Share of the energy beyond the noise that lies in the middle of k-space, up to `radius` of its half width."""

@@ -33,7 +33,7 @@ class Remote:
 def remote_images(remote: Remote, raw: RawFile, items: Iterator[Any], scan: ScanLog) -> Generator[ismrmrd.Image]:
     """Send the items of a raw file, hand over the images, and note in the scan's log how many were to be expected.
 
-    A fall-back is a problem of the scan, as it is in this process.
+    A fall-back or a doubtful image is a problem of the scan, as it is in this process.
 
     Raises
     ------
@@ -50,8 +50,9 @@ def remote_images(remote: Remote, raw: RawFile, items: Iterator[Any], scan: Scan
             exchange = Exchange(connection, opening, counted, remote.timeouts, real_time=remote.real_time)
             for image in exchange.images():
                 n_images += 1
-                if reason := image.meta.get("nilatron_fallback"):
-                    scan.problem(log, f"slice {image.slice}: {reason}")
+                for name in ("nilatron_fallback", "nilatron_doubt"):
+                    if reason := image.meta.get(name):
+                        scan.problem(log, f"slice {image.slice}: {reason}")
                 yield image
         if count.slices and not n_images:
             others = ", ".join(f"{n} {name}" for name, n in exchange.reply.others.items())
