@@ -50,7 +50,14 @@ def build_node(
     """
     if target not in methods:
         raise SettingsError(f"unknown target {target!r}: choose from {', '.join(methods)}")
-    parts = (NoiseSettings, CompressionSettings, methods[target].settings_class, DoubtSettings, ImageSettings, SeedSettings)
+    parts = (
+        NoiseSettings,
+        CompressionSettings,
+        methods[target].settings_class,
+        DoubtSettings,
+        ImageSettings,
+        SeedSettings,
+    )
     names = {part: property_fields(part) for part in parts}
     known = {name: field for fields in names.values() for name, field in fields.items()}
     unknown = [name for name in properties if name not in known]

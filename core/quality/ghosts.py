@@ -64,7 +64,7 @@ def edges(image: Array) -> Array:
     mean = magnitude
     for axis in (1, 2):
         if image.shape[axis] > WINDOW:
-            mean = sum(xp.roll(mean, shift, axis) for shift in range(-(WINDOW // 2), WINDOW // 2 + 1)) / WINDOW
+            mean = sum(xp.roll(mean, shift, axis=axis) for shift in range(-(WINDOW // 2), WINDOW // 2 + 1)) / WINDOW
     return magnitude - mean
 
 
@@ -110,7 +110,9 @@ def ghosts(image: Array, counts: npt.NDArray[np.float32], axes: tuple[int, ...] 
         c = self_correlation(sharp, axis)
         r = spacing(counts, axis)
         shifts = {(2, 1)} | {(r, m) for m in range(1, r // 2 + 1) if 2 * m != r}
-        found.append(max((_ghost(c, axis, *shift, is_full=r == 1) for shift in sorted(shifts)), key=lambda ghost: ghost.strength))
+        found.append(
+            max((_ghost(c, axis, *shift, is_full=r == 1) for shift in sorted(shifts)), key=lambda ghost: ghost.strength)
+        )
     return found
 
 

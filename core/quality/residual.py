@@ -97,7 +97,9 @@ class Residual:
         A weak line beside a strong one, where few partitions are among all of them, has what the errors of the coil maps leak
         into it: it counts as at least LEAK of that.
         """
-        modelled = (np.sqrt(self.energy) - np.sqrt(self.data_energy)) ** 2  # at least so much, by the triangle inequality
+        modelled = (
+            np.sqrt(self.energy) - np.sqrt(self.data_energy)
+        ) ** 2  # at least so much, by the triangle inequality
         signal = np.maximum(self.data_energy, modelled)
         strongest = self.data_energy
         for axis, n in enumerate(strongest.shape):
