@@ -61,7 +61,7 @@ def test_a_residual_is_small_against_the_signal_where_that_is_strong():
 @pytest.mark.parametrize("fault", ["lost", "repeated", "swapped"])
 def test_lines_that_do_not_fit_are_found(fault):
     operator, data, _ = scan()
-    y, other = 30, 33
+    y, other = 31, 34
     wrong = data.copy()
     wrong[:, :, y] = {"lost": 0 * data[:, :, y], "repeated": data[:, :, other], "swapped": data[:, :, other]}[fault]
     if fault == "swapped":
