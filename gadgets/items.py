@@ -13,6 +13,7 @@ import ismrmrd
 
 from nilatron.core.backend import Array, ComplexArray, FloatArray
 from nilatron.core.errors import BadInputError
+from nilatron.gadgets.known_noise import NoiseOrigin, NoiseStore
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,10 @@ class Context:
         Shared by all gadgets of a run.
     timing
         When the input came, for time budgets.
+    noise_store
+        Keeps the noise of other measurements; None: there is none.
+    noise_file
+        Of the noise lines of the stream, where they were put in front of the scan; None: they are its own.
     """
 
     header: Any
@@ -74,6 +79,8 @@ class Context:
     seed: int = 0
     log: ScanLog = field(default_factory=ScanLog)
     timing: ScanTiming = field(default_factory=ScanTiming)
+    noise_store: NoiseStore | None = None
+    noise_file: NoiseOrigin | None = None
 
 
 Gadget: TypeAlias = Callable[[Iterable[Any], Context], Iterator[Any]]
@@ -86,19 +93,26 @@ class NoiseReport:
     Attributes
     ----------
     source
-        "noise scan", "upstream" (the chain in front has whitened) or "data".
+        "noise scan", "noise file", "store" (of another measurement), "upstream" (the chain in front has whitened) or "data".
     sigma_header
         As noise scan and header have it: 1 after whitening; None when there is none.
     sigma_measured
         From the data themselves.
     sigma_used
         In the reconstruction.
+    measurement_id
+        Of the measurement whose noise was used; empty where that is not known.
+    dwell_us, bandwidth_ratio
+        Of that measurement: dwell time in microseconds (0: not known), relative receiver noise bandwidth (0: no matter).
     """
 
     source: str
     sigma_header: float | None
     sigma_measured: float
     sigma_used: float
+    measurement_id: str = ""
+    dwell_us: float = 0.0
+    bandwidth_ratio: float = 0.0
 
 
 @dataclass(frozen=True)

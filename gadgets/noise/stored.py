@@ -1,0 +1,75 @@
+"""Noise of other measurements: kept for the scans that depend on them, and found again by their id."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+
+from nilatron.gadgets.items import Context, ScanError
+from nilatron.gadgets.known_noise import NoiseCovariance, NoiseStore
+from nilatron.gadgets.noise.channels import Names, matched_channels
+from nilatron.gadgets.noise.header import noise_dependencies, receiver_factor
+
+log = logging.getLogger(__name__)
+
+NOISE_STORED = "noise measurements stored"
+
+
+@dataclass
+class StoredNoise:
+    """The noise measurement that the header of a scan names.
+
+    Attributes
+    ----------
+    missing
+        Why it could not be used, in words, as far as that is known; empty where the scan depends on none.
+    """
+
+    missing: str = ""
+    _noise: NoiseCovariance | None = None
+    _looked_up: bool = False
+    _told: set[str] = field(default_factory=set)
+
+    def matched(self, names: Names | None, n_coils: int, context: Context) -> NoiseCovariance | None:
+        """The noise of an image's channels, as the scan's own receiver has it; None where there is none that fits."""
+        if not self._looked_up:
+            self._look_up(context)
+        noise = self._noise
+        if noise is None:
+            return None
+        try:
+            return noise.with_channels(matched_channels(noise.coil_names, noise.n_coils, names, n_coils))
+        except ScanError as error:
+            self.missing = f"the noise measurement {noise.origin.measurement_id!r} does not fit: {error}"
+            if self.missing not in self._told:
+                self._told.add(self.missing)
+                context.log.problem(log, self.missing)
+            return None
+
+    def _look_up(self, context: Context) -> None:
+        self._looked_up = True
+        ids = noise_dependencies(context.header)
+        if not ids:
+            return
+        found = [] if context.noise_store is None else [context.noise_store.read(name) for name in ids]
+        noise = next((one for one in found if one is not None), None)
+        if noise is None:
+            where = (
+                "no noise store is configured (--noise-store)" if context.noise_store is None else "it is not stored"
+            )
+            self.missing = f"the noise measurement {ids[0]!r} that this scan depends on is missing: {where}"
+            return
+        factor = receiver_factor(noise.origin.bandwidth_ratio, context.header) if noise.dwell_us > 0 else 1.0
+        self._noise = replace(noise, covariance=noise.covariance * factor)
+
+
+def keep(noise: NoiseCovariance, store: NoiseStore, context: Context) -> None:
+    """Store a measurement of noise alone under its id; what cannot be stored is a problem of the scan."""
+    name = noise.origin.measurement_id
+    if not name or not noise.usable:
+        why = f"it has only {noise.n_samples} samples or is empty" if name else "its header has no measurementID"
+        context.log.problem(log, f"the noise measurement cannot be stored: {why}")
+        return
+    store.write(noise)
+    context.log.counts[NOISE_STORED] += 1
+    log.info("noise measurement %r stored: %d coils, %d samples", name, noise.n_coils, noise.n_samples)
