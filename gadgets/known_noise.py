@@ -10,6 +10,7 @@ import numpy as np
 
 from nilatron.core.backend import ComplexArray
 
+NOISE_STORED = "noise measurements stored"  # what a scan's log counts
 SAMPLES_PER_COIL = 2  # of a noise scan, at least: fewer leave its covariance singular
 
 

@@ -52,12 +52,13 @@ class NoiseScan:
 
     def add(self, line: ismrmrd.Acquisition, header: Any) -> None:
         """Take a noise line in."""
-        n_channels = int(line.active_channels)
+        samples: ComplexArray = np.asarray(line.data)
+        n_channels = len(samples)
         names = coil_names(header, n_channels, line.channel_mask)
         key = (n_channels, names)
         if key not in self.sums:
             self.sums[key] = NoiseSum(names, np.zeros((n_channels, n_channels), np.complex128))
-        self.sums[key].add(np.asarray(line.data), float(line.sample_time_us))
+        self.sums[key].add(samples, float(line.sample_time_us))
 
     def matched(self, names: Names | None, n_coils: int, context: Context) -> NoiseCovariance | None:
         """The noise of an image's channels; None without noise lines.

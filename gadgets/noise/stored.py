@@ -6,13 +6,11 @@ import logging
 from dataclasses import dataclass, field, replace
 
 from nilatron.gadgets.items import Context, ScanError
-from nilatron.gadgets.known_noise import NoiseCovariance, NoiseStore
+from nilatron.gadgets.known_noise import NOISE_STORED, NoiseCovariance, NoiseStore
 from nilatron.gadgets.noise.channels import Names, matched_channels
 from nilatron.gadgets.noise.header import noise_dependencies, receiver_factor
 
 log = logging.getLogger(__name__)
-
-NOISE_STORED = "noise measurements stored"
 
 
 @dataclass
