@@ -101,7 +101,7 @@ def test_log_names_the_slices(replayed, caplog):
 
 # --- noise of other measurements
 
-NOISY = replace(SCAN, n_coils=4, noise_lines=24, noise_gain_spread=8.0)
+NOISY = replace(SCAN, n_coils=4, n_slices=1, noise_lines=24, noise_gain_spread=8.0)
 
 
 def is_noise(line):
