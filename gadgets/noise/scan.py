@@ -69,7 +69,7 @@ class NoiseScan:
             When the channels of no noise line fit.
         """
         problem: ScanError | None = None
-        for found in sorted(self.sums.values(), key=lambda one: (len(one.total) != n_coils, -one.n_samples)):
+        for found in sorted(self.sums.values(), key=lambda one: -one.n_samples):
             try:
                 channels = matched_channels(found.coil_names, len(found.total), names, n_coils)
             except ScanError as error:

@@ -38,10 +38,10 @@ class StoredNoise:
         try:
             return noise.with_channels(matched_channels(noise.coil_names, noise.n_coils, names, n_coils))
         except ScanError as error:
-            self.missing = f"the noise measurement {noise.origin.measurement_id!r} does not fit: {error}"
-            if self.missing not in self._told:
-                self._told.add(self.missing)
-                context.log.problem(log, self.missing)
+            self.missing = f"the noise measurement {noise.origin.measurement_id!r} does not fit the coils of this scan"
+            if str(error) not in self._told:
+                self._told.add(str(error))
+                context.log.problem(log, f"{self.missing}: {error}")
             return None
 
     def _look_up(self, context: Context) -> None:

@@ -105,7 +105,7 @@ def _fitted(line: ismrmrd.Acquisition, own: Channels, wanted: Channels | None, g
     if wanted is None or (own == wanted and gain == 1.0):
         return line
     order = matched_channels(own.names, own.n, wanted.names, wanted.n)
-    samples: ComplexArray = np.asarray(line.data)[order] * np.float32(gain)
-    fitted = with_samples(line, samples)
+    samples: ComplexArray = np.asarray(line.data)
+    fitted = with_samples(line, samples[order] * np.complex64(gain))
     fitted.channel_mask[:] = wanted.mask
     return fitted

@@ -120,7 +120,10 @@ def test_fewer_coils_get_their_own_noise():
         np.testing.assert_allclose(np.abs(item.kspace), np.abs(other.kspace), rtol=1e-3, atol=1e-2)
 
 
-@pytest.mark.parametrize("change", [{"noise_dwell_us": 20.0}, {"noise_bandwidth": 0.4}])
+@pytest.mark.parametrize(
+    "change",
+    [{"noise_dwell_us": 20.0}, {"noise_bandwidth": 0.4}, {"noise_dwell_us": 0.0, "noise_bandwidth": 0.4}],
+)
 def test_it_counts_with_its_own_dwell_time_and_bandwidth(change):
     shelf = Shelf()
     measure_noise(shelf, replace(SCAN, **change))
@@ -173,8 +176,9 @@ def test_one_that_does_not_fit_is_a_problem_and_the_data_tell():
     found, log = run(*image_scan(labels="ABCDEX"), noise_store=shelf)
     assert {item.noise.source for item in found} == {"data"}
     (problem,) = log.problems
-    assert "'noise_1' does not fit: the noise scan has no channels for the coils 'X'" in problem
-    assert all(any("does not fit" in note for note in item.notes) for item in found)
+    assert "'noise_1' does not fit the coils of this scan: the noise scan has no channels for the coils 'X'" in problem
+    for item in found:  # images tell no labels
+        assert any(note.endswith("does not fit the coils of this scan") for note in item.notes)
 
 
 @pytest.mark.parametrize(
