@@ -14,14 +14,14 @@ from torch import Tensor
 
 from nilatron.core.phantom import phantom
 from nilatron.core.prior.conventions import EDM
-from nilatron.core.prior.conversion_check import SIGMAS, Verdict, check
+from nilatron.core.prior.conversion_check import SIGMAS, CheckResult, check_denoiser
 from nilatron.core.prior.edm import ChannelDenoiser, EDMDenoiser, denoise_complex
 from nilatron.core.prior.edm_weights import load_prior, save_prior
 from nilatron.core.prior.engines.onnx_engine import OnnxDenoiser
 from nilatron.core.prior.engines.onnx_file import OnnxFacts, pack_onnx, parse_onnx
-from nilatron.core.prior.evaluate import draw_scene
-from nilatron.core.prior.foreign import ForeignDenoiser, ForeignUnits, as_our_weights
-from nilatron.core.prior.foreign_onnx import ForeignNetworkError, exported, wrapped
+from nilatron.core.prior.evaluate import draw_clean_and_noise
+from nilatron.core.prior.foreign import ForeignDenoiser, ForeignUnits, to_edm_denoiser
+from nilatron.core.prior.foreign_onnx import ForeignNetworkError, export_denoiser, wrap_network
 from nilatron.core.prior.unet import ARCHITECTURES
 from nilatron.core.scale import image_scale
 from nilatron.pipelines.files.atomic import atomic_path
@@ -83,10 +83,10 @@ class ConvertSettings:
             raise ConversionError(f"at least one image is needed for the check, got a limit of {self.limit}")
 
 
-def convert(settings: ConvertSettings, show: Callable[[str], None] = lambda _: None) -> Verdict:
+def convert(settings: ConvertSettings, show: Callable[[str], None] = lambda _: None) -> CheckResult:
     """Read, check, write, and compare what was written with what was checked; nothing is left unless all agree.
 
-    `show` is given the table of errors before the verdict falls.
+    `show` is given the table of errors before the result falls.
 
     Raises
     ------
@@ -100,19 +100,21 @@ def convert(settings: ConvertSettings, show: Callable[[str], None] = lambda _: N
     denoiser = ForeignDenoiser(source.network, units, sigma_data)
     _probe(denoiser)
     ours = _our_weights(settings, source, units) if settings.output.suffix == ".safetensors" else None
-    verdict = check(lambda other: ForeignDenoiser(source.network, other, sigma_data), units, images, seed=settings.seed)
-    show(verdict.markdown())
-    if remark := verdict.remark():
-        log.warning("%s", remark)
-    objection = verdict.objection()
-    if objection:
-        raise ConversionError(f"{settings.output} is not written: {objection}")
-    metadata = _metadata(settings, source, verdict)
-    scene = draw_scene(images[0], settings.seed)
+    result = check_denoiser(
+        lambda other: ForeignDenoiser(source.network, other, sigma_data), units, images, seed=settings.seed
+    )
+    show(result.markdown())
+    if warning := result.warning():
+        log.warning("%s", warning)
+    failure = result.failure()
+    if failure:
+        raise ConversionError(f"{settings.output} is not written: {failure}")
+    metadata = _metadata(settings, source, result)
+    scene = draw_clean_and_noise(images[0], settings.seed)
     with atomic_path(settings.output) as path:
         written = _write_weights(path, ours, metadata) if ours else _write_onnx(path, denoiser, source, metadata)
         _compare(written, denoiser, scene)
-    return verdict
+    return result
 
 
 def check_images(settings: ConvertSettings) -> list[Tensor]:
@@ -130,7 +132,7 @@ def _sigma_data(units: ForeignUnits, images: Sequence[Tensor], seed: int) -> flo
     """In our units: the network's own, or that of the images where its convention has none."""
     if isinstance(units.convention, EDM) and units.convention.predicts == "raw":
         return units.convention.sigma_data / units.noise_factor
-    power = [float(draw_scene(image, seed)[0].abs().square().mean()) / 2 for image in images]
+    power = [float(draw_clean_and_noise(image, seed)[0].abs().square().mean()) / 2 for image in images]
     return math.sqrt(math.fsum(power) / len(power))
 
 
@@ -159,12 +161,12 @@ def _our_weights(settings: ConvertSettings, source: Source, units: ForeignUnits)
     if source.unet_state is None:
         raise ConversionError("only our own U-Net has weights in our format; write ONNX instead (-o NAME.onnx)")
     try:
-        return as_our_weights(source.unet_state, ARCHITECTURES[str(settings.source.architecture)], units)
+        return to_edm_denoiser(source.unet_state, ARCHITECTURES[str(settings.source.architecture)], units)
     except ValueError as error:
         raise ConversionError(str(error)) from error
 
 
-def _metadata(settings: ConvertSettings, source: Source, verdict: Verdict) -> dict[str, str]:
+def _metadata(settings: ConvertSettings, source: Source, result: CheckResult) -> dict[str, str]:
     reading = {name: value for name, value in asdict(settings.reading).items() if value is not None}
     if settings.reading.schedule is not None:
         reading["schedule"] = Path(settings.reading.schedule).name
@@ -176,7 +178,7 @@ def _metadata(settings: ConvertSettings, source: Source, verdict: Verdict) -> di
         "converted_from_sha256": source.sha256,
         "scale_convention": "99.5th percentile of the image magnitude is 1",
         "checked_on": ", ".join(path.name for path in settings.images) or "analytic head",
-        "rmse": json.dumps({f"{at.sigma:g}": round(at.denoised, 5) for at in verdict.levels}),
+        "rmse": json.dumps({f"{at.sigma:g}": round(at.denoised, 5) for at in result.levels}),
     }
 
 
@@ -188,7 +190,7 @@ def _write_weights(path: Path, denoiser: EDMDenoiser, metadata: dict[str, str]) 
 def _write_onnx(path: Path, denoiser: ForeignDenoiser, source: Source, metadata: dict[str, str]) -> ChannelDenoiser:
     facts = OnnxFacts(denoiser.sigma_data, denoiser.multiple, "fp32", source.sha256, metadata)
     try:
-        model = wrapped(source.model, denoiser.units) if source.model is not None else exported(denoiser)
+        model = wrap_network(source.model, denoiser.units) if source.model is not None else export_denoiser(denoiser)
     except ForeignNetworkError as error:
         raise ConversionError(str(error)) from error
     packed = parse_onnx(pack_onnx(model, facts), "the converted model")
