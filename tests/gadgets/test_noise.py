@@ -105,6 +105,32 @@ def test_noise_scan_that_contradicts_the_data_is_corrected_and_noted(factor):
     assert np.linalg.norm(item.kspace) == pytest.approx(np.linalg.norm(expected.kspace), rel=0.2)
 
 
+@pytest.mark.parametrize(
+    ("ratio", "believed", "noted"), [(0.78, False, True), (0.82, True, False), (1.95, True, True), (2.05, False, True)]
+)
+def test_a_noise_scan_is_believed_from_four_fifths_to_twice_its_level(ratio, believed, noted):
+    """`ratio` is what the data say over what the noise scan says."""
+    small = replace(SCAN, matrix=(48, 48, 1), n_coils=4)
+    (as_scanned,), _ = whitened(small)
+    (item,), log = whitened(small, change=scaled_noise(as_scanned.noise.sigma_measured / ratio))
+    assert item.noise.sigma_measured == pytest.approx(ratio, rel=1e-3)
+    assert item.noise.sigma_used == (1.0 if believed else item.noise.sigma_measured)
+    assert bool(log.counts["slices whose noise level was corrected"]) != believed
+    assert bool(item.notes) == noted
+
+
+@pytest.mark.parametrize("without", ["ratio", "system"])
+def test_a_header_that_does_not_say_has_the_bandwidth_ratio_of_gadgetron(without):
+    header, items = simulate_items(replace(SCAN, matrix=(48, 48, 1), n_repetitions=2, noise_bandwidth=0.793))
+    if without == "system":
+        header.acquisitionSystemInformation = None
+    else:
+        header.acquisitionSystemInformation.relativeReceiverNoiseBandwidth = None
+    (first, second), _ = run(header, items)
+    noise = (first.kspace - second.kspace) / np.sqrt(2)
+    assert np.mean(np.abs(noise) ** 2) == pytest.approx(1, rel=0.05)
+
+
 def upstream(items):
     """What a stock chain in front does: noise of standard deviation 1 in the real and in the imaginary part."""
     header, _ = simulate_items(SCAN)

@@ -57,6 +57,20 @@ def test_asymmetric_echo_is_completed_and_the_gap_is_marked(scan_header, make_li
     assert (line.discard_pre, line.discard_post, line.center_sample) == (10, 0, 24)
 
 
+@pytest.mark.parametrize(("measured", "echo", "discard"), [(slice(10, 48), 14, (7, 0)), (slice(38), 24, (0, 7))])
+def test_what_rings_beside_a_gap_does_not_count(scan_header, make_line, rng, measured, echo, discard):
+    """Of 10 unmeasured samples of 48 that become 24, 5 do not count, nor the 2 beside them that the cropping spoils."""
+    header, place = scan_header((48, 16, 1), (24, 16, 1)), np.arange(48) - 24
+    image = np.exp(-((place / 6) ** 2)) * (rng.standard_normal((50, 48)) + 1j * rng.standard_normal((50, 48)))
+    kspace = fft(image, axes=(-1,)) * np.exp(-np.abs(place) / 6)
+    (whole,) = prepare(header, make_line(kspace))
+    (line,) = prepare(header, make_line(kspace[:, measured], echo=echo))
+    assert (line.discard_pre, line.discard_post) == discard
+    error = np.sqrt(np.mean(np.abs(line.data - whole.data) ** 2, axis=0))
+    from_gap = error if discard[0] else error[::-1]
+    assert from_gap[7:12].max() < 0.5 * from_gap[5:7].max()
+
+
 def test_reversed_readout_is_turned_around(scan_header, make_line, profile):
     header = scan_header((48, 16, 1), (24, 16, 1))
     kspace = fft(profile, axes=(-1,))
