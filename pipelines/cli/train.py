@@ -1,4 +1,4 @@
-"""`nilatron train`. Exit code 5: stopped before the last step, by --minutes, SIGTERM or Ctrl-C; `--resume` goes on."""
+"""`nilatron train`. Exit code 5: stopped before the last step by --minutes, SIGTERM or Ctrl-C; `--resume` continues."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def train(
     """Train a prior from magnitude or complex images."""
     from nilatron.pipelines.training.stop import StopWatch
 
-    watch = StopWatch(minutes)  # before anything that takes time
+    watch = StopWatch(minutes)  # before the imports, which take time
     from nilatron.pipelines.training.checkpoint import read_checkpoint, refuse_old_run
     from nilatron.pipelines.training.config import to_toml
     from nilatron.pipelines.training.settings import TrainingError, TrainSettings
@@ -80,7 +80,7 @@ def train(
 def _chosen(
     base: TrainSettings, config: Path | None, assignments: list[str], flags: Mapping[str, object]
 ) -> TrainSettings:
-    """`base`, under the file, under the assignments, under the flags that were given."""
+    """Settings from `base`, overridden by the file, then by the assignments, then by the flags that were given."""
     from nilatron.pipelines.training.config import merge, parse_words, read_toml
 
     settings = merge(base, read_toml(config), str(config)) if config else base
@@ -89,7 +89,7 @@ def _chosen(
 
 
 def _given(flags: Mapping[str, object]) -> dict[str, object]:
-    """Flags without those that were left out."""
+    """The flags that were given on the command line."""
     nested = {name: _given(value) if isinstance(value, Mapping) else value for name, value in flags.items()}
     return {name: value for name, value in nested.items() if value is not None}
 
@@ -102,7 +102,7 @@ def _run(
     checkpoint: Checkpoint | None,
     watch: StopWatch,
 ) -> None:
-    """Train in this process, with others where the settings ask for them."""
+    """Train in this process, and in others if the settings ask for several devices."""
     from nilatron.pipelines.training.images import load_images
     from nilatron.pipelines.training.processes import launch
     from nilatron.pipelines.training.settings import refuse_other_run
@@ -116,7 +116,7 @@ def _run(
     trainer = Trainer(load_images(images), settings, output, fabric, held_out=held_out, checkpoint=checkpoint)
     done = trainer.run(watch)
     if not fabric.is_global_zero:
-        return  # the first process speaks for all
+        return  # only the first process reports
     for sigma, error in trainer.errors.items():
         print(f"error per real component at complex noise level {sigma:g}: {error:.5f}")
     print(f"weights: {output / WEIGHTS_NAME}")

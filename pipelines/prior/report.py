@@ -125,10 +125,10 @@ class Evaluation:
     def write(self, folder: Path) -> None:
         """Write table.md, table.json and one PNG a source, all at once."""
         with AtomicFolder(folder) as output:
-            (output.waiting / "table.md").write_text(self.markdown())
-            (output.waiting / "table.json").write_text(self.json() + "\n")
+            (output.temporary / "table.md").write_text(self.markdown())
+            (output.temporary / "table.json").write_text(self.json() + "\n")
             for source, pixels in self.pictures.items():
-                Picture.fromarray(pixels).save(output.waiting / f"{source}.png")
+                Picture.fromarray(pixels).save(output.temporary / f"{source}.png")
 
 
 def describe(settings: WaveletDenoiseSettings | None) -> str:

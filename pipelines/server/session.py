@@ -60,7 +60,7 @@ class Session:
     stopped: bool = False  # by the front
     _answers: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
 
-    def hold(self) -> Report | None:
+    def run(self) -> Report | None:
         """Take part in the whole conversation; None when nothing was asked for."""
         problem: BadInputError = RefusedError("nothing was asked for")
         request: Request | None = None
@@ -79,7 +79,7 @@ class Session:
                 raise problem
             return self._prepare(request)
 
-        return self.conversation.hold(prepare)
+        return self.conversation.run(prepare)
 
     def tell(self, event: dict[str, Any]) -> None:
         """Send an event to the front."""
@@ -176,7 +176,7 @@ def main(
     session = Session(PeerConnection(sock, LIMITS, timeouts, Shared(memory)), control, settings, refusal)
     orders = threading.Thread(target=session.obey, name="orders", daemon=True)
     orders.start()
-    report = session.hold()
+    report = session.run()
     if session.stopped:
         orders.join()  # it says the last words, and ends this process
     if report is None:
