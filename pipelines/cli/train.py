@@ -14,7 +14,7 @@ from nilatron.pipelines.cli.app import app
 if TYPE_CHECKING:
     from nilatron.pipelines.training.checkpoint import Checkpoint
     from nilatron.pipelines.training.settings import TrainSettings
-    from nilatron.pipelines.training.stop import StopWatch
+    from nilatron.pipelines.training.stop import StopCondition
 
 STOPPED_EARLY = 5
 
@@ -47,10 +47,10 @@ def train(
     nodes: Annotated[int | None, typer.Option(help="Nodes; start the command on each with SLURM or torchrun.")] = None,
 ) -> None:
     """Train a prior from magnitude or complex images."""
-    from nilatron.pipelines.training.stop import StopWatch
+    from nilatron.pipelines.training.stop import StopCondition
 
-    watch = StopWatch(minutes)  # before the imports, which take time
-    from nilatron.pipelines.training.checkpoint import read_checkpoint, refuse_old_run
+    watch = StopCondition(minutes)  # before the imports, which take time
+    from nilatron.pipelines.training.checkpoint import check_new_folder, read_checkpoint
     from nilatron.pipelines.training.config import to_toml
     from nilatron.pipelines.training.settings import TrainingError, TrainSettings
 
@@ -73,7 +73,7 @@ def train(
     if not images or output is None:
         raise TrainingError("give images and an output folder: nilatron train IMAGES... OUT")
     if not checkpoint:
-        refuse_old_run(output)
+        check_new_folder(output)
     _run(settings, images, output, validation or [], checkpoint, watch)
 
 
@@ -81,10 +81,10 @@ def _chosen(
     base: TrainSettings, config: Path | None, assignments: list[str], flags: Mapping[str, object]
 ) -> TrainSettings:
     """Settings from `base`, overridden by the file, then by the assignments, then by the flags that were given."""
-    from nilatron.pipelines.training.config import merge, parse_words, read_toml
+    from nilatron.pipelines.training.config import merge, parse_assignments, read_toml
 
     settings = merge(base, read_toml(config), str(config)) if config else base
-    settings = merge(settings, parse_words(assignments), "--set")
+    settings = merge(settings, parse_assignments(assignments), "--set")
     return merge(settings, _given(flags), "command line")
 
 
@@ -100,16 +100,16 @@ def _run(
     output: Path,
     validation: list[Path],
     checkpoint: Checkpoint | None,
-    watch: StopWatch,
+    watch: StopCondition,
 ) -> None:
     """Train in this process, and in others if the settings ask for several devices."""
     from nilatron.pipelines.training.images import load_images
     from nilatron.pipelines.training.processes import launch
-    from nilatron.pipelines.training.settings import refuse_other_run
+    from nilatron.pipelines.training.settings import check_resumable
     from nilatron.pipelines.training.train import WEIGHTS_NAME, Trainer
 
     if checkpoint:
-        refuse_other_run(checkpoint.settings, settings)
+        check_resumable(checkpoint.settings, settings)
     fabric = launch(settings)
     logging.getLogger("nilatron").setLevel(logging.INFO if fabric.is_global_zero else logging.ERROR)
     held_out = load_images(validation) if validation else []

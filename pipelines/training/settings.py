@@ -118,7 +118,7 @@ def require(condition: bool, message: str) -> None:
         raise TrainingError(message)
 
 
-def refuse_other_run(old: TrainSettings, new: TrainSettings) -> None:
+def check_resumable(old: TrainSettings, new: TrainSettings) -> None:
     """See that a run with `old` settings may go on with `new` ones.
 
     Steps, the last learning rate, the words of the metadata, `monitor` and `compute` may change; the others decide what

@@ -27,7 +27,7 @@ from nilatron.pipelines.chain.xml import parse_chain, parse_configuration
 from nilatron.pipelines.conversation.conversation import ConversationSettings, Opening, run_conversation
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.files.header import parse_header
-from nilatron.pipelines.server.caller import Shared
+from nilatron.pipelines.server.caller import SharedState
 from nilatron.pipelines.server.opening import read_request
 from nilatron.pipelines.server.peer import PeerConnection
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
@@ -107,7 +107,7 @@ def open_scan(data, folders=()):
         peer.sendall(data)
         peer.shutdown(socket.SHUT_WR)
         try:
-            request = read_request(PeerConnection(here, Limits(), TIMEOUTS, Shared(bytearray(2))), folders)
+            request = read_request(PeerConnection(here, Limits(), TIMEOUTS, SharedState(bytearray(2))), folders)
             build(request.chain)
         except BadInputError as error:
             return str(error)
