@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 import ismrmrd
 import numpy as np
 
+from nilatron.core.backend import ComplexArray, FloatArray
 from nilatron.core.kspace import KSpaceAccumulator, calibration_block
-from nilatron.gadgets.items import ComplexArray, FloatArray, ScanLog
+from nilatron.gadgets.items import ScanLog
 from nilatron.gadgets.placement import ImageKey, add_readout, grid_width, image_key, new_grid, readout_of, row_of
 
 _SliceKey: TypeAlias = tuple[int, int]  # encoding space, slice

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import ismrmrd
 import numpy as np
 
+from nilatron.core.backend import ComplexArray
 from nilatron.core.kspace import KSpaceAccumulator
 from nilatron.gadgets.encoding import Limit, encoding_limit, kept_width
 from nilatron.gadgets.flags import is_reversed
-from nilatron.gadgets.items import ComplexArray, ScanError, ScanLog
+from nilatron.gadgets.items import ScanError, ScanLog
 
 log = logging.getLogger(__name__)
 

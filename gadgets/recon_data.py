@@ -11,11 +11,12 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
+from nilatron.core.backend import ComplexArray, FloatArray
 from nilatron.core.kspace import calibration_block
 from nilatron.gadgets.calibration import CalibrationStore
 from nilatron.gadgets.encoding import encoding_of, has_separate_calibration
 from nilatron.gadgets.flags import LineKind, kind_of
-from nilatron.gadgets.items import ComplexArray, Context, FloatArray, KSpaceSlice, ScanError
+from nilatron.gadgets.items import Context, KSpaceSlice, ScanError
 from nilatron.gadgets.placement import (
     ImageKey,
     add_readout,

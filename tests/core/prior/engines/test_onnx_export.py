@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from nilatron.core.prior.edm import EDMDenoiser, denoise_complex
+from nilatron.core.prior.edm_weights import EDMPrior
 from nilatron.core.prior.engines.cache import NoCache
 from nilatron.core.prior.engines.onnx_engine import OnnxDenoiser
 from nilatron.core.prior.engines.onnx_export import cached_onnx, export_onnx, lower_for_export
 from nilatron.core.prior.unet import UNetConfig
-from nilatron.core.prior.weights import Prior
 from nilatron.core.sampling.schedule import karras_schedule
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
@@ -22,7 +22,7 @@ def small():
     denoiser = EDMDenoiser(UNetConfig((8, 16), (1, 1), 16), 0.25)
     for parameter in denoiser.parameters():
         torch.nn.init.normal_(parameter, std=0.15)
-    return Prior(denoiser.eval().requires_grad_(False), {"licence": "MIT", "architecture": "left out"}, "cd" * 32)
+    return EDMPrior(denoiser.eval().requires_grad_(False), {"licence": "MIT", "architecture": "left out"}, "cd" * 32)
 
 
 def relative_error(channels, reference, size, sigma):
@@ -48,7 +48,7 @@ def test_an_exported_self_conditioned_network_takes_an_estimate_made_before():
     denoiser = EDMDenoiser(UNetConfig((8, 16), (1, 1), 16, self_conditioned=True), 0.25)
     for parameter in denoiser.parameters():
         torch.nn.init.normal_(parameter, std=0.15)
-    model = export_onnx(Prior(denoiser.eval().requires_grad_(False), {}, "ef" * 32), "fp32")
+    model = export_onnx(EDMPrior(denoiser.eval().requires_grad_(False), {}, "ef" * 32), "fp32")
     session = OnnxDenoiser(model, "cpu")
     assert (model.n_inputs, session.n_inputs) == (4, 4)
     x, before = torch.randn((2, 2, 41, 52), dtype=torch.complex64, generator=torch.Generator().manual_seed(6))
