@@ -77,9 +77,25 @@ def test_reversed_readout_is_turned_around(scan_header, make_line, profile):
     (forward,) = prepare(header, make_line(kspace))
     given = make_line(kspace[:, ::-1], ismrmrd.ACQ_IS_REVERSE, echo=23)
     (line,) = prepare(header, given)
-    np.testing.assert_allclose(line.data, forward.data, atol=1e-6)
+    np.testing.assert_array_equal(line.data, forward.data)
     assert not line.is_flag_set(ismrmrd.ACQ_IS_REVERSE)
     assert given.is_flag_set(ismrmrd.ACQ_IS_REVERSE)
+
+
+@pytest.mark.parametrize(("echo", "reverse"), [(24, True), (22, True), (22, False), (27, False)])
+def test_an_echo_beside_the_middle_is_brought_there(scan_header, make_line, profile, echo, reverse):
+    """A line of 48 samples of which some lie off the grid, so that as many at its other end are missing."""
+    header = scan_header((48, 16, 1), (48, 16, 1))
+    kspace = fft(np.pad(profile, ((0, 0), (24, 24))), axes=(-1,)).astype(np.complex64)[:, ::2]  # of a wider grid
+    kspace = np.pad(kspace, ((0, 0), (8, 8)))
+    shift = 24 - (47 - echo if reverse else echo)
+    samples = kspace[:, 8 + shift : 56 + shift]
+    flags = [ismrmrd.ACQ_IS_REVERSE] if reverse else []
+    (line,) = prepare(header, make_line(samples[:, ::-1] if reverse else samples, *flags, echo=echo))
+    measured = slice(max(shift, 0), 48 + min(shift, 0))
+    np.testing.assert_array_equal(line.data[:, measured], kspace[:, 8:56][:, measured])
+    assert (line.discard_pre, line.discard_post) == (max(shift, 0), max(-shift, 0))
+    assert np.abs(line.data[:, 24]).sum() == np.abs(kspace[:, 32]).sum() > 0
 
 
 def test_noise_and_foreign_items_pass(scan_header, make_line):
