@@ -1,21 +1,34 @@
-"""Lines become k-space: one `KSpaceSlice` for each image, handed on as soon as its last line is in."""
+"""Lines become k-space: one `KSpaceSlice` for each image, handed on as soon as the plan of the scan says that it is whole."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ismrmrd
 import numpy as np
 
+from nilatron.core.backend import ComplexArray
 from nilatron.core.kspace import KSpaceAccumulator
-from nilatron.gadgets.calibration import CalibrationStore
-from nilatron.gadgets.encoding import encoding_of, has_separate_calibration, kept_width, last_average
+from nilatron.gadgets.calibration import CalibrationStore, FramePool
+from nilatron.gadgets.encoding import encoding_of, has_separate_calibration, kept_width
 from nilatron.gadgets.flags import LineKind, calibrates, is_last_in_slice, kind_of, other_names
 from nilatron.gadgets.items import Context, KSpaceSlice
-from nilatron.gadgets.placement import ImageKey, add_readout, distance, image_key, new_grid, readout_of, row_of
+from nilatron.gadgets.oversampling import without_oversampling
+from nilatron.gadgets.placement import (
+    ImageKey,
+    add_readout,
+    distance,
+    grid_width,
+    image_key,
+    new_grid,
+    readout_of,
+    row_of,
+)
+from nilatron.gadgets.plan.centre import centre_shift, moved
+from nilatron.gadgets.plan.scan import ScanPlan
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +40,6 @@ class OpenSlice:
     grid: KSpaceAccumulator
     head: ismrmrd.AcquisitionHeader
     distance: float = float("inf")  # of the nearest line so far from the centre of k-space, in lines
-    n_lines: int = 0
 
 
 @dataclass
@@ -35,88 +47,166 @@ class Accumulator:
     """The gadget of one scan.
 
     Averages are averaged; segments are merged; calibration lines of an embedded scan are data as well, those of a separate
-    scan only calibrate.
+    scan only calibrate. An image that is whole but not calibrated waits while calibration for it may still come: lines that
+    only calibrate, or other frames of the same object, whose lines fill k-space together.
     """
 
     calibration: CalibrationStore = field(default_factory=CalibrationStore)
     open: dict[ImageKey, OpenSlice] = field(default_factory=dict)
-    finished: set[ImageKey] = field(default_factory=set)
+    waiting: dict[ImageKey, KSpaceSlice] = field(default_factory=dict)  # whole, but not calibrated
+    pools: dict[ImageKey, FramePool] = field(default_factory=dict)  # by image, with its frame set to 0
 
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
         """Acquisitions in, slices out; everything else passes."""
+        self.calibration.log = context.log
+        plan = ScanPlan(context.header, context.heads)
         for item in items:
             if isinstance(item, ismrmrd.Acquisition):
-                yield from self._take(item, context)
+                yield from self._take(item, plan, context)
             elif isinstance(item, ismrmrd.Waveform):
                 context.log.counts["waveforms"] += 1
             else:
                 yield item
         for key in list(self.open):
-            yield self._close(key, context)
+            yield from self._close(key, plan, context)
+        for key in list(self.waiting):
+            yield self._released(key, self._late_block(key, context))
 
-    def _take(self, line: ismrmrd.Acquisition, context: Context) -> Iterator[KSpaceSlice]:
+    def _take(self, line: ismrmrd.Acquisition, plan: ScanPlan, context: Context) -> Iterator[KSpaceSlice]:
         kind = kind_of(line.flags)
         if kind in (LineKind.OTHER, LineKind.NOISE):
             for name in other_names(line.flags) or ["noise"]:
                 context.log.counts[f"lines left out: {name}"] += 1
             return
-        encoding = encoding_of(context.header, line.encoding_space_ref)
+        key, encoding = image_key(line), encoding_of(context.header, line.encoding_space_ref)
+        is_finite = bool(np.isfinite(line.data).all())
+        if not is_finite:
+            context.log.problem(log, f"line {line.scan_counter} has values that are not finite: left out")
         if has_separate_calibration(encoding) and calibrates(line.flags):
-            self.calibration.add(line, encoding, context.log)
+            plan.take_calibration(key.slice)
+            if is_finite:
+                self.calibration.add(line)
             if kind is LineKind.CALIBRATION:
                 context.log.counts["calibration lines"] += 1
+                if not plan.waits_for_calibration(key):
+                    yield from self._release_calibrated(plan, context)
                 return
         row = row_of(line, encoding, context.log)
-        if row is None:
+        step = (int(line.idx.kspace_encode_step_1), int(line.idx.kspace_encode_step_2))
+        is_last = is_last_in_slice(line.flags)
+        if not plan.take(key, step, is_last=is_last, average=int(line.idx.average)):
+            self._tell_late(key, plan, context)
             return
         context.log.counts["imaging lines"] += 1
-        key = image_key(line)
-        if key in self.finished:
-            context.log.counts["late lines"] += 1
-            if context.log.counts["late lines"] == 1:
-                context.log.problem(log, f"lines of slice {key.slice} came after its last line was announced: left out")
-            return
-        target = self.open.get(key)
-        if target is None:
-            grid = new_grid(int(line.active_channels), encoding, kept_width(encoding))
-            target = self.open[key] = OpenSlice(grid, line.getHead())
-        self._add(target, line, row, context)
-        previous = key._replace(repetition=key.repetition - 1)
-        if previous in self.open and target.n_lines >= self.open[previous].n_lines:
-            yield self._close(previous, context)
-        if is_last_in_slice(line.flags) and line.idx.average >= last_average(encoding):
-            yield self._close(key, context)
+        if self.waiting:
+            yield from self._release_calibrated(plan, context)
+        if row is not None and is_finite:
+            self._add(key, line, row, encoding, context)
+        for whole in plan.whole_after(key):
+            yield from self._close(whole, plan, context)
 
-    @staticmethod
-    def _add(target: OpenSlice, line: ismrmrd.Acquisition, row: tuple[int, int], context: Context) -> None:
-        add_readout(target.grid, readout_of(line), row, context.log)
-        target.n_lines += 1
+    def _add(
+        self, key: ImageKey, line: ismrmrd.Acquisition, row: tuple[int, int], encoding: Any, context: Context
+    ) -> None:
+        readout, n_kept = readout_of(line), kept_width(encoding)
+        oversampled = self.calibration.oversampled
+        if not oversampled.get(key.encoding, False):
+            oversampled[key.encoding] = grid_width(readout, encoding) > n_kept
+        n_x = int(encoding.encodedSpace.matrixSize.x) if oversampled[key.encoding] else n_kept
+        if key not in self.open:
+            self.open[key] = OpenSlice(new_grid(int(line.active_channels), encoding, n_kept), line.getHead())
+        target = self.open[key]
+        add_readout(target.grid, without_oversampling(readout, encoding, n_x, context.log), row, context.log)
         n_z, n_y, _ = target.grid.shape
         from_centre = distance(row, (n_z // 2, n_y // 2))
         if from_centre < target.distance:
             target.distance, target.head = from_centre, line.getHead()
 
-    def _close(self, key: ImageKey, context: Context) -> KSpaceSlice:
-        done = self.open.pop(key)
-        self.finished.add(key)
+    def _close(self, key: ImageKey, plan: ScanPlan, context: Context) -> Iterator[KSpaceSlice]:
+        missing = plan.close(key) if key in plan.images else ""
+        done = self.open.pop(key, None)
+        if done is None:  # no line of it had a place
+            return
         context.log.counts["slices"] += 1
-        kspace, counts = done.grid.mean(), done.grid.counts
-        calibration = self.calibration.block(key, kspace, counts)
         item = KSpaceSlice(
-            kspace=kspace,
-            counts=counts,
-            calibration=calibration,
+            kspace=done.grid.mean(),
+            counts=done.grid.counts,
+            calibration=None,
             head=done.head,
             encoding=encoding_of(context.header, key.encoding),
         )
-        log.info(
-            "%s: %d lines, %.1f-fold undersampled, calibration %s",
-            item.label,
-            done.n_lines,
-            acceleration(counts),
-            "none" if calibration is None else "x".join(str(n) for n in calibration.shape[1:]),
-        )
+        if missing:
+            context.log.problem(log, f"{item.label}: incomplete: {missing}")
+            item = item.with_note(f"incomplete: {missing}")
+        item = centred(item, context)
+        block = self.calibration.block(key, item.kspace, item.counts, context.header)
+        undersampled = acceleration(item.counts) > 1
+        waits = plan.waits_for_calibration(key) and (plan.upcoming is not None or not self._is_calibrated(key, block))
+        if waits or (
+            block is None and undersampled and (plan.waits_for_frames(key) or self._pool(key).counts is not None)
+        ):
+            self._pool(key).add(item.kspace, item.counts)
+            self.waiting[key] = item
+            yield from self._release_calibrated(plan, context)
+            return
+        yield described(replace(item, calibration=block))
+
+    def _is_calibrated(self, key: ImageKey, block: ComplexArray | None) -> bool:
+        return block is not None or self.calibration.has_lines_of(key.slice)
+
+    def _release_calibrated(self, plan: ScanPlan, context: Context) -> Iterator[KSpaceSlice]:
+        """Images that waited and have their calibration now."""
+        for key in list(self.waiting):
+            if plan.upcoming is not None and plan.waits_for_calibration(key):
+                continue
+            block = self._late_block(key, context)
+            if block is not None:
+                yield self._released(key, block)
+
+    def _late_block(self, key: ImageKey, context: Context) -> ComplexArray | None:
+        """Calibration of an image that waited: lines that only calibrate, else all frames together."""
+        item = self.waiting[key]
+        block = self.calibration.block(key, item.kspace, item.counts, context.header)
+        return self._pool(key).block() if block is None else block
+
+    def _released(self, key: ImageKey, block: ComplexArray | None) -> KSpaceSlice:
+        return described(replace(self.waiting.pop(key), calibration=block))
+
+    def _pool(self, key: ImageKey) -> FramePool:
+        return self.pools.setdefault(key._replace(phase=0, repetition=0), FramePool())
+
+    def _tell_late(self, key: ImageKey, plan: ScanPlan, context: Context) -> None:
+        context.log.counts["late lines"] += 1
+        if plan.late[key] == 1:
+            context.log.problem(
+                log, f"lines of slice {key.slice} came after its image had left, which lacks them: {key._asdict()}"
+            )
+
+
+def centred(item: KSpaceSlice, context: Context) -> KSpaceSlice:
+    """The slice with the strongest rows at the centre, where the header's centre is clearly another one."""
+    shift = centre_shift(item.kspace, item.counts)
+    if not any(shift):
         return item
+    text = f"the header's centre of k-space is (z, y) = {(-shift[0], -shift[1])} rows from the strongest row"
+    found = moved(item.kspace, item.counts, shift)
+    if found is None:
+        context.log.problem(log, f"{item.label}: {text}, which cannot be the centre of the encoded matrix: not moved")
+        return item.with_note(text)
+    context.log.counts["slices whose centre of k-space was corrected"] += 1
+    log.warning("%s: %s: moved", item.label, text)
+    return replace(item, kspace=found[0], counts=found[1]).with_note(f"{text}: corrected")
+
+
+def described(item: KSpaceSlice) -> KSpaceSlice:
+    """The slice, with a line in the log."""
+    log.info(
+        "%s: %.1f-fold undersampled, calibration %s",
+        item.label,
+        acceleration(item.counts),
+        "none" if item.calibration is None else "x".join(str(n) for n in item.calibration.shape[1:]),
+    )
+    return item
 
 
 def acceleration(counts: np.ndarray[Any, Any]) -> float:

@@ -16,7 +16,6 @@ from nilatron.gadgets.images import ImageMaker, ImageSettings
 from nilatron.gadgets.items import Context, Gadget
 from nilatron.gadgets.methods import METHODS, Method
 from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.recon_data import slices_from_bucket, slices_from_recon_data
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.gadgets.sensitivities import estimate_sensitivities
@@ -67,8 +66,7 @@ def build_node(
             context = dataclasses.replace(context, seed=seed.seed)
         whitening = Whitening(noise)
         stream: Iterator[Any] = whitening.lines(items, context)
-        stream = prepare_readouts(stream, context)
-        calibration = CalibrationStore()
+        calibration = CalibrationStore(context.log)
         stream = Accumulator(calibration)(stream, context)
         stream = unpack(stream, context, calibration)
         stream = on_device(stream, context)

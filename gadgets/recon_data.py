@@ -70,7 +70,7 @@ def slices_from_recon_data(
     ScanError
         Encoding space without a description, or data that do not fit into the encoded matrix.
     """
-    store = CalibrationStore() if calibration is None else calibration
+    store = CalibrationStore(context.log) if calibration is None else calibration
     for bit in recon_data.bits:
         if bit.data.data.size == 0 or not _line_mask(bit.data.headers).any():
             _logger.warning("ReconData with an encoding space without imaging lines; left out, but for its calibration")
@@ -100,12 +100,12 @@ def slices_from_bucket(
     ScanError
         As `slices_from_recon_data`, and for lines outside the encoding limits or with other numbers of channels.
     """
-    store = CalibrationStore() if calibration is None else calibration
+    store = CalibrationStore(context.log) if calibration is None else calibration
     same_scan = []
     for line in bucket.ref:
         encoding = encoding_of(context.header, line.encoding_space_ref)
         if has_separate_calibration(encoding):
-            store.add(line, encoding, context.log)
+            store.add(line)
         elif kind_of(line.flags) is LineKind.CALIBRATION:
             same_scan.append(line)
     refs = _by_image(same_scan)
@@ -136,7 +136,7 @@ def _slice_of_lines(
     n_z, n_y, _ = grid.shape
     _, _, central = placed[nearest([row for _, row, _ in placed], (n_z // 2, n_y // 2))]
     kspace, counts = grid.mean(), grid.counts
-    yield KSpaceSlice(kspace, counts, store.block(key, kspace, counts), central.getHead(), encoding)
+    yield KSpaceSlice(kspace, counts, store.block(key, kspace, counts, context.header), central.getHead(), encoding)
 
 
 def _images_of(buffer: Any) -> dict[ImageKey, list[_Position]]:
@@ -168,7 +168,7 @@ def _slice_of_bit(bit: Any, images: list[_Position], context: Context, store: Ca
         store.keep(key, ref.kspace, ref.counts)
     elif ref is not None:
         _fill(data, ref)
-    block = store.block(key, data.kspace, data.counts)
+    block = store.block(key, data.kspace, data.counts, context.header)
     if block is None and ref is not None:
         block = calibration_block(ref.kspace, ref.counts)
     return KSpaceSlice(data.kspace, data.counts, block, head, encoding)

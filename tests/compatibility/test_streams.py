@@ -128,13 +128,13 @@ def test_flags_of_the_last_line_are_not_needed(simulated, converse, missing):
 
 
 @pytest.mark.row("F2.16")
-def test_a_flag_that_comes_too_early_is_told(simulated, converse):
+def test_a_flag_that_comes_too_early_ends_nothing(simulated, converse):
     scan = simulated()
+    expected = converse(scan).images
     scan.imaging[-5].set_flag(ismrmrd.ACQ_LAST_IN_SLICE)
     reply = converse(scan)
-    assert len(reply.images) == 1
-    assert "came after its last line was announced" in reply.error
-    assert reply.report.counts["late lines"] == 4
+    assert reply.error is None
+    same_images(reply.images, expected)
 
 
 @pytest.mark.row("F2.17")
@@ -144,8 +144,8 @@ def test_a_last_slice_that_is_half_acquired(simulated, converse):
     whole, half = reply.images
     assert scan.error_of(whole, 0) < 0.06
     assert np.isfinite(half.data).all()
-    missing = ("incomplete", "missing", "lines")
-    assert reply.error is not None or any(word in " ".join(half.meta["ImageComment"]) for word in missing)
+    assert "incomplete: lines" in reply.error
+    assert "incomplete: lines" in " ".join(half.meta["ImageComment"])
 
 
 @pytest.mark.row("F2.17")

@@ -175,20 +175,20 @@ def test_calibration_of_the_same_scan_serves_only_its_own_image(lines_of, scan_h
     assert second.calibration is None
 
 
-def test_an_image_without_separate_calibration_takes_its_own_middle(lines_of):
-    (line,) = lines_of([0])
+def test_an_image_without_separate_calibration_takes_its_own_middle(lines_of, scan_header):
+    (line,), header = lines_of([0]), scan_header((N_X, N_Y, 1))
     kspace, counts = np.ones((N_COILS, 1, N_Y, N_X), np.complex64), np.ones((1, N_Y, N_X), np.float32)
-    block = CalibrationStore().block(image_key(line), kspace, counts)
+    block = CalibrationStore().block(image_key(line), kspace, counts, header)
     assert block.shape == (N_COILS, 1, 32, N_X)
     assert not np.shares_memory(block, kspace)
-    assert CalibrationStore().block(image_key(line), kspace, 0 * counts) is None
+    assert CalibrationStore().block(image_key(line), kspace, 0 * counts, header) is None
 
 
-def test_calibration_that_is_too_small_takes_nobodys_place(lines_of):
+def test_calibration_that_is_too_small_takes_nobodys_place(lines_of, scan_header):
     store, key = CalibrationStore(), image_key(lines_of([0])[0])
     kspace, counts = np.ones((N_COILS, 1, N_Y, N_X), np.complex64), np.zeros((1, N_Y, N_X), np.float32)
     counts[:, 8:24] = 1
     store.keep(key, kspace, counts)
     counts[:, :14] = counts[:, 18:] = 0
     store.keep(key, 2 * kspace, counts)
-    np.testing.assert_array_equal(store.block(key, kspace, 0 * counts), kspace[:, :, 8:24])
+    np.testing.assert_array_equal(store.block(key, kspace, 0 * counts, scan_header((N_X, N_Y, 1))), kspace[:, :, 8:24])

@@ -64,6 +64,22 @@ def test_recon_matrix_of_another_resolution_keeps_the_intensity(source):
     np.testing.assert_allclose(image.data, 5, rtol=1e-4)
 
 
+def test_what_lies_at_a_place_in_mm_stays_there(source):
+    """The slice has 24 of 48 readout samples, 48 of 96 mm; the image cuts 40 of 64 mm out along y, with smaller pixels."""
+    recon = source.encoding.reconSpace
+    recon.matrixSize.x, recon.matrixSize.y = 40, 50
+
+    def spot(shape, pixel_mm):
+        y, x = (step * (np.arange(n) - n // 2) for n, step in zip(shape, pixel_mm, strict=True))
+        return np.exp(-(((y[:, None] - 7) / 5) ** 2) - ((x + 9) / 5) ** 2)
+
+    on_slice = replace(reconstruction(source), image=spot((32, 24), (2.0, 2.0))[None].astype(np.complex64))
+    (image,), _ = make(on_slice)
+    pixel_mm = np.divide(image.field_of_view, image.getHead().matrix_size)
+    np.testing.assert_allclose(pixel_mm, (1.2, 0.8, 2.0), rtol=1e-6)
+    np.testing.assert_allclose(image.data[0, 0], spot((50, 40), pixel_mm[1::-1]), atol=0.01)
+
+
 def test_series_and_indices_are_unique(source):
     items = [reconstruction(source, role=role) for _ in range(3) for role in ("main", "conventional", "uncertainty")]
     images, _ = make(*items)
@@ -189,6 +205,14 @@ def test_other_items_pass():
 @pytest.mark.parametrize(("role", "width"), [("main", "5"), ("conventional", "5"), ("uncertainty", "1")])
 def test_the_window_does_not_turn_noise_into_structure(source, role, width):
     (image,), _ = make(reconstruction(source, value=0.3, role=role))
+    assert ismrmrd.Meta.deserialize(image.attribute_string)["WindowWidth"] == width
+
+
+@pytest.mark.parametrize(("n_bright", "width"), [(2, "10"), (5, "1000")])
+def test_the_window_reaches_what_one_pixel_in_two_hundred_exceeds(source, n_bright, width):
+    pixels = np.full(source.counts.shape, 10, np.complex64)
+    pixels[0, 16, :n_bright] = 1000j  # of 480 pixels
+    (image,), _ = make(replace(reconstruction(source), image=pixels))
     assert ismrmrd.Meta.deserialize(image.attribute_string)["WindowWidth"] == width
 
 

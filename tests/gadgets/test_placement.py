@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.encoding import Limit
 from nilatron.gadgets.items import Context, ScanError, ScanLog
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.placement import (
     PhaseAxis,
     add_readout,
@@ -152,7 +151,7 @@ ECHOES = {
 
 
 def by_lines(lines, context):
-    return list(Accumulator()(prepare_readouts(lines, context), context))
+    return list(Accumulator()(lines, context))
 
 
 def by_bucket(lines, context):

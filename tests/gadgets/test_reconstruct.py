@@ -18,7 +18,6 @@ from nilatron.gadgets.items import Context
 from nilatron.gadgets.nila import run as nila_run
 from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.problem import Outcome
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.gadgets.sensitivities import estimate_sensitivities
@@ -46,7 +45,7 @@ def item():
 def prepared(settings):
     header, items = simulate_items(settings)
     context, whitening = Context(header), Whitening(NoiseSettings())
-    stream = prepare_readouts(whitening.lines(items, context), context)
+    stream = whitening.lines(items, context)
     stream = whitening.slices(Accumulator()(stream, context), context)
     return list(estimate_sensitivities(stream, context))
 
