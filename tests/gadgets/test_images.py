@@ -4,7 +4,7 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from nilatron.gadgets.images import ImageMaker, ImageSettings
+from nilatron.gadgets.images import ImageMaker, ImageSettings, scale_of
 from nilatron.gadgets.items import Context, KSpaceSlice, Reconstruction
 
 
@@ -110,6 +110,45 @@ def test_integers_are_scaled_and_rounded(source):
     assert np.unique(image.data).tolist() == [3]
     assert image.meta["GADGETRON_ScaleRatio"] == "10"
     assert float(image.meta["RescaleSlope"]) == pytest.approx(0.1)
+
+
+def uncertainty(source, top):
+    """A map of standard deviations from 0 to `top`, many of them different."""
+    spread = np.linspace(0, top, source.counts.size, dtype=np.float32).reshape(source.counts.shape)
+    return replace(reconstruction(source, role="uncertainty"), image=spread.astype(np.complex64))
+
+
+@pytest.mark.parametrize("image_scale", [1.0, 10.0, 3.0])
+@pytest.mark.parametrize("top", [1e-3, 0.9, 4.0, 32.767, 5e5])
+@pytest.mark.parametrize("pixel_type", ["int16", "uint16"])
+def test_an_uncertainty_map_uses_the_range_of_its_integers_and_says_their_step(source, pixel_type, top, image_scale):
+    item = uncertainty(source, top)
+    (exact,), _ = make(item)
+    (image,), log = make(item, pixel_type=pixel_type, image_scale=image_scale)
+    slope = float(image.meta["RescaleSlope"])
+    assert 3000 < image.data.max() <= 32767
+    assert np.abs(image.data * slope - exact.data).max() <= 0.501 * slope  # half a step, and float32's rounding
+    assert len(np.unique(image.data)) >= min(200, len(np.unique(exact.data)))
+    assert float(image.meta["GADGETRON_ScaleRatio"]) * slope == pytest.approx(1)
+    assert np.log10(1 / slope / image_scale) == pytest.approx(round(np.log10(1 / slope / image_scale)), abs=1e-6)
+    assert (log.problems, image.meta["nilatron_saturated_pixels"]) == ([], "0")
+    assert int(image.meta["WindowWidth"]) == pytest.approx(image.data.max(), rel=0.02)
+
+
+@pytest.mark.parametrize("pixel_type", ["float32", "complex64"])
+def test_an_uncertainty_map_of_floats_has_the_scale_of_the_image(source, pixel_type):
+    item = uncertainty(source, 4.0)
+    (exact,), _ = make(item)
+    (spread, image), _ = make(item, reconstruction(source), pixel_type=pixel_type, image_scale=10.0)
+    np.testing.assert_allclose(np.abs(spread.data), 10 * exact.data, rtol=1e-6)
+    assert spread.meta["RescaleSlope"] == image.meta["RescaleSlope"] == "0.1"
+
+
+@pytest.mark.parametrize("top", [0.0, np.inf])
+def test_an_uncertainty_map_without_a_maximum_has_the_scale_of_the_image(source, top):
+    item = replace(uncertainty(source, 1.0), image=np.full(source.counts.shape, top, np.complex64))
+    settings = ImageSettings(pixel_type="int16", image_scale=10.0)
+    assert scale_of("uncertainty", item.image, settings) == 10.0
 
 
 @pytest.mark.parametrize(("pixel_type", "top"), [("int16", 32767), ("uint16", 65535)])
