@@ -1,8 +1,8 @@
-"""Noise: covariance, whitening, and its level from the data themselves.
+"""Receiver noise: its covariance, whitening, and its level as estimated from image data.
 
-Throughout, the covariance is that of complex samples, Psi = E[n n^H]; whitened samples have E|n|^2 = 1.
-(Kellman and McVeigh, MRM 2005, for the scaling between noise scan and image scan; Chen et al., IEEE TSP 58, 2010, for
-covariances from few samples.)
+The covariance is that of complex samples, Psi = E[n n^H]; whitened samples have E|n|^2 = 1. The scaling between noise scan
+and image scan is that of Kellman and McVeigh, MRM 2005, the shrinkage of covariances from few samples that of Chen et al.,
+IEEE TSP 58, 2010.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nilatron.core.fft import ifft
 
 DEFAULT_BANDWIDTH_RATIO = 0.793  # Gadgetron's, for headers without relativeReceiverNoiseBandwidth
 SINGULAR = 1e-7  # relative eigenvalue of the coil correlation below which a direction carries no noise of its own
-HALVES = (slice(0, None, 2), slice(1, None, 2))  # of the lines, alternating
+HALVES = (slice(0, None, 2), slice(1, None, 2))  # even and odd lines
 
 
 def noise_covariance(samples: Array) -> Array:
@@ -26,7 +26,7 @@ def noise_covariance(samples: Array) -> Array:
     Raises
     ------
     ValueError
-        With fewer than two samples a coil.
+        When there are fewer than two samples of each coil.
     """
     xp = namespace(samples)
     n_samples = samples.shape[1]
@@ -91,16 +91,16 @@ def whiten(whitening: Array, kspace: Array) -> Array:
 
 @dataclass(frozen=True)
 class QuietSamples:
-    """How noise is looked for in k-space that also holds an object.
+    """Which samples of an image scan are taken for noise.
 
     Attributes
     ----------
     outer_fraction
-        Of the phase-encoding lines, the outermost.
+        Fraction of the phase-encoding lines that is searched: the outermost ones.
     block_width
-        Neighbouring columns that are judged together, pixels.
+        Width of a block of neighbouring columns in pixels.
     quiet_fraction
-        Of the blocks, the quietest.
+        Fraction of the blocks that is taken for noise: those of least energy.
     """
 
     outer_fraction: float = 0.6
@@ -156,9 +156,9 @@ def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | 
     kspace
         Mean k-space (coil, z, y, x).
     counts
-        Acquisitions behind each sample (z, y, x).
+        How often each sample was acquired (z, y, x).
     settings
-        Where to look.
+        Which samples are taken for noise.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | 
     Raises
     ------
     ValueError
-        When fewer than four lines or no signal was acquired.
+        When fewer than four lines were acquired or all of them are zero.
     """
     samples = quiet_samples(kspace, counts, settings)
     xp, n_samples = namespace(samples), int(samples.shape[1])
@@ -207,7 +207,10 @@ def quiet_samples(kspace: Array, counts: Array, settings: QuietSamples | None = 
 
 
 def _quietest_blocks(column_power: np.ndarray[Any, Any], settings: QuietSamples) -> list[list[slice]]:
-    """Columns of the quietest blocks in each half of the lines, from their power (half, coil, x), coils of equal weight."""
+    """Columns of the quietest blocks in each half of the lines.
+
+    `column_power` is the power (half, coil, x) of the columns; every coil has the same weight.
+    """
     coil_power = column_power.sum(axis=(0, 2))
     alive = coil_power > 0
     if not alive.any():
@@ -223,7 +226,10 @@ def _quietest_blocks(column_power: np.ndarray[Any, Any], settings: QuietSamples)
 
 
 def _outer_lines(kspace: Array, counts: Array, outer_fraction: float) -> Array:
-    """The outermost acquired lines, inner ones first, after a readout transform (coil, line, x); noise as in one sample."""
+    """The outermost acquired lines after a readout transform (coil, line, x), inner ones first.
+
+    They are scaled so that their noise is that of one acquired sample.
+    """
     xp = namespace(kspace)
     n_coils, n_z, n_y, n_x = kspace.shape
     line_counts = xp.reshape(xp.astype(counts, real_dtype(kspace), copy=False), (n_z * n_y, n_x))

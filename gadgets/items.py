@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import ismrmrd
+import numpy.typing as npt
 
 from nilatron.core.backend import Array, ComplexArray, FloatArray
 from nilatron.core.errors import BadInputError
@@ -72,6 +73,8 @@ class Context:
         Keeps the noise of other measurements; None: there is none.
     noise_file
         Of the noise lines of the stream, where they were put in front of the scan; None: they are its own.
+    heads
+        Table of the heads of all lines of the scan (structured, ISMRMRD's names), where they are known before its first line.
     """
 
     header: Any
@@ -81,6 +84,7 @@ class Context:
     timing: ScanTiming = field(default_factory=ScanTiming)
     noise_store: NoiseStore | None = None
     noise_file: NoiseOrigin | None = None
+    heads: npt.NDArray[Any] | None = None
 
 
 Gadget: TypeAlias = Callable[[Iterable[Any], Context], Iterator[Any]]

@@ -74,12 +74,14 @@ class Whitening:
                 continue
             kind = kind_of(item.flags)
             noise_alone &= kind in (LineKind.NOISE, LineKind.OTHER)
-            if not np.isfinite(item.data).all():
+            if kind in (LineKind.IMAGING, LineKind.CALIBRATION):
+                self._dwell.add(item, kind)
+                yield item
+            elif not np.isfinite(item.data).all():
                 context.log.problem(log, f"line {item.scan_counter} has values that are not finite: left out")
             elif kind is LineKind.NOISE:
                 self._collect(item, context)
             else:
-                self._dwell.add(item, kind)
                 yield item
         noise = self._scan.largest(context) if noise_alone else None
         if noise is not None and context.noise_store is not None:

@@ -14,7 +14,6 @@ from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.device import on_device
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.noise import NoiseSettings, Whitening, slices, whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.stock.noise_adjust import NoiseAdjustGadget
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
@@ -44,7 +43,7 @@ def whitened(where, scan=SCAN, word="auto", change=lambda items: items):
     """White slices, and the log of their scan."""
     header, items = simulate_items(scan)
     context, gadgets = Context(header, device=where), Whitening(NoiseSettings(word))
-    stream = prepare_readouts(gadgets.lines(change(items), context), context)
+    stream = gadgets.lines(change(items), context)
     stream = on_device(Accumulator()(stream, context), context)
     return list(gadgets.slices(stream, context)), context.log
 

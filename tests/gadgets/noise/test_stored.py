@@ -12,7 +12,6 @@ from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.known_noise import NOISE_STORED
 from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.stock.noise_adjust import NoiseAdjustGadget
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
@@ -55,7 +54,7 @@ def header_of(settings, own, labels=None, depends_on=()):
 
 def run(header, items, word="auto", **options):
     context, whitening = Context(header, **options), Whitening(NoiseSettings(word))
-    stream = prepare_readouts(whitening.lines(items, context), context)
+    stream = whitening.lines(items, context)
     return list(whitening.slices(Accumulator()(stream, context), context)), context.log
 
 

@@ -4,7 +4,13 @@ import warnings
 import pytest
 from torch import nn
 
-from nilatron.core.prior.engines.onnx_exporter import OPSET, ExporterError, example, export_module, quiet_exporter
+from nilatron.core.prior.engines.onnx_exporter import (
+    OPSET,
+    ExporterError,
+    example_inputs,
+    export_module,
+    quiet_exporter,
+)
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
@@ -25,7 +31,7 @@ class Undecided(nn.Module):
 
 
 def test_batch_and_sides_are_dynamic_and_channels_fixed():
-    model = export_module(Faded(), example(4), ["x", "s"], ["d"])
+    model = export_module(Faded(), example_inputs(4), ["x", "s"], ["d"])
     assert [opset.version for opset in model.opset_import if not opset.domain] == [OPSET]
     dims = {
         value.name: [dim.dim_value if dim.HasField("dim_value") else "free" for dim in value.type.tensor_type.shape.dim]
@@ -37,11 +43,11 @@ def test_batch_and_sides_are_dynamic_and_channels_fixed():
 
 def test_a_network_that_torch_cannot_export():
     with pytest.raises(ExporterError, match=r"torch .* cannot export the network to ONNX"):
-        export_module(Undecided(), example(4), ["x", "s"], ["d"])
+        export_module(Undecided(), example_inputs(4), ["x", "s"], ["d"])
 
 
 def test_no_two_sizes_of_the_example_are_alike():
-    x, s = example(16)
+    x, s = example_inputs(16)
     assert len({*x.shape, 1}) == 5
     assert s.shape == x.shape[:1]
 
