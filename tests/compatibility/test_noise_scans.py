@@ -184,10 +184,12 @@ def test_a_noise_measurement_that_is_missing_is_told(simulated, converse):
     scan.header.measurementInformation.measurementDependency = [
         ismrmrd.xsd.measurementDependencyType(dependencyType="Noise", measurementID="45160_88093439_88093444_513")
     ]
+    whitened = converse(scan.behind(*WHITENED))
     scan.items = scan.imaging
     reply = converse(scan)
     assert reply.error is None
     (image,) = reply.images
     assert any("'45160_88093439_88093444_513'" in comment for comment in image.meta["ImageComment"])
-    straight = converse(scan.behind(*WHITENED))
-    assert not any("45160" in comment for image in straight.images for comment in image.meta["ImageComment"])
+    (image,) = whitened.images
+    assert image.meta["nilatron_noise_source"] == "upstream"
+    assert not any("45160" in comment for comment in image.meta["ImageComment"])
