@@ -109,22 +109,22 @@ class QuietSamples:
 
 
 def shrunk_covariance(sample: Array, n_samples: int) -> Array:
-    """D^1/2 [(1 - rho) R + rho I] D^1/2, the sample covariance D^1/2 R D^1/2 shrunk to what its samples can tell.
+    """D^1/2 [(1 - rho) R + rho I] D^1/2, a sample covariance D^1/2 R D^1/2 with its correlations R shrunk towards zero.
 
-    rho is the oracle approximating shrinkage (OAS) of Chen et al., here for circular complex samples and for the
-    correlations R, so that coils keep gains of their own:
+    rho is the oracle approximating shrinkage (OAS) of Chen et al., derived for circular complex samples and applied to the
+    correlations, so that coils keep gains of their own:
 
         rho = min(1, (tr^2 R - tr R^2 / p) / ((n - 1 / p) (tr R^2 - tr^2 R / p)))     p coils, n samples
 
-    The logarithms of the variances D are known to 1 / sqrt(n) and move towards their mean as far as that explains their
-    spread (James and Stein). Both go to zero as 1 / n. Coils without noise take no part.
+    The logarithms of the variances D have an error of 1 / sqrt(n); they move towards their mean as far as this error explains
+    their spread (James and Stein). Both shrinkages vanish as 1 / n. Coils without noise stay without.
 
     Parameters
     ----------
     sample
-        Mean of n n^H, (coil, coil).
+        Mean of n n^H over the samples, (coil, coil).
     n_samples
-        Behind it, of each coil.
+        Number of samples of each coil.
     """
     xp = namespace(sample)
     psi = xp.astype(sample, xp.complex128, copy=False)
@@ -149,7 +149,7 @@ def shrunk_covariance(sample: Array, n_samples: int) -> Array:
 
 
 def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> Array:
-    """Noise covariance of one acquired sample, from the quietest part of a scan; shrunk where that holds few samples.
+    """Noise covariance of one acquired sample, from the quietest part of an image scan; shrunk where it holds few samples.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | 
 
 
 def sigma_from_data(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> float:
-    """Complex standard deviation of the noise of whitened k-space, sqrt(tr Psi / n_coils) over the coils that carry noise."""
+    """sqrt(tr Psi / n_coils), the complex standard deviation of the noise in k-space, over the coils that carry noise."""
     samples = quiet_samples(kspace, counts, settings)
     xp = namespace(samples)
     variance = to_numpy(xp.mean(xp.real(samples) ** 2 + xp.imag(samples) ** 2, axis=1))
@@ -184,16 +184,16 @@ def sigma_from_data(kspace: Array, counts: Array, settings: QuietSamples | None 
 
 
 def quiet_samples(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> Array:
-    """Samples (coil, sample) of the quietest part of a scan, with the noise of one acquired sample.
+    """Samples (coil, sample) of the quietest part of an image scan, with the noise of one acquired sample.
 
     The lines are transformed along the readout; outside the object (air) and at high spatial frequencies only noise is
-    left. Blocks of columns are ranked by their energy in one half of the outer lines and the samples are taken from the
-    other half, and the reverse, so that choosing the quietest does not bias the result to the small side.
+    left. Blocks of columns are ranked by their energy in one half of the outer lines, and the samples are taken from the
+    other half (and the reverse), so that the choice of the quietest blocks does not make the result too small.
 
     Raises
     ------
     ValueError
-        When fewer than four lines or no signal was acquired.
+        When fewer than four lines were acquired or all of them are zero.
     """
     settings = settings or QuietSamples()
     xp = namespace(kspace)
@@ -201,8 +201,8 @@ def quiet_samples(kspace: Array, counts: Array, settings: QuietSamples | None = 
     power = xp.real(lines) ** 2 + xp.imag(lines) ** 2
     column_power = xp.stack([xp.sum(power[:, half], axis=1) for half in HALVES])
     quietest = _quietest_blocks(to_numpy(column_power), settings)
-    judged_by_the_other = zip(HALVES, reversed(quietest), strict=True)
-    quiet = [lines[:, half, block] for half, blocks in judged_by_the_other for block in blocks]
+    chosen_by_other_half = zip(HALVES, reversed(quietest), strict=True)
+    quiet = [lines[:, half, block] for half, blocks in chosen_by_other_half for block in blocks]
     return xp.concat([xp.reshape(part, (part.shape[0], -1)) for part in quiet], axis=1)
 
 

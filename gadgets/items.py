@@ -70,9 +70,9 @@ class Context:
     timing
         When the input came, for time budgets.
     noise_store
-        Keeps the noise of other measurements; None: there is none.
+        Store of the noise of other measurements; None where there is none.
     noise_file
-        Of the noise lines of the stream, where they were put in front of the scan; None: they are its own.
+        Measurement of the noise file whose lines were put in front of the scan; None where noise lines are the scan's own.
     heads
         Table of the heads of all lines of the scan (structured, ISMRMRD's names), where they are known before its first line.
     """
@@ -105,9 +105,9 @@ class NoiseReport:
     sigma_used
         In the reconstruction.
     measurement_id
-        Of the measurement whose noise was used; empty where that is not known.
+        Id of the measurement whose noise was used; empty where that is not known.
     dwell_us, bandwidth_ratio
-        Of that measurement: dwell time in microseconds (0: not known), relative receiver noise bandwidth (0: no matter).
+        Dwell time in microseconds and relative receiver noise bandwidth of that measurement; 0 where they are not known.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""What is known of a measurement's noise, and who keeps it."""
+"""The noise covariance of a measurement, where it comes from, and the interface of a store of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAMPLES_PER_COIL = 2  # of a noise scan, at least: fewer leave its covariance si
 
 @dataclass(frozen=True)
 class NoiseOrigin:
-    """Which measurement the noise is of.
+    """The measurement that a noise covariance is of.
 
     Attributes
     ----------
@@ -35,20 +35,20 @@ class NoiseOrigin:
 
 @dataclass(frozen=True)
 class NoiseCovariance:
-    """Noise of one measurement.
+    """Noise covariance of one measurement.
 
     Attributes
     ----------
     covariance
         E[n n^H] of a sample of dwell time `dwell_us`, complex128 (coil, coil).
     n_samples
-        Behind it, of each coil.
+        Number of samples of each coil that it was computed from.
     dwell_us
-        In microseconds; 0 where it is not known.
+        Dwell time in microseconds; 0 where it is not known.
     origin
-        Which measurement that was.
+        The measurement.
     coil_names
-        Labels of the channels, in their order; None where they are not known.
+        Coil labels of the channels, in their order; None where they are not known.
     """
 
     covariance: ComplexArray
@@ -59,26 +59,26 @@ class NoiseCovariance:
 
     @property
     def n_coils(self) -> int:
-        """Channels."""
+        """Number of channels."""
         return int(self.covariance.shape[0])
 
     @property
     def usable(self) -> bool:
-        """Whether there are samples enough to whiten with."""
+        """Whether there are enough samples to whiten with."""
         return self.n_samples >= SAMPLES_PER_COIL * self.n_coils and bool(np.any(self.covariance))
 
     def with_channels(self, channels: Sequence[int]) -> NoiseCovariance:
-        """The noise of some of the channels, in this order."""
+        """The noise covariance of these channels, in this order."""
         chosen = list(channels)
         names = None if self.coil_names is None else tuple(self.coil_names[channel] for channel in chosen)
         return replace(self, covariance=self.covariance[np.ix_(chosen, chosen)], coil_names=names)
 
 
 class NoiseStore(Protocol):
-    """Keeps the noise of measurements for the scans that depend on them."""
+    """A store of noise covariances by measurement id."""
 
     def read(self, measurement_id: str) -> NoiseCovariance | None:
-        """The noise of a measurement; None where it is not kept, or cannot be read."""
+        """Noise covariance of a measurement; None where it is not stored or cannot be read."""
 
     def write(self, noise: NoiseCovariance) -> None:
-        """Keep the noise of a measurement that has an id."""
+        """Store the noise covariance of a measurement that has an id."""

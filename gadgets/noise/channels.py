@@ -11,21 +11,22 @@ Names: TypeAlias = tuple[str, ...]
 
 
 def matched_channels(noise: Names | None, n_noise: int, image: Names | None, n_image: int) -> list[int]:
-    """For each channel of an image its channel in the noise scan.
+    """Indices of the noise scan's channels that belong to the channels of an image, in their order.
 
-    By label where both sides have labels; else, or where the labels are the same, by number.
+    Channels are matched by coil label where both sides have labels that differ, else by number.
 
     Parameters
     ----------
     noise, image
-        Labels of the channels; None where they are not known.
+        Coil labels of the channels; None where they are not known.
     n_noise, n_image
-        Numbers of channels.
+        Number of channels.
 
     Raises
     ------
     ScanError
-        For labels that the noise scan lacks or that name two channels, or, without labels, other numbers of channels.
+        When the noise scan lacks labels of the image, labels name more than one channel, or there are no labels and the
+        numbers of channels differ.
     """
     if noise is None or image is None or noise == image:
         if n_noise != n_image:
@@ -50,5 +51,5 @@ def matched_channels(noise: Names | None, n_noise: int, image: Names | None, n_i
 
 
 def words(names: list[str]) -> str:
-    """Labels for a message."""
+    """Coil labels as the words of a message."""
     return ", ".join(map(repr, names))

@@ -16,27 +16,28 @@ KINDS = (LineKind.IMAGING, LineKind.CALIBRATION)  # the first that an image has 
 
 @dataclass
 class DwellTimes:
-    """How many lines of each dwell time came for which image, of imaging and of calibration lines."""
+    """Number of imaging and calibration lines of each image, by their dwell time."""
 
     lines: dict[LineKind, dict[ImageKey, Counter[float]]] = field(
         default_factory=lambda: {kind: defaultdict(Counter) for kind in KINDS}
     )
 
     def add(self, line: ismrmrd.Acquisition, kind: LineKind) -> None:
-        """Count a line, if it is one of an image."""
+        """Count a line if it is an imaging or calibration line."""
         if kind in KINDS:
             self.lines[kind][image_key(line)][float(line.sample_time_us)] += 1
 
     def take(self, head: Any) -> dict[float, int]:
-        """Lines of the image with this head, by their dwell time in microseconds; they are forgotten afterwards.
+        """Number of lines of the image with this head, by dwell time in microseconds; they are counted no longer.
 
-        Of the imaging lines, of the calibration lines where there are no others, and of the head where no line came.
+        Imaging lines count; calibration lines only where there are no imaging lines, and the head itself where no line of
+        the image came.
         """
         found = [self.lines[kind].pop(image_key(head), None) for kind in KINDS]
         return next((dict(times) for times in found if times), {float(head.sample_time_us): 1})
 
 
 def dwell_of(times: dict[float, int]) -> float:
-    """Dwell time in microseconds with the mean noise variance of lines, variance ~ 1 / dwell; 0 where none is known."""
+    """Dwell time n / sum(n_i / dwell_i) in microseconds of a line with the mean noise variance; 0 where none is known."""
     known = {dwell_us: n for dwell_us, n in times.items() if dwell_us > 0}
     return sum(known.values()) / sum(n / dwell_us for dwell_us, n in known.items()) if known else 0.0

@@ -12,18 +12,18 @@ MASK_BITS = 64
 
 
 def stated_bandwidth_ratio(header: Any) -> float | None:
-    """relativeReceiverNoiseBandwidth; None where there is none that can be."""
+    """Bandwidth ratio of the header, relativeReceiverNoiseBandwidth; None where it is missing or not positive."""
     value = getattr(header.acquisitionSystemInformation, "relativeReceiverNoiseBandwidth", None)
     return float(value) if value and value > 0 else None
 
 
 def bandwidth_ratio(header: Any) -> float:
-    """relativeReceiverNoiseBandwidth, or Gadgetron's default."""
+    """Bandwidth ratio of the header, or Gadgetron's default."""
     return stated_bandwidth_ratio(header) or DEFAULT_BANDWIDTH_RATIO
 
 
 def measurement_id(header: Any) -> str:
-    """measurementID; empty where there is none."""
+    """Id of the measurement that the header describes; empty where it is missing."""
     return str(getattr(header.measurementInformation, "measurementID", None) or "").strip()
 
 
@@ -45,16 +45,18 @@ def noise_dependencies(header: Any) -> tuple[str, ...]:
 
 
 def coil_names(header: Any, n_channels: int, channel_mask: Sequence[int] = ()) -> tuple[str, ...] | None:
-    """Labels of the channels of a line, in their order; None where the header does not tell them.
+    """Coil labels of the channels of a line, in their order; None where the header does not tell them.
 
-    coilNumber counts the channels. A header with more labels than the line has channels is understood where the line's
-    channel mask has one bit for each channel.
+    coilNumber is the number of the channel, counted from 0 or 1. Where the header has more labels than the line has channels,
+    the line's channel mask tells which of them are its own, if it has one bit for each channel.
     """
     labels = getattr(header.acquisitionSystemInformation, "coilLabel", None) or ()
     pairs = [(label.coilNumber, str(label.coilName or "").strip()) for label in labels]
     by_number = {int(number): name for number, name in pairs if number is not None}
     if len(by_number) < len(pairs):  # numbers that are missing or the same: the order in the header is all there is
         by_number = {place: name for place, (_, name) in enumerate(pairs)}
+    elif set(by_number) == set(range(1, len(pairs) + 1)):
+        by_number = {number - 1: name for number, name in by_number.items()}
     if by_number and len(by_number) == n_channels:
         return tuple(by_number[number] for number in sorted(by_number))
     active = _set_bits(channel_mask)
@@ -63,15 +65,15 @@ def coil_names(header: Any, n_channels: int, channel_mask: Sequence[int] = ()) -
     return None
 
 
-def _set_bits(mask: Sequence[int]) -> list[int]:
-    words = [int(word) for word in mask]
-    return [MASK_BITS * place + bit for place, word in enumerate(words) for bit in range(MASK_BITS) if word >> bit & 1]
-
-
 def receiver_factor(own_ratio: float | None, header: Any) -> float:
-    """Factor on the variance of another measurement's noise, so that the bandwidth ratio of `header` suits it, too.
+    """Factor on the variance of another measurement's noise, so that it may be used with the bandwidth ratio of `header`.
 
-    Noise counts as variance / ratio; `own_ratio` is that of its own header, None where that has none.
+    Noise is used as variance / ratio. `own_ratio` is that of the measurement's own header, None where that tells none.
     """
     ratio = bandwidth_ratio(header)
     return ratio / (own_ratio or ratio)
+
+
+def _set_bits(mask: Sequence[int]) -> list[int]:
+    words = [int(word) for word in mask]
+    return [MASK_BITS * place + bit for place, word in enumerate(words) for bit in range(MASK_BITS) if word >> bit & 1]

@@ -1,4 +1,4 @@
-"""The noise lines of a stream: each counts with its own dwell time, and those of other channels for themselves."""
+"""Noise lines of a stream: each counts with its own dwell time, and lines with unlike channels are kept apart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Key: TypeAlias = tuple[int, Names | None]
 
 @dataclass
 class NoiseSum:
-    """Sum of n n^H over the samples of noise lines with the same channels, each line at the dwell time of the first."""
+    """Sum of n n^H over the samples of noise lines with the same channels, all brought to the dwell time of the first."""
 
     coil_names: Names | None
     total: ComplexArray
@@ -29,7 +29,7 @@ class NoiseSum:
     used: bool = False
 
     def add(self, samples: ComplexArray, dwell_us: float) -> None:
-        """Add a line (coil, sample); variance ~ 1 / dwell, and an unknown dwell time (0) is taken as that of the others."""
+        """Add a line (coil, sample), weighted by its dwell time, as variance ~ 1 / dwell; 0 (unknown) counts as that of the sum."""
         if self.dwell_us <= 0:
             self.dwell_us = dwell_us
         weight = dwell_us / self.dwell_us if dwell_us > 0 else 1.0
@@ -39,7 +39,7 @@ class NoiseSum:
         self.n_lines += 1
 
     def covariance(self, origin: NoiseOrigin) -> NoiseCovariance:
-        """What they tell."""
+        """The noise covariance of these lines."""
         psi = self.total / max(1, self.n_samples - 1)
         return NoiseCovariance(psi, self.n_samples, self.dwell_us, origin, self.coil_names)
 
@@ -51,7 +51,7 @@ class NoiseScan:
     sums: dict[Key, NoiseSum] = field(default_factory=dict)
 
     def add(self, line: ismrmrd.Acquisition, header: Any) -> None:
-        """Take a noise line in."""
+        """Add a noise line to the sum of its channels."""
         samples: ComplexArray = np.asarray(line.data)
         n_channels = len(samples)
         names = coil_names(header, n_channels, line.channel_mask)
@@ -61,7 +61,7 @@ class NoiseScan:
         self.sums[key].add(samples, float(line.sample_time_us))
 
     def matched(self, names: Names | None, n_coils: int, context: Context) -> NoiseCovariance | None:
-        """The noise of an image's channels; None without noise lines.
+        """Noise covariance of the channels of an image; None without noise lines.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class NoiseScan:
         return None
 
     def largest(self, context: Context) -> NoiseCovariance | None:
-        """The noise of the channels that most lines have; None without noise lines."""
+        """Noise covariance of those channels that most noise lines have; None without noise lines."""
         if not self.sums:
             return None
         found = max(self.sums.values(), key=lambda one: one.n_lines)
@@ -90,11 +90,11 @@ class NoiseScan:
         return found.covariance(self.origin(context))
 
     def left_out(self) -> list[NoiseSum]:
-        """Lines that were of no use."""
+        """Sums of the lines that were used for no image."""
         return [one for one in self.sums.values() if not one.used]
 
     @staticmethod
     def origin(context: Context) -> NoiseOrigin:
-        """Which measurement the lines are of: the scan itself, unless they were put in front of it."""
+        """The measurement that the noise lines are of: the scan itself, or the noise file that was put in front of it."""
         header = context.header
         return context.noise_file or NoiseOrigin("noise scan", measurement_id(header), stated_bandwidth_ratio(header))

@@ -1,4 +1,4 @@
-"""One slice: its noise is measured, whitened, and scaled to what is believed."""
+"""Steps of the whitening of one slice: its noise level measured, whitened, checked."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def has_signal(item: KSpaceSlice) -> bool:
 
 
 def device_counts(item: KSpaceSlice) -> Array:
-    """Acquisitions behind each sample, where the samples are."""
+    """How often each sample was acquired, on the device of the k-space."""
     return converted_to(item.counts, item.kspace)
 
 
 def measured_sigma(item: KSpaceSlice) -> float:
-    """Complex standard deviation of the slice's noise as its data have it; 0 where they are too few to tell."""
+    """Complex standard deviation of the slice's noise as estimated from its data; 0 where there are too few lines."""
     try:
         return sigma_from_data(item.kspace, device_counts(item))
     except ValueError as error:
@@ -54,7 +54,7 @@ def measured_sigma(item: KSpaceSlice) -> float:
 
 
 def is_gadgetron_white(item: KSpaceSlice, measured: float) -> bool:
-    """Whether the noise is what Gadgetron's whitening leaves."""
+    """Whether the noise is white with the level that Gadgetron's whitening leaves."""
     if not 0.85 < measured / GADGETRON_SIGMA < 1.15:
         return False
     covariance = to_numpy(covariance_from_data(item.kspace, device_counts(item))) / GADGETRON_SIGMA**2
@@ -62,7 +62,7 @@ def is_gadgetron_white(item: KSpaceSlice, measured: float) -> bool:
 
 
 def whitened(item: KSpaceSlice, matrix: ComplexArray) -> KSpaceSlice:
-    """W y of k-space and calibration, where they are."""
+    """W y for k-space and calibration of the slice, on their device."""
     by = converted_to(matrix, item.kspace)
     calibration = None if item.calibration is None else whiten(by, item.calibration)
     return replace(item, kspace=whiten(by, item.kspace), calibration=calibration, whitened=True)

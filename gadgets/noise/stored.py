@@ -1,4 +1,4 @@
-"""Noise of other measurements: kept for the scans that depend on them, and found again by their id."""
+"""Noise of other measurements, written to a store and read by the scans that depend on them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class StoredNoise:
-    """The noise measurement that the header of a scan names.
+    """Noise of the measurement that the header of a scan depends on.
 
     Attributes
     ----------
     missing
-        Why it could not be used, in words, as far as that is known; empty where the scan depends on none.
+        The reason why it is not used, in words; empty where the scan depends on none or it is used.
     """
 
     missing: str = ""
@@ -29,7 +29,7 @@ class StoredNoise:
     _told: set[str] = field(default_factory=set)
 
     def matched(self, names: Names | None, n_coils: int, context: Context) -> NoiseCovariance | None:
-        """The noise of an image's channels, as the scan's own receiver has it; None where there is none that fits."""
+        """Noise covariance of the channels of an image at the scan's own bandwidth ratio; None where none fits."""
         if not self._looked_up:
             self._look_up(context)
         noise = self._noise
@@ -62,7 +62,7 @@ class StoredNoise:
 
 
 def keep(noise: NoiseCovariance, store: NoiseStore, context: Context) -> None:
-    """Store a measurement of noise alone under its id; what cannot be stored is a problem of the scan."""
+    """Write a measurement of noise alone to the store; where that cannot be it is a problem of the scan."""
     name = noise.origin.measurement_id
     if not name or not noise.usable:
         why = f"it has only {noise.n_samples} samples or is empty" if name else "its header has no measurementID"

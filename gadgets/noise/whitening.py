@@ -1,4 +1,4 @@
-"""The two noise gadgets of a scan: noise lines are kept back, and every slice is whitened as a whole."""
+"""The two noise gadgets of a scan: one collects noise lines, the other whitens every slice as a whole."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Whitening:
         self._data_sigma = 1.0
 
     def lines(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
-        """Noise lines are kept back, everything else passes; a measurement of noise alone goes to the context's store."""
+        """Collect noise lines and pass everything else; a measurement of noise alone is written to the context's store."""
         noise_alone = True
         for item in items:
             if not isinstance(item, ismrmrd.Acquisition):
@@ -94,7 +94,7 @@ class Whitening:
                 dwell_times = self._dwell.take(item.head)
                 if len(dwell_times) > 1:
                     times = ", ".join(f"{dwell_us:g}" for dwell_us in sorted(dwell_times))
-                    item = item.with_note(f"its lines differ in dwell time ({times} us): their mean noise is taken")
+                    item = item.with_note(f"its lines differ in dwell time ({times} us), and so in their noise")
                 step = partial(self._settled, dwell_us=dwell_of(dwell_times), context=context)
                 item = retry_on_cpu(step, item, context)
                 self._n_left += 1
@@ -119,15 +119,15 @@ class Whitening:
         if (noise := self._of_noise_lines(names, n_coils, context)) is not None:
             return self._whitened(self._with_late_note(item, context), noise, dwell_us, context)
         measured = measured_sigma(item)
-        told = self.settings.whitened
-        if told == "yes" or (told == "auto" and is_gadgetron_white(item, measured)):
+        in_front = self.settings.whitened
+        if in_front == "yes" or (in_front == "auto" and is_gadgetron_white(item, measured)):
             return checked(item, NoiseReport("upstream", GADGETRON_SIGMA, measured, GADGETRON_SIGMA), context)
         if (noise := self._stored.matched(names, n_coils, context)) is not None:
             return self._whitened(item, noise, dwell_us, context)
         return self._whitened_by_its_data(item, measured)
 
     def _of_noise_lines(self, names: Names | None, n_coils: int, context: Context) -> NoiseCovariance | None:
-        """What the noise lines so far tell of the channels of an image, or the stored noise where they are of others."""
+        """Noise covariance of an image's channels by the noise lines so far; stored noise where no line has these channels."""
         try:
             noise = self._scan.matched(names, n_coils, context)
         except ScanError:

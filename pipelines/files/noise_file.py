@@ -1,4 +1,4 @@
-"""The noise scan of a raw file of its own, for the scan of another one."""
+"""Noise lines of a separate raw file, made to fit the scan of another one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Channels:
-    """Of the lines of a scan: their labels, None where they are not known, their number and the mask of active ones."""
+    """Channels of a line: coil labels (None where they are not known), number of channels, channel mask."""
 
     names: Names | None
     n: int
@@ -33,13 +33,13 @@ class Channels:
 
     @classmethod
     def of(cls, line: ismrmrd.Acquisition, raw: RawFile) -> Channels:
-        """Those of a line."""
+        """Channels of a line of this file."""
         n, mask = int(line.active_channels), tuple(int(word) for word in line.channel_mask)
         return cls(coil_names(raw.header, n, mask), n, mask)
 
 
 def noise_origin(path: Path) -> NoiseOrigin:
-    """Which measurement a noise file holds.
+    """The measurement that a noise file holds.
 
     Raises
     ------
@@ -51,9 +51,9 @@ def noise_origin(path: Path) -> NoiseOrigin:
 
 
 def noise_lines(path: Path, scan: RawFile) -> Iterator[ismrmrd.Acquisition]:
-    """The noise lines of a raw file, as if they were the scan's own; all its lines where none is marked.
+    """Noise lines of a raw file as if the scan had measured them; all lines of the file where none is flagged as noise.
 
-    Their channels are chosen and put in the order of the scan's image lines by the labels of both headers, and they are
+    Their channels are chosen and put in the order of the scan's image lines by the coil labels of both headers, and they are
     scaled so that the bandwidth ratio of the scan's header holds for them. Lines whose channels do not fit are left out.
 
     Raises
@@ -84,7 +84,7 @@ def noise_lines(path: Path, scan: RawFile) -> Iterator[ismrmrd.Acquisition]:
 
 
 def image_channels(raw: RawFile) -> Channels | None:
-    """Channels of the first line of an image; None where there is none."""
+    """Channels of the first imaging or calibration line; None where there is none."""
     for item in raw.items():
         if isinstance(item, ismrmrd.Acquisition) and kind_of(item.flags) in (LineKind.IMAGING, LineKind.CALIBRATION):
             return Channels.of(item, raw)
@@ -100,7 +100,7 @@ def _noise_or_all(raw: RawFile) -> Iterator[ismrmrd.Acquisition]:
 
 
 def _fitted(line: ismrmrd.Acquisition, own: Channels, wanted: Channels | None, gain: float) -> ismrmrd.Acquisition:
-    """A noise line with the channels of an image; scaled where its dwell time is known, as the ratio counts only there."""
+    """The noise line with the channels of an image, scaled unless its dwell time is unknown: the ratio does not count there."""
     gain = gain if line.sample_time_us > 0 else 1.0
     if wanted is None or (own == wanted and gain == 1.0):
         return line

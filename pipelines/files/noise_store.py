@@ -1,7 +1,7 @@
-"""Noise of measurements in a folder, by measurement id: a `gadgets.known_noise.NoiseStore`.
+"""Store of noise covariances in a folder, by measurement id.
 
 An entry is a safetensors file whose name is a hash of the id, so that no id can name another path. Its metadata hold the id
-itself, dwell time, bandwidth ratio, labels and number of samples. What is damaged is as good as absent.
+itself, dwell time, bandwidth ratio, coil labels and number of samples. A damaged file counts as absent.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ TENSOR = "covariance"  # float64 (2, coil, coil): real part, imaginary part
 
 @dataclass(frozen=True)
 class NoiseFolder:
-    """Entries in `folder`, which is made with the first one."""
+    """A `gadgets.known_noise.NoiseStore` in `folder`, which is made with the first entry."""
 
     folder: Path
 
     def read(self, measurement_id: str) -> NoiseCovariance | None:
-        """The noise of a measurement; None where it is not kept, or its file is damaged."""
+        """Noise covariance of a measurement; None where it is not stored or its file is damaged."""
         path = self.path_of(measurement_id)
         if not path.is_file():
             return None
@@ -47,7 +47,7 @@ class NoiseFolder:
             return None
 
     def write(self, noise: NoiseCovariance) -> None:
-        """Keep the noise of a measurement, in place of what was kept under its id; the file appears whole or not at all.
+        """Store the noise covariance of a measurement, in place of an earlier one; the file appears whole or not at all.
 
         Raises
         ------
@@ -68,7 +68,7 @@ class NoiseFolder:
         self._forget_oldest()
 
     def path_of(self, measurement_id: str) -> Path:
-        """File of a measurement."""
+        """File of a measurement's noise."""
         digest = hashlib.sha256(measurement_id.encode(errors="surrogateescape")).hexdigest()
         return self.folder / PATTERN.replace("*", digest[:32])
 
@@ -79,12 +79,12 @@ class NoiseFolder:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for noise, unless it is there.
+    """Make the folder of a store, unless it exists.
 
     Raises
     ------
     InputError
-        When that cannot be.
+        When the folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,12 +93,12 @@ def make_folder(folder: Path) -> None:
 
 
 def _noise(parts: np.ndarray, stored: dict[str, str], measurement_id: str) -> NoiseCovariance:
-    """What a file holds.
+    """The noise covariance of a file's tensor and metadata.
 
     Raises
     ------
     ValueError, LookupError, TypeError
-        When that is not the noise of this measurement.
+        When they are not the noise covariance of this measurement.
     """
     if stored["measurement_id"] != measurement_id:
         raise ValueError(f"it is that of {stored['measurement_id']!r}")

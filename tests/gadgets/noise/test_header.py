@@ -25,6 +25,7 @@ def with_labels(scan_header, labels):
         ([(0, "A"), (1, "B"), (2, "C")], 3, (), ("A", "B", "C")),
         ([(2, "C"), (0, "A"), (1, "B")], 3, (), ("A", "B", "C")),  # coilNumber counts, not the order in the header
         ([(3, "C"), (1, "A"), (2, "B")], 3, (), ("A", "B", "C")),  # counted from 1
+        ([(3, "C"), (1, "A"), (2, "B")], 2, (0b110,), ("B", "C")),
         ([(0, "C"), (0, "A"), (0, "B")], 3, (), ("C", "A", "B")),  # not counted
         ([(None, "C"), (0, "A"), (1, "B")], 3, (), ("C", "A", "B")),
         ([(0, " A "), (1, None)], 2, (), ("A", "")),
