@@ -13,8 +13,10 @@ import ismrmrd
 import numpy as np
 import pytest
 from ismrmrd.serialization import ProtocolDeserializer, ProtocolSerializer
+from PIL import Image
 from safetensors.torch import save_file
 
+from nilatron.core.phantom import phantom
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.unet import ARCHITECTURES
 from nilatron.core.prior.weights import load_prior, save_prior, shipped_weights
@@ -37,6 +39,14 @@ def own(tmp_path):
     tensors["first.weight"] = tensors["first.weight"][:, :2]
     path = tmp_path / "own.safetensors"
     save_file({f"net.{name}": tensor.contiguous() for name, tensor in tensors.items()}, path)
+    return path
+
+
+@pytest.fixture
+def head(tmp_path):
+    """A small picture of a head."""
+    path = tmp_path / "head.png"
+    Image.fromarray(np.uint8(200 * np.abs(phantom((1, 96, 80))[0]))).save(path)
     return path
 
 

@@ -12,7 +12,7 @@ from nilatron.core.prior.foreign import ForeignDenoiser, ForeignUnits
 from nilatron.core.prior.weights import load_prior, shipped_weights
 
 OURS = load_prior(shipped_weights("tiny")).denoiser
-IMAGES = [torch.from_numpy(phantom((1, 96, 80), centre=(z, 0.0, 0.0))[0]) for z in (0.0, 0.2)]
+IMAGES = [torch.from_numpy(phantom((1, 96, 80))[0])]
 LEVELS = (0.05, 0.2)
 
 

@@ -17,9 +17,9 @@ def test_table_and_weights(command, own, folder):
     assert load_prior(folder / "new.safetensors").metadata["licence"] == "CC0"
 
 
-def test_a_refusal_shows_the_table_and_leaves_nothing(command, own, folder, one_line):
+def test_a_refusal_shows_the_table_and_leaves_nothing(command, own, head, folder, one_line):
     words = ("convert", own, "-o", folder / "new.safetensors", *WORDS, "--sigma-data", OURS.sigma_data)
-    code, out, err = command(*words, "--noise", "complex")
+    code, out, err = command(*words, "--noise", "complex", "--check", head)
     assert code == 2
     assert len(out.splitlines()) == 7
     assert "did you mean that?" in one_line(err)

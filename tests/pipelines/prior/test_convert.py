@@ -27,7 +27,7 @@ net (float[n, 2, r, c] x, float[n] sigma) => (float[n, 2, r, c] y) {
 
 
 @pytest.fixture
-def settings(own, tmp_path):
+def settings(own, head, tmp_path):
     (tmp_path / "out").mkdir()
     return ConvertSettings(
         SourceSettings(own, architecture="tiny", prefixes=(("net.", ""),)),
@@ -35,6 +35,7 @@ def settings(own, tmp_path):
         tmp_path / "out" / "new.safetensors",
         licence="CC0",
         data="heads",
+        images=(head,),
     )
 
 
@@ -85,11 +86,12 @@ def test_a_graph_becomes_a_file_for_our_engines(settings, tmp_path):
 
 def test_images_of_the_check(settings, tmp_path):
     grey = np.uint8(200 * np.abs(phantom((1, 40, 32))[0]))
-    for i in range(5):
-        Image.fromarray(grey + np.uint8(i)).save(tmp_path / f"{i}.png")
-    found = check_images(replace(settings, images=(tmp_path,), limit=2))
+    paths = [tmp_path / f"{i}.png" for i in range(5)]
+    for i, path in enumerate(paths):
+        Image.fromarray(grey + np.uint8(i)).save(path)
+    found = check_images(replace(settings, images=tuple(paths), limit=2))
     assert [tuple(image.shape) for image in found] == [(40, 32)] * 2
-    heads = check_images(settings)
+    heads = check_images(replace(settings, images=()))
     assert len(heads) == 3
     assert all(head.is_complex() for head in heads)
 

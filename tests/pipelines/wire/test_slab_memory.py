@@ -8,7 +8,6 @@ import pytest
 
 from nilatron.pipelines.wire.slab_memory import SPARE_BYTES, SlabMemory
 
-
 MARGIN_BYTES = 1 << 16  # of what else is allocated meanwhile
 
 
