@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def scan():
-    y, x = torch.meshgrid(torch.linspace(-1, 1, 120), torch.linspace(-1, 1, 120), indexing="ij")
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 72), torch.linspace(-1, 1, 72), indexing="ij")
     image = ((y**2 + 1.3 * x**2) < 0.6) * (0.6 + 0.3 * torch.cos(9 * x + 5 * y))
     settings = ScanSettings(accelerations=(4,), n_coils=(6, 6), compression_probability=0.0, sigma=(0.05, 0.05))
     return draw_scan([image], settings, torch.Generator().manual_seed(0))

@@ -156,7 +156,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_spares_the_checkpoint(traine
 def test_training_lowers_the_loss(trainer):
     y, x = torch.meshgrid(torch.linspace(-1, 1, 64), torch.linspace(-1, 1, 64), indexing="ij")
     discs = [(y**2 + x**2 < radius).float() for radius in (0.3, 0.6, 0.9)]
-    settings = replace(SMALL, steps=150, patch_sizes=(32,), batch_size=4, learning_rate=3e-3, warm_up_steps=5)
+    settings = replace(SMALL, steps=40, patch_sizes=(16,), batch_size=8, learning_rate=3e-3, warm_up_steps=5)
     run, batches = trainer(settings, images=discs), Batches(discs, settings)
     losses = [float(run.train_step(batches[step])[0]) for step in range(settings.steps)]
-    assert np.mean(losses[-20:]) < 0.93 * np.mean(losses[:20])
+    assert np.mean(losses[-15:]) < 0.85 * np.mean(losses[:15])
