@@ -2,6 +2,7 @@
 
 import ast
 import tomllib
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -29,6 +30,7 @@ FLOORS = (
 SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Everything that is imported anywhere in the file; of `from a import b` both a and a.b."""
     names = set()

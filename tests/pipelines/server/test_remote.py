@@ -54,7 +54,7 @@ def test_images_and_how_they_were_made(ask, problem):
         head, arrays = receive_frame(connection)
         seen.update(head)
         send_frame(connection, {"taken": True}, {})
-        send_frame(connection, {"provenance": {"steps": "8"}}, {"nila": 2 * arrays["conventional"]})
+        send_frame(connection, {"provenance": {"steps": "8"}}, {"main": 2 * arrays["conventional"]})
 
     outcome = ask(behave)
     np.testing.assert_array_equal(outcome.images["main"], 2 * problem.conventional)
