@@ -23,7 +23,8 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from nilatron.core.prior.weights import find_weights, load_prior
+from nilatron.core.prior.edm_weights import load_prior
+from nilatron.core.prior.weights import find_weights
 
 CONVOLUTIONS = ((48, 256), (72, 128), (96, 128), (96, 64))  # channels, sides of the image
 COPY_BYTES = 1 << 28

@@ -14,9 +14,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.prior.weights import shipped_weights
-from nilatron.core.sense import SenseOperator
+from nilatron.core.recon import inverse_problem
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context, KSpaceSlice
 from nilatron.gadgets.nila.method import run_nila
@@ -139,11 +138,9 @@ def stage_seconds(
         settings = replace(settings, series=("nila", "uncertainty"), samples=n_samples)
     for item in items:
         mapped = timed("maps", with_maps, item, context)
-        operator = SenseOperator(mapped.coil_maps, mapped.counts)
-        data = operator.data(mapped.kspace)
-        start = timed("CG-SENSE", cg_sense, operator, data)
+        started = timed("CG-SENSE", inverse_problem, mapped.kspace, mapped.counts, mapped.coil_maps)
         for prior in priors:
-            problem = Problem(operator, data, start, np.random.default_rng(0), "cpu", shipped_weights(prior))
+            problem = Problem.of(started, np.random.default_rng(0), weights=shipped_weights(prior))
             timed(f"Nila, {prior}", run_nila, problem, settings)
     return dict(spent)
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.backend import ComplexArray
+from nilatron.core.recon import warm_started
 from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.nila.method import run_nila
 from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.problem import Problem
-from scans import ComplexArray
 
 
 def nila(operator: SenseOperator, data: ComplexArray, weights: Path) -> ComplexArray:
     """The default of `nilatron replay`, conventional image included."""
-    problem = Problem(operator, data, cg_sense(operator, data), np.random.default_rng(0), "cpu", weights)
+    problem = Problem.of(warm_started(operator, data), np.random.default_rng(0), weights=weights)
     image: ComplexArray = run_nila(problem, NilaNodeSettings()).images["main"]
     return image

@@ -30,10 +30,11 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from nilatron.core.prior.augment import AugmentSettings, draw_batch, image_scale, synthetic_phase
+from nilatron.core.prior.augment import AugmentSettings, draw_batch, synthetic_phase
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.loss import NoiseLevels
-from nilatron.core.prior.weights import load_prior
+from nilatron.core.scale import image_scale
 from nilatron.pipelines.training.images import load_images
 from nilatron.pipelines.training.phases import PhaseJob, write_phases
 from nilatron.pipelines.training.processes import launch
@@ -114,7 +115,7 @@ def coil_phasor(maps: Complex, shape: tuple[int, ...], rng: np.random.Generator)
 def at_scale_one(image: Complex) -> Tensor:
     """Complex image of image scale 1."""
     x = torch.from_numpy(image)
-    return x / image_scale(x.abs())
+    return x / image_scale(x)
 
 
 def train_phase_model(folder: Path, out: Path, steps: int) -> Path:

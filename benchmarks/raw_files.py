@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
+from nilatron.core.backend import ComplexArray
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.fft import ifft
 from nilatron.core.kspace import calibration_block
 from nilatron.core.metrics import psnr
 from nilatron.core.noise import whiten
-from nilatron.gadgets.items import ComplexArray
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.gadgets.sensitivities import with_maps

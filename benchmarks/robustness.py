@@ -27,19 +27,19 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from nilatron.core.backend import complex_normal
-from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.backend import ComplexArray, complex_normal
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.fft import fft
+from nilatron.core.measurement import chi_squared, mask_outside_coils
 from nilatron.core.metrics import foreground, psnr
 from nilatron.core.prior.weights import find_weights
+from nilatron.core.recon import warm_started
 from nilatron.core.sampling.image import ImageSettings, sample_images
-from nilatron.core.sense import SenseOperator, chi_squared
+from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.nila.prior import prior_for
-from nilatron.gadgets.problem import Problem, image_scale, mask_outside_coils, noise_level
 from nilatron.pipelines.files.atomic import atomic_path
 from report import Cell, markdown, write_json
-from scans import BRAIN, ComplexArray, combined, full_scan_maps, load_brain, undersample
+from scans import BRAIN, combined, full_scan_maps, load_brain, undersample
 from simulated import coil_maps, full_kspace, magnitude_slices
 
 LOW_PASS = 3.0  # pixels, standard deviation
@@ -106,21 +106,19 @@ def bright_spots(full: ComplexArray, maps: ComplexArray, reference: ComplexArray
 def reconstruct(case: Case, weights: Path) -> tuple[ComplexArray, ComplexArray]:
     """CG-SENSE and Nila image, as the method `nila` makes them but for the factors."""
     settings = ImageSettings()
-    conventional = cg_sense(case.operator, case.data)
-    problem = Problem(case.operator, case.data, conventional, np.random.default_rng(0), "cpu", weights)
-    scale = image_scale(problem)
+    problem = warm_started(case.operator, case.data)
     result = sample_images(
-        prior_for(weights, "cpu").denoise,
+        prior_for(weights, "cpu").prior.estimate,
         case.operator,
         case.data,
         settings.levels(),
         settings,
-        start=conventional[None],
-        sigma=noise_level(problem, scale) * case.sigma_factor,
-        scale=scale * case.scale_factor,
-        generator=problem.generator,
+        start=problem.conventional[None],
+        sigma=problem.noise_level * case.sigma_factor,
+        scale=problem.scale * case.scale_factor,
+        generator=np.random.default_rng(0),
     )
-    return conventional, mask_outside_coils(case.operator, result.image[0])
+    return problem.conventional, mask_outside_coils(case.operator, result.image[0])
 
 
 def structure(image: ComplexArray) -> float:

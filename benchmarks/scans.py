@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.core.backend import complex_normal
+from nilatron.core.backend import ComplexArray, complex_normal
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.fft import ifft
-
-ComplexArray: TypeAlias = npt.NDArray[np.complex64]
 
 BRAIN = "brain_t1_8ch_espirit_full.h5"
 N_CALIBRATION = 24

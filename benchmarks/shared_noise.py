@@ -28,7 +28,7 @@ from typing import TypeAlias
 import numpy as np
 
 from bart import LAMBDAS, Bart, oracle
-from nilatron.core.backend import complex_normal
+from nilatron.core.backend import ComplexArray, complex_normal
 from nilatron.core.baselines.l1_wavelet import l1_wavelet
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.fft import fft
@@ -36,7 +36,7 @@ from nilatron.core.metrics import foreground, psnr
 from nilatron.core.sense import SenseOperator
 from ours import nila
 from report import Cell
-from scans import ComplexArray, combined, compress, compression, undersample, with_noise
+from scans import combined, compress, compression, undersample, with_noise
 
 Reconstruction: TypeAlias = Callable[[ComplexArray], ComplexArray]  # k-space, all lines and coils -> image
 

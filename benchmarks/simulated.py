@@ -18,10 +18,9 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from nilatron.core.backend import complex_normal
+from nilatron.core.backend import ComplexArray, complex_normal
 from nilatron.core.fft import fft
 from nilatron.core.prior.augment import AugmentSettings, synthetic_phase
-from scans import ComplexArray
 
 COMPLEX_SOURCE = "complex_t2"
 COMPLEX_SLICES = range(14, 28)  # of complex_t2_28.h5; the others may be trained on

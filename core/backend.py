@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import array_api_compat as aac
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:  # takes seconds to import; array_api_compat does not import it either
     import torch
 
 Array: TypeAlias = Any  # a NumPy, CuPy or torch array; every function returns the kind that it was given
+ComplexArray: TypeAlias = npt.NDArray[np.complex64]
+FloatArray: TypeAlias = npt.NDArray[np.float32]
 Namespace: TypeAlias = Any
 
 
@@ -33,7 +36,7 @@ def namespace(*arrays: Array) -> Namespace:
 def to_numpy(array: Array) -> np.ndarray[Any, Any]:
     """Copy to host memory if the array is not there already."""
     if aac.is_torch_array(array):
-        return array.detach().cpu().numpy()  # type: ignore[no-any-return]
+        return array.detach().resolve_conj().resolve_neg().cpu().numpy()  # type: ignore[no-any-return]
     if aac.is_cupy_array(array):
         return array.get()  # type: ignore[no-any-return]
     return np.asarray(array)
@@ -65,6 +68,18 @@ def on_host(array: Array) -> bool:
     if aac.is_torch_array(array):
         return bool(array.device.type == "cpu")
     return not aac.is_cupy_array(array)
+
+
+def synchronize(array: Array) -> None:
+    """Wait until the device of `array` has computed everything that was asked of it; host memory never has to be waited for."""
+    if on_host(array):
+        return
+    if aac.is_torch_array(array):
+        import torch
+
+        torch.cuda.synchronize(array.device)
+    else:
+        array.device.synchronize()
 
 
 def complex_normal(generator: np.random.Generator, shape: tuple[int, ...], reference: Array) -> Array:

@@ -6,8 +6,10 @@ import math
 
 from nilatron.core.backend import Array, namespace, percentile, squared_norm
 
+FOREGROUND = 0.08  # of the image scale: above it is the object
 
-def foreground(reference: Array, fraction: float = 0.08, percent: float = 99.5) -> Array:
+
+def foreground(reference: Array, fraction: float = FOREGROUND, percent: float = 99.5) -> Array:
     """Object pixels: |reference| > `fraction` of its `percent`-th percentile; boolean, of the reference's shape."""
     magnitude = namespace(reference).abs(reference)
     return magnitude > fraction * percentile(magnitude, percent)
@@ -93,7 +95,7 @@ def ssim(image: Array, reference: Array, mask: Array | None = None, *, window: i
     xp = namespace(image, reference)
     chosen = _mask(image, reference, mask if mask is not None else xp.ones_like(reference, dtype=xp.bool))
     x, r = (xp.astype(xp.abs(array), xp.float64) for array in (image, reference))
-    x = x * fitted_scale(x, r).real
+    x = x * fitted_scale(x, r, chosen).real
     mean_x, mean_r = _local_mean(x, window), _local_mean(r, window)
     unbiased = window**2 / (window**2 - 1)
     var_x = unbiased * (_local_mean(x * x, window) - mean_x**2)

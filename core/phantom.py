@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-ComplexArray: TypeAlias = npt.NDArray[np.complex64]
-FloatArray: TypeAlias = npt.NDArray[np.float32]
+from nilatron.core.backend import ComplexArray, FloatArray
+
 Triple: TypeAlias = tuple[float, float, float]
 
 COIL_RADIUS = 1.45  # of the ring of coils, in half box widths: just outside the head

@@ -8,17 +8,14 @@ the pixels of x', as far as they are smooth.
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
 
 from nilatron.core.backend import Array, namespace
 from nilatron.core.fft import fft, ifft
-from nilatron.core.sense import SenseOperator
+from nilatron.core.measurement import Shape3
 
 PLANE = (-2, -1)
 MIN_PIXELS = 32  # a side with fewer shows too little
 _NETWORK_PIXELS, _MARGINS = 16, 8  # networks work on multiples of these, and with a margin around the image
-
-Shape3: TypeAlias = tuple[int, int, int]
 
 
 def coarse_shape(shape: Shape3) -> Shape3:
@@ -53,14 +50,14 @@ def replace_low_frequencies(coarse: Array, image: Array) -> Array:
     return ifft(kspace, PLANE)
 
 
-def coarse_operator(operator: SenseOperator, shape: Shape3) -> SenseOperator:
-    """A' = P' F' S' of coarse images of `shape` (z, y, x), S' at the nearest pixels."""
-    xp, maps = namespace(operator.coil_maps), operator.coil_maps
+def coarse_maps(coil_maps: Array, shape: Shape3) -> Array:
+    """S': maps (..., coil, z, y, x) at the pixels nearest to those of the plane of `shape`."""
+    xp = namespace(coil_maps)
     for axis, m in zip(PLANE, shape[-2:], strict=True):
-        n = int(maps.shape[axis])
+        n = int(coil_maps.shape[axis])
         nearest = [min(max(round((i - m // 2) * n / m) + n // 2, 0), n - 1) for i in range(m)]
-        maps = xp.take(maps, xp.asarray(nearest, device=maps.device), axis=axis)
-    return operator.of_other_arrays(maps, crop_kspace(operator.counts, shape))
+        coil_maps = xp.take(coil_maps, xp.asarray(nearest, device=coil_maps.device), axis=axis)
+    return coil_maps
 
 
 def _window(outer: tuple[int, ...], inner: tuple[int, ...]) -> tuple[slice, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from nilatron.core.backend import Array, percentile
-from nilatron.core.sense import SenseOperator, chi_squared
+from nilatron.core.measurement import Measurement, chi_squared
 
 NOISE_FLOOR = 1e-3  # of the image scale: below it single precision and coil maps limit the image, not noise
 
@@ -15,7 +15,7 @@ def image_scale(image: Array) -> float:
     return percentile(abs(image), 99.5) or 1.0
 
 
-def noise_level(operator: SenseOperator, data: Array, image: Array, scale: float) -> float:
+def noise_level(operator: Measurement, data: Array, image: Array, scale: float) -> float:
     """Complex standard deviation of what the model cannot explain, in SNR units.
 
     max(1, sqrt(chi2 of the conventional image), noise floor): whitened noise has 1. Where the maps do not fit the data (they

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from nilatron.core.backend import Array, namespace, real_dtype
-from nilatron.core.fft import fft, ifft, uncentred
-from nilatron.core.operators import LinearOperator
+from nilatron.core.fft import SPATIAL_AXES, fft, ifft, uncentred
+from nilatron.core.measurement import Measurement, Shape3
+from nilatron.core.resolution import coarse_maps, crop_kspace
 
 
-class SenseOperator(LinearOperator):
+class SenseOperator(Measurement):
     """A x = sqrt(counts) F (S x), of one slice, or of each slice of a batch.
 
     Parameters
@@ -27,7 +28,7 @@ class SenseOperator(LinearOperator):
     Raises
     ------
     ValueError
-        When the shapes differ.
+        When the shapes differ; likewise its methods, for images or data that do not fit.
     """
 
     def __init__(self, coil_maps: Array, counts: Array) -> None:
@@ -40,10 +41,6 @@ class SenseOperator(LinearOperator):
         self.coil_maps = coil_maps
         self.counts = xp.astype(counts, real_dtype(coil_maps), copy=False)
         self.weights = xp.sqrt(self.counts)[..., None, :, :, :]
-
-    def of_other_arrays(self, coil_maps: Array, counts: Array) -> SenseOperator:
-        """Operator of another resolution, which does besides what this one does."""
-        return SenseOperator(coil_maps, counts)
 
     @staticmethod
     def stacked(operators: Sequence[SenseOperator]) -> SenseOperator:
@@ -62,16 +59,51 @@ class SenseOperator(LinearOperator):
         xp = namespace(self.counts)
         return int(xp.sum(xp.astype(self.counts > 0, xp.int64))) * int(self.coil_maps.shape[-4])
 
+    @cached_property
+    def norm_bound(self) -> Array | float:
+        """max(counts) max(sum_c |S_c|^2), of each slice of a batch: tight where the centre of k-space is fully sampled."""
+        xp = namespace(self.coil_maps)
+        intensity = xp.sum(xp.real(self.coil_maps) ** 2 + xp.imag(self.coil_maps) ** 2, axis=-4)
+        if self.counts.ndim == 3:
+            return float(xp.max(self.counts)) * float(xp.max(intensity))
+        most, strongest = (xp.max(values, axis=SPATIAL_AXES, keepdims=True) for values in (self.counts, intensity))
+        return most * strongest
+
+    @cached_property
+    def support(self) -> Array:
+        """Pixels (..., z, y, x) where some map is not 0."""
+        return namespace(self.coil_maps).any(self.coil_maps != 0, axis=-4)
+
+    @cached_property
+    def _has_averages(self) -> bool:
+        xp = namespace(self.counts)
+        return bool(xp.any((self.counts != 0) & (self.counts != 1)))
+
+    def density_compensated(self, y: Array) -> Array:
+        """Y / counts: A^H of it is S^H F^H of the mean k-space, the coil-combined image where everything was sampled."""
+        self._check_data(y)
+        if not self._has_averages:
+            return y
+        xp = namespace(y)
+        return y / xp.where(self.counts > 0, self.counts, xp.ones_like(self.counts))[..., None, :, :, :]
+
+    def coarse(self, y: Array, shape: Shape3) -> tuple[SenseOperator, Array]:
+        """A' = P' F' S' of coarse images, S' at the nearest pixels, and the data around DC."""
+        operator = SenseOperator(coarse_maps(self.coil_maps, shape), crop_kspace(self.counts, shape))
+        return operator, crop_kspace(y, shape)
+
     def data(self, kspace: Array) -> Array:
         """Weight the mean k-space (..., coil, z, y, x): y = sqrt(counts) kspace."""
         return self.weights * kspace
 
     def forward(self, x: Array) -> Array:
         """Images (..., z, y, x) to weighted k-space (..., coil, z, y, x)."""
+        self._check_images(x)
         return self.weights * fft(self.coil_maps * x[..., None, :, :, :])
 
     def adjoint(self, y: Array) -> Array:
         """Weighted k-space (..., coil, z, y, x) to images (..., z, y, x)."""
+        self._check_data(y)
         xp = namespace(y)
         return xp.sum(xp.conj(self.coil_maps) * ifft(self.weights * y), axis=-4)
 
@@ -82,6 +114,7 @@ class SenseOperator(LinearOperator):
         readout only the phase encodings are transformed. The centring shifts are applied once to maps and counts instead of
         to every product.
         """
+        self._check_images(x)
         xp = namespace(x)
         axes, maps, conj_maps, counts = self._shifted
         if not axes:
@@ -92,6 +125,20 @@ class SenseOperator(LinearOperator):
         coils = uncentred(coils, axes, inverse=True, overwrite=True)
         coils *= conj_maps
         return xp.fft.fftshift(xp.sum(coils, axis=-4), axes=axes)
+
+    def _check_images(self, x: Array) -> None:
+        if not _fits(tuple(x.shape), tuple(self.counts.shape), n_own=3):
+            raise ValueError(
+                f"images (..., z, y, x) = {tuple(x.shape)} do not fit the coil maps (..., coil, z, y, x) = "
+                f"{tuple(self.coil_maps.shape)}: one image for each map set, or any number for one"
+            )
+
+    def _check_data(self, y: Array) -> None:
+        if not _fits(tuple(y.shape), tuple(self.coil_maps.shape), n_own=4):
+            raise ValueError(
+                f"k-space (..., coil, z, y, x) = {tuple(y.shape)} does not fit the coil maps (..., coil, z, y, x) = "
+                f"{tuple(self.coil_maps.shape)}: it needs their coils and matrix, and their batch"
+            )
 
     @cached_property
     def _shifted(self) -> tuple[tuple[int, ...], Array, Array, Array]:
@@ -120,9 +167,9 @@ def with_empty_coils(array: Array, n_coils: int) -> Array:
     return xp.concat([array, empty], axis=-4)
 
 
-def chi_squared(operator: SenseOperator, data: Array, image: Array, sigma: float = 1.0) -> float:
-    """Residual per sample, |A x - y|^2 / (M sigma^2), of a whole batch: about 1 when image, maps and noise level agree."""
-    xp = namespace(data)
-    residual = operator.forward(image) - data
-    energy = float(xp.sum(xp.real(residual) ** 2 + xp.imag(residual) ** 2, dtype=xp.float64))
-    return energy / (max(operator.n_samples, 1) * sigma**2)
+def _fits(shape: tuple[int, ...], own: tuple[int, ...], n_own: int) -> bool:
+    """Whether arrays of `shape` belong to `own`: the same last axes, and leading ones that broadcast."""
+    if shape[-n_own:] != own[-n_own:]:
+        return False
+    batches = zip(reversed(shape[:-n_own]), reversed(own[:-n_own]), strict=False)
+    return all(n == m or 1 in (n, m) for n, m in batches)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nilatron.core.backend import Array, namespace, on_host, squared_norm
+from nilatron.core.backend import Array, namespace, on_host, real_dtype
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ def conjugate_gradient(
         How many of the last axes belong to one element.
     """
     xp = namespace(b)
-    batch_shape = tuple(b.shape[: b.ndim - n_axes])
-    ones, flat_shape = (1,) * n_axes, (*batch_shape, -1)
+    image_axes = tuple(range(-n_axes, 0))
 
     def dot(u: Array, v: Array) -> Array:
-        products = xp.linalg.vecdot(xp.reshape(u, flat_shape), xp.reshape(v, flat_shape))
-        return xp.reshape(xp.real(products), (*batch_shape, *ones))
+        # rows in single, their sum in double precision: a volume has millions of products
+        rows = xp.real(xp.linalg.vecdot(u, v))[..., None]
+        return xp.astype(xp.sum(rows, axis=image_axes, keepdims=True, dtype=xp.float64), real_dtype(b))
 
     def ratio(numerator: Array, denominator: Array) -> Array:  # 0 for elements that are solved exactly
         safe = xp.where(denominator > 0, denominator, xp.ones_like(denominator))
@@ -102,24 +102,12 @@ def conjugate_gradient(
     return Solution(x, iterations, xp.sqrt(ratio(rr, dot(b, b))))
 
 
-def largest_eigenvalue(apply: Callable[[Array], Array], start: Array, n_iterations: int = 15) -> float:
-    """Largest eigenvalue of a Hermitian positive semidefinite A by power iteration, from a generic `start`."""
-    x, value = start, 0.0
-    for _ in range(n_iterations):
-        norm = squared_norm(x) ** 0.5
-        if norm == 0:
-            return 0.0
-        x = apply(x / norm)
-        value = squared_norm(x) ** 0.5
-    return value
-
-
 def fista(
     gradient: Callable[[Array], Array],
-    prox: Callable[[Array, float], Array],
+    prox: Callable[[Array, Array | float], Array],
     start: Array,
     *,
-    step: float,
+    step: Array | float,
     n_iterations: int,
 ) -> Array:
     """Minimise f(x) + g(x) by accelerated proximal gradients (Beck and Teboulle 2009, Eq. 4.1 to 4.3).
@@ -132,6 +120,8 @@ def fista(
         (x, step) -> argmin_z step g(z) + |z - x|^2 / 2.
     start
         First guess.
+    step
+        A number, or one for each image of a batch (..., 1, 1, 1).
     """
     x = z = start
     t = 1.0

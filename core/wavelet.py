@@ -124,9 +124,7 @@ class Wavelet:
         """One of the cyclic shifts that change the coefficients, for cycle spinning (Coifman and Donoho 1995)."""
         return tuple(int(generator.integers(2**level)) for level in self.levels)
 
-    def shrink(
-        self, padded: Array, threshold: float, shift: tuple[int, ...] | None = None, *, joint_axis: int | None = None
-    ) -> Array:
+    def shrink(self, padded: Array, threshold: Array | float, shift: tuple[int, ...] | None = None) -> Array:
         """Proximal map of threshold |W T x|_1 on the padded grid, T the cyclic shift; the coarse block is kept.
 
         Parameters
@@ -134,36 +132,37 @@ class Wavelet:
         padded
             (..., padded_shape), complex or real.
         threshold
-            In the units of the image.
+            In the units of the image: a number, or one for each of a batch, as many axes as `padded` has.
         shift
             One number an axis; none by default.
-        joint_axis
-            A leading axis whose elements (contrasts, coils) share their edges: the norm over it is thresholded.
         """
         xp = namespace(padded)
         axes = tuple(range(-len(self.shape), 0))
         moved = xp.roll(padded, shift, axis=axes) if shift else padded
         coefficients = self.analyse(moved)
         kept = xp.asarray(coefficients[self.coarse], copy=True)
-        coefficients = soft_threshold(coefficients, threshold, joint_axis=joint_axis)
+        coefficients = soft_threshold(coefficients, threshold)
         coefficients[self.coarse] = kept
         image = self.synthesise(coefficients)
         return xp.roll(image, tuple(-s for s in shift), axis=axes) if shift else image
 
-    def detail_mean(self, image: Array) -> float:
-        """Mean magnitude of the detail coefficients of an image (..., shape), relative to the number of its pixels."""
+    def detail_mean(self, image: Array) -> Array:
+        """Mean magnitude of the detail coefficients of each image (..., shape), relative to the number of its pixels.
+
+        Double precision, (..., 1) with an axis of size 1 for each of the image's.
+        """
         xp = namespace(image)
-        magnitude = xp.abs(self.forward(image))
-        total = xp.sum(magnitude, dtype=xp.float64) - xp.sum(magnitude[self.coarse], dtype=xp.float64)
-        return float(total) / max(math.prod(int(n) for n in image.shape), 1)
+        magnitude, axes = xp.abs(self.forward(image)), tuple(range(-len(self.shape), 0))
+        everything, coarse = (
+            xp.sum(values, axis=axes, keepdims=True, dtype=xp.float64) for values in (magnitude, magnitude[self.coarse])
+        )
+        return (everything - coarse) / math.prod(self.shape)
 
 
-def soft_threshold(coefficients: Array, threshold: float, *, joint_axis: int | None = None) -> Array:
-    """Shrink: c (1 - threshold / |c|)_+, |c| being the norm over `joint_axis` where one is given; phases are kept."""
+def soft_threshold(coefficients: Array, threshold: Array | float) -> Array:
+    """Shrink: c (1 - threshold / |c|)_+; phases are kept."""
     xp = namespace(coefficients)
     magnitude = xp.abs(coefficients)
-    if joint_axis is not None:
-        magnitude = xp.sqrt(xp.sum(magnitude**2, axis=joint_axis, keepdims=True))
     kept = xp.where(magnitude > threshold, magnitude - threshold, xp.zeros_like(magnitude))
     return coefficients * (kept / xp.where(magnitude > 0, magnitude, xp.ones_like(magnitude)))
 

@@ -10,10 +10,11 @@ from typing import Any, TypeAlias
 import ismrmrd
 import numpy as np
 
+from nilatron.core.backend import ComplexArray, FloatArray
 from nilatron.core.kspace import KSpaceAccumulator, calibration_block
 from nilatron.gadgets.encoding import SEPARATE_MODES, calibration_mode, encoding_limit, encoding_of, last_average
 from nilatron.gadgets.flags import LineKind, is_last_in_slice, kind_of, other_names
-from nilatron.gadgets.items import ComplexArray, Context, FloatArray, KSpaceSlice, ScanError
+from nilatron.gadgets.items import Context, KSpaceSlice, ScanError
 from nilatron.gadgets.oversampling import kept_width
 
 log = logging.getLogger(__name__)

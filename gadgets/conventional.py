@@ -11,8 +11,8 @@ import numpy as np
 
 from nilatron import __version__
 from nilatron.core.backend import Array, to_numpy
-from nilatron.core.baselines.cg_sense import cg_sense
-from nilatron.core.sense import SenseOperator, chi_squared
+from nilatron.core.measurement import Measurement, chi_squared
+from nilatron.core.recon import inverse_problem
 from nilatron.gadgets.accumulate import acceleration
 from nilatron.gadgets.device import to_device
 from nilatron.gadgets.items import Context, KSpaceSlice, Reconstruction
@@ -67,9 +67,9 @@ class PreparedSlice:
         return bool(np.any(self.conventional.image))
 
     @property
-    def batch_key(self) -> tuple[str, tuple[int, ...]]:
-        """What slices must have in common to be reconstructed at once: device and size (z, y, x); coils may differ."""
-        return self.problem.device, tuple(self.problem.conventional.shape)
+    def batch_key(self) -> tuple[str, tuple[int, ...], type[Measurement]]:
+        """What slices reconstructed at once have in common: device, size (z, y, x), kind of measurement; coils may differ."""
+        return self.problem.device, tuple(self.problem.conventional.shape), type(self.problem.operator)
 
 
 def prepare_slice(item: KSpaceSlice, context: Context, target: str, weights: Path, n_before: int) -> PreparedSlice:
@@ -90,13 +90,10 @@ def _prepared_on(
     device: str, item: KSpaceSlice, context: Context, target: str, weights: Path
 ) -> tuple[Problem, Reconstruction]:
     kspace, counts, maps = (to_device(a, device) for a in (item.kspace, item.counts, item.coil_maps))
-    operator = SenseOperator(maps, counts)
-    data = operator.data(kspace)
     generator = np.random.default_rng(np.random.SeedSequence([context.seed, *slice_identity(item)]))
-    start = cg_sense(operator, data)
-    problem = Problem(operator, data, start, generator, device, weights, context.timing.clock)
+    problem = Problem.of(inverse_problem(kspace, counts, maps), generator, device, weights, context.timing.clock)
     made = provenance(item, context) | {"sampler": "CG-SENSE", "device": device, "target": target}
-    return problem, finished(item, problem, "conventional", start, made)
+    return problem, finished(item, problem, "conventional", problem.conventional, made)
 
 
 def finished(item: KSpaceSlice, problem: Problem, role: str, image: Array, made: dict[str, str]) -> Reconstruction:

@@ -10,14 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import ismrmrd
-import numpy as np
-import numpy.typing as npt
 
-from nilatron.core.backend import Array
+from nilatron.core.backend import Array, ComplexArray, FloatArray
 from nilatron.core.errors import BadInputError
-
-ComplexArray: TypeAlias = npt.NDArray[np.complex64]
-FloatArray: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

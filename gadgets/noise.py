@@ -14,7 +14,7 @@ from typing import Any
 import ismrmrd
 import numpy as np
 
-from nilatron.core.backend import Array, converted_to, namespace, to_numpy
+from nilatron.core.backend import Array, ComplexArray, converted_to, namespace, to_numpy
 from nilatron.core.noise import (
     DEFAULT_BANDWIDTH_RATIO,
     bandwidth_scale,
@@ -26,7 +26,7 @@ from nilatron.core.noise import (
 )
 from nilatron.gadgets.device import retry_on_cpu
 from nilatron.gadgets.flags import LineKind, kind_of
-from nilatron.gadgets.items import ComplexArray, Context, KSpaceSlice, NoiseReport, ScanError, with_samples
+from nilatron.gadgets.items import Context, KSpaceSlice, NoiseReport, ScanError, with_samples
 
 log = logging.getLogger(__name__)
 

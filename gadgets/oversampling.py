@@ -8,10 +8,11 @@ from typing import Any
 import ismrmrd
 import numpy as np
 
+from nilatron.core.backend import ComplexArray
 from nilatron.core.oversampling import remove_oversampling
 from nilatron.gadgets.encoding import encoding_of
 from nilatron.gadgets.flags import LineKind, is_reversed, kind_of
-from nilatron.gadgets.items import ComplexArray, Context, ScanError, with_samples
+from nilatron.gadgets.items import Context, ScanError, with_samples
 
 RINGING_SAMPLES = 2  # next to a gap, after the field of view was cropped, not measured values any more
 

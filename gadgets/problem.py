@@ -9,71 +9,78 @@ from pathlib import Path
 
 import numpy as np
 
-from nilatron.core import scale
 from nilatron.core.backend import Array, namespace
+from nilatron.core.measurement import Measurement
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
+from nilatron.core.recon import InverseProblem
+from nilatron.core.sampling.nila_fast import Callback
 from nilatron.core.sense import SenseOperator, with_empty_coils
 
 
+def go_on(step: int, sigma: float, x: Array) -> None:
+    """A callback of a sampler that never stops it."""
+    del step, sigma, x
+
+
 @dataclass(frozen=True)
-class Problem:
-    """One slice, whitened, in the arrays of the device it is reconstructed on.
+class Problem(InverseProblem):
+    """One slice, whitened, with what its reconstruction needs beside measurement and data.
 
     Attributes
     ----------
-    operator, data
-        Measurement model and weighted k-space; noise variance 1.
-    conventional
-        CG-SENSE image, the warm start.
     generator
-        Of all noise, seeded for this slice.
+        Source of all noise, seeded for this slice.
     device
         "cpu" or "cuda".
     weights
-        Of the prior.
+        File of the prior.
     clock
         Seconds, for the budgets.
+    callback
+        In front of each step of a sampler; what it raises ends the reconstruction.
     """
 
-    operator: SenseOperator
-    data: Array
-    conventional: Array
     generator: np.random.Generator
     device: str
     weights: Path = DEFAULT_WEIGHTS
     clock: Callable[[], float] = time.monotonic
+    callback: Callback = go_on
+
+    @classmethod
+    def of(
+        cls,
+        slice_: InverseProblem,
+        generator: np.random.Generator,
+        device: str = "cpu",
+        weights: Path = DEFAULT_WEIGHTS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Problem:
+        """A slice that is to be reconstructed so."""
+        return cls(slice_.operator, slice_.data, slice_.conventional, generator, device, weights, clock)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Images by role, and how they were made."""
+    """Images by role ("main", "uncertainty"), and how they were made."""
 
     images: dict[str, Array]
     provenance: dict[str, str] = field(default_factory=dict)
 
 
-def batch_of(problems: Sequence[Problem]) -> tuple[SenseOperator, Array, Array]:
-    """Measurement model, data and warm starts (batch, z, y, x) of slices, for a sampler; one keeps its own operator."""
+def batch_of(problems: Sequence[Problem]) -> tuple[Measurement, Array, Array]:
+    """Measurement, data and warm starts (batch, z, y, x) of slices, for a sampler; one slice keeps its own measurement.
+
+    Raises
+    ------
+    TypeError
+        For several slices whose measurements cannot be stacked.
+    """
     if len(problems) == 1:
         return problems[0].operator, problems[0].data, problems[0].conventional[None]
-    xp = namespace(problems[0].data)
-    operator = SenseOperator.stacked([problem.operator for problem in problems])
+    operators = [problem.operator for problem in problems if isinstance(problem.operator, SenseOperator)]
+    if len(operators) < len(problems):
+        raise TypeError("only slices with SenseOperator can be reconstructed at once")
+    xp, operator = namespace(problems[0].data), SenseOperator.stacked(operators)
     n_coils = int(operator.coil_maps.shape[-4])
     data = xp.stack([with_empty_coils(problem.data, n_coils) for problem in problems])
     return operator, data, xp.stack([problem.conventional for problem in problems])
-
-
-def image_scale(problem: Problem) -> float:
-    """Image scale of the warm start."""
-    return scale.image_scale(problem.conventional)
-
-
-def noise_level(problem: Problem, of_scale: float) -> float:
-    """Noise level by the warm start."""
-    return scale.noise_level(problem.operator, problem.data, problem.conventional, of_scale)
-
-
-def mask_outside_coils(operator: SenseOperator, image: Array) -> Array:
-    """The image where some coil sees it: elsewhere nothing was measured, and the prior alone would paint."""
-    xp = namespace(operator.coil_maps)
-    return image * xp.any(operator.coil_maps != 0, axis=0)

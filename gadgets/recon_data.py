@@ -11,11 +11,12 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
+from nilatron.core.backend import ComplexArray, FloatArray
 from nilatron.core.kspace import KSpaceAccumulator, calibration_block
 from nilatron.gadgets.accumulate import centred_block
 from nilatron.gadgets.encoding import SEPARATE_MODES, calibration_mode, encoding_of
 from nilatron.gadgets.flags import LineKind, kind_of
-from nilatron.gadgets.items import ComplexArray, Context, FloatArray, KSpaceSlice, ScanError
+from nilatron.gadgets.items import Context, KSpaceSlice, ScanError
 from nilatron.gadgets.stock import grid
 from nilatron.gadgets.stock.types import AcquisitionBucketStats, header_object
 

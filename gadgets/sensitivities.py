@@ -7,11 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from nilatron.core.backend import Array, converted_to, namespace
-from nilatron.core.coils.espirit import espirit_maps
-from nilatron.core.coils.walsh import walsh_maps
-from nilatron.core.fft import ifft
-from nilatron.core.kspace import centre_window
+from nilatron.core.backend import namespace
+from nilatron.core.recon import estimate_coil_maps
 from nilatron.gadgets.device import retry_on_cpu
 from nilatron.gadgets.items import Context, KSpaceSlice
 
@@ -28,17 +25,9 @@ def estimate_sensitivities(items: Iterable[Any], context: Context) -> Iterator[A
 
 def with_maps(item: KSpaceSlice, context: Context) -> KSpaceSlice:
     """ESPIRiT where there is a calibration block with signal, Walsh on a low-resolution image where not."""
-    if item.calibration is not None and _any(item.calibration):
-        maps = espirit_maps(item.calibration, item.counts.shape)
-        if _any(maps):
-            return replace(item, coil_maps=maps)
-    if item.kspace.shape[0] > 1 and _any(item.kspace):
+    maps, source = estimate_coil_maps(item.kspace, item.counts, item.calibration)
+    if source != "calibration" and item.kspace.shape[0] > 1 and namespace(maps).any(item.kspace != 0):
         context.log.counts["slices without usable calibration"] += 1
         log.warning("%s: no calibration block; coil maps from the low frequencies that were acquired", item.label)
         item = item.with_note("no calibration lines: coil maps are approximate")
-    smooth = item.kspace * centre_window(item.kspace, converted_to(item.counts, item.kspace))
-    return replace(item, coil_maps=walsh_maps(ifft(smooth)))
-
-
-def _any(array: Array) -> bool:
-    return bool(namespace(array).any(array != 0))
+    return replace(item, coil_maps=maps)

@@ -54,7 +54,7 @@ def gpu() -> Finding:
 
 def weights() -> Finding:
     """Whether the shipped prior loads."""
-    from nilatron.core.prior.weights import load_prior
+    from nilatron.core.prior.edm_weights import load_prior
 
     try:
         prior = load_prior()

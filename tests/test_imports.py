@@ -122,5 +122,5 @@ def test_chains_without_a_network_never_import_torch(raw, chain, tmp_path):
 
 
 def test_weights_are_read_without_the_compiler_of_torch():
-    code = "from nilatron.core.prior.weights import DEFAULT_WEIGHTS, load_prior\nload_prior(DEFAULT_WEIGHTS)"
+    code = "from nilatron.core.prior.edm_weights import DEFAULT_WEIGHTS, load_prior\nload_prior(DEFAULT_WEIGHTS)"
     assert "sympy" not in imported_by(code)  # it comes with the compiler

@@ -160,6 +160,7 @@ def covered_by_its_folder(relative: Path, folder: Path) -> bool:
     reasons = {
         "pipelines/node/session.py": "exercised by test_entry over a socket",
         "core/errors.py": "only exception classes",
+        "core/prior/prior.py": "only data classes and protocols",
         "gadgets/stock/types.py": "only data classes, exercised by test_against_gadgetron",
     }
     together = {

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 
 from bart import ITERATIONS, Bart, oracle
-from peers.case import Case, ComplexArray
+from nilatron.core.backend import ComplexArray
+from peers.case import Case
 from peers.maps import map_error
 from peers.measurement import Measurement, RunSettings, once, timed
 

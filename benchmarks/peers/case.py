@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.backend import ComplexArray
 from nilatron.core.coils.compression import compress, compression_matrix
 from nilatron.core.metrics import psnr
+from nilatron.core.recon import inverse_problem
 from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.problem import Problem
 from nilatron.pipelines.files.atomic import atomic_path
-
-ComplexArray: TypeAlias = npt.NDArray[np.complex64]
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,8 @@ class Case:
 
     def problem(self, weights: Path, seed: int = 0) -> Problem:
         """The same for our gadgets: the CG-SENSE image, which is their warm start, is made here."""
-        operator = self.operator()
-        data = operator.data(self.kspace)
-        return Problem(operator, data, cg_sense(operator, data), np.random.default_rng(seed), "cpu", weights)
+        made = inverse_problem(self.kspace, self.counts, self.maps)
+        return Problem.of(made, np.random.default_rng(seed), weights=weights)
 
     def compressed(self) -> Case:
         """The same in the virtual coils that hold more than noise, as our chains go on with it."""

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nilatron.core.backend import complex_normal, percentile
+from nilatron.core.backend import ComplexArray, complex_normal, percentile
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.pipelines.simulation.scanned_object import ground_truth, kspace_of
 from nilatron.pipelines.simulation.settings import SimulationSettings
-from peers.case import Case, ComplexArray
+from peers.case import Case
 from scans import BRAIN, Scan, combined, full_scan_maps, load_brain, undersample, with_noise
 
 ACCELERATION = 4

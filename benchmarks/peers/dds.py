@@ -18,11 +18,10 @@ import math
 import numpy as np
 
 from nilatron.core.backend import Array, complex_normal
-from nilatron.core.sampling.nila_fast import Denoiser
+from nilatron.core.measurement import Measurement as LinearMeasurement
+from nilatron.core.prior.prior import MeanDenoiser
 from nilatron.core.sampling.schedule import linear_vp_schedule
-from nilatron.core.sense import SenseOperator
 from nilatron.core.solvers import conjugate_gradient
-from nilatron.gadgets.problem import image_scale
 from peers.case import Case
 from peers.denoiser import CountedDenoiser
 from peers.measurement import Measurement, RunSettings, once
@@ -37,7 +36,7 @@ def noise_split(abar: float, following: float, eta: float = ETA) -> tuple[float,
 
 
 def dds(
-    denoiser: Denoiser, operator: SenseOperator, data: Array, *, scale: float, generator: np.random.Generator
+    denoiser: MeanDenoiser, operator: LinearMeasurement, data: Array, *, scale: float, generator: np.random.Generator
 ) -> Array:
     """Image (z, y, x) in physical units; `scale` is the image scale."""
     back_projected = operator.adjoint(data) / scale
@@ -71,9 +70,7 @@ def measure(case: Case, variant: str, settings: RunSettings) -> Measurement:
 
     def run() -> Array:
         problem = case.problem(settings.weights)  # for the image scale, as ours
-        return dds(
-            denoiser, problem.operator, problem.data, scale=image_scale(problem), generator=np.random.default_rng(0)
-        )
+        return dds(denoiser, problem.operator, problem.data, scale=problem.scale, generator=np.random.default_rng(0))
 
     image, seconds = once(run)
     return Measurement(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nilatron.gadgets.problem import Problem, image_scale, noise_level
+from nilatron.gadgets.problem import Problem
 from peers.case import Case
 from peers.denoiser import CountedDenoiser
 from peers.measurement import Measurement, RunSettings, once
@@ -50,9 +50,9 @@ def measure(case: Case, variant: str, settings: RunSettings) -> Measurement:
     import deepinv  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     problem = case.problem(settings.weights)
-    scale = image_scale(problem)
+    scale = problem.scale
     unit = UnitRange(HEADROOM * max(1.0, float(np.max(np.abs(problem.conventional))) / scale))
-    sigma = unit.channel_sigma(noise_level(problem, scale) / scale)
+    sigma = unit.channel_sigma(problem.noise_level / scale)
     physics = multi_coil(deepinv, problem, sigma)
     physics_error = disagreement(physics, problem)
     if physics_error > AGREEMENT:

@@ -11,15 +11,16 @@ from torch import Tensor
 
 from nilatron.core.backend import Array
 from nilatron.core.prior.edm import SIGMA_RANGE, EDMDenoiser, mean_phase, reflect_pad, without_padding
-from nilatron.core.prior.weights import load_prior
-from nilatron.core.sampling.nila_fast import Denoiser
+from nilatron.core.prior.edm_weights import load_prior
+from nilatron.core.prior.prior import MeanDenoiser
 from nilatron.gadgets.nila.prior import prior_for
 from nilatron.gadgets.nila.settings import NilaNodeSettings
 
 
-def shared_denoiser(weights: Path) -> Denoiser:
+def shared_denoiser(weights: Path) -> MeanDenoiser:
     """D(x, sigma) exactly as our own gadgets compute it, for every method."""
-    return prior_for(weights, "cpu", NilaNodeSettings().engine_settings).denoise
+    prior = prior_for(weights, "cpu", NilaNodeSettings().engine_settings).prior
+    return lambda x, sigma: prior.estimate(x, sigma).mean
 
 
 class CountedDenoiser:
@@ -51,9 +52,9 @@ def denoise_with_gradient(denoiser: EDMDenoiser, x: Tensor, sigma: float) -> Ten
     s = max(sigma / math.sqrt(2), SIGMA_RANGE[0])
     if s > SIGMA_RANGE[1]:
         return x * (denoiser.sigma_data**2 / (s**2 + denoiser.sigma_data**2))
-    turn = mean_phase(x)
-    channels = torch.view_as_real(x * turn.conj()).permute(0, 3, 1, 2)
+    phase = mean_phase(x)
+    channels = torch.view_as_real(x * phase.conj()).permute(0, 3, 1, 2)
     padded = reflect_pad(channels, denoiser.network.config.multiple).contiguous(memory_format=torch.channels_last)
     out = denoiser(padded, torch.full((padded.shape[0],), s))
     cropped = without_padding(out, n_y, n_x).permute(0, 2, 3, 1).contiguous()
-    return turn * torch.view_as_complex(cropped)
+    return phase * torch.view_as_complex(cropped)

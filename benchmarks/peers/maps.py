@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from nilatron.core.backend import ComplexArray
 from nilatron.core.metrics import foreground
-from peers.case import Case, ComplexArray
+from peers.case import Case
 
 
 def map_error(maps: ComplexArray, case: Case) -> float:

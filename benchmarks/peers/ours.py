@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nilatron.core.backend import ComplexArray
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.baselines.l1_wavelet import l1_wavelet
 from nilatron.core.coils.compression import compress, compression_matrix
@@ -9,7 +10,7 @@ from nilatron.core.coils.espirit import espirit_maps
 from nilatron.gadgets.nila.method import run_nila, run_published
 from nilatron.gadgets.nila.settings import NilaNodeSettings, PublishedNodeSettings
 from nilatron.gadgets.problem import Outcome
-from peers.case import Case, ComplexArray
+from peers.case import Case
 from peers.denoiser import CountedDenoiser
 from peers.maps import map_error
 from peers.measurement import Measurement, RunSettings, once, timed

@@ -15,10 +15,9 @@ import math
 import numpy as np
 
 from nilatron.core.backend import Array, complex_normal
-from nilatron.core.sampling.nila_fast import Denoiser
-from nilatron.core.sense import SenseOperator
+from nilatron.core.measurement import Measurement as LinearMeasurement
+from nilatron.core.prior.prior import MeanDenoiser
 from nilatron.core.solvers import conjugate_gradient
-from nilatron.gadgets.problem import image_scale, noise_level
 from peers.case import Case
 from peers.denoiser import CountedDenoiser
 from peers.measurement import Measurement, RunSettings, once
@@ -27,8 +26,8 @@ N_LEVELS, SIGMA_MAX, SIGMA_MIN, GAMMA, N_CG = 100, 10.0, 0.01, 0.5, 10
 
 
 def pula(
-    denoiser: Denoiser,
-    operator: SenseOperator,
+    denoiser: MeanDenoiser,
+    operator: LinearMeasurement,
     data: Array,
     *,
     sigma: float,
@@ -67,10 +66,14 @@ def measure(case: Case, variant: str, settings: RunSettings) -> Measurement:
 
     def run() -> Array:
         problem = case.problem(settings.weights)
-        scale = image_scale(problem)
-        sigma = noise_level(problem, scale)
-        generator = np.random.default_rng(0)
-        return pula(denoiser, problem.operator, problem.data, sigma=sigma, scale=scale, generator=generator)
+        return pula(
+            denoiser,
+            problem.operator,
+            problem.data,
+            sigma=problem.noise_level,
+            scale=problem.scale,
+            generator=np.random.default_rng(0),
+        )
 
     image, seconds = once(run)
     n_products = N_LEVELS * (N_CG + 1)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from bart import oracle
-from peers.case import Case, ComplexArray
+from nilatron.core.backend import ComplexArray
+from peers.case import Case
 from peers.maps import map_error
 from peers.measurement import Measurement, RunSettings, timed
 

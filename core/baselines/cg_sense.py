@@ -2,20 +2,21 @@
 
 x = argmin |A x - y|^2 / sigma^2 + |x|^2 / p^2   <=>   (A^H A + sigma^2 / p^2) x = A^H y
 
-The expected signal p is the rms of A^H y over the whole image, so nothing is left to tune.
+The expected signal p is the rms of A^H D y over the whole image, D the density compensation (averages do not make an object
+brighter), so nothing is left to tune.
 """
 
 from __future__ import annotations
 
 from nilatron.core.backend import Array, namespace
-from nilatron.core.sense import SenseOperator
+from nilatron.core.measurement import Measurement
 from nilatron.core.solvers import conjugate_gradient
 
 _IMAGE_AXES = (-3, -2, -1)
 
 
 def cg_sense(
-    operator: SenseOperator, data: Array, *, sigma: float = 1.0, n_iterations: int = 10, tolerance: float = 1e-4
+    operator: Measurement, data: Array, *, sigma: float = 1.0, n_iterations: int = 10, tolerance: float = 1e-4
 ) -> Array:
     """Regularised SENSE image.
 
@@ -24,7 +25,7 @@ def cg_sense(
     operator
         A of the slice.
     data
-        Weighted k-space (..., coil, z, y, x) as `operator.data` makes it; every batch element is solved for itself.
+        (..., coil, k2, k1, k0) as A makes them; every batch element is solved for itself.
     sigma
         Complex standard deviation of the noise in `data`: 1 for whitened data.
     n_iterations, tolerance
@@ -43,7 +44,8 @@ def cg_sense(
         raise ValueError(f"sigma is a standard deviation and cannot be negative, got {sigma}")
     xp = namespace(data)
     back_projection = operator.adjoint(data)
-    variance = _signal_variance(back_projection)
+    compensated = operator.density_compensated(data)
+    variance = _signal_variance(back_projection if compensated is data else operator.adjoint(compensated))
     safe = xp.where(variance > 0, variance, xp.ones_like(variance))
     ridge = sigma**2 / safe
 
@@ -54,7 +56,7 @@ def cg_sense(
 
 
 def _signal_variance(back_projection: Array) -> Array:
-    """p^2: mean |A^H y|^2 over all pixels, (..., 1, 1, 1)."""
+    """p^2: mean |A^H D y|^2 over all pixels, (..., 1, 1, 1)."""
     xp = namespace(back_projection)
     energy = xp.real(back_projection) ** 2 + xp.imag(back_projection) ** 2
     return xp.mean(energy, axis=_IMAGE_AXES, keepdims=True)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from nilatron.core.backend import Array, namespace
-from nilatron.core.sense import SenseOperator
+from nilatron.core.backend import Array
+from nilatron.core.measurement import Measurement
 
 
-def zero_filled(operator: SenseOperator, data: Array) -> Array:
-    """Image A^H (y / counts): a line acquired several times weighs no more than one acquired once.
+def zero_filled(operator: Measurement, data: Array) -> Array:
+    """Image A^H D y, D the density compensation: a line acquired several times weighs no more than one acquired once.
 
     Parameters
     ----------
     operator
-        A of the slice.
+        A of the slice, or of each slice of a batch.
     data
-        Weighted k-space (..., coil, z, y, x) as `operator.data` makes it.
+        (..., coil, k2, k1, k0) as A makes them.
 
     Returns
     -------
     Complex image (..., z, y, x), equal to the coil-combined image where everything was sampled.
     """
-    xp = namespace(data)
-    safe = xp.where(operator.counts > 0, operator.counts, xp.ones_like(operator.counts))
-    return operator.adjoint(data / safe)
+    return operator.adjoint(operator.density_compensated(data))

@@ -16,13 +16,13 @@ from torch import Tensor
 from nilatron.core.prior.augment import (
     AugmentSettings,
     bernoulli,
-    image_scale,
     shading,
     synthetic_phase,
     tissue_phase,
     uniform,
 )
 from nilatron.core.resolution import coarse_image
+from nilatron.core.scale import image_scale
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def simulate_acquisition(
     shares = [share * uniform(1 - settings.uneven, 1 + settings.uneven, generator) for _ in sides]
     kept = [min(n, most, max(least, round(n * part))) for n, part in zip(sides, shares, strict=True)]
     cut: Tensor = coarse_image(full, (1, kept[0], kept[1]))
-    return cut / max(image_scale(cut.abs()), 1e-20)
+    return cut / max(image_scale(cut), 1e-20)
 
 
 def acquired_patches(

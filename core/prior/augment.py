@@ -14,8 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SCALE_QUANTILE = 0.995
-
 
 @dataclass(frozen=True)
 class AugmentSettings:
@@ -48,12 +46,6 @@ class AugmentSettings:
             tissue_probability=0.0,
             rough_probability=0.0,
         )
-
-
-def image_scale(magnitude: Tensor) -> float:
-    """Image scale: the 99.5th percentile of the magnitude; at least a tiny positive number."""
-    flat = magnitude.reshape(-1).to(torch.float32)
-    return max(float(torch.quantile(flat[:: max(1, flat.numel() // 1_000_000)], SCALE_QUANTILE)), 1e-6)
 
 
 def uniform(low: float, high: float, generator: torch.Generator) -> float:

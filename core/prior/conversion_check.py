@@ -16,8 +16,9 @@ from torch import Tensor
 from nilatron.core.baselines.wavelet_denoise import CANDIDATES, oracle_settings, wavelet_denoise
 from nilatron.core.prior.conventions import EDM, VE, VP, ContinuousVP
 from nilatron.core.prior.edm import ChannelDenoiser, denoise_complex
-from nilatron.core.prior.evaluate import Denoiser, draw_scene, mean_square_error
+from nilatron.core.prior.evaluate import draw_scene, mean_square_error
 from nilatron.core.prior.foreign import ForeignUnits
+from nilatron.core.prior.prior import MeanDenoiser
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.5)
 N_TUNING, N_NEIGHBOURS = 4, 2  # images for the wavelet's threshold, and for other readings
@@ -117,7 +118,7 @@ def check(
     return Verdict(tuple(levels), tuple(readings))
 
 
-def rmse(denoiser: Denoiser, scenes: Sequence[Scene], sigma: float) -> float:
+def rmse(denoiser: MeanDenoiser, scenes: Sequence[Scene], sigma: float) -> float:
     """Root mean square error per real component over scenes (clean, unit noise)."""
     errors = [mean_square_error(denoiser(clean + sigma * noise, sigma), clean) for clean, noise in scenes]
     return math.sqrt(math.fsum(errors) / len(errors))
@@ -130,13 +131,13 @@ def geometric_mean(ratios: Sequence[float]) -> float:
     return math.exp(math.fsum(math.log(ratio) for ratio in ratios) / len(ratios))
 
 
-def _soft_wavelet(scenes: Sequence[Scene], sigma: float) -> Denoiser:
+def _soft_wavelet(scenes: Sequence[Scene], sigma: float) -> MeanDenoiser:
     """Soft thresholding with the best of a few thresholds, chosen with the truth in hand."""
     tuned = oracle_settings([x for x, _ in scenes], [x + sigma * n for x, n in scenes], sigma, SOFT)
     return lambda noisy, level: wavelet_denoise(noisy, level, tuned)
 
 
-def as_denoiser(channels: ChannelDenoiser) -> Denoiser:
+def as_denoiser(channels: ChannelDenoiser) -> MeanDenoiser:
     """D of complex images."""
     return lambda noisy, sigma: denoise_complex(channels, noisy, sigma)
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nilatron.core.prior.prior import Estimate
 from nilatron.core.prior.unet import UNet, UNetConfig
 
 SIGMA_RANGE = (0.002, 3.0)
@@ -98,6 +99,13 @@ def denoise_complex(
 ) -> Tensor:
     """E[x0 | x] without derivatives: see `complex_denoised`."""
     return complex_denoised(channels, x, sigma, previous_estimate)
+
+
+def complex_estimate(
+    channels: ChannelDenoiser, x: Tensor, sigma: float, previous_estimate: Tensor | None = None
+) -> Estimate:
+    """`complex_denoised` as samplers take it."""
+    return Estimate(complex_denoised(channels, x, sigma, previous_estimate))
 
 
 def complex_denoised(

@@ -6,16 +6,14 @@ rmse = sqrt(mean over images of  mean |D(x + sigma n) - x|^2 / 2),  per real com
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from nilatron.core.prior.augment import AugmentSettings, synthetic_phase
-
-Denoiser: TypeAlias = Callable[[Tensor, float], Tensor]  # complex images (y, x) and complex sigma to estimates
+from nilatron.core.prior.prior import MeanDenoiser
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,13 @@ def mean_square_error(estimate: Tensor, clean: Tensor) -> float:
 
 
 def compare(
-    denoiser: Denoiser, reference: Denoiser, images: Sequence[Tensor], sigma: float, *, source: str, seed: int = 0
+    denoiser: MeanDenoiser,
+    reference: MeanDenoiser,
+    images: Sequence[Tensor],
+    sigma: float,
+    *,
+    source: str,
+    seed: int = 0,
 ) -> Comparison:
     """Both denoisers on the same noisy images; image i has the scene of seed + i.
 

@@ -16,15 +16,13 @@ fixed length towards the magnitude; here each iteration is a denoising and the p
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from nilatron.core.prior.prior import MeanDenoiser
 from nilatron.core.sampling.schedule import karras_schedule
-
-Denoiser = Callable[[Tensor, float], Tensor]
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class PhaseSettings:
 
 
 def draw_phases(
-    denoiser: Denoiser, magnitude: Tensor, generator: torch.Generator, settings: PhaseSettings | None = None
+    denoiser: MeanDenoiser, magnitude: Tensor, generator: torch.Generator, settings: PhaseSettings | None = None
 ) -> Tensor:
     """Complex images m e^{i phase}, one random phase for each magnitude image.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nilatron.core.backend import complex_normal
-from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.backend import ComplexArray, complex_normal
 from nilatron.core.coils.compression import compress, compression_matrix
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.fft import fft, ifft
 from nilatron.core.phantom import coil_sensitivity, positions
 from nilatron.core.prior.acquired import AcquisitionSettings, simulate_acquisition
 from nilatron.core.prior.augment import AugmentSettings
-from nilatron.core.scale import image_scale, noise_level
-from nilatron.core.sense import SenseOperator
-
-ComplexArray: TypeAlias = npt.NDArray[np.complex64]
+from nilatron.core.recon import inverse_problem
 
 
 @dataclass(frozen=True)
@@ -104,19 +100,16 @@ def draw_scan(images: Sequence[Tensor], settings: ScanSettings, generator: torch
     counts = np.zeros(truth.shape, np.float32)
     counts[:, kept] = 1
     coil_maps = espirit_maps(np.ascontiguousarray(full[:, :, calibration]), truth.shape)
-    operator = SenseOperator(coil_maps, counts)
-    data = operator.data(full * counts)
-    start = cg_sense(operator, data)
-    scale = image_scale(start)
+    problem = inverse_problem(full * counts, counts, coil_maps)
     expected = np.sum(np.conj(coil_maps) * ifft(clean), axis=0)
     return TrainingScan(
         _tensor(coil_maps),
         _tensor(counts),
-        _tensor(data),
-        _tensor(start),
+        _tensor(problem.data),
+        _tensor(problem.conventional),
         _tensor(expected),
-        scale,
-        noise_level(operator, data, start, scale),
+        problem.scale,
+        problem.noise_level,
     )
 
 

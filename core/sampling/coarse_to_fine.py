@@ -11,34 +11,37 @@ from collections.abc import Sequence
 import numpy as np
 
 from nilatron.core.backend import Array
-from nilatron.core.resolution import (
-    coarse_image,
-    coarse_operator,
-    coarse_shape,
-    crop_kspace,
-    replace_low_frequencies,
-    value_ratio,
+from nilatron.core.measurement import Measurement
+from nilatron.core.prior.prior import Denoiser
+from nilatron.core.resolution import coarse_image, coarse_shape, replace_low_frequencies, value_ratio
+from nilatron.core.sampling.nila_fast import (
+    Callback,
+    Generators,
+    Numbers,
+    SamplerResult,
+    Solver,
+    SolverSettings,
+    nila_fast,
 )
-from nilatron.core.sampling.nila_fast import Denoiser, SamplerResult, Solver, SolverSettings, nila_fast
-from nilatron.core.sense import SenseOperator
 from nilatron.core.solvers import conjugate_gradient
 
 
 def nila_coarse_to_fine(
     denoiser: Denoiser,
-    operator: SenseOperator,
+    operator: Measurement,
     data: Array,
     schedule: Sequence[float],
     n_coarse: int,
     *,
     start: Array,
-    sigma: float | Sequence[float],
-    scale: float | Sequence[float],
-    generator: np.random.Generator | Sequence[np.random.Generator],
+    sigma: Numbers,
+    scale: Numbers,
+    generator: Generators,
     solver: SolverSettings | None = None,
     sigma_fraction: float = 1.0,
     momentum: float = 0.0,
     solve: Solver = conjugate_gradient,
+    callback: Callback | None = None,
 ) -> SamplerResult:
     """Images with tau = 0, the first `n_coarse` steps at half the resolution where that has pixels enough.
 
@@ -56,7 +59,7 @@ def nila_coarse_to_fine(
     coarse = coarse_shape(shape)
 
     def sample(
-        model: SenseOperator, measured: Array, levels: Sequence[float], begin: Array, times: float, *, noisy: bool
+        model: Measurement, measured: Array, levels: Sequence[float], begin: Array, times: float, *, first_step: int
     ) -> SamplerResult:
         return nila_fast(
             denoiser,
@@ -70,20 +73,17 @@ def nila_coarse_to_fine(
             generator=generator,
             solver=solver,
             sigma_fraction=sigma_fraction,
-            noisy_start=noisy,
+            noisy_start=not first_step,
             momentum=momentum,
             solve=solve,
+            callback=callback and (lambda step, level, x: callback(first_step + step, level * times, x)),
         )
 
-    if not n_coarse or coarse == shape:
-        return sample(operator, data, schedule, start, 1.0, noisy=True)
-    first = sample(
-        coarse_operator(operator, coarse),
-        crop_kspace(data, coarse),
-        schedule[:n_coarse],
-        coarse_image(start, coarse),
-        value_ratio(shape, coarse),
-        noisy=True,
-    )
-    then = sample(operator, data, schedule[n_coarse:], replace_low_frequencies(first.image, start), 1.0, noisy=False)
-    return SamplerResult(then.image, len(schedule), first.iterations + then.iterations, n_coarse)
+    coarsened = operator.coarse(data, coarse) if n_coarse and coarse != shape else None
+    if coarsened is None:
+        return sample(operator, data, schedule, start, 1.0, first_step=0)
+    ratio = value_ratio(shape, coarse)
+    first = sample(*coarsened, schedule[:n_coarse], coarse_image(start, coarse), ratio, first_step=0)
+    begin = replace_low_frequencies(first.image, start)
+    then = sample(operator, data, schedule[n_coarse:], begin, 1.0, first_step=n_coarse)
+    return SamplerResult(then.image, len(schedule), first.iterations + then.iterations, n_coarse, then.variance)

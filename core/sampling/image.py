@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from nilatron.core.backend import Array
-from nilatron.core.resolution import Shape3, coarse_shape
+from nilatron.core.measurement import Measurement, Shape3
+from nilatron.core.prior.prior import ConditionedDenoiser
+from nilatron.core.resolution import coarse_shape
 from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
-from nilatron.core.sampling.nila_fast import SamplerResult, Solver, SolverSettings
+from nilatron.core.sampling.nila_fast import Callback, Generators, Numbers, SamplerResult, Solver, SolverSettings
 from nilatron.core.sampling.schedule import karras_schedule
-from nilatron.core.sampling.self_conditioning import ConditionedDenoiser, self_conditioned_denoiser
+from nilatron.core.sampling.self_conditioning import self_conditioned_denoiser
 from nilatron.core.sampling.symmetries import with_symmetries
-from nilatron.core.sense import SenseOperator
 from nilatron.core.solvers import conjugate_gradient
 
 
@@ -70,16 +69,17 @@ def network_shapes(shape: Shape3) -> tuple[Shape3, ...]:
 
 def sample_images(
     denoiser: ConditionedDenoiser,
-    operator: SenseOperator,
+    operator: Measurement,
     data: Array,
     levels: Sequence[float],
     settings: ImageSettings,
     *,
     start: Array,
-    sigma: float | Sequence[float],
-    scale: float | Sequence[float],
-    generator: np.random.Generator | Sequence[np.random.Generator],
+    sigma: Numbers,
+    scale: Numbers,
+    generator: Generators,
     solve: Solver = conjugate_gradient,
+    callback: Callback | None = None,
 ) -> SamplerResult:
     """Images of one slice or several by `nila_coarse_to_fine`, which explains what is passed."""
     return nila_coarse_to_fine(
@@ -96,4 +96,5 @@ def sample_images(
         sigma_fraction=settings.sigma_fraction,
         momentum=settings.momentum,
         solve=solve,
+        callback=callback,
     )

@@ -8,16 +8,16 @@ the mean (Eq. 11), which halves the posterior variance, and the gradient steps a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from nilatron.core.backend import Array, complex_normal
+from nilatron.core.measurement import Measurement
+from nilatron.core.prior.prior import Denoiser
+from nilatron.core.sampling.nila_fast import Callback
 from nilatron.core.sampling.schedule import linear_vp_schedule
-from nilatron.core.sense import SenseOperator
 
-Denoiser = Callable[[Array, float], Array]
 N_TRAIN_STEPS = 1000
 MODEL_ORIGIN = 1 + 1j  # x = (u + MODEL_ORIGIN) / 2
 
@@ -44,30 +44,33 @@ def dc_weight(index: int, ratio: float, sigma: float, first_below: int) -> float
 
 def nila(
     denoiser: Denoiser,
-    operator: SenseOperator,
+    operator: Measurement,
     data: Array,
     *,
     sigma: float,
     scale: float,
     generator: np.random.Generator,
     settings: NilaSettings | None = None,
+    callback: Callback | None = None,
 ) -> Array:
-    """One run of the published sampler.
+    """One run of the published sampler, for one slice.
 
     Parameters
     ----------
     denoiser
-        (x, sigma) -> D(x, sigma) on complex images of image scale 1.
+        (x, sigma) -> estimate with the mean D(x, sigma), on complex images of image scale 1.
     operator, data
-        Measurement model and weighted k-space y, in physical units.
+        Measurement and its data y (coil, k2, k1, k0), in physical units.
     sigma
         Complex standard deviation of the noise of y, physical units.
     scale
         Image scale: the network sees x / scale.
     generator
-        Of all noise.
+        Source of all noise.
     settings
         Steps.
+    callback
+        Called with step, sigma and x (image scale 1) in front of each evaluation; what it raises ends the run.
 
     Returns
     -------
@@ -80,6 +83,8 @@ def nila(
     alpha_bar = linear_vp_schedule()[skip - 1 :: skip]
     sigma_model = 2 * sigma / scale / np.sqrt(2)  # per real component of u
     zero_filled = operator.adjoint(data) / scale
+    if zero_filled.ndim != 3:
+        raise ValueError(f"the published sampler takes one slice, got images of shape {tuple(zero_filled.shape)}")
     ratios = np.sqrt((1 - alpha_bar) / alpha_bar)
     below = np.flatnonzero(ratios < sigma_model)
     first_below = int(below[-1]) + 1 if below.size and settings.adaptive else 0
@@ -87,7 +92,10 @@ def nila(
     for index in reversed(range(settings.n_steps)):
         abar = float(alpha_bar[index])
         diffused = (u / abar**0.5 + MODEL_ORIGIN) / 2  # x + n with n of complex standard deviation ratio / sqrt(2)
-        u0 = 2 * denoiser(diffused, float(ratios[index]) / 2**0.5) - MODEL_ORIGIN  # Eq. 6
+        sigma_t = float(ratios[index]) / 2**0.5
+        if callback is not None:
+            callback(settings.n_steps - 1 - index, sigma_t, diffused)
+        u0 = 2 * denoiser(diffused, sigma_t).mean - MODEL_ORIGIN  # Eq. 6
         previous = float(alpha_bar[index - 1]) if index else 1.0
         ratio = (1 - previous) ** 0.5 / previous**0.5
         weight = dc_weight(index, ratio, sigma_model, first_below) if settings.adaptive else 1.0

@@ -14,16 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from nilatron.core.backend import Array, complex_normal, converted_to, namespace, real_dtype, to_numpy
-from nilatron.core.sense import SenseOperator
+from nilatron.core.measurement import Measurement
+from nilatron.core.prior.prior import Denoiser
 from nilatron.core.solvers import Solution, conjugate_gradient
 
-Denoiser = Callable[[Array, float], Array]
+Numbers: TypeAlias = "float | Sequence[float] | npt.NDArray[np.float64]"
+Generators: TypeAlias = "np.random.Generator | Sequence[np.random.Generator]"
+# (step, sigma, x) in front of each evaluation of the denoiser, x (batch, z, y, x) in image scale 1; it stops the run by raising
+Callback: TypeAlias = Callable[[int, float, Array], None]
 
 
 class Solver(Protocol):
@@ -66,12 +70,15 @@ class SamplerResult:
         Of conjugate gradients, of each element, all steps together: (batch, 1, 1, 1).
     n_coarse
         Of the evaluations, at half the resolution.
+    variance
+        Of the last estimate, as the prior tells it, (batch, z, y, x), squared physical units; None where it does not.
     """
 
     image: Array
     n_evaluations: int
     iterations: Array
     n_coarse: int = 0
+    variance: Array | None = None
 
     @property
     def n_iterations(self) -> tuple[int, ...]:
@@ -81,30 +88,31 @@ class SamplerResult:
 
 def nila_fast(
     denoiser: Denoiser,
-    operator: SenseOperator,
+    operator: Measurement,
     data: Array,
     schedule: Sequence[float],
     *,
     start: Array,
-    sigma: float | Sequence[float] | npt.NDArray[np.float64],
-    scale: float | Sequence[float] | npt.NDArray[np.float64],
+    sigma: Numbers,
+    scale: Numbers,
     tau: float,
-    generator: np.random.Generator | Sequence[np.random.Generator],
+    generator: Generators,
     solver: SolverSettings | None = None,
     sigma_fraction: float = 1.0,
     noisy_start: bool = True,
     momentum: float = 0.0,
     solve: Solver = conjugate_gradient,
+    callback: Callback | None = None,
 ) -> SamplerResult:
     """Run the sampler for a batch; on a GPU the host does not wait for it.
 
     Parameters
     ----------
     denoiser
-        (x, sigma) -> D(x, sigma) on complex images of image scale 1, (batch, z, y, x).
+        (x, sigma) -> estimate with the mean D(x, sigma), on complex images of image scale 1, (batch, z, y, x).
     operator, data
-        Measurement model and weighted k-space y, physical units: (coil, z, y, x) for runs of one slice, or (batch, coil, z,
-        y, x), a slice each.
+        Measurement and its data y, physical units: (coil, k2, k1, k0) for runs of one slice, or (batch, coil, k2, k1, k0), a
+        slice each.
     schedule
         Falling diffusion noise levels, image scale 1.
     start
@@ -116,13 +124,13 @@ def nila_fast(
     tau
         0 for the image, 1 for posterior samples.
     generator
-        Of all noise; with one for each element that element has the noise, and so the image, that it has alone.
+        Source of all noise; with one for each element that element has the noise, and so the image, that it has alone.
     solver
         How exactly (P) is solved.
     sigma_fraction
-        Share of the level that the network is told, after the first step. 1 is the exact weight (a Gaussian prior gives its
-        posterior mean). With tau = 0 no noise is put back, and a learned prior drifts towards its mode, which is too smooth:
-        a little less than 1 counters it.
+        Share of the level that the network is told, after the first step. With 1 the weight is exact (a Gaussian prior
+        gives its posterior mean). With tau = 0 no noise is put back, and a learned prior drifts towards its mode, which is too
+        smooth: a little less than 1 counters it.
     noisy_start
         Whether noise of the first level is added to the start; False goes on from a result of that level.
     momentum
@@ -130,6 +138,8 @@ def nila_fast(
         find the same image. Not for posterior samples.
     solve
         What solves (P); training needs one that can be differentiated.
+    callback
+        Called in front of each step; what it raises ends the run.
 
     Raises
     ------
@@ -147,7 +157,9 @@ def nila_fast(
     solver = solver or SolverSettings()
     xp, n_elements = namespace(data), int(start.shape[0])
 
-    def beside(values: npt.NDArray[np.float64]) -> Array:  # before the loop: copying them to a GPU makes the host wait
+    def on_data_device(
+        values: npt.NDArray[np.float64],
+    ) -> Array:  # before the loop: copying to a GPU makes the host wait
         return xp.astype(converted_to(values, data), real_dtype(data))
 
     def noise(shape: tuple[int, ...]) -> Array:
@@ -155,8 +167,8 @@ def nila_fast(
             return complex_normal(generator, (n_elements, *shape), data)
         return xp.concat([complex_normal(own, (1, *shape), data) for own in generator])
 
-    image_scale, sigma_y = beside(scales), beside(sigmas / scales)
-    weights = beside((np.reshape(schedule, (-1, 1, 1, 1, 1)) * scales / sigmas) ** 2)
+    image_scale, sigma_y = on_data_device(scales), on_data_device(sigmas / scales)
+    weights = on_data_device((np.reshape(schedule, (-1, 1, 1, 1, 1)) * scales / sigmas) ** 2)
     y = data / image_scale[..., None]
     back_projected = operator.adjoint(y)
     image_shape, data_shape = tuple(start.shape[1:]), tuple(y.shape[1:])
@@ -164,13 +176,16 @@ def nila_fast(
     if noisy_start:
         x = x + schedule[0] * noise(image_shape)
     previous: Array | None = None
+    variance: Array | None = None
     iterations = xp.zeros((n_elements, 1, 1, 1), dtype=xp.int64, device=data.device)
     for step, level in enumerate(schedule):
-        last = step + 1 == len(schedule)
-        weight = weights[step]
-        told = level if noisy_start and not step else sigma_fraction * level
-        ahead = x + momentum * (x - previous) if momentum and previous is not None else x
-        prior_mean, likelihood = denoiser(ahead, told), back_projected
+        if callback is not None:
+            callback(step, level, x)
+        last, weight = step + 1 == len(schedule), weights[step]
+        network_sigma = level if noisy_start and not step else sigma_fraction * level
+        extrapolated = x + momentum * (x - previous) if momentum and previous is not None else x
+        estimate = denoiser(extrapolated, network_sigma)
+        prior_mean, variance, likelihood = estimate.mean, estimate.variance, back_projected
         if tau and not last:
             prior_mean = prior_mean + tau * level * noise(image_shape)
             likelihood = back_projected + tau * sigma_y * operator.adjoint(noise(data_shape))
@@ -187,4 +202,6 @@ def nila_fast(
         x = solution.x
         if tau and not last:
             x = x + tau * schedule[step + 1] * noise(image_shape)
-    return SamplerResult(x * image_scale, len(schedule), iterations)
+    if variance is not None:
+        variance = variance * image_scale**2
+    return SamplerResult(x * image_scale, len(schedule), iterations, variance=variance)

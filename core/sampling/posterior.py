@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nilatron.core.backend import Array, namespace
-from nilatron.core.sampling.nila_fast import Denoiser, SolverSettings, nila_fast
-from nilatron.core.sense import SenseOperator
+from nilatron.core.measurement import Measurement
+from nilatron.core.prior.prior import Denoiser
+from nilatron.core.sampling.nila_fast import Callback, SolverSettings, nila_fast
 
 
 @dataclass(frozen=True)
@@ -22,18 +23,15 @@ class Posterior:
         (z, y, x), complex.
     standard_deviation
         (z, y, x), real: sqrt of the complex sample variance, the units of `mean`.
-    samples
-        (sample, z, y, x).
     """
 
     mean: Array
     standard_deviation: Array
-    samples: Array
 
 
 def sample_posterior(
     denoiser: Denoiser,
-    operator: SenseOperator,
+    operator: Measurement,
     data: Array,
     schedule: Sequence[float],
     *,
@@ -43,14 +41,17 @@ def sample_posterior(
     scale: float,
     generator: np.random.Generator,
     solver: SolverSettings | None = None,
+    callback: Callback | None = None,
 ) -> Posterior:
     """Draw `n_samples` posterior samples in one batch (`nila_fast` with tau = 1); `start` is (z, y, x).
 
     Raises
     ------
     ValueError
-        With fewer than two samples, which have no variance.
+        With fewer than two samples, which have no variance, or for more than one slice.
     """
+    if start.ndim != 3:
+        raise ValueError(f"samples are drawn of one slice (z, y, x), got a start of shape {tuple(start.shape)}")
     if n_samples < 2:
         raise ValueError(f"an uncertainty map needs at least 2 posterior samples, got {n_samples}")
     xp = namespace(start)
@@ -66,8 +67,9 @@ def sample_posterior(
         tau=1.0,
         generator=generator,
         solver=solver,
+        callback=callback,
     ).image
     mean = xp.mean(samples, axis=0)
     deviation = samples - mean[None]
     variance = xp.sum(xp.real(deviation) ** 2 + xp.imag(deviation) ** 2, axis=0) / (n_samples - 1)
-    return Posterior(mean, xp.sqrt(variance), samples)
+    return Posterior(mean, xp.sqrt(variance))

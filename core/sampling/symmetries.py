@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import cycle
 
 from nilatron.core.backend import Array, namespace
-from nilatron.core.sampling.self_conditioning import ConditionedDenoiser
+from nilatron.core.prior.prior import ConditionedDenoiser, Estimate
 
 # (transposed, of conjugated k-space), one after the other
 SYMMETRIES = ((False, False), (True, False), (False, True), (True, True))
@@ -25,17 +25,21 @@ def symmetric_view(image: Array, transposed: bool, conjugated: bool) -> Array:
     xp = namespace(image)
     if transposed:
         image = xp.matrix_transpose(image)
-    return xp.conj(xp.flip(image, axis=(-2, -1))) if conjugated else image
+    if not conjugated:
+        return image
+    turned = xp.flip(image, axis=(-2, -1))
+    return xp.conj(turned) if xp.isdtype(image.dtype, "complex floating") else turned
 
 
 def with_symmetries(denoiser: ConditionedDenoiser) -> ConditionedDenoiser:
     """The denoiser of one run of the sampler: each call shows `denoiser` the next view, and gives back the image upright."""
     symmetries = cycle(SYMMETRIES)
 
-    def denoise(x: Array, sigma: float, previous: Array | None, /) -> Array:
+    def denoise(x: Array, sigma: float, previous_estimate: Array | None, /) -> Estimate:
         now = next(symmetries)
-        return symmetric_view(
-            denoiser(symmetric_view(x, *now), sigma, None if previous is None else symmetric_view(previous, *now)), *now
-        )
+        known = None if previous_estimate is None else symmetric_view(previous_estimate, *now)
+        found = denoiser(symmetric_view(x, *now), sigma, known)
+        variance = None if found.variance is None else symmetric_view(found.variance, *now)
+        return Estimate(symmetric_view(found.mean, *now), variance)
 
     return denoise

@@ -14,11 +14,11 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import Tensor
 
+from nilatron.core.metrics import FOREGROUND
 from nilatron.core.solvers import Solution, conjugate_gradient
 
 Solve: TypeAlias = Callable[[Tensor], Tensor]
 
-FOREGROUND = 0.08  # of the image scale
 MAGNITUDE_SHARE = 0.75  # of the loss: images are looked at as magnitudes
 BACKWARD_TOLERANCE = 3e-3  # relative residual
 

@@ -10,10 +10,9 @@ import math
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
-from nilatron.core.backend import Array
+from nilatron.core.backend import Array, synchronize
 from nilatron.gadgets.items import ScanTiming
 
 MIN_STEPS = 3  # with 2 the image of a noisy scan is worse than CG-SENSE, with 3 it is 4 dB better
@@ -48,7 +47,6 @@ class BudgetSettings:
 
 
 Settings = TypeVar("Settings", bound=BudgetSettings)
-Inputs = ParamSpec("Inputs")
 
 
 def budget_from_now(
@@ -126,13 +124,6 @@ class StepCosts:
         return max(self.recent[shape], default=None)
 
 
-@lru_cache(maxsize=8)
-def costs_on(device: str, weights: str, engine: str) -> StepCosts:
-    """Costs on a device with a prior and its engine, for all scans of this process."""
-    del device, weights, engine
-    return StepCosts()
-
-
 @dataclass(frozen=True)
 class Plan:
     """What fits: sampler steps, posterior samples (0: none), and why not more."""
@@ -204,14 +195,17 @@ class Stopwatch:
             return Plan(steps, 0, f"no posterior samples: {said}")
         return Plan(steps, kept, f"{kept} of {samples} posterior samples: {said}" if kept < samples else "")
 
-    def guard(self, denoiser: Callable[Inputs, Array]) -> Callable[Inputs, Array]:
-        """The denoiser, which raises OutOfTimeError instead of beginning when the time is over."""
+    def check(self, step: int, sigma: float, x: Array) -> None:
+        """End a sampler whose time is over: its callback. On a GPU it first waits for the steps that are not done yet.
+
+        Raises
+        ------
+        OutOfTimeError
+            When it is.
+        """
+        del step, sigma
         if not self.stop_s:
-            return denoiser
-
-        def guarded(*args: Inputs.args, **kwargs: Inputs.kwargs) -> Array:
-            if self.elapsed_s >= self.stop_s:
-                raise OutOfTimeError(f"stopped after {self.elapsed_s:.2f} s, {self.stop_s:.2f} s were left for it")
-            return denoiser(*args, **kwargs)
-
-        return guarded
+            return
+        synchronize(x)
+        if self.elapsed_s >= self.stop_s:
+            raise OutOfTimeError(f"stopped after {self.elapsed_s:.2f} s, {self.stop_s:.2f} s were left for it")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nilatron.core.backend import Array
+from nilatron.core.measurement import mask_outside_coils
 from nilatron.core.sampling.nila import NilaSettings as PublishedSampler
 from nilatron.core.sampling.nila import nila
 from nilatron.gadgets.nila.budget import Stopwatch
 from nilatron.gadgets.nila.prior import prior_for
 from nilatron.gadgets.nila.run import NilaRun
 from nilatron.gadgets.nila.settings import NilaNodeSettings, PublishedNodeSettings
-from nilatron.gadgets.problem import Outcome, Problem, image_scale, mask_outside_coils, noise_level
+from nilatron.gadgets.problem import Outcome, Problem
 
 
 def run_nila(problem: Problem, settings: NilaNodeSettings) -> Outcome:
@@ -45,24 +47,28 @@ def run_published(problem: Problem, settings: PublishedNodeSettings) -> Outcome:
         When the budgets, which count from now, are over.
     """
     watch = Stopwatch(settings.slice_budget_s, settings.scan_budget_s, problem.clock)
-    prior = prior_for(problem.weights, problem.device, settings.engine_settings)
-    scale = image_scale(problem)
-    sigma = noise_level(problem, scale)
+    prior = prior_for(problem.weights, problem.device, settings.engine_settings).prior
+
+    def callback(step: int, sigma: float, x: Array) -> None:
+        problem.callback(step, sigma, x)
+        watch.check(step, sigma, x)
+
     image = nila(
-        watch.guard(prior.denoise),
+        prior.estimate,
         problem.operator,
         problem.data,
-        sigma=sigma,
-        scale=scale,
+        sigma=problem.noise_level,
+        scale=problem.scale,
         generator=problem.generator,
         settings=PublishedSampler(n_steps=settings.steps),
+        callback=callback,
     )
     provenance = {
         "sampler": "nila_published",
         "steps": str(settings.steps),
-        "scale": f"{scale:.6g}",
-        "sigma_model": f"{sigma:.4g}",
+        "scale": f"{problem.scale:.6g}",
+        "sigma_model": f"{problem.noise_level:.4g}",
         "weights_sha256": prior.sha256,
-        "engine": prior.engine.label,
+        "engine": prior.label,
     }
     return Outcome({"main": mask_outside_coils(problem.operator, image)}, provenance)

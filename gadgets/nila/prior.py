@@ -1,49 +1,37 @@
-"""The prior of this process."""
+"""The prior of this process, with what its steps cost here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nilatron.core.backend import Array, converted_to, to_torch
+from nilatron.core.prior.edm_weights import EDMPrior
 from nilatron.core.prior.engines.choose import EngineSettings, engine_for, read_weights
-from nilatron.core.prior.engines.engine import Engine
+from nilatron.core.prior.engines.engine_prior import EnginePrior
+from nilatron.core.prior.prior import Prior
 from nilatron.gadgets.engine_cache import user_cache
-
-if TYPE_CHECKING:
-    import torch
+from nilatron.gadgets.nila.budget import StepCosts
 
 
 @dataclass(frozen=True)
 class ReadyPrior:
-    """A prior on its device and engine.
+    """A prior on its device.
 
     Attributes
     ----------
-    engine
-        What computes D.
-    device
-        Of its tensors.
-    sha256
-        Of the weights file.
+    prior
+        What the samplers take.
+    costs
+        Of the sampler's steps with it, as the latest scans of this process had them.
     """
 
-    engine: Engine
-    device: torch.device
-    sha256: str
-
-    def denoise(self, x: Array, sigma: float, previous_estimate: Array | None = None) -> Array:
-        """D for arrays of any library; memory is handed to torch and back without a copy where it can be."""
-        from nilatron.core.prior.edm import denoise_complex
-
-        known = None if previous_estimate is None else to_torch(previous_estimate).to(self.device)
-        return converted_to(denoise_complex(self.engine.channels, to_torch(x).to(self.device), sigma, known), x)
+    prior: Prior
+    costs: StepCosts = field(default_factory=StepCosts)
 
 
 def prior_for(weights: Path, device: str, settings: EngineSettings | None = None) -> ReadyPrior:
-    """The prior, of a safetensors or an ONNX file, loaded once a process for the same words; the user's cache keeps models.
+    """The prior of a safetensors or ONNX file, loaded once a process for the same words; the user's cache keeps models.
 
     Raises
     ------
@@ -57,5 +45,11 @@ def prior_for(weights: Path, device: str, settings: EngineSettings | None = None
 def _prior_for(weights: Path, device: str, settings: EngineSettings) -> ReadyPrior:
     import torch
 
+    from nilatron.core.prior.engines.onnx_file import OnnxModel
+
     source = read_weights(weights, device)
-    return ReadyPrior(engine_for(source, settings, device, user_cache), torch.device(device), source.sha256)
+    if not isinstance(source, EDMPrior | OnnxModel):
+        return ReadyPrior(source)
+    return ReadyPrior(
+        EnginePrior(engine_for(source, settings, device, user_cache), torch.device(device), source.sha256)
+    )

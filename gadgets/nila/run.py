@@ -8,16 +8,16 @@ from functools import cached_property
 
 import numpy as np
 
-from nilatron.core.backend import Array
+from nilatron.core.backend import Array, on_host, synchronize
+from nilatron.core.measurement import Measurement, mask_outside_coils
 from nilatron.core.sampling.image import sample_images
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.core.sampling.posterior import sample_posterior
 from nilatron.core.sampling.schedule import karras_schedule
-from nilatron.core.sense import SenseOperator
-from nilatron.gadgets.nila.budget import Plan, Shape, StepCosts, Stopwatch, costs_on
+from nilatron.gadgets.nila.budget import Plan, Shape, Stopwatch
 from nilatron.gadgets.nila.prior import ReadyPrior
 from nilatron.gadgets.nila.settings import NilaNodeSettings
-from nilatron.gadgets.problem import Outcome, Problem, batch_of, image_scale, mask_outside_coils, noise_level
+from nilatron.gadgets.problem import Outcome, Problem, batch_of
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,9 @@ class NilaRun:
     prior: ReadyPrior
 
     @cached_property
-    def scales(self) -> list[float]:
-        """Image scale of each slice."""
-        return [image_scale(problem) for problem in self.problems]
-
-    @cached_property
-    def sigmas(self) -> list[float]:
-        """Noise level of each slice."""
-        return [noise_level(problem, scale) for problem, scale in zip(self.problems, self.scales, strict=True)]
-
-    @cached_property
-    def batch(self) -> tuple[SenseOperator, Array, Array]:
-        """Measurement model, data and warm starts."""
+    def batch(self) -> tuple[Measurement, Array, Array]:
+        """Measurement, data and warm starts."""
         return batch_of(self.problems)
-
-    @cached_property
-    def costs(self) -> StepCosts:
-        """What steps cost here."""
-        return costs_on(self.problems[0].device, self.prior.sha256, self.prior.engine.name)
 
     @property
     def shape(self) -> Shape:
@@ -57,15 +42,15 @@ class NilaRun:
     def plan(self) -> Plan:
         """What fits into the time; what a step costs is measured if it is not known."""
         settings, shape = self.settings, self.shape
-        if self.watch.limited and self.costs.step_s(shape) is None:
+        if self.watch.limited and self.prior.costs.step_s(shape) is None:
             self._sample((settings.sigma_max,), [np.random.default_rng(0) for _ in self.problems])
-        step_s = self.costs.step_s(shape) or 0.0
+        step_s = self.prior.costs.step_s(shape) or 0.0
         wanted = settings.samples if "uncertainty" in settings.series else 0
         sample_step_s = sum(self._sample_step_s(problem, wanted) or step_s / shape[0] for problem in self.problems)
         return self.watch.plan(step_s, settings.steps, wanted, settings.sample_steps * sample_step_s)
 
     def _sample_step_s(self, problem: Problem, n_samples: int) -> float | None:
-        return self.costs.step_s((n_samples, 1, *problem.data.shape))
+        return self.prior.costs.step_s((n_samples, 1, *problem.data.shape))
 
     def images(self, plan: Plan) -> list[Outcome]:
         """The image of each slice."""
@@ -77,10 +62,10 @@ class NilaRun:
                 "steps": str(result.n_evaluations),
                 "coarse_steps": str(result.n_coarse),
                 "cg_iterations": str(result.n_iterations[place]),
-                "scale": f"{self.scales[place]:.6g}",
-                "sigma_model": f"{self.sigmas[place]:.4g}",
-                "weights_sha256": self.prior.sha256,
-                "engine": self.prior.engine.label,
+                "scale": f"{problem.scale:.6g}",
+                "sigma_model": f"{problem.noise_level:.4g}",
+                "weights_sha256": self.prior.prior.sha256,
+                "engine": self.prior.prior.label,
             }
             if plan.reason:
                 provenance["shortened"] = plan.reason
@@ -88,10 +73,12 @@ class NilaRun:
         return outcomes
 
     def _sample(self, levels: tuple[float, ...], generators: list[np.random.Generator]) -> SamplerResult:
-        (operator, data, starts), sigmas, scales = self.batch, self.sigmas, self.scales
+        operator, data, starts = self.batch
+        scales = [problem.scale for problem in self.problems]
+        sigmas = [problem.noise_level for problem in self.problems]
         began_s = self.watch.clock()
         result = sample_images(
-            self.watch.guard(self.prior.denoise),
+            self.prior.prior.estimate,
             operator,
             data,
             levels,
@@ -100,9 +87,23 @@ class NilaRun:
             sigma=sigmas,
             scale=scales,
             generator=generators,
+            callback=self._callback,
         )
-        self.costs.add(self.shape, (self.watch.clock() - began_s) / len(levels))
+        self._remember_cost(self.shape, result.image, began_s, len(levels))
         return result
+
+    def _callback(self, step: int, sigma: float, x: Array) -> None:
+        for problem in self.problems:
+            problem.callback(step, sigma, x)
+        self.watch.check(step, sigma, x)
+
+    def _remember_cost(self, shape: Shape, image: Array, began_s: float, n_steps: int) -> None:
+        """Seconds of one of `n_steps`, on a GPU only where a budget makes waiting for them worth it."""
+        if self.watch.limited:
+            synchronize(image)
+        elif not on_host(image):
+            return
+        self.prior.costs.add(shape, (self.watch.clock() - began_s) / n_steps)
 
     def with_uncertainty(self, outcome: Outcome, place: int, plan: Plan) -> Outcome:
         """The outcome of the slice at `place` with the standard deviation of its posterior samples, if they are planned."""
@@ -111,21 +112,22 @@ class NilaRun:
         settings, problem, began_s = self.settings, self.problems[place], self.watch.clock()
         try:
             spread = sample_posterior(
-                self.watch.guard(self.prior.denoise),
+                self.prior.prior.estimate,
                 problem.operator,
                 problem.data,
                 karras_schedule(settings.sample_steps, settings.sample_sigma_max, settings.sample_sigma_min),
                 n_samples=plan.samples,
                 start=problem.conventional,
-                sigma=self.sigmas[place],
-                scale=self.scales[place],
+                sigma=problem.noise_level,
+                scale=problem.scale,
                 generator=problem.generator,
                 solver=settings.solver,
+                callback=self._callback,
             ).standard_deviation
         except (RuntimeError, MemoryError) as error:  # out of time or memory: the image is there all the same
             return replace(outcome, provenance=outcome.provenance | {"shortened": f"no posterior samples: {error}"})
-        sample_step_s = (self.watch.clock() - began_s) / (plan.samples * settings.sample_steps)
-        self.costs.add((plan.samples, 1, *problem.data.shape), sample_step_s)
+        shape = (plan.samples, 1, *problem.data.shape)
+        self._remember_cost(shape, spread, began_s, plan.samples * settings.sample_steps)
         return Outcome(
             outcome.images | {"uncertainty": mask_outside_coils(problem.operator, spread)},
             outcome.provenance | {"samples": str(plan.samples)},

@@ -95,7 +95,8 @@ def denoise(
     overwrite: Annotated[bool, typer.Option(help="Replace the output if it exists.")] = False,
 ) -> None:
     """Denoise one image file."""
-    from nilatron.core.prior.weights import find_weights, load_prior
+    from nilatron.core.prior.edm_weights import load_prior
+    from nilatron.core.prior.weights import find_weights
     from nilatron.pipelines.device import resolve_device
     from nilatron.pipelines.prior.denoise import check_output, read_image, write_image
     from nilatron.pipelines.prior.denoise import denoise as run

@@ -121,6 +121,6 @@ def evaluate_once(context: Context) -> None:
 
     encoding = context.header.encoding[0]
     shape = (1, int(encoding.encodedSpace.matrixSize.y), kept_width(encoding))
-    prior = prior_for(DEFAULT_WEIGHTS, context.device)
+    prior = prior_for(DEFAULT_WEIGHTS, context.device).prior
     for seen in network_shapes(shape):
-        prior.denoise(torch.zeros(seen, dtype=torch.complex64, device=context.device), 0.1)
+        prior.estimate(torch.zeros(seen, dtype=torch.complex64, device=context.device), 0.1)

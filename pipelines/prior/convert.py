@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 from nilatron.core.phantom import phantom
-from nilatron.core.prior.augment import image_scale
 from nilatron.core.prior.conventions import EDM
 from nilatron.core.prior.conversion_check import SIGMAS, Verdict, check
 from nilatron.core.prior.edm import ChannelDenoiser, EDMDenoiser, denoise_complex
+from nilatron.core.prior.edm_weights import load_prior, save_prior
 from nilatron.core.prior.engines.onnx_engine import OnnxDenoiser
 from nilatron.core.prior.engines.onnx_file import OnnxFacts, pack_onnx, parse_onnx
 from nilatron.core.prior.evaluate import draw_scene
 from nilatron.core.prior.foreign import ForeignDenoiser, ForeignUnits, as_our_weights
 from nilatron.core.prior.foreign_onnx import ForeignNetworkError, exported, wrapped
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import load_prior, save_prior
+from nilatron.core.scale import image_scale
 from nilatron.pipelines.files.atomic import atomic_path
 from nilatron.pipelines.prior.convert_settings import ConversionError, ReadingSettings
 from nilatron.pipelines.prior.convert_source import Source, SourceSettings, read_source
@@ -123,7 +123,7 @@ def check_images(settings: ConvertSettings) -> list[Tensor]:
         return [found[i * len(found) // n] for i in range(n)]
     shape = (1, PHANTOM_SIDE, PHANTOM_SIDE)
     heads = [torch.from_numpy(phantom(shape, centre=(z, 0.0, 0.0))[0]) for z in PHANTOM_SLICES]
-    return [head / image_scale(head.abs()) for head in heads]
+    return [head / image_scale(head) for head in heads]
 
 
 def _sigma_data(units: ForeignUnits, images: Sequence[Tensor], seed: int) -> float:

@@ -14,8 +14,8 @@ from PIL import Image as Picture
 from torch import Tensor
 
 from nilatron.core.baselines.wavelet_denoise import estimate_sigma
-from nilatron.core.prior.augment import image_scale
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.scale import image_scale
 from nilatron.pipelines.files.atomic import InputError, atomic_path
 
 KINDS = (".npy", ".png")
@@ -78,7 +78,7 @@ def denoise(image: npt.NDArray[Any], denoiser: EDMDenoiser, sigma: float | None,
     """
     x = torch.from_numpy(image)
     peak = float(x.abs().max())
-    scale = peak * image_scale(x.abs() / peak) if peak else 1.0
+    scale = peak * image_scale(x / peak) if peak else 1.0
     x = x / scale
     if sigma is None:
         sigma = _measured(x)

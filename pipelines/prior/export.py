@@ -14,11 +14,11 @@ from torch import Tensor
 
 from nilatron.core.phantom import phantom
 from nilatron.core.prior.edm import ChannelDenoiser, denoise_complex, padded_size
+from nilatron.core.prior.edm_weights import EDMPrior, load_prior
 from nilatron.core.prior.engines.onnx_engine import OnnxDenoiser
 from nilatron.core.prior.engines.onnx_export import DTYPES, cached_onnx, lower_for_export
 from nilatron.core.prior.engines.onnx_file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError, needed
-from nilatron.core.prior.weights import Prior, load_prior
 from nilatron.core.sampling.image import network_shapes
 from nilatron.gadgets.engine_cache import user_cache
 from nilatron.gadgets.nila.settings import NilaNodeSettings
@@ -125,7 +125,7 @@ def export(settings: ExportSettings, report: Report) -> ExportReport:
     return ExportReport(model, tuple(agreements), limit)
 
 
-def compare(prior: Prior, model: OnnxModel) -> Iterator[Agreement]:
+def compare(prior: EDMPrior, model: OnnxModel) -> Iterator[Agreement]:
     """Agreement of `model`, run by ONNX Runtime on the CPU, with torch in float32.
 
     For fp16, whose convolutions that runtime computes in float32 there, also that of torch in fp16, which rounds as a GPU

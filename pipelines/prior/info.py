@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nilatron.core.prior.edm import SIGMA_RANGE
+from nilatron.core.prior.edm_weights import EDMPrior
 from nilatron.core.prior.engines.choose import read_weights
-from nilatron.core.prior.weights import HASH_KEY, Prior
+from nilatron.core.prior.weights import HASH_KEY
 
 if TYPE_CHECKING:
     from nilatron.core.prior.engines.onnx_file import OnnxModel
+    from nilatron.core.prior.prior import Prior
 
 
 def describe_prior(path: Path) -> dict[str, Any]:
@@ -26,7 +28,12 @@ def describe_prior(path: Path) -> dict[str, Any]:
         For an ONNX file where onnx is not installed.
     """
     source = read_weights(path, "cpu")
-    found, stated = _of_network(source) if isinstance(source, Prior) else _of_graph(source)
+    if isinstance(source, EDMPrior):
+        found, stated = _of_network(source)
+    elif path.suffix.lower() == ".onnx":
+        found, stated = _of_graph(cast("OnnxModel", source))
+    else:
+        found, stated = {"engine": cast("Prior", source).label}, {}
     described = {
         "file": str(path),
         "bytes": path.stat().st_size,
@@ -39,7 +46,7 @@ def describe_prior(path: Path) -> dict[str, Any]:
     return described | {name: _parsed(text) for name, text in sorted(stated.items())}
 
 
-def _of_network(prior: Prior) -> tuple[dict[str, Any], dict[str, str]]:
+def _of_network(prior: EDMPrior) -> tuple[dict[str, Any], dict[str, str]]:
     """What safetensors hold, and what else they state."""
     network, stated = prior.denoiser.network, dict(prior.metadata)
     found = {

@@ -21,8 +21,9 @@ from nilatron.core.baselines.wavelet_denoise import (
     oracle_settings,
     wavelet_denoise,
 )
-from nilatron.core.prior.evaluate import Comparison, Denoiser, compare, draw_scene, pooled
-from nilatron.core.prior.weights import Prior, load_prior
+from nilatron.core.prior.edm_weights import EDMPrior, load_prior
+from nilatron.core.prior.evaluate import Comparison, compare, draw_scene, pooled
+from nilatron.core.prior.prior import MeanDenoiser
 from nilatron.pipelines.files.atomic import AtomicFolder, InputError
 from nilatron.pipelines.training.images import READERS, load_images
 
@@ -203,18 +204,20 @@ def _spread(images: Sequence[Tensor], limit: int | None) -> list[Tensor]:
 
 def _oracle_wavelet(
     images: Sequence[Tensor], sigma: float, settings: EvaluationSettings
-) -> tuple[WaveletDenoiseSettings, Denoiser]:
+) -> tuple[WaveletDenoiseSettings, MeanDenoiser]:
     candidates = [candidate for candidate in CANDIDATES if candidate.rule in settings.rules]
     scenes = [draw_scene(image, settings.seed + i) for i, image in enumerate(_spread(images, TUNING_IMAGES))]
     tuned = oracle_settings([x for x, _ in scenes], [x + sigma * n for x, n in scenes], sigma, candidates)
     return tuned, lambda noisy, level: wavelet_denoise(noisy, level, tuned)
 
 
-def _on_device(prior: Prior, device: str) -> Denoiser:
+def _on_device(prior: EDMPrior, device: str) -> MeanDenoiser:
     return lambda noisy, sigma: prior.denoiser.denoise(noisy.to(device), sigma).cpu()
 
 
-def picture_row(image: Tensor, sigma: float, prior: Denoiser, wavelet: Denoiser, seed: int) -> npt.NDArray[np.uint8]:
+def picture_row(
+    image: Tensor, sigma: float, prior: MeanDenoiser, wavelet: MeanDenoiser, seed: int
+) -> npt.NDArray[np.uint8]:
     """Side by side: clean, noisy, prior, wavelet (window 0 to 1.1), then the errors of both, five times as bright."""
     clean, noise = draw_scene(image, seed)
     noisy = clean + sigma * noise

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from nilatron.core.backend import to_numpy
 from nilatron.core.errors import BadInputError
+from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.problem import Outcome, Problem
 
@@ -68,15 +69,24 @@ def receive_frame(connection: Connection) -> tuple[dict[str, Any], Arrays]:
 
 
 def pack_problem(target: str, problem: Problem, settings: Any) -> tuple[dict[str, Any], Arrays]:
-    """Head and arrays of a slice; the weights are the worker's own."""
+    """Head and arrays of a slice; the weights are the worker's own.
+
+    Raises
+    ------
+    TypeError
+        For a measurement that is no `SenseOperator`: others have no frame.
+    """
+    operator = problem.operator
+    if not isinstance(operator, SenseOperator):
+        raise TypeError(f"expected a SenseOperator to send to the worker, got {type(operator).__name__}")
     head = {
         "target": target,
         "settings": dataclasses.asdict(settings),
         "generator": problem.generator.bit_generator.state,
     }
     arrays = {
-        "coil_maps": problem.operator.coil_maps,
-        "counts": problem.operator.counts,
+        "coil_maps": operator.coil_maps,
+        "counts": operator.counts,
         "data": problem.data,
         "conventional": problem.conventional,
     }

@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 
-from nilatron.core.backend import Array
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.engines.settings import EngineSettings
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
@@ -39,23 +38,6 @@ WARM_UP_SIZE = 64  # pixels
 STUCK_S = 60.0  # at least as long has a slice been left alone, at most twice as long
 SEND_TIMEOUT_S = 10  # a session that takes no images must not hold up the others
 OUT_OF_MEMORY = (torch.cuda.OutOfMemoryError, MemoryError)
-
-
-class WatchedOperator(SenseOperator):
-    """A x, which stops the solver around it as soon as nobody waits for the image."""
-
-    def __init__(self, coil_maps: Array, counts: Array, job: Job) -> None:
-        super().__init__(coil_maps, counts)
-        self._job = job
-
-    def normal(self, x: Array) -> Array:
-        """A^H A x."""
-        self._job.check()
-        return super().normal(x)
-
-    def of_other_arrays(self, coil_maps: Array, counts: Array) -> WatchedOperator:
-        """Of another resolution, watched as well."""
-        return WatchedOperator(coil_maps, counts, self._job)
 
 
 @dataclass
@@ -84,9 +66,9 @@ class Worker:
 
     def warm_up(self) -> str:
         """Load the prior and evaluate it once; returns the hash of its weights."""
-        prior = prior_for(self.weights, self.device, EngineSettings(self.engine))
+        prior = prior_for(self.weights, self.device, EngineSettings(self.engine)).prior
         pixels = torch.zeros((1, 1, WARM_UP_SIZE, WARM_UP_SIZE), dtype=torch.complex64, device=self.device)
-        prior.denoise(pixels, 0.1)
+        prior.estimate(pixels, 0.1)
         return prior.sha256
 
     def receive(self, connection: Connection) -> None:
@@ -146,9 +128,16 @@ class Worker:
         maps, counts, data, conventional = (
             to_device(job.arrays[name], self.device) for name in ("coil_maps", "counts", "data", "conventional")
         )
-        operator = WatchedOperator(maps, counts, job)
         generator = unpack_generator(job.head)
-        problem = Problem(operator, data, conventional, generator, self.device, self.weights)
+        problem = Problem(
+            SenseOperator(maps, counts),
+            data,
+            conventional,
+            generator,
+            self.device,
+            self.weights,
+            callback=lambda *_: job.check(),
+        )
         return self.methods[job.head["target"]].run(problem, settings)
 
 

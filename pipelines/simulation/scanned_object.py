@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Picture
 
+from nilatron.core.backend import ComplexArray
 from nilatron.core.fft import fft, ifft
 from nilatron.core.phantom import coil_maps, phantom, positions, smooth_phase
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.simulation.settings import SimulationSettings
-
-ComplexArray = npt.NDArray[np.complex64]
 
 OBJECT_SHARE = 0.92  # of the smaller of encoded and recon field of view is the phantom's box
 SLICE_RANGE = 0.7  # of the box along z is covered by slices

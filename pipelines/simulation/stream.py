@@ -10,11 +10,10 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
+from nilatron.core.backend import ComplexArray
 from nilatron.pipelines.simulation.order import Line, flagged, passes
 from nilatron.pipelines.simulation.scanned_object import kspace_of
 from nilatron.pipelines.simulation.settings import EXTRA_FLAGS, SimulationSettings
-
-ComplexArray = npt.NDArray[np.complex64]
 
 TICKS_PER_LINE = 4  # time stamps count 2.5 ms
 ECG_CHANNELS, ECG_SAMPLES = 2, 8

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from nilatron.core.errors import BadInputError
-from nilatron.core.prior.augment import image_scale
+from nilatron.core.scale import image_scale
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.phase import PhaseSettings, draw_phases
-from nilatron.core.prior.weights import load_prior
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.files.atomic import AtomicFolder, InputError
 from nilatron.pipelines.training.images import TrainingImagesError, fingerprint, load_images

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import find_weights, load_prior
+from nilatron.core.prior.weights import find_weights
 from nilatron.pipelines.training.batches import measure_sigma_data
 from nilatron.pipelines.training.settings import TrainingError, TrainSettings
 

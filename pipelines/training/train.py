@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import save_prior
 from nilatron.core.prior.loss import denoising_loss
-from nilatron.core.prior.weights import save_prior
 from nilatron.pipelines.training.batches import Batch, Batches, batch_loader, n_loader_workers
 from nilatron.pipelines.training.checkpoint import Checkpoint, replace_durably, write_checkpoint
 from nilatron.pipelines.training.images import fingerprint

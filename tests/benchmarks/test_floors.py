@@ -4,7 +4,8 @@ import pytest
 
 from floors import Machine, floor_of, network_flops, product_bytes
 from nilatron.core.prior.edm import MARGIN
-from nilatron.core.prior.weights import load_prior, shipped_weights
+from nilatron.core.prior.edm_weights import load_prior
+from nilatron.core.prior.weights import shipped_weights
 
 
 def test_the_floor_is_work_over_rate():

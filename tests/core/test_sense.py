@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from nilatron.core.operators import Coils, Fourier, Weights
-from nilatron.core.sense import SenseOperator, chi_squared, with_empty_coils
+from nilatron.core.fft import fft
+from nilatron.core.measurement import chi_squared
+from nilatron.core.sense import SenseOperator, with_empty_coils
 
 RNG = np.random.default_rng(0)
 
@@ -42,8 +43,7 @@ def test_laws(shape, kind):
     x, y = random(2, *shape), random(2, 3, *shape)
     assert np.vdot(y, operator.forward(x)) == pytest.approx(np.vdot(operator.adjoint(y), x))
     np.testing.assert_allclose(operator.normal(x), operator.adjoint(operator.forward(x)), atol=1e-12)
-    composed = Weights(np.sqrt(counts)) @ Fourier() @ Coils(maps)
-    np.testing.assert_allclose(operator.forward(x), composed.forward(x), atol=1e-12)
+    np.testing.assert_allclose(operator.forward(x), np.sqrt(counts) * fft(maps * x[:, None]), atol=1e-12)
     on_torch = SenseOperator(torch.from_numpy(maps), torch.from_numpy(counts))
     np.testing.assert_allclose(on_torch.normal(torch.from_numpy(x)).numpy(), operator.normal(x), atol=1e-12)
     assert operator.n_samples == 3 * np.count_nonzero(counts)

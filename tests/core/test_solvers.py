@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nilatron.core import solvers
-from nilatron.core.solvers import conjugate_gradient, fista, largest_eigenvalue
+from nilatron.core.solvers import conjugate_gradient, fista
 from nilatron.core.wavelet import soft_threshold
 
 RNG = np.random.default_rng(0)
@@ -76,12 +76,6 @@ def test_cg_stops_at_the_tolerance_and_at_the_limit():
     loose = conjugate_gradient(times, b, np.zeros_like(b), tolerance=0.1, max_iterations=50)
     assert np.linalg.norm(b - times(loose.x)) <= 0.1001 * np.linalg.norm(b)
     assert conjugate_gradient(times, b, np.zeros_like(b), tolerance=0.0, max_iterations=3).n_iterations == 3
-
-
-def test_largest_eigenvalue():
-    expected = np.linalg.eigvalsh(MATRIX)[-1]
-    assert largest_eigenvalue(times, random(1, 3, 4), 200) == pytest.approx(expected, rel=1e-3)
-    assert largest_eigenvalue(lambda x: 0 * x, random(1, 3, 4)) == 0
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])

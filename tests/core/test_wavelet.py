@@ -47,8 +47,6 @@ def test_details_of_a_constant_are_zero():
 def test_soft_threshold_keeps_phase_and_shrinks_jointly():
     c = np.array([[3 + 4j, 0.1j, 0], [0, 0, 0]])
     np.testing.assert_allclose(soft_threshold(c, 1.0)[0], [0.8 * (3 + 4j), 0, 0])
-    pair = np.array([[3.0 + 0j], [4.0]])
-    np.testing.assert_allclose(soft_threshold(pair, 1.0, joint_axis=0), 0.8 * pair)
 
 
 @pytest.mark.parametrize("shift", [None, (0, 3, 5)])

@@ -6,8 +6,8 @@ import pytest
 
 from nilatron.core.metrics import nrmse
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import save_prior
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import save_prior
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.node import build_node

@@ -8,8 +8,9 @@ from nilatron import __version__
 from nilatron.core.errors import BadInputError
 from nilatron.core.metrics import nrmse
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import save_prior
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import DEFAULT_WEIGHTS, save_prior
+from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets import methods
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context

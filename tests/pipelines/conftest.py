@@ -18,8 +18,9 @@ from safetensors.torch import save_file
 
 from nilatron.core.phantom import phantom
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import load_prior, save_prior
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import load_prior, save_prior, shipped_weights
+from nilatron.core.prior.weights import shipped_weights
 from nilatron.gadgets.items import Context
 from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, ServerError, connected
 from nilatron.pipelines.client.request import Address

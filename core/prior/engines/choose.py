@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nilatron.core.prior.edm_weights import EDMPrior
 from nilatron.core.prior.engines.cache import ModelCache, NoCache
 from nilatron.core.prior.engines.engine import Engine
 from nilatron.core.prior.engines.packages import EngineError
 from nilatron.core.prior.engines.settings import ENGINES, PRECISIONS, EngineSettings
-from nilatron.core.prior.weights import Prior, load_prior, read_file
+from nilatron.core.prior.loaders import load_weights
+from nilatron.core.prior.prior import Prior
+from nilatron.core.prior.weights import read_file
 
 if TYPE_CHECKING:
     from nilatron.core.prior.engines.onnx_file import OnnxModel
@@ -21,8 +24,8 @@ __all__ = ["ENGINES", "PRECISIONS", "EngineSettings", "engine_for", "read_weight
 log = logging.getLogger(__name__)
 
 
-def read_weights(path: Path, device: str) -> Prior | OnnxModel:
-    """A network of ours, or the denoiser of a file that ends in .onnx.
+def read_weights(path: Path, device: str) -> EDMPrior | OnnxModel | Prior:
+    """A network of ours, the denoiser of a file that ends in .onnx, or a prior that computes itself (`core.prior.loaders`).
 
     Raises
     ------
@@ -33,11 +36,11 @@ def read_weights(path: Path, device: str) -> Prior | OnnxModel:
         from nilatron.core.prior.engines.onnx_file import parse_onnx
 
         return parse_onnx(read_file(path, "ONNX file", "export"), str(path))
-    return load_prior(path, device)
+    return load_weights(path, device)
 
 
 def engine_for(
-    source: Prior | OnnxModel, settings: EngineSettings, device: str, cache: Callable[[], ModelCache] = NoCache
+    source: EDMPrior | OnnxModel, settings: EngineSettings, device: str, cache: Callable[[], ModelCache] = NoCache
 ) -> Engine:
     """D of `source`, ready to run on `device`; `cache` gives, where it is needed, what keeps models that take long to make.
 
@@ -48,7 +51,7 @@ def engine_for(
     ValueError
         When torch cannot compute in the precision that was asked for.
     """
-    if settings.engine == "torch" and isinstance(source, Prior):
+    if settings.engine == "torch" and isinstance(source, EDMPrior):
         from nilatron.core.prior.engines.torch_engine import torch_engine
 
         return torch_engine(source.denoiser, settings.precision, device)
@@ -69,7 +72,7 @@ def engine_for(
     return onnx_engine(model, device)
 
 
-def _instead(source: Prior | OnnxModel, settings: EngineSettings, device: str) -> Engine:
+def _instead(source: EDMPrior | OnnxModel, settings: EngineSettings, device: str) -> Engine:
     """What computes where TensorRT cannot: torch, and for an ONNX file its runtime, on the CPU if it lacks the GPU."""
     settings = EngineSettings("torch", settings.precision)
     try:
@@ -81,7 +84,7 @@ def _instead(source: Prior | OnnxModel, settings: EngineSettings, device: str) -
 
 
 def _model(
-    source: Prior | OnnxModel, settings: EngineSettings, device: str, cache: Callable[[], ModelCache]
+    source: EDMPrior | OnnxModel, settings: EngineSettings, device: str, cache: Callable[[], ModelCache]
 ) -> OnnxModel:
     """The file's own model, or the network exported in the precision that the engine is to compute in."""
     from nilatron.core.prior.engines.onnx_file import OnnxModel

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from nilatron import __version__
+from nilatron.core.prior.edm_weights import EDMPrior
 from nilatron.core.prior.engines.cache import ModelCache
 from nilatron.core.prior.engines.onnx_exporter import OPSET, example, export_module
 from nilatron.core.prior.engines.onnx_file import FORMAT, OnnxFacts, OnnxModel, pack_onnx, parse_onnx
 from nilatron.core.prior.unet import UNet
-from nilatron.core.prior.weights import Prior, WeightsError
+from nilatron.core.prior.weights import WeightsError
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 OF_THE_WEIGHTS_FILE = ("format", "architecture", "sigma_data", "content_sha256")
@@ -52,7 +53,7 @@ class FullNormalisation(nn.GroupNorm):
         return super().forward(x.to(torch.float32))
 
 
-def export_onnx(prior: Prior, precision: str) -> OnnxModel:
+def export_onnx(prior: EDMPrior, precision: str) -> OnnxModel:
     """`prior` in the format of `onnx_file`, checked as if it had been read from a file.
 
     Features are kept in the precision of the convolutions; normalisation, modulation and SiLU between them are float32.
@@ -74,7 +75,7 @@ def export_onnx(prior: Prior, precision: str) -> OnnxModel:
     return parse_onnx(pack_onnx(graph, facts), "the exported model")
 
 
-def cached_onnx(prior: Prior, precision: str, cache: ModelCache) -> OnnxModel:
+def cached_onnx(prior: EDMPrior, precision: str, cache: ModelCache) -> OnnxModel:
     """`export_onnx`, which takes seconds, once for the same weights, precision, and versions of torch and ours."""
     versions = {"torch": str(torch.__version__), "nilatron": __version__, "opset": str(OPSET)}
     key = {"format": FORMAT, "weights": prior.sha256, "precision": precision, **versions}

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from nilatron.core.prior.weights import load_prior, shipped_weights
+from nilatron.core.prior.edm_weights import load_prior
+from nilatron.core.prior.weights import shipped_weights
 from peers.denoiser import CountedDenoiser, denoise_with_gradient
 
 TINY = shipped_weights("tiny")

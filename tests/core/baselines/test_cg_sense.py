@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.baselines.zero_filled import zero_filled
 from nilatron.core.sense import SenseOperator
 
 RNG = np.random.default_rng(0)
@@ -29,9 +30,21 @@ def test_converged_it_is_the_dense_solution(sigma):
     columns = np.eye(30).reshape(30, 1, 6, 5) + 0j
     matrix = np.stack([operator.normal(column).ravel() for column in columns], axis=1)
     b = operator.adjoint(data[0]).ravel()
-    expected = np.linalg.solve(matrix + sigma**2 / np.mean(np.abs(b) ** 2) * np.eye(30), b)
+    expected_signal = np.mean(np.abs(zero_filled(operator, data[0])) ** 2)
+    expected = np.linalg.solve(matrix + sigma**2 / expected_signal * np.eye(30), b)
     found = cg_sense(operator, data[0], sigma=sigma, n_iterations=300, tolerance=1e-12)
     np.testing.assert_allclose(found.ravel(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_averages", [4, 16])
+def test_averages_sharpen_the_image_as_less_noise_does(n_averages):
+    """n averages of a mean k-space are one measurement of it with noise of variance 1 / n: the prior stays what it is."""
+    once, data = problem()
+    averaged = SenseOperator(once.coil_maps, once.counts * n_averages)
+    mean = data / np.where(once.weights > 0, once.weights, 1)
+    found = cg_sense(averaged, averaged.data(mean), n_iterations=300, tolerance=1e-12)
+    expected = cg_sense(once, once.data(mean), sigma=n_averages**-0.5, n_iterations=300, tolerance=1e-12)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_batch_elements_do_not_know_each_other():

@@ -6,12 +6,12 @@ import torch
 from nilatron.core.prior.augment import (
     AugmentSettings,
     draw_batch,
-    image_scale,
     random_patch,
     synthetic_phase,
     tissue_phase,
     truncated,
 )
+from nilatron.core.scale import image_scale
 
 
 def generator(seed=0):

@@ -8,8 +8,9 @@ from torch import nn
 from nilatron.core.phantom import phantom
 from nilatron.core.prior.conventions import EDM, VE
 from nilatron.core.prior.conversion_check import Level, Reading, Verdict, check, geometric_mean, neighbours
+from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.foreign import ForeignDenoiser, ForeignUnits
-from nilatron.core.prior.weights import load_prior, shipped_weights
+from nilatron.core.prior.weights import shipped_weights
 
 OURS = load_prior(shipped_weights("tiny")).denoiser
 IMAGES = [torch.from_numpy(phantom((1, 96, 80))[0])]

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from nilatron.core.phantom import phantom
-from nilatron.core.prior.weights import SHIPPED, load_prior, shipped_weights
+from nilatron.core.prior.edm_weights import load_prior
+from nilatron.core.prior.weights import SHIPPED, shipped_weights
 
 BRAIN = (0.01, 0.35, 0.35)  # a field of view within the brain: structure up to every border
 

@@ -9,10 +9,11 @@ from torch import nn
 
 from nilatron.core.prior.conventions import EDM, VE, VP, ContinuousVP
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.foreign import ForeignDenoiser, ForeignUnits, as_our_weights, renamed
 from nilatron.core.prior.noise_levels import linear_alpha_bar
 from nilatron.core.prior.unet import UNetConfig
-from nilatron.core.prior.weights import load_prior, shipped_weights
+from nilatron.core.prior.weights import shipped_weights
 
 OURS = load_prior(shipped_weights("tiny")).denoiser
 TABLE = torch.tensor(linear_alpha_bar(), dtype=torch.float64).to(torch.float32)

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from nilatron.core.measurement import chi_squared
 from nilatron.core.prior.training_scans import ScanSettings, draw_scan, random_coil_maps, random_lines
-from nilatron.core.sense import SenseOperator, chi_squared
+from nilatron.core.sense import SenseOperator
 
 PERFECT = ScanSettings(
     map_errors=0.0, line_errors=0.0, noise_errors=(1.0, 1.0), sigma=(0.05, 0.05), accelerations=(3,), n_coils=(6, 6)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from nilatron.core.prior.prior import Estimate
 from nilatron.core.sense import SenseOperator
 
 SHAPE = (1, 12, 12)
@@ -43,6 +44,9 @@ class MixturePrior:
         weights = softmax(np.stack(logs))
         out = np.einsum("kb,kbn->bn", weights, np.stack(means))
         return out.reshape(x.shape).astype(x.dtype)
+
+    def estimate(self, x: np.ndarray, sigma: float) -> Estimate:
+        return Estimate(self.denoise(x, sigma))
 
     def posterior(self, matrix: np.ndarray, y: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
         """Exact mean (n,) and pixelwise variance (n,) of p(x | y)."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nilatron.core.backend import complex_normal
+from nilatron.core.prior.prior import Estimate
 from nilatron.core.resolution import coarse_shape
 from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
 from nilatron.core.sampling.nila_fast import SolverSettings, nila_fast
@@ -19,7 +20,7 @@ SCHEDULE = karras_schedule(9, 0.8, 0.03)
 def gaussian_denoiser(x, level):
     """Of a prior CN(0, v I) at full resolution; where it is coarse the image scale is larger and v the same."""
     variance = VARIANCE if x.shape[-2:] == SHAPE[-2:] else VARIANCE / GROWTH**2
-    return x * variance / (variance + level**2)
+    return Estimate(x * variance / (variance + level**2))
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_small_images_are_sampled_at_their_resolution():
 
     def denoiser(x, level):
         seen.append(x.shape)
-        return x / (1 + level**2)
+        return Estimate(x / (1 + level**2))
 
     run((operator, data, operator.adjoint(data)[None]), SCHEDULE, 4, denoiser)
     assert set(seen) == {(1, *shape)}
@@ -165,7 +166,7 @@ def test_undersampled_coils():
     errors = {}
     for name, n_coarse in {"fine": 0, "coarse": 4}.items():
         image = nila_coarse_to_fine(
-            lambda v, level: v / (1 + level**2),
+            lambda v, level: Estimate(v / (1 + level**2)),
             operator,
             data,
             SCHEDULE,

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from nilatron.core.prior.prior import Estimate
 from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
 from nilatron.core.sampling.image import ImageSettings, network_shapes, sample_images
 from nilatron.core.sampling.self_conditioning import self_conditioned_denoiser
@@ -23,7 +24,7 @@ def test_these_are_the_shapes_that_the_network_sees(side):
 
     def denoiser(x, _sigma, _before):
         seen.add(x.shape[1:])
-        return x
+        return Estimate(x)
 
     sample_images(
         denoiser,
@@ -45,7 +46,7 @@ def test_it_is_the_sampler_with_these_settings(make_problem, symmetries):
 
     def denoiser(x, sigma, before):  # of a prior that uses the estimate of the step before
         estimate = problem.prior.denoise(x, sigma)
-        return estimate if before is None else 0.8 * estimate + 0.2 * before
+        return Estimate(estimate if before is None else 0.8 * estimate + 0.2 * before)
 
     settings = ImageSettings(
         steps=4, coarse_share=0.5, sigma_fraction=0.9, momentum=0.2, iterations=5, symmetries=symmetries

@@ -6,7 +6,7 @@ from nilatron.core.sampling.nila import NilaSettings, dc_weight, nila
 
 def run(problem, n_steps, seed=0, adaptive=True):
     return nila(
-        problem.prior.denoise,
+        problem.prior.estimate,
         problem.operator,
         problem.data,
         sigma=problem.sigma,

@@ -3,15 +3,17 @@ import pytest
 import torch
 
 from nilatron.core.backend import complex_normal, namespace, to_numpy
+from nilatron.core.measurement import chi_squared
+from nilatron.core.prior.prior import Estimate
 from nilatron.core.sampling.nila_fast import SolverSettings, nila_fast
 from nilatron.core.sampling.schedule import karras_schedule
-from nilatron.core.sense import SenseOperator, chi_squared
+from nilatron.core.sense import SenseOperator
 
 
 def image_run(problem, n_steps=16, seed=1):
     start = problem.operator.adjoint(problem.data)[None]
     return nila_fast(
-        problem.prior.denoise,
+        problem.prior.estimate,
         problem.operator,
         problem.data,
         karras_schedule(n_steps),
@@ -55,7 +57,7 @@ def wiener_distance(n_steps, sigma_fraction=1.0, momentum=0.0):
     acting = variance / sigma_fraction**2
     wiener = operator.adjoint(data) * acting / (acting + sigma**2)
     result = nila_fast(
-        lambda x, level: x * variance / (variance + level**2),
+        lambda x, level: Estimate(x * variance / (variance + level**2)),
         operator,
         data,
         karras_schedule(n_steps, 0.5, 0.005),
@@ -87,7 +89,7 @@ def test_samples_have_no_momentum(make_problem):
     problem = make_problem(0.1)
     with pytest.raises(ValueError, match=r"no momentum, got 0\.4"):
         nila_fast(
-            problem.prior.denoise,
+            problem.prior.estimate,
             problem.operator,
             problem.data,
             karras_schedule(4),
@@ -113,7 +115,7 @@ def test_physical_units_scale_through(make_problem):
     start = problem.operator.adjoint(problem.data)[None]
     runs = [
         nila_fast(
-            problem.prior.denoise,
+            problem.prior.estimate,
             problem.operator,
             c * problem.data,
             karras_schedule(6),
@@ -134,7 +136,7 @@ def test_numpy_and_torch_agree(make_problem):
     operator = SenseOperator(torch.from_numpy(problem.operator.coil_maps), torch.from_numpy(problem.operator.counts))
     data = torch.from_numpy(problem.data)
     got = nila_fast(
-        lambda x, level: torch.from_numpy(problem.prior.denoise(x.numpy(), level)),
+        lambda x, level: Estimate(torch.from_numpy(problem.prior.denoise(x.numpy(), level))),
         operator,
         data,
         karras_schedule(4),
@@ -153,7 +155,7 @@ def test_impossible_noise_or_scale_is_refused(make_problem, sigma, scale):
     problem = make_problem(0.1)
     with pytest.raises(ValueError, match="must be positive"):
         nila_fast(
-            problem.prior.denoise,
+            problem.prior.estimate,
             problem.operator,
             problem.data,
             (0.5,),
@@ -189,8 +191,8 @@ def slices(make_problem, kind):
 
 def denoiser_of(problem, kind):
     if kind == "torch":
-        return lambda x, level: torch.from_numpy(problem.prior.denoise(x.numpy(), level))
-    return problem.prior.denoise
+        return lambda x, level: Estimate(torch.from_numpy(problem.prior.denoise(x.numpy(), level)))
+    return problem.prior.estimate
 
 
 @pytest.mark.parametrize("tau", [0.0, 1.0])
@@ -235,7 +237,7 @@ def test_as_many_generators_as_elements(make_problem):
     problem = make_problem(0.1)
     with pytest.raises(ValueError, match="one for each of 2 elements, got 1"):
         nila_fast(
-            problem.prior.denoise,
+            problem.prior.estimate,
             problem.operator,
             problem.data,
             (0.5,),

@@ -7,8 +7,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from nilatron.core import solvers
 from nilatron.core.prior.edm import denoise_complex
+from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.engines.torch_engine import torch_engine
-from nilatron.core.prior.weights import load_prior, shipped_weights
+from nilatron.core.prior.prior import Estimate
+from nilatron.core.prior.weights import shipped_weights
 from nilatron.core.sampling.nila_fast import nila_fast
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sense import SenseOperator
@@ -41,7 +43,7 @@ def test_the_sampler_looks_at_nothing_inside_its_loop(make_problem, monkeypatch,
     def looks(n_steps):
         with Looks() as looks, torch.inference_mode():
             nila_fast(
-                lambda x, level: denoise_complex(engine.channels, x, level),
+                lambda x, level: Estimate(denoise_complex(engine.channels, x, level)),
                 operator,
                 data,
                 karras_schedule(n_steps),

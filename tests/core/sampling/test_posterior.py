@@ -7,7 +7,7 @@ from nilatron.core.sampling.schedule import karras_schedule
 
 def draw(problem, n_samples, n_steps=16):
     return sample_posterior(
-        problem.prior.denoise,
+        problem.prior.estimate,
         problem.operator,
         problem.data,
         karras_schedule(n_steps),

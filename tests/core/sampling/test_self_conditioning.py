@@ -1,5 +1,6 @@
 import numpy as np
 
+from nilatron.core.prior.prior import Estimate
 from nilatron.core.sampling.self_conditioning import self_conditioned_denoiser
 
 
@@ -8,7 +9,7 @@ def recorded():
 
     def denoiser(x, sigma, before):
         seen.append(before)
-        return x * sigma
+        return Estimate(x * sigma)
 
     return denoiser, seen
 

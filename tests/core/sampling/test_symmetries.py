@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from nilatron.core.fft import fft
+from nilatron.core.prior.prior import Estimate
 from nilatron.core.sampling.symmetries import SYMMETRIES, symmetric_view, with_symmetries
 
 
@@ -29,7 +30,7 @@ def test_each_call_shows_the_next_view():
 
     def denoiser(x, _sigma, known):
         seen.append((x, known))
-        return x
+        return Estimate(x)
 
     run = with_symmetries(denoiser)
     for k in range(5):
@@ -43,23 +44,25 @@ def test_each_call_shows_the_next_view():
 
 def test_the_image_comes_back_upright():
     image = random_image()
-    run = with_symmetries(lambda x, sigma, _before: x * sigma)
+    run = with_symmetries(lambda x, sigma, _: Estimate(x * sigma, abs(x) ** 2))
     for _ in SYMMETRIES:
-        np.testing.assert_array_equal(run(image, 0.5, None), image * 0.5)
+        found = run(image, 0.5, None)
+        np.testing.assert_array_equal(found.mean, image * 0.5)
+        np.testing.assert_array_equal(found.variance, abs(image) ** 2)
 
 
 def test_every_run_begins_with_the_image_as_it_is():
     image, seen = random_image(), []
     for _ in range(2):
-        with_symmetries(lambda x, _sigma, _before: seen.append(x) or x)(image, 0.1, None)
+        with_symmetries(lambda x, _sigma, _before: seen.append(x) or Estimate(x))(image, 0.1, None)
     np.testing.assert_array_equal(seen[0], image)
     np.testing.assert_array_equal(seen[1], image)
 
 
 def test_derivatives_go_through_all_views():
     image = torch.from_numpy(random_image()).requires_grad_()
-    run = with_symmetries(lambda x, _sigma, _before: x * torch.view_as_real(x.resolve_conj()).square().sum())
+    run = with_symmetries(lambda x, _sigma, _before: Estimate(x * torch.view_as_real(x.resolve_conj()).square().sum()))
     for _ in SYMMETRIES:
-        (gradient,) = torch.autograd.grad(run(image, 0.1, None).abs().sum(), image)
+        (gradient,) = torch.autograd.grad(run(image, 0.1, None).mean.abs().sum(), image)
         direct = torch.autograd.grad((image * torch.view_as_real(image).square().sum()).abs().sum(), image)[0]
         torch.testing.assert_close(gradient, direct)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from nilatron.core.prior.prior import Estimate
 from nilatron.core.sampling.nila_fast import SolverSettings, nila_fast
 from nilatron.core.sampling.unrolled import differentiable_solve, log_error
 from nilatron.core.sense import SenseOperator
@@ -54,7 +55,7 @@ def sampled(variance, *, solve):
     operator = SenseOperator(torch.from_numpy(maps), torch.from_numpy(counts))
     data = operator.data(torch.from_numpy(rng.standard_normal((*shape, 2)).view(np.complex128)[..., 0]))
     return nila_fast(
-        lambda x, level: x * variance / (variance + level**2),
+        lambda x, level: Estimate(x * variance / (variance + level**2)),
         operator,
         data,
         (0.8, 0.4, 0.2),

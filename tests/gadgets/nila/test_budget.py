@@ -4,12 +4,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import save_prior
+from nilatron.core.prior.engines.engine_prior import EnginePrior
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import save_prior
 from nilatron.gadgets.items import Context, ScanTiming
+from nilatron.gadgets.nila import prior as nila_prior
 from nilatron.gadgets.nila.budget import (
     MIN_STEPS,
     BudgetSettings,
@@ -17,10 +20,8 @@ from nilatron.gadgets.nila.budget import (
     StepCosts,
     Stopwatch,
     budget_from_now,
-    costs_on,
     n_slices_of,
 )
-from nilatron.gadgets.nila.prior import ReadyPrior
 from nilatron.gadgets.nila.settings import NilaNodeSettings, PublishedNodeSettings
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.pipelines.simulation.simulate import SimulationSettings
@@ -58,14 +59,14 @@ def scan(slices_of):
 @pytest.fixture
 def make(scan, weights, clock, monkeypatch):
     """Reconstruct slices of the scan with settings; returns images and log."""
-    costs_on.cache_clear()
-    real = ReadyPrior.denoise
+    nila_prior._prior_for.cache_clear()
+    real = EnginePrior.estimate
 
     def timed(prior, x, sigma, before=None):
         clock.now += clock.step_s * x.shape[0]
         return real(prior, x, sigma, before)
 
-    monkeypatch.setattr(ReadyPrior, "denoise", timed)
+    monkeypatch.setattr(EnginePrior, "estimate", timed)
     header, slices = scan
 
     def run(settings, n_slices=1, target="nila", **timing):
@@ -73,7 +74,7 @@ def make(scan, weights, clock, monkeypatch):
         return list(Reconstructor(target, settings, weights)(slices[:n_slices], context)), context.log
 
     yield run
-    costs_on.cache_clear()
+    nila_prior._prior_for.cache_clear()
 
 
 def steps_of(images):
@@ -237,12 +238,10 @@ def test_costs_are_those_of_the_slowest_of_the_latest_and_of_one_shape():
     assert costs.step_s((8, 32)) is None
 
 
-def test_a_watch_without_limits_guards_nothing(clock):
-    def denoiser(x, _):
-        return x
-
+def test_a_watch_without_limits_stops_nothing(clock):
     watch = Stopwatch(0, 0, clock)
-    assert watch.guard(denoiser) is denoiser
+    clock.now += 1e9
+    watch.check(3, 0.1, np.ones((1, 1, 8, 8), np.complex64))
     plan = watch.plan(1e9, 8, 4, 1e9)
     assert (plan.steps, plan.samples, plan.reason) == (8, 4, "")
 

@@ -1,8 +1,13 @@
+from dataclasses import replace
+from functools import lru_cache
+
 import numpy as np
 import pytest
 
+from nilatron.gadgets.nila import prior
 from nilatron.gadgets.nila import run as nila_run
 from nilatron.gadgets.nila.method import run_nila, run_nila_batch
+from nilatron.gadgets.nila.prior import prior_for
 from nilatron.gadgets.nila.settings import NilaNodeSettings
 
 SETTINGS = NilaNodeSettings(steps=2, samples=2, sample_steps=1, precision="fp32", series=("nila", "uncertainty"))
@@ -60,3 +65,47 @@ def test_one_slice_is_solved_with_its_own_operator(problem):
     one.operator.normal = stop
     with pytest.raises(StoppedError):
         run_nila(one, SETTINGS)
+
+
+class Clock:
+    """Moves only when something takes time: here what a GPU still has to compute when it is waited for."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A device that takes work at once and is busy for 2 s; returns the clock and what is remembered of its steps."""
+    clock = Clock()
+
+    def wait(_):
+        clock.now += 2.0
+
+    monkeypatch.setattr(nila_run, "synchronize", wait)
+    monkeypatch.setattr(nila_run, "on_host", lambda _: False)
+    monkeypatch.setattr(prior, "_prior_for", lru_cache(prior._prior_for.__wrapped__))
+    return clock
+
+
+def costs_of(one):
+    settings = prior_for(one.weights, one.device, SETTINGS.engine_settings)
+    return settings.costs.step_s((1, *one.data.shape))
+
+
+def test_a_step_on_a_gpu_costs_what_it_takes_and_not_what_it_takes_to_ask_for_it(problem, gpu):
+    one = replace(problem(1), clock=gpu)
+    run_nila(one, replace(SETTINGS, steps=2, series=("nila",), slice_budget_s=100.0))
+    # the trial step waits for 2 s, and so do the two steps of the image: 1 s each; the slowest is remembered
+    assert costs_of(one) == pytest.approx(2.0)
+    run_nila(replace(problem(1), clock=gpu), replace(SETTINGS, series=("nila",), slice_budget_s=5.0))
+    assert gpu.now == pytest.approx(6.0)
+
+
+def test_without_a_budget_a_gpu_is_not_waited_for(problem, gpu):
+    one = replace(problem(1), clock=gpu)
+    run_nila(one, replace(SETTINGS, series=("nila",)))
+    assert gpu.now == 0
+    assert costs_of(one) is None

@@ -2,7 +2,8 @@
 
 import pytest
 
-from nilatron.core.prior.weights import load_prior, shipped_weights
+from nilatron.core.prior.edm_weights import load_prior
+from nilatron.core.prior.weights import shipped_weights
 
 OURS = load_prior(shipped_weights("tiny")).denoiser
 WORDS = ("--convention", "edm", "--architecture", "tiny", "--multiple", "8", "--licence", "CC0", "--key", "net.=")

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import save_prior
 from nilatron.core.prior.unet import UNetConfig
-from nilatron.core.prior.weights import save_prior
 
 
 @pytest.fixture

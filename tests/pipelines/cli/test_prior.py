@@ -9,8 +9,8 @@ from PIL import Image
 
 from nilatron.core.phantom import phantom
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import save_prior
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import save_prior
 
 GREY = np.uint8(200 * np.abs(phantom((1, 48, 40))[0]))
 

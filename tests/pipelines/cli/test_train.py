@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from nilatron.core.prior.weights import load_prior
+from nilatron.core.prior.edm_weights import load_prior
 
 SMALL = (
     *("--architecture", "tiny", "--steps", "6", "--batch-size", "3", "--device", "cpu"),

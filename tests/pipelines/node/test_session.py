@@ -47,14 +47,14 @@ def evaluations(monkeypatch):
 
     seen = SimpleNamespace(shapes=[], error=None)
 
-    def denoise(x, sigma):
+    def estimate(x, sigma):
         assert sigma > 0
         if seen.error is not None:
             raise seen.error
         seen.shapes.append(tuple(x.shape))
         return x
 
-    prior = SimpleNamespace(denoise=denoise)
+    prior = SimpleNamespace(prior=SimpleNamespace(estimate=estimate))
     monkeypatch.setattr(room, "prior_for", lambda *_: prior)
     return seen
 

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from nilatron.core.phantom import phantom
-from nilatron.core.prior.weights import load_prior, shipped_weights
+from nilatron.core.prior.edm_weights import load_prior
+from nilatron.core.prior.weights import shipped_weights
 from nilatron.pipelines.prior.convert import ConvertSettings, check_images, convert
 from nilatron.pipelines.prior.convert_settings import ConversionError, ReadingSettings
 from nilatron.pipelines.prior.convert_source import SourceSettings

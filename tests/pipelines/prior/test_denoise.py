@@ -9,8 +9,8 @@ from PIL import Image
 from nilatron.core.backend import complex_normal
 from nilatron.core.phantom import phantom
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import load_prior
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.prior.denoise import check_output, denoise, read_image, write_image
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from nilatron.core.prior.edm import denoise_complex
+from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.engines.onnx_file import OnnxFacts, OnnxModel
 from nilatron.core.prior.engines.packages import EngineError
-from nilatron.core.prior.weights import load_prior, shipped_weights
+from nilatron.core.prior.weights import shipped_weights
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.prior import export as module
 from nilatron.pipelines.prior.export import (

@@ -4,8 +4,9 @@ from dataclasses import asdict
 import pytest
 
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import save_prior
 from nilatron.core.prior.unet import UNetConfig
-from nilatron.core.prior.weights import DEFAULT_WEIGHTS, WeightsError, find_weights, save_prior
+from nilatron.core.prior.weights import DEFAULT_WEIGHTS, WeightsError, find_weights
 from nilatron.pipelines.prior.info import describe_prior
 
 

@@ -9,8 +9,9 @@ from PIL import Image
 
 from nilatron.core.phantom import phantom
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import save_prior
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import DEFAULT_WEIGHTS, save_prior
+from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.prior.report import EvaluationSettings, evaluate, find_sources
 

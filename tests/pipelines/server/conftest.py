@@ -16,8 +16,8 @@ import pytest
 from ismrmrd.xsd import ToXML
 
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import save_prior
 from nilatron.core.prior.unet import ARCHITECTURES
-from nilatron.core.prior.weights import save_prior
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 from nilatron.pipelines.wire import Close, Config, ConfigName, Connection, Error, Header, Text, Timeouts
 

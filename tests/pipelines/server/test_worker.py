@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from nilatron.core.resolution import coarse_operator
 from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.methods import METHODS, BaselineSettings
 from nilatron.gadgets.nila.method import run_nila
@@ -16,7 +15,7 @@ from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.problem import Outcome, Problem
 from nilatron.pipelines.server.jobs import pack_problem, receive_frame, send_frame
 from nilatron.pipelines.server.waiting import Job
-from nilatron.pipelines.server.worker import WatchedOperator, Worker, less_waiting
+from nilatron.pipelines.server.worker import Worker, less_waiting
 
 
 @pytest.fixture
@@ -91,15 +90,24 @@ def test_other_failures_are_answers_too(work):
     assert event["result"] == "failed"
 
 
-def test_the_solver_stops_when_nobody_waits(problem):
-    job = Job({}, {})
-    operator = WatchedOperator(problem.operator.coil_maps, problem.operator.counts, job)
-    np.testing.assert_array_equal(operator.normal(problem.conventional), problem.operator.normal(problem.conventional))
-    coarse = coarse_operator(operator, problem.conventional.shape)
-    job.cancelled.set()
-    for watched in (operator, coarse):
-        with pytest.raises(RuntimeError, match="nobody waits"):
-            watched.normal(problem.conventional)
+def test_the_sampler_stops_before_its_next_step_when_nobody_waits(tiny_weights, problem):
+    steps = []
+
+    def run(own, settings):
+        def hang_up(step, sigma, x):
+            steps.append(step)
+            own.callback(step, sigma, x)
+            job.cancelled.set()
+
+        return run_nila(replace(own, callback=hang_up), settings)
+
+    events = []
+    worker = Worker("cpu", tiny_weights, events.append, METHODS | {"nila": replace(METHODS["nila"], run=run)})
+    head, arrays = pack_problem("nila", problem, NilaNodeSettings())
+    job = Job({**head, "sent_s": float("inf")}, arrays)
+    worker.work(job)
+    assert steps == [0, 1]
+    assert events[-1]["result"] == "cancelled"
 
 
 def test_a_slice_whose_session_hangs_up_is_cancelled(tiny_weights, problem):

@@ -9,9 +9,9 @@ from PIL import Image
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.augment import AugmentSettings, draw_batch
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import load_prior, save_prior
 from nilatron.core.prior.phase import PhaseSettings
 from nilatron.core.prior.unet import UNetConfig
-from nilatron.core.prior.weights import load_prior, save_prior
 from nilatron.pipelines.training.images import fingerprint, load_images
 from nilatron.pipelines.training.phases import PhaseJob, write_phases
 

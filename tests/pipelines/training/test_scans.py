@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.training_scans import ScanSettings, draw_scan
-from nilatron.core.prior.weights import load_prior, shipped_weights
+from nilatron.core.prior.weights import shipped_weights
 from nilatron.core.sampling.unrolled import log_error
 from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.nila.method import run_nila

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import load_prior, save_prior
 from nilatron.core.prior.unet import UNetConfig
-from nilatron.core.prior.weights import load_prior, save_prior, shipped_weights
+from nilatron.core.prior.weights import shipped_weights
 from nilatron.pipelines.training.settings import TrainingError, TrainSettings
 from nilatron.pipelines.training.start import start_network
 

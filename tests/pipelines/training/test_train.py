@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nilatron.core.prior.weights import load_prior
+from nilatron.core.prior.edm_weights import load_prior
 from nilatron.pipelines.training.batches import Batches
 from nilatron.pipelines.training.checkpoint import read_checkpoint
 from nilatron.pipelines.training.processes import launch

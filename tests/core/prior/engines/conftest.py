@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from nilatron.core.prior.weights import load_prior, shipped_weights
+from nilatron.core.prior.edm_weights import load_prior
+from nilatron.core.prior.weights import shipped_weights
 
 SIGMA_DATA = 0.25
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.engines.cuda_graph import GraphedDenoiser, Recording
 from nilatron.core.prior.engines.engine import MAX_SHAPES
 from nilatron.core.prior.unet import UNetConfig
-from nilatron.core.prior.weights import load_prior, shipped_weights
+from nilatron.core.prior.weights import shipped_weights
 
 pytestmark = pytest.mark.filterwarnings("error")
 

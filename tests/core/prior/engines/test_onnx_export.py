@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from nilatron.core.prior.edm import EDMDenoiser, denoise_complex
+from nilatron.core.prior.edm_weights import EDMPrior
 from nilatron.core.prior.engines.cache import NoCache
 from nilatron.core.prior.engines.onnx_engine import OnnxDenoiser
 from nilatron.core.prior.engines.onnx_export import cached_onnx, export_onnx, lower_for_export
 from nilatron.core.prior.unet import UNetConfig
-from nilatron.core.prior.weights import Prior
 from nilatron.core.sampling.schedule import karras_schedule
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
@@ -24,7 +24,7 @@ def small():
     denoiser = EDMDenoiser(UNetConfig((8, 16), (1, 1), 16), 0.25)
     for parameter in denoiser.parameters():
         torch.nn.init.normal_(parameter, std=0.15)
-    return Prior(denoiser.eval().requires_grad_(False), {"licence": "MIT", "architecture": "left out"}, "cd" * 32)
+    return EDMPrior(denoiser.eval().requires_grad_(False), {"licence": "MIT", "architecture": "left out"}, "cd" * 32)
 
 
 def relative_error(channels, reference, size, sigma):

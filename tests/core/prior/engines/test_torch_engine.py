@@ -2,10 +2,11 @@ import pytest
 import torch
 
 from nilatron.core.prior.edm import denoise_complex
+from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.engines import torch_engine as module
 from nilatron.core.prior.engines.cuda_graph import GraphedDenoiser
 from nilatron.core.prior.engines.torch_engine import fastest_dtype, torch_engine
-from nilatron.core.prior.weights import load_prior, shipped_weights
+from nilatron.core.prior.weights import shipped_weights
 from nilatron.core.sampling.schedule import karras_schedule
 
 

@@ -1,0 +1,149 @@
+"""Weights of our network: its shape in the metadata, its tensors by the names of torch.
+
+The architecture is checked before a network is built, names and shapes before values are read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nilatron.core.prior.weights import (
+    DEFAULT_WEIGHTS,
+    HASH_KEY,
+    WeightsError,
+    WeightsFile,
+    content_sha256,
+    read_weights_file,
+)
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    import torch
+
+    from nilatron.core.prior.edm import EDMDenoiser
+    from nilatron.core.prior.unet import UNetConfig
+
+FORMAT = "nilatron-edm-2"
+FORMAT_WITHOUT_HASH = "nilatron-edm-1"  # the version before
+MAX_LEVELS, MAX_CHANNELS, MAX_BLOCKS, MAX_EMBEDDING = 8, 1024, 16, 4096
+DTYPES = ("F16", "BF16", "F32")
+
+
+@dataclass(frozen=True)
+class EDMPrior:
+    """Our network with where it came from; `sha256` is that of the whole file."""
+
+    denoiser: EDMDenoiser
+    metadata: dict[str, str]
+    sha256: str
+
+
+def save_prior(path: Path, denoiser: EDMDenoiser, metadata: dict[str, str], dtype: torch.dtype | None = None) -> None:
+    """Write the denoiser's weights, as float16 by default; format, architecture, sigma_data and the hash are added here."""
+    import safetensors.torch
+    import torch
+
+    kept = dtype or torch.float16
+    tensors = {name: value.detach().to("cpu", kept).contiguous() for name, value in denoiser.state_dict().items()}
+    own = {
+        "format": FORMAT,
+        "architecture": json.dumps(asdict(denoiser.network.config)),
+        "sigma_data": repr(denoiser.sigma_data),
+    }
+    complete = {**metadata, **own}
+    complete[HASH_KEY] = content_sha256(tensors, complete)
+    safetensors.torch.save_file(tensors, path, metadata=complete)
+
+
+def load_prior(path: Path = DEFAULT_WEIGHTS, device: torch.device | str = "cpu") -> EDMPrior:
+    """Our network of a file, in evaluation mode, on `device`.
+
+    Raises
+    ------
+    WeightsError
+        When the file cannot be read, or for what `load_edm` refuses.
+    """
+    return load_edm(read_weights_file(path), device)
+
+
+def load_edm(file: WeightsFile, device: torch.device | str = "cpu") -> EDMPrior:
+    """Our network, in evaluation mode, on `device`.
+
+    Raises
+    ------
+    WeightsError
+        When format, architecture, tensor names, shapes or dtypes are not those of our network, its hash is missing or wrong, or
+        a value is not finite.
+    """
+    import torch
+
+    from nilatron.core.prior.edm import EDMDenoiser
+
+    if file.format not in (FORMAT, FORMAT_WITHOUT_HASH):
+        raise WeightsError(f"{file.path}: expected weights of format {FORMAT!r}, found {file.format[:40]!r}")
+    config, sigma_data = _architecture(file.path, file.metadata)
+    _check_tensors(file.path, file.tensors, config)
+    tensors = file.load()
+    denoiser = EDMDenoiser(config, sigma_data)
+    denoiser.load_state_dict({name: value.to(torch.float32) for name, value in tensors.items()})
+    denoiser = denoiser.to(device).eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return EDMPrior(denoiser, file.metadata, file.sha256)
+
+
+def _architecture(path: Path, metadata: Mapping[str, Any]) -> tuple[UNetConfig, float]:
+    """The network that the metadata describe, refused before it is built where it could not be ours."""
+    from nilatron.core.prior.unet import UNetConfig
+
+    try:
+        shape = json.loads(metadata["architecture"])
+        if not isinstance(shape, dict) or set(shape) - {"self_conditioned"} != {"channels", "blocks", "embedding"}:
+            raise ValueError("an architecture has channels, blocks and embedding, and may be self_conditioned")
+        if not isinstance(shape.get("self_conditioned", False), bool):
+            raise ValueError(f"self_conditioned must be true or false, got {str(shape['self_conditioned'])[:80]}")
+        config = UNetConfig(
+            _whole_numbers(shape["channels"], MAX_CHANNELS),
+            _whole_numbers(shape["blocks"], MAX_BLOCKS),
+            _whole_numbers([shape["embedding"]], MAX_EMBEDDING)[0],
+            self_conditioned=shape.get("self_conditioned", False),
+        )
+        sigma_data = float(metadata["sigma_data"])
+        if not 0 < sigma_data < math.inf:
+            raise ValueError(f"sigma_data must be positive and finite, got {sigma_data}")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: its metadata do not fit a network of ours ({error})") from error
+    return config, sigma_data
+
+
+def _whole_numbers(values: object, largest: int) -> tuple[int, ...]:
+    if not isinstance(values, list) or not 1 <= len(values) <= MAX_LEVELS:
+        raise ValueError(f"expected 1 to {MAX_LEVELS} levels, got {str(values)[:80]}")
+    if not all(type(value) is int and 1 <= value <= largest for value in values):
+        raise ValueError(f"expected whole numbers from 1 to {largest}, got {str(values)[:80]}")
+    return tuple(values)
+
+
+def _check_tensors(path: Path, header: Mapping[str, Any], config: UNetConfig) -> None:
+    """Names, shapes and dtypes that the header announces against those of the network, without memory for either."""
+    import torch
+
+    from nilatron.core.prior.edm import EDMDenoiser
+
+    with torch.device("meta"):
+        expected = {name: list(value.shape) for name, value in EDMDenoiser(config, 1.0).state_dict().items()}
+    differing = sorted(expected.keys() ^ header.keys())
+    if differing:
+        raise WeightsError(
+            f"{path}: the tensors do not fit the architecture it names: {len(differing)} names are missing or foreign, "
+            f"{differing[0][:80]!r} for one"
+        )
+    for name, shape in expected.items():
+        entry = header[name] if isinstance(header[name], dict) else {}
+        if entry.get("shape") != shape or entry.get("dtype") not in DTYPES:
+            raise WeightsError(
+                f"{path}: the tensors do not fit the architecture it names: {name!r} must be {shape} of "
+                f"{', '.join(DTYPES)}, found {str(entry.get('shape'))[:80]} of {str(entry.get('dtype'))[:20]}"
+            )

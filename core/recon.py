@@ -1,0 +1,127 @@
+"""The one way from k-space to an image: coil maps, measurement, warm start, sampler.
+
+maps from the calibration block -> A = P F S -> CG-SENSE -> image scale and noise level -> the sampler with the prior.
+
+Gadgets, training scans and benchmarks all go this way, so that what is trained and measured is what the scanner gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from nilatron.core import scale
+from nilatron.core.backend import Array, converted_to, namespace
+from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.coils.espirit import espirit_maps
+from nilatron.core.coils.walsh import walsh_maps
+from nilatron.core.fft import ifft
+from nilatron.core.kspace import centre_window
+from nilatron.core.measurement import Measurement, mask_outside_coils
+from nilatron.core.prior.prior import ConditionedDenoiser
+from nilatron.core.sampling.image import ImageSettings, sample_images
+from nilatron.core.sense import SenseOperator
+
+
+@dataclass(frozen=True)
+class InverseProblem:
+    """One slice to reconstruct, in the arrays of the device that does it.
+
+    Attributes
+    ----------
+    operator, data
+        Measurement and its data; noise variance 1.
+    conventional
+        CG-SENSE image (z, y, x), the warm start.
+    """
+
+    operator: Measurement
+    data: Array
+    conventional: Array
+
+    @cached_property
+    def scale(self) -> float:
+        """Image scale: the prior sees images divided by it."""
+        return scale.image_scale(self.conventional)
+
+    @cached_property
+    def noise_level(self) -> float:
+        """Complex standard deviation of what the model cannot explain, in SNR units: 1 where all agree."""
+        return scale.noise_level(self.operator, self.data, self.conventional, self.scale)
+
+
+def estimate_coil_maps(kspace: Array, counts: Array, calibration: Array | None) -> tuple[Array, str]:
+    """Coil maps of a slice, and what they are from: "calibration" or "low frequencies".
+
+    ESPIRiT where there is a calibration block with signal, else Walsh on an image of the low frequencies that were acquired.
+
+    Parameters
+    ----------
+    kspace, counts
+        (coil, z, y, x) and (z, y, x), the counts of any library.
+    calibration
+        Fully sampled block around DC (coil, z, y, x), or None.
+    """
+    if calibration is not None and _any(calibration):
+        n_z, n_y, n_x = (int(n) for n in counts.shape)
+        maps = espirit_maps(calibration, (n_z, n_y, n_x))
+        if _any(maps):
+            return maps, "calibration"
+    smooth = kspace * centre_window(kspace, converted_to(counts, kspace))
+    return walsh_maps(ifft(smooth)), "low frequencies"
+
+
+def inverse_problem(kspace: Array, counts: Array, coil_maps: Array) -> InverseProblem:
+    """A slice's measurement A = P F S, its weighted data, and its CG-SENSE image.
+
+    Parameters
+    ----------
+    kspace
+        Mean of the acquired lines, whitened, (coil, z, y, x); 0 where nothing was acquired.
+    counts
+        How often each sample was acquired, (z, y, x).
+    coil_maps
+        (coil, z, y, x).
+
+    Raises
+    ------
+    ValueError
+        When the shapes differ.
+    """
+    operator = SenseOperator(coil_maps, counts)
+    return warm_started(operator, operator.data(kspace))
+
+
+def warm_started(operator: Measurement, data: Array) -> InverseProblem:
+    """The problem of any measurement, with its CG-SENSE image."""
+    return InverseProblem(operator, data, cg_sense(operator, data))
+
+
+def nila_image(
+    denoiser: ConditionedDenoiser,
+    problem: InverseProblem,
+    generator: np.random.Generator,
+    settings: ImageSettings | None = None,
+    levels: Sequence[float] | None = None,
+) -> Array:
+    """Nila image (z, y, x) of a slice, 0 where no coil sees anything; by default with the settings of the chains."""
+    settings = settings or ImageSettings()
+    result = sample_images(
+        denoiser,
+        problem.operator,
+        problem.data,
+        levels or settings.levels(),
+        settings,
+        start=problem.conventional[None],
+        sigma=problem.noise_level,
+        scale=problem.scale,
+        generator=generator,
+    )
+    return mask_outside_coils(problem.operator, result.image[0])
+
+
+def _any(array: Array) -> bool:
+    return bool(namespace(array).any(array != 0))
