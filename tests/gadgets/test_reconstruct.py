@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from nilatron import __version__
 from nilatron.core.errors import BadInputError
@@ -142,8 +141,9 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("series", [("nila", "conventional"), ("nila",)])
-@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize(
+    ("failure", "series"), [*((failure, ("nila",)) for failure in FAILURES), ("torch", ("nila", "conventional"))]
+)
 def test_when_the_sampler_fails_the_conventional_image_goes_out_with_the_reason(item, monkeypatch, failure, series):
     run, reason = FAILURES[failure]
     monkeypatch.setitem(methods.METHODS, "nila", replace(methods.METHODS["nila"], run=run))
@@ -217,17 +217,6 @@ def test_an_empty_slice_gives_empty_images(item, weights):
 
 def test_other_items_pass():
     assert list(Reconstructor("cg_sense", methods.BaselineSettings())(["item"], Context(None))) == ["item"]
-
-
-@pytest.mark.parametrize("target", ["zero_filled", "cg_sense", "l1_wavelet", "nila"])
-def test_torch_arrays_give_the_same_images_as_numpy(item, weights, monkeypatch, target):
-    """The way of a slice on a GPU without CuPy, on the CPU."""
-    expected, _ = reconstruct(item, target, weights=weights)
-    monkeypatch.setattr("nilatron.gadgets.conventional.to_device", lambda array, _: torch.from_numpy(array.copy()))
-    got, log = reconstruct(item, target, weights=weights)
-    assert log.problems == []
-    for one, other in zip(got, expected, strict=True):
-        assert nrmse(one.image, other.image, rescale=False) < 1e-4
 
 
 def test_maps_that_do_not_fit_the_data_are_told(item):
