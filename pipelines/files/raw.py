@@ -94,6 +94,11 @@ class RawFile:
             yield waiting
             waiting = next(waveforms, None)
 
+    def heads(self) -> AnyArray:
+        """Heads of all lines, before any of their samples is read."""
+        dataset = self._group["data"]
+        return _repack(dataset.fields("head")[()], ismrmrd.hdf5.acquisition_header_dtype, f"{self.path}: heads")
+
     def _find(self, name: str) -> h5py.Group:
         found = self._file.get(name)
         if not isinstance(found, h5py.Group):
@@ -140,9 +145,7 @@ class RawFile:
             for offset, (head, samples) in enumerate(zip(heads, rows["data"], strict=True)):
                 line = f"{self.path}: line {start + offset}"
                 n_channels = n_channels or self._first_channels(int(head["active_channels"]))
-                if head["active_channels"] != n_channels:
-                    raise InputError(f"{line} has {head['active_channels']} channels, the first line has {n_channels}")
-                shape = (n_channels, int(head["number_of_samples"]))
+                shape = (int(head["active_channels"]), int(head["number_of_samples"]))
                 trajectory = _trajectory(rows["traj"][offset], head, line) if has_trajectory else None
                 if trajectory is None:
                     head["trajectory_dimensions"] = 0
@@ -196,9 +199,6 @@ def _samples(stored: AnyArray, shape: tuple[int, int], line: str) -> npt.NDArray
             f"{line} has {stored.size / 2:g} complex samples, its header announces {shape[0]} channels of {shape[1]}"
         )
     values = np.ascontiguousarray(stored, np.float32)
-    if not np.isfinite(values).all():
-        n_bad = int(np.count_nonzero(~np.isfinite(values)))
-        raise InputError(f"{line} has {n_bad} values that are not finite (NaN or infinite); remove or repair that line")
     return values.view(np.complex64).reshape(shape)
 
 
