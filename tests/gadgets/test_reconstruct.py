@@ -8,7 +8,7 @@ from nilatron.core.errors import BadInputError
 from nilatron.core.metrics import nrmse
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import save_prior
-from nilatron.core.prior.unet import ARCHITECTURES
+from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets import methods
 from nilatron.gadgets.accumulate import Accumulator
@@ -32,7 +32,7 @@ SCAN = SimulationSettings(
 def weights(tmp_path_factory):
     """A prior whose network is zero: D(x) = c x, the denoiser of white Gaussian images."""
     path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
-    save_prior(path, EDMDenoiser(ARCHITECTURES["tiny"], sigma_data=0.5), {"licence": "none"})
+    save_prior(path, EDMDenoiser(UNetConfig((8,), (1,), 8), sigma_data=0.5), {"licence": "none"})
     return path
 
 

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from nilatron.core.phantom import phantom
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import load_prior, save_prior
-from nilatron.core.prior.unet import ARCHITECTURES
+from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.prior.weights import shipped_weights
 from nilatron.gadgets.items import Context
 from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, ServerError, connected
@@ -96,7 +96,7 @@ def read_images(path, group="images"):
 def linear_prior(tmp_path):
     """Weights of a prior whose network is zero: the denoiser of white Gaussian images, known in closed form."""
     path = tmp_path / "prior.safetensors"
-    denoiser = EDMDenoiser(ARCHITECTURES["tiny"], sigma_data=0.5)
+    denoiser = EDMDenoiser(UNetConfig((8,), (1,), 8), sigma_data=0.5)
     save_prior(path, denoiser, {"licence": "none", "trained_steps": "0"})
     return path
 

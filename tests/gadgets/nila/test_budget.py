@@ -10,7 +10,7 @@ import pytest
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import save_prior
 from nilatron.core.prior.engines.engine_prior import EnginePrior
-from nilatron.core.prior.unet import ARCHITECTURES
+from nilatron.core.prior.unet import UNetConfig
 from nilatron.gadgets.items import Context, ScanTiming
 from nilatron.gadgets.nila import prior as nila_prior
 from nilatron.gadgets.nila.budget import (
@@ -47,7 +47,7 @@ def clock():
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
-    save_prior(path, EDMDenoiser(ARCHITECTURES["tiny"], sigma_data=0.5), {"licence": "none"})
+    save_prior(path, EDMDenoiser(UNetConfig((8,), (1,), 8), sigma_data=0.5), {"licence": "none"})
     return path
 
 

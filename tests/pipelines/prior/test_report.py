@@ -10,7 +10,7 @@ from PIL import Image
 from nilatron.core.phantom import phantom
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import save_prior
-from nilatron.core.prior.unet import ARCHITECTURES
+from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.prior.report import EvaluationSettings, evaluate, find_sources
@@ -34,7 +34,7 @@ def images(tmp_path):
 @pytest.fixture
 def settings(images, tmp_path):
     weights = tmp_path / "prior.safetensors"
-    save_prior(weights, EDMDenoiser(ARCHITECTURES["tiny"], 0.25), {})
+    save_prior(weights, EDMDenoiser(UNetConfig((8,), (1,), 8), 0.25), {})
     return EvaluationSettings((images,), weights, sigmas=(0.05, 0.2), rules=("hard",))
 
 

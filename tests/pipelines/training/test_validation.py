@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from nilatron.core.prior.edm import EDMDenoiser
-from nilatron.core.prior.unet import ARCHITECTURES
+from nilatron.core.prior.unet import UNetConfig
 from nilatron.pipelines.training.validation import pictures, validate
 
 
@@ -16,7 +16,7 @@ def images():
 @pytest.fixture
 def untrained(images):
     rms = float(torch.stack([image.float().square().mean() for image in images]).mean().sqrt())
-    return EDMDenoiser(ARCHITECTURES["tiny"], rms / 2**0.5).eval()
+    return EDMDenoiser(UNetConfig((8,), (1,), 8), rms / 2**0.5).eval()
 
 
 def test_an_untrained_network_has_the_error_of_the_wiener_filter(images, untrained):
