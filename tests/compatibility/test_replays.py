@@ -8,6 +8,7 @@ import pytest
 from nilatron.pipelines.wire import Close, Connection, Text
 
 
+@pytest.mark.slow
 @pytest.mark.row("F2.32")
 def test_an_existing_group_is_kept(command, raw, folder):
     words = ("replay", raw, "-o", folder / "out.h5", "-c", "zero_filled", "-G", "images")

@@ -47,6 +47,7 @@ CALIBRATIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.row("F2.07")
 @PLACES
 @pytest.mark.parametrize("kind", CALIBRATIONS)
@@ -89,6 +90,7 @@ def without_the_last_lines(scan, n_left_out):
     scan.imaging[-1].set_flag(ismrmrd.ACQ_LAST_IN_SLICE)
 
 
+@pytest.mark.slow
 @pytest.mark.row("F2.09")
 @PLACES
 @pytest.mark.parametrize("missing", ["first lines", "last lines"])

@@ -26,6 +26,7 @@ def test_one_slice_fully_sampled_with_its_noise_scan(simulated, converse):
     assert reply.report.counts["noise lines"] == len(scan.noise)
 
 
+@pytest.mark.slow
 @pytest.mark.row("F2.02")
 def test_a_volume_accelerated_in_both_directions(simulated, converse):
     changes = {"matrix": (12, 24, 16), "fov_mm": (240.0, 240.0, 220.0), "calibration_lines": 12}
@@ -38,6 +39,7 @@ def test_a_volume_accelerated_in_both_directions(simulated, converse):
     assert scan.error_of(image) < 0.06
 
 
+@pytest.mark.slow
 @pytest.mark.row("F2.03")
 @pytest.mark.parametrize("gadgets", [(), BUFFERS], ids=["lines", "buffers"])
 def test_interleaved_slices_that_do_not_start_at_zero(simulated, converse, gadgets):
@@ -58,6 +60,7 @@ def test_interleaved_slices_that_do_not_start_at_zero(simulated, converse, gadge
     assert [image.image_index for image in reply.images] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 @pytest.mark.row("F2.04")
 @pytest.mark.parametrize("gadgets", [(), BUCKETS, BUFFERS], ids=["lines", "buckets", "buffers"])
 def test_repetitions_that_do_not_start_at_zero(simulated, converse, gadgets):
@@ -78,6 +81,7 @@ def noise_in(image, scan):
     return float(np.std((np.abs(image.data[0]) - truth)[truth > 0.3 * truth.max()]))
 
 
+@pytest.mark.slow
 @pytest.mark.row("F2.05")
 @pytest.mark.parametrize("how", ["a dimension", "a dimension, in buffers", "the same line again"])
 def test_averages_lower_the_noise_by_their_square_root(simulated, converse, how):
@@ -94,6 +98,7 @@ def test_averages_lower_the_noise_by_their_square_root(simulated, converse, how)
     assert noise_in(averaged, four) == pytest.approx(noise_in(single, one) / 2, rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.row("F2.06")
 @pytest.mark.parametrize("dimension", ["contrast", "phase", "set"])
 def test_contrasts_phases_and_sets_stay_apart(simulated, converse, dimension):

@@ -111,6 +111,7 @@ def test_lines_that_are_no_image_are_left_out_and_counted(simulated, converse, k
 LAST = [value for name, value in vars(ismrmrd).items() if name.startswith(("ACQ_LAST_IN", "ACQ_FIRST_IN"))]
 
 
+@pytest.mark.slow
 @pytest.mark.row("F2.16")
 @pytest.mark.parametrize(
     ("missing", "slice_order"),

@@ -79,6 +79,7 @@ def by_slice(images):
     return sorted(images, key=lambda image: image.source.head.idx.slice)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("series", "batch_size", "sizes"),
     [
@@ -96,6 +97,7 @@ def test_images_are_those_of_one_by_one(slices, one_by_one, series, batch_size, 
     assert log.counts["images expected"] == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("series", "batch_size", "sizes"), [("conventional,nila", 2, [2, 2, 1]), ("nila,uncertainty", 4, [4, 1])]
 )
@@ -226,6 +228,7 @@ def test_slices_of_unlike_coils_may_be(slices):
     assert nila.sizes == [4, 1]
 
 
+@pytest.mark.slow
 def test_other_items_keep_their_place(slices):
     def order(batch_size):
         items, _ = run([*slices[:3], "note", *slices[3:]], batch_size, series=("nila",))

@@ -47,6 +47,7 @@ def test_arrays_stay_on_the_cpu():
     assert to_device(KSPACE, "cpu") is KSPACE
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pretended_gpu")
 @pytest.mark.parametrize("target", ["zero_filled", "cg_sense", "l1_wavelet", "nila"])
 def test_a_scan_gives_the_same_images_on_a_gpu(target):
@@ -56,6 +57,7 @@ def test_a_scan_gives_the_same_images_on_a_gpu(target):
         assert nrmse(one, other, rescale=False) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pretended_gpu")
 def test_several_slices_at_once_give_the_same_images_on_a_gpu():
     scan, properties = replace(SCAN, n_slices=2), {"series": "nila"}

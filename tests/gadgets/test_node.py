@@ -73,6 +73,7 @@ def test_methods_can_be_replaced():
         build_node("nila", {}, methods={"zero_filled": watched})
 
 
+@pytest.mark.slow
 def test_seed_property_goes_before_that_of_the_run(tmp_path):
     weights = tmp_path / "prior.safetensors"
     save_prior(weights, EDMDenoiser(UNetConfig((8,), (1,), 8), sigma_data=0.5), {})

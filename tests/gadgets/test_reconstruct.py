@@ -111,6 +111,7 @@ def test_same_seed_same_image_another_seed_another(item, weights):
     assert images[0].tobytes() != images[2].tobytes()
 
 
+@pytest.mark.slow
 def test_noise_of_a_slice_does_not_depend_on_the_order_of_arrival(weights):
     slices = prepared(replace(SCAN, n_slices=2))
     reconstructor = Reconstructor("nila", NilaNodeSettings(series=("nila",)), weights)

@@ -19,6 +19,7 @@ def demo(tmp_path_factory):
     return folder, run_demo(folder, seed=3, scan=SMALL)
 
 
+@pytest.mark.slow
 def test_every_reconstruction_has_its_row(demo):
     _, report = demo
     assert report.complete
@@ -59,6 +60,7 @@ def test_images_are_read_in_slice_order(demo):
         assert int(np.argmax(similar)) == index
 
 
+@pytest.mark.slow
 def test_a_second_demo_replaces_the_first(demo):
     folder, report = demo
     before = sorted(path.name for path in folder.iterdir())
@@ -67,6 +69,7 @@ def test_a_second_demo_replaces_the_first(demo):
     assert [row.psnr_db for row in again.rows] == [row.psnr_db for row in report.rows]
 
 
+@pytest.mark.slow
 def test_an_engine_may_be_named(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     report = run_demo(tmp_path, seed=3, scan=replace(SMALL, matrix=(32, 32, 1), n_slices=1), engine="tensorrt")

@@ -11,6 +11,8 @@ import pytest
 from nilatron.core.metrics import foreground, nrmse, psnr
 from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth
 
+pytestmark = pytest.mark.slow
+
 # white noise of equal strength in all coils, so that whitening scales the image and does not shade it
 BASE = SimulationSettings(
     matrix=(64, 56, 1),

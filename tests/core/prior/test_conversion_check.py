@@ -33,6 +33,7 @@ def verdict(network, units):
     return check(lambda other: ForeignDenoiser(network, other, 0.24), units, IMAGES, LEVELS)
 
 
+@pytest.mark.slow
 def test_the_right_reading_passes():
     found = verdict(Score(), ForeignUnits(VE()))
     assert found.objection() is None
@@ -50,6 +51,7 @@ def test_the_right_reading_passes():
     assert len(found.markdown().splitlines()) == 2 + len(LEVELS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [1.0, math.sqrt(2)])
 def test_complex_noise_taken_for_that_of_a_component_and_the_other_way_is_found(factor):
     right = "component" if factor == 1 else "complex"
@@ -59,17 +61,20 @@ def test_complex_noise_taken_for_that_of_a_component_and_the_other_way_is_found(
     assert verdict(Score(factor), replace(wrong, noise=right)).objection() is None
 
 
+@pytest.mark.slow
 def test_a_scale_that_the_network_was_not_trained_for_is_found():
     objection = verdict(Score(scale=8.0), ForeignUnits(VE())).objection()
     assert "with --scale 2 its error would be" in objection
 
 
+@pytest.mark.slow
 def test_a_score_taken_for_noise_is_worse_than_nothing_and_named():
     objection = verdict(Score(), ForeignUnits(VE("noise"))).objection()
     assert "worse after denoising than before at sigma 0.05, 0.2" in objection
     assert "with --predicts score" in objection
 
 
+@pytest.mark.slow
 def test_values_that_are_not_finite_are_worse_than_nothing():
     class Broken(nn.Module):
         def forward(self, z, _):

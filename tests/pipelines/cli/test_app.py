@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from nilatron import __version__
 
 
+@pytest.mark.slow
 def test_configs(command, one_line):
     code, out, _ = command("configs", "list")
     assert code == 0

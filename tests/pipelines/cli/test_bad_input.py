@@ -62,6 +62,7 @@ BAD_FILES = {
 OF_LINES = ("line outside the limits", "NaN", "unknown encoding space", "more samples than the matrix")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "chain"),
     [*((fault, "cg_sense") for fault in BAD_FILES), *((fault, "nila_after_gadgetron") for fault in OF_LINES)],
@@ -76,6 +77,7 @@ def test_bad_file(command, raw, folder, fault, chain, one_line):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["NaN", "line outside the limits", "radial"])
 def test_bad_file_leaves_older_images_untouched(command, raw, folder, fault):
     output = folder / "out.h5"

@@ -77,10 +77,12 @@ def whole(images, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_it_runs_where_ismrmrd_and_gadgetron_are_absent(whole):
     assert load_prior(whole / "prior.safetensors").metadata["trained_steps"] == "6"
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_and_resumed_ends_with_the_same_bits(images, whole, tmp_path):
     run = tmp_path / "run"
     process = start(images, run, *SMALL)
@@ -94,6 +96,7 @@ def test_a_run_killed_at_any_moment_and_resumed_ends_with_the_same_bits(images, 
     assert first == second  # with the hash of the tensors
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_result_of_one_up_to_rounding(images, whole, tmp_path):
     finish(start(images, tmp_path / "two", *SMALL, "--devices", 2, prelude=None))
     one, two = state(whole), state(tmp_path / "two")
@@ -103,6 +106,7 @@ def test_two_processes_have_the_result_of_one_up_to_rounding(images, whole, tmp_
             torch.testing.assert_close(one[name], two[name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_out_of_time_says_so_with_its_own_code_and_goes_on(command, images, tmp_path):
     code, out, _ = command("train", images, tmp_path / "run", *SMALL, "--steps", 2, "--minutes", 0)
     assert (code, "stopped after step 1 of 2: --resume goes on" in out) == (STOPPED_EARLY, True)

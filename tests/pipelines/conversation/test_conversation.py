@@ -125,6 +125,7 @@ def test_missing_images_and_fall_backs_are_told(ends, held):
     wait()
 
 
+@pytest.mark.slow
 def test_a_reader_that_takes_nothing_is_given_up(ends, held):
     here, peer = ends
     _, wait = held(here, makes(8), Timeouts(0.5, 5, 0.5))

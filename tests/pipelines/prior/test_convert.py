@@ -40,6 +40,7 @@ def settings(own, head, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_our_own_network_comes_back_as_it_was(settings):
     shown = []
     verdict = convert(settings, shown.append)
@@ -55,6 +56,7 @@ def test_our_own_network_comes_back_as_it_was(settings):
     assert [path.name for path in settings.output.parent.iterdir()] == ["new.safetensors"]
 
 
+@pytest.mark.slow
 def test_a_wrong_reading_is_named_and_nothing_is_written(settings):
     wrong = replace(settings, reading=replace(settings.reading, noise="complex"))
     shown = []
@@ -64,6 +66,7 @@ def test_a_wrong_reading_is_named_and_nothing_is_written(settings):
     assert list(settings.output.parent.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_graph_becomes_a_file_for_our_engines(settings, tmp_path):
     onnx = pytest.importorskip("onnx")
     for package in ("onnxscript", "onnxruntime"):

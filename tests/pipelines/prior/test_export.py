@@ -45,6 +45,7 @@ class Off:
         return self.denoiser(x, s) * (1 + self.share * (s[0] * math.sqrt(2) > self.above))
 
 
+@pytest.mark.slow
 def test_the_error_is_relative_and_one_of_each_level(tiny):
     found = agreement("off", Off(tiny.denoiser, 1e-3), tiny.denoiser, (32, 24))
     assert found.errors == pytest.approx([1e-3] * len(SIGMAS), rel=1e-3)
@@ -124,6 +125,7 @@ def test_tensorrt_engines_need_tensorrt_and_a_gpu(monkeypatch):
         check_tensorrt()
 
 
+@pytest.mark.slow
 def test_tensorrt_engines_wait_in_the_cache(monkeypatch, tiny):
     asked = []
     monkeypatch.setattr(module, "check_tensorrt", lambda: "the package")
@@ -148,6 +150,7 @@ def test_tensorrt_engines_wait_in_the_cache(monkeypatch, tiny):
     assert asked == [(1, 264, 264), (1, 128, 128), *views]
 
 
+@pytest.mark.slow
 def test_half_precision_is_also_rounded_as_on_a_gpu(tiny, monkeypatch):
     monkeypatch.setattr(module, "SIZES", ((32, 24),))
     monkeypatch.setattr(module, "OnnxDenoiser", lambda *_: tiny.denoiser)

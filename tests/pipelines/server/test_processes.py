@@ -9,6 +9,8 @@ import pytest
 
 from nilatron.pipelines.wire import WireError
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 120
 
 

@@ -29,6 +29,7 @@ def model():
     return load_prior(shipped_weights("tiny")).denoiser.requires_grad_(True)
 
 
+@pytest.mark.slow
 def test_the_image_that_is_judged_is_the_chain_s_own_without_turns(scan, model):
     coil_maps, counts, data, start = (tensor.numpy() for tensor in scan[:4])
     operator = SenseOperator(coil_maps, counts)
@@ -39,6 +40,7 @@ def test_the_image_that_is_judged_is_the_chain_s_own_without_turns(scan, model):
     assert float(found) == pytest.approx(float(log_error(torch.from_numpy(image), scan.truth, scan.scale)), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_steps_along_its_derivative_make_the_image_better(scan, model):
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-4)
     losses = []

@@ -74,6 +74,7 @@ def test_a_result_outlives_the_next_call(denoiser):
     assert torch.equal(first, kept)
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_memory_is_bounded(denoiser):
     recorder = Recorder()
