@@ -146,6 +146,7 @@ def out_of_memory(problems):
         raise RuntimeError("CUDA error: out of memory")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("series", [("conventional", "nila"), ("nila", "uncertainty")])
 def test_when_the_batch_fails_each_slice_is_done_alone_with_its_own_noise(slices, one_by_one, series):
     nila = Nila(out_of_memory)
@@ -170,6 +171,7 @@ def test_when_everything_fails_every_slice_has_its_conventional_image(slices):
         assert len(log.problems) == log.counts["fall-backs"] == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [2, 4])
 def test_an_image_that_is_not_finite_is_replaced_and_the_others_stay(slices, one_by_one, batch_size):
     def damage(outcomes):
@@ -189,6 +191,7 @@ def test_an_image_that_is_not_finite_is_replaced_and_the_others_stay(slices, one
     assert len(log.problems) == 1
 
 
+@pytest.mark.slow
 def test_a_slice_without_signal_is_empty_and_takes_no_part(slices):
     items = list(slices)
     items[1] = replace(slices[1], kspace=0 * slices[1].kspace)
@@ -203,6 +206,7 @@ def test_a_slice_without_signal_is_empty_and_takes_no_part(slices):
     assert log.problems == []
 
 
+@pytest.mark.slow
 def test_slices_of_other_sizes_are_not_mixed(slices):
     items = list(slices)
     for place in (2, 3):
@@ -215,6 +219,7 @@ def test_slices_of_other_sizes_are_not_mixed(slices):
     assert nila.sizes == [2, 2, 1]
 
 
+@pytest.mark.slow
 def test_slices_of_unlike_coils_may_be(slices):
     """As coil compression makes them."""
     items = list(slices)

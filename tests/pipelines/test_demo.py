@@ -27,12 +27,14 @@ def test_every_reconstruction_has_its_row(demo):
     assert all(row.seconds_per_slice > 0 for row in report.rows)
 
 
+@pytest.mark.slow
 def test_nila_is_the_best(demo):
     values = {row.method: row.psnr_db for row in demo[1].rows}
     assert max(values, key=values.get) == "Nila"
     assert all(15 < value < 50 for value in values.values())
 
 
+@pytest.mark.slow
 def test_table_can_be_read(demo):
     console = Console(width=100)
     with console.capture() as capture:
@@ -42,6 +44,7 @@ def test_table_can_be_read(demo):
         assert f"{row.psnr_db:.2f}" in capture.get()
 
 
+@pytest.mark.slow
 def test_picture_shows_truth_and_reconstructions_side_by_side(demo):
     _, report = demo
     with Picture.open(report.picture) as picture:
@@ -52,6 +55,7 @@ def test_picture_shows_truth_and_reconstructions_side_by_side(demo):
         assert np.corrcoef(tile.ravel(), truth.ravel())[0, 1] > 0.85
 
 
+@pytest.mark.slow
 def test_images_are_read_in_slice_order(demo):
     folder, _ = demo
     images = read_series(folder / "cg_sense.h5", "images", 1)

@@ -23,7 +23,8 @@ def test_the_weight_jumps_to_a_fifth_and_falls_to_zero():
     assert dc_weight(0, ratio=0.0, sigma=0.1, first_below=28) == 0.0
 
 
-@pytest.mark.parametrize(("sigma", "n_steps"), [pytest.param(0.05, 100, marks=pytest.mark.slow), (0.1, 50)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("sigma", "n_steps"), [(0.05, 100), (0.1, 50)])
 def test_as_published_it_loses_more_than_half_of_the_posterior_variance(make_problem, sigma, n_steps):
     """The documented fault of renoising the mean (Eq. 11): variance ratio about 0.4, coverage far below 0.9."""
     problem = make_problem(sigma)

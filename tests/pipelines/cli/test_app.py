@@ -24,6 +24,7 @@ def test_configs(command, one_line):
     assert "unknown chain 'nil'" in one_line(err)
 
 
+@pytest.mark.slow
 def test_own_chains_are_checked_before_a_server_sees_them(command, one_line, tmp_path):
     shipped = command("configs", "path", "nila_connect")[1].strip()
     assert command("configs", "check", shipped)[::2] == (0, "")

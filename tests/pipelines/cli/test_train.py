@@ -138,6 +138,7 @@ def test_bad_settings_are_one_line_and_code_2(command, images, tmp_path, words, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_is_neither_overwritten_nor_resumed_as_another(command, images, whole):
     code, _, err = command("train", images, whole)
     assert (code, "--resume continues it" in err) == (2, True)

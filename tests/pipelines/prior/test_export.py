@@ -66,6 +66,7 @@ def test_the_phantom_has_noise_of_its_level():
     assert not torch.equal(noise[0], noise[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("off", [2e-3, math.nan])
 def test_a_file_that_does_not_agree_does_not_stay(tmp_path, tiny, monkeypatch, off):
     for package in ("onnx", "onnxscript", "onnxruntime"):
