@@ -16,6 +16,8 @@ from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.node import build_node
 from nilatron.pipelines.wire import Close, Timeouts
 
+pytestmark = pytest.mark.slow  # through a whole node what gadgets and conversation are asked alone
+
 QUICK = Timeouts(message_s=0.5, idle_s=0.5, end_s=0.5)
 
 
@@ -69,7 +71,6 @@ def test_a_sampler_that_fails_leaves_the_conventional_images(simulated, converse
     assert all("the sampler is hot" in image.meta["nilatron_fallback"] for image in replaced)
 
 
-@pytest.mark.slow
 @pytest.mark.row("F2.23")
 def test_a_package_that_cannot_be_imported_is_an_error(load, serving, tmp_path):
     nodes = load("tests/pipelines/node/test_started.py")
@@ -83,7 +84,6 @@ def test_a_package_that_cannot_be_imported_is_an_error(load, serving, tmp_path):
         assert server.exit_code() == 3
 
 
-@pytest.mark.slow
 @pytest.mark.row("F2.24")
 @pytest.mark.parametrize(
     ("signal_number", "when"),
@@ -151,7 +151,6 @@ def test_a_reset_ends_the_scan(simulated, start_node):
 N_LARGE = int(os.environ.get("NILATRON_LARGE_MB", "128"))
 
 
-@pytest.mark.slow
 @pytest.mark.row("F2.27")
 def test_more_data_than_the_queue_may_hold(simulated, start_node):
     """With NILATRON_LARGE_MB=2048 it is the scan of 2 GB."""

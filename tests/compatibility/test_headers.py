@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from ismrmrd.xsd import ToXML
 
+pytestmark = pytest.mark.slow  # through a whole node what gadgets and conversation are asked alone
+
 
 def xml_of(scan):
     return ToXML(scan.header).encode()
@@ -52,7 +54,6 @@ HEADERS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.row("F2.20")
 @pytest.mark.parametrize("kind", HEADERS)
 def test_headers_that_are_not_as_they_should_be(simulated, converse, kind):
@@ -93,7 +94,6 @@ def test_long_readouts_in_a_matrix_of_one_line(simulated, converse):
     assert image.data.shape == (1, 1, 1, 8192)
 
 
-@pytest.mark.slow
 @pytest.mark.row("F2.21")
 def test_a_matrix_of_1024_squared(simulated, converse):
     reply = converse(

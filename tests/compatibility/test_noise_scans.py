@@ -7,6 +7,8 @@ import pytest
 from nilatron.pipelines.replay import ReplaySettings, replay
 from nilatron.pipelines.simulation.simulate import simulate
 
+pytestmark = pytest.mark.slow  # through a whole node what gadgets and conversation are asked alone
+
 WHITENED = ("NoiseAdjustGadget", "RemoveROOversamplingGadget")
 
 

@@ -12,6 +12,8 @@ from nilatron.gadgets.stock.types import ReconBit, ReconData
 from nilatron.pipelines.simulation.simulate import EXTRA_FLAGS
 from nilatron.pipelines.wire import Query, Text
 
+pytestmark = pytest.mark.slow  # through a whole node what gadgets and conversation are asked alone
+
 BUFFERS = (
     "NoiseAdjustGadget",
     "RemoveROOversamplingGadget",
@@ -111,7 +113,6 @@ def test_lines_that_are_no_image_are_left_out_and_counted(simulated, converse, k
 LAST = [value for name, value in vars(ismrmrd).items() if name.startswith(("ACQ_LAST_IN", "ACQ_FIRST_IN"))]
 
 
-@pytest.mark.slow
 @pytest.mark.row("F2.16")
 @pytest.mark.parametrize(
     ("missing", "slice_order"),
