@@ -22,7 +22,7 @@ from nilatron.core.prior.edm_weights import load_prior, save_prior
 from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.prior.weights import shipped_weights
 from nilatron.gadgets.items import Context
-from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, ServerError, connected
+from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, ServerError, open_connection
 from nilatron.pipelines.client.request import Address
 from nilatron.pipelines.conversation.conversation import Conversation, ConversationSettings
 from nilatron.pipelines.replay import ReplaySettings, replay
@@ -191,12 +191,12 @@ def exchange():
     """
     condition = ismrmrd.xsd.experimentalConditionsType(H1resonanceFrequency_Hz=1)
     xml = ismrmrd.xsd.ToXML(ismrmrd.xsd.ismrmrdHeader(experimentalConditions=condition)).encode()
-    quick = ClientTimeouts(connect_s=5, message_s=5, idle_s=5, last_words_s=0.3)
+    quick = ClientTimeouts(connect_s=5, message_s=5, idle_s=5, error_message_s=0.3)
 
     def run(address, items=None, timeouts=quick, came=lambda: None, **options):
         found, error = [], None
         sent = map(scan_line, range(12)) if items is None else items
-        with connected(address, timeouts) as connection:
+        with open_connection(address, timeouts) as connection:
             talk = Exchange(connection, (ConfigName("cg_sense.xml"), Header(xml)), sent, timeouts, **options)
             try:
                 for image in talk.images():
@@ -286,7 +286,7 @@ def held():
         conversation = Conversation(
             Connection(here, timeouts=timeouts), "test", ConversationSettings(**{"end_s": 5, **settings})
         )
-        thread = threading.Thread(target=lambda: reports.append(conversation.hold(prepare)), daemon=True)
+        thread = threading.Thread(target=lambda: reports.append(conversation.run(prepare)), daemon=True)
         thread.start()
 
         def wait(within_s=15.0):

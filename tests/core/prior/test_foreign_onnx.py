@@ -18,10 +18,10 @@ from nilatron.core.prior.engines.onnx_file import OnnxFacts, pack_onnx, parse_on
 from nilatron.core.prior.foreign_onnx import (  # noqa: E402
     ForeignNetworkError,
     OnnxNetwork,
+    export_denoiser,
     export_module,
-    exported,
     read_network,
-    wrapped,
+    wrap_network,
 )
 
 MAGNITUDE = ForeignUnits(
@@ -72,7 +72,7 @@ def test_a_graph_in_a_frame_is_d_of_the_torch_network():
     expected = ForeignDenoiser(network, MAGNITUDE, 0.24)(X, S)
     model = read_network(graph.SerializeToString())
     assert torch.allclose(ForeignDenoiser(OnnxNetwork(model), MAGNITUDE, 0.24)(X, S), expected, atol=1e-5)
-    framed = run(wrapped(model, MAGNITUDE), MAGNITUDE.multiple)
+    framed = run(wrap_network(model, MAGNITUDE), MAGNITUDE.multiple)
     assert torch.allclose(framed(X, S), expected, atol=1e-5)
     larger = torch.randn(1, 2, 20, 6)
     assert torch.allclose(framed(larger, S[:1]), ForeignDenoiser(network, MAGNITUDE, 0.24)(larger, S[:1]), atol=1e-5)
@@ -82,7 +82,7 @@ def test_a_graph_in_a_frame_is_d_of_the_torch_network():
 @pytest.mark.slow
 def test_a_torch_network_is_exported_with_its_frame():
     denoiser = ForeignDenoiser(Small(2).eval().requires_grad_(False), PAIR, 0.24)
-    found = run(exported(denoiser), PAIR.multiple)
+    found = run(export_denoiser(denoiser), PAIR.multiple)
     for x, s in ((X, S), (torch.randn(3, 2, 4, 30), torch.tensor([0.01, 0.1, 2.0]))):
         assert torch.allclose(found(x, s), denoiser(x, s), atol=1e-5)
 
@@ -95,7 +95,7 @@ def test_a_torch_network_that_cannot_be_exported():
             return u if float(time.sum()) > 1 else -u
 
     with pytest.raises(ForeignNetworkError, match=r"where it was trained and give the .onnx file: torch .* cannot"):
-        exported(ForeignDenoiser(Undecided(), PAIR, 0.24))
+        export_denoiser(ForeignDenoiser(Undecided(), PAIR, 0.24))
 
 
 def test_an_older_graph_is_brought_to_the_newer_operators():

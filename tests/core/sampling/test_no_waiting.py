@@ -44,7 +44,7 @@ def test_the_sampler_looks_at_nothing_inside_its_loop(make_problem, monkeypatch,
     def looks(n_steps):
         with Looks() as looks, torch.inference_mode():
             nila_fast(
-                lambda x, level: Estimate(denoise_complex(engine.channels, x, level)),
+                lambda x, level: Estimate(denoise_complex(engine.denoiser, x, level)),
                 operator,
                 data,
                 karras_schedule(n_steps),

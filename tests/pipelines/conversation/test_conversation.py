@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nilatron.gadgets.items import Context, ScanError
-from nilatron.pipelines.conversation.conversation import Conversation, ConversationSettings, Opening, hold_conversation
+from nilatron.pipelines.conversation.conversation import Conversation, ConversationSettings, Opening, run_conversation
 from nilatron.pipelines.wire import Close, Connection, Error, Header, ImageArray, Text, Timeouts, encode
 from nilatron.pipelines.wire.structures import IMAGE_HEADER
 
@@ -235,7 +235,7 @@ def test_an_interrupt_is_told_and_goes_on(ends):
     def run():
         conversation = Conversation(Connection(here), "test", ConversationSettings(end_s=1))
         try:
-            conversation.hold(lambda: (makes(1, KeyboardInterrupt()), Context(None)))
+            conversation.run(lambda: (makes(1, KeyboardInterrupt()), Context(None)))
         except KeyboardInterrupt as error:
             raised.append(error)
 
@@ -263,7 +263,7 @@ def test_what_cannot_be_reconstructed_is_refused_before_memory_is_taken(ends, op
     peer.send_meanwhile(message_bytes(line(n_coils=512), Close()))
     reader = threading.Thread(target=peer.read_to_end)
     reader.start()
-    report = hold_conversation(Connection(here), opening, device="cpu", settings=ConversationSettings(end_s=2))
+    report = run_conversation(Connection(here), opening, device="cpu", settings=ConversationSettings(end_s=2))
     reader.join(10)
     assert reason in peer.error()
     assert report.outcome == "failed"

@@ -100,7 +100,7 @@ def test_a_missing_package_is_found_before_the_work(tmp_path, monkeypatch):
     def absent(package):
         raise EngineError(f"the package {package} is not installed")
 
-    monkeypatch.setattr(module, "needed", absent)
+    monkeypatch.setattr(module, "import_package", absent)
     with pytest.raises(EngineError, match="onnx is not installed"):
         export(ExportSettings(tmp_path / "d.onnx", tmp_path / "no weights"), says_nothing)
     assert list(tmp_path.iterdir()) == []
@@ -120,7 +120,7 @@ def test_engines_are_built_for_what_the_network_is_given(tiny, size):
 
 
 def test_tensorrt_engines_need_tensorrt_and_a_gpu(monkeypatch):
-    monkeypatch.setattr(module, "needed", lambda _: None)
+    monkeypatch.setattr(module, "import_package", lambda _: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(EngineError, match="torch finds none here"):
         check_tensorrt()

@@ -11,7 +11,7 @@ from nilatron.pipelines.training.batches import Batches
 from nilatron.pipelines.training.checkpoint import read_checkpoint
 from nilatron.pipelines.training.processes import launch
 from nilatron.pipelines.training.settings import ComputeSettings, MonitorSettings, TrainingError, TrainSettings
-from nilatron.pipelines.training.stop import StopWatch
+from nilatron.pipelines.training.stop import StopCondition
 from nilatron.pipelines.training.train import WEIGHTS_NAME, Trainer
 
 SMALL = TrainSettings(
@@ -93,7 +93,7 @@ def test_a_run_that_is_done_is_done_again_at_no_cost(trainer, tmp_path):
 
 @pytest.mark.slow
 def test_no_time_stops_after_one_step_with_a_checkpoint_to_go_on_from(trainer, tmp_path):
-    assert not trainer(folder="pieces").run(StopWatch(minutes=0))
+    assert not trainer(folder="pieces").run(StopCondition(minutes=0))
     assert read_checkpoint(tmp_path / "pieces").step == 1
     assert trainer(folder="pieces", checkpoint=read_checkpoint(tmp_path / "pieces")).run()
     trainer(folder="whole").run()

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 from torch import nn
 
-from nilatron.core.prior.engines.onnx_exporter import OPSET, example, export_module, quiet_exporter
+from nilatron.core.prior.engines.onnx_exporter import OPSET, example_inputs, export_module, quiet_exporter
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytestmark = pytest.mark.skipif(find_spec("onnxscript") is None, reason="onnxscript is not installed")
@@ -20,7 +20,7 @@ class Faded(nn.Module):
 
 @pytest.mark.slow
 def test_batch_and_sides_are_dynamic_and_channels_fixed():
-    model = export_module(Faded(), example(4), ["x", "s"], ["d"])
+    model = export_module(Faded(), example_inputs(4), ["x", "s"], ["d"])
     assert [opset.version for opset in model.opset_import if not opset.domain] == [OPSET]
     dims = {
         value.name: [dim.dim_value if dim.HasField("dim_value") else "free" for dim in value.type.tensor_type.shape.dim]
@@ -31,7 +31,7 @@ def test_batch_and_sides_are_dynamic_and_channels_fixed():
 
 
 def test_no_two_sizes_of_the_example_are_alike():
-    x, s = example(16)
+    x, s = example_inputs(16)
     assert len({*x.shape, 1}) == 5
     assert s.shape == x.shape[:1]
 

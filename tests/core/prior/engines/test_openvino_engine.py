@@ -13,7 +13,7 @@ openvino = pytest.importorskip("openvino", reason="openvino is not installed")
 
 
 def test_a_known_denoiser(linear, linear_answer, images):
-    channels = openvino_engine(linear, "fp32", "cpu").channels
+    channels = openvino_engine(linear, "fp32", "cpu").denoiser
     assert (channels.sigma_data, channels.multiple) == (0.25, 4)
     with torch.inference_mode():
         for s in (torch.tensor([0.1]), torch.tensor([0.1, 0.3, 0.01])):
@@ -54,9 +54,9 @@ def test_the_network_agrees_with_torch(tiny, kept, sigma):
     image = torch.exp(-4 * (y[:, None] ** 2 + x[None, :] ** 2)).to(torch.complex64)
     noisy = image + sigma * torch.randn(image.shape, dtype=torch.complex64, generator=generator)
     expected = denoise_complex(tiny.denoiser, noisy, sigma)
-    full = denoise_complex(openvino_engine(model, "fp32", "cpu").channels, noisy, sigma)
+    full = denoise_complex(openvino_engine(model, "fp32", "cpu").denoiser, noisy, sigma)
     assert float((full - expected).norm() / expected.norm()) < 1e-4
-    lowered = denoise_complex(openvino_engine(model, "bf16", "cpu").channels, noisy, sigma)
+    lowered = denoise_complex(openvino_engine(model, "bf16", "cpu").denoiser, noisy, sigma)
     assert float((lowered - expected).abs().square().mean().sqrt()) < 0.1 * sigma
 
 
