@@ -13,11 +13,13 @@ import ismrmrd
 import numpy as np
 import pytest
 from ismrmrd.serialization import ProtocolDeserializer, ProtocolSerializer
+from PIL import Image
 from safetensors.torch import save_file
 
+from nilatron.core.phantom import phantom
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import load_prior, save_prior
-from nilatron.core.prior.unet import ARCHITECTURES
+from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.prior.weights import shipped_weights
 from nilatron.gadgets.items import Context
 from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, ServerError, open_connection
@@ -38,6 +40,14 @@ def own(tmp_path):
     tensors["first.weight"] = tensors["first.weight"][:, :2]
     path = tmp_path / "own.safetensors"
     save_file({f"net.{name}": tensor.contiguous() for name, tensor in tensors.items()}, path)
+    return path
+
+
+@pytest.fixture
+def head(tmp_path):
+    """A small picture of a head."""
+    path = tmp_path / "head.png"
+    Image.fromarray(np.uint8(200 * np.abs(phantom((1, 96, 80))[0]))).save(path)
     return path
 
 
@@ -86,7 +96,7 @@ def read_images(path, group="images"):
 def linear_prior(tmp_path):
     """Weights of a prior whose network is zero: the denoiser of white Gaussian images, known in closed form."""
     path = tmp_path / "prior.safetensors"
-    denoiser = EDMDenoiser(ARCHITECTURES["tiny"], sigma_data=0.5)
+    denoiser = EDMDenoiser(UNetConfig((8,), (1,), 8), sigma_data=0.5)
     save_prior(path, denoiser, {"licence": "none", "trained_steps": "0"})
     return path
 

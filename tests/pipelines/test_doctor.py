@@ -5,6 +5,7 @@ from nilatron.pipelines import doctor
 from nilatron.pipelines.chain.find import ChainError
 
 
+@pytest.mark.slow
 def test_a_sound_installation():
     findings = list(doctor.examine())
     assert [f"{finding.subject}: {finding.result}" for finding in findings if not finding.ok] == []

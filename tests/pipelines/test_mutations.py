@@ -34,6 +34,8 @@ from nilatron.pipelines.wire import (
     encode,
 )
 
+pytestmark = pytest.mark.slow
+
 COUNT = int(os.environ.get("NILATRON_MUTATIONS", "150"))
 COUNT_SERVER = int(os.environ.get("NILATRON_MUTATIONS", "40"))
 PATIENCE_S = 60

@@ -274,6 +274,7 @@ FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "import_module", "ex
 SOURCES = [path for layer in ("core", "gadgets", "pipelines") for path in sorted((ROOT / layer).rglob("*.py"))]
 
 
+@pytest.mark.slow
 def test_no_source_can_unpickle_or_import_by_name():
     found = []
     for path in SOURCES:

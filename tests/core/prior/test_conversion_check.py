@@ -20,7 +20,7 @@ from nilatron.core.prior.foreign import ForeignDenoiser, ForeignUnits
 from nilatron.core.prior.weights import shipped_weights
 
 OURS = load_prior(shipped_weights("tiny")).denoiser
-IMAGES = [torch.from_numpy(phantom((1, 96, 80), centre=(z, 0.0, 0.0))[0]) for z in (0.0, 0.2)]
+IMAGES = [torch.from_numpy(phantom((1, 96, 80))[0])]
 LEVELS = (0.05, 0.2)
 
 
@@ -40,6 +40,7 @@ def verdict(network, units):
     return check_denoiser(lambda other: ForeignDenoiser(network, other, 0.24), units, IMAGES, LEVELS)
 
 
+@pytest.mark.slow
 def test_the_right_reading_passes():
     found = verdict(Score(), ForeignUnits(VE()))
     assert found.failure() is None
@@ -57,6 +58,7 @@ def test_the_right_reading_passes():
     assert len(found.markdown().splitlines()) == 2 + len(LEVELS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [1.0, math.sqrt(2)])
 def test_complex_noise_taken_for_that_of_a_component_and_the_other_way_is_found(factor):
     right = "component" if factor == 1 else "complex"
@@ -66,17 +68,20 @@ def test_complex_noise_taken_for_that_of_a_component_and_the_other_way_is_found(
     assert verdict(Score(factor), replace(wrong, noise=right)).failure() is None
 
 
+@pytest.mark.slow
 def test_a_scale_that_the_network_was_not_trained_for_is_found():
     failure = verdict(Score(scale=8.0), ForeignUnits(VE())).failure()
     assert "with --scale 2 its error would be" in failure
 
 
+@pytest.mark.slow
 def test_a_score_taken_for_noise_is_worse_than_nothing_and_named():
     failure = verdict(Score(), ForeignUnits(VE("noise"))).failure()
     assert "worse after denoising than before at sigma 0.05, 0.2" in failure
     assert "with --predicts score" in failure
 
 
+@pytest.mark.slow
 def test_values_that_are_not_finite_are_worse_than_nothing():
     class Broken(nn.Module):
         def forward(self, z, _):

@@ -119,6 +119,7 @@ def same(found, expected, kind=torch.Tensor):
     assert found.whitened is expected.whitened is True
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("moves")
 @pytest.mark.parametrize("case", CASES)
 def test_slices_whitened_on_the_device_are_those_of_the_host(case):

@@ -119,6 +119,7 @@ def test_a_whole_scan_that_takes_too_long(exchange, serve, peer, image, until_hu
     assert str(error) == "not finished after 0.5 s"
 
 
+@pytest.mark.slow
 def test_a_server_that_never_reads(exchange, serve, line):
     over = threading.Event()
     address = serve(lambda _: over.wait(20) and None)

@@ -85,6 +85,7 @@ def through(address, raw, output, chain="cg_sense", **options):
     return replay(replace(settings, remote=RemoteSettings(address, request, QUICK), **options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["name", "content"])
 def test_a_server_gives_the_files_that_this_process_gives(raw, tmp_path, serve, way):
     chain = "cg_sense"

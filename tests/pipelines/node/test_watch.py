@@ -87,7 +87,7 @@ def test_a_goodbye_that_hangs_does_not_keep_the_process(ends, exits, monkeypatch
 def test_the_end_of_the_parent(ends, exits, monkeypatch):
     conversation = Conversation()
     watch = watching(ends[0], conversation)
-    monkeypatch.setattr(node_watch.os, "getppid", lambda: 1)
+    monkeypatch.setattr(node_watch.os, "getppid", lambda: -1)  # not 1: that may be the parent already
     assert wait_for(exits) == [4]
     assert "started it has ended" in conversation.reasons[0]
     watch.stop()

@@ -28,7 +28,7 @@ net (float[n, 2, r, c] x, float[n] sigma) => (float[n, 2, r, c] y) {
 
 
 @pytest.fixture
-def settings(own, tmp_path):
+def settings(own, head, tmp_path):
     (tmp_path / "out").mkdir()
     return ConvertSettings(
         SourceSettings(own, architecture="tiny", prefixes=(("net.", ""),)),
@@ -36,9 +36,11 @@ def settings(own, tmp_path):
         tmp_path / "out" / "new.safetensors",
         licence="CC0",
         data="heads",
+        images=(head,),
     )
 
 
+@pytest.mark.slow
 def test_our_own_network_comes_back_as_it_was(settings):
     shown = []
     verdict = convert(settings, shown.append)
@@ -54,6 +56,7 @@ def test_our_own_network_comes_back_as_it_was(settings):
     assert [path.name for path in settings.output.parent.iterdir()] == ["new.safetensors"]
 
 
+@pytest.mark.slow
 def test_a_wrong_reading_is_named_and_nothing_is_written(settings):
     wrong = replace(settings, unit_settings=replace(settings.unit_settings, noise="complex"))
     shown = []
@@ -63,6 +66,7 @@ def test_a_wrong_reading_is_named_and_nothing_is_written(settings):
     assert list(settings.output.parent.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_graph_becomes_a_file_for_our_engines(settings, tmp_path):
     onnx = pytest.importorskip("onnx")
     for package in ("onnxscript", "onnxruntime"):
@@ -88,11 +92,12 @@ def test_a_graph_becomes_a_file_for_our_engines(settings, tmp_path):
 
 def test_images_of_the_check(settings, tmp_path):
     grey = np.uint8(200 * np.abs(phantom((1, 40, 32))[0]))
-    for i in range(5):
-        Image.fromarray(grey + np.uint8(i)).save(tmp_path / f"{i}.png")
-    found = check_images(replace(settings, images=(tmp_path,), limit=2))
+    paths = [tmp_path / f"{i}.png" for i in range(5)]
+    for i, path in enumerate(paths):
+        Image.fromarray(grey + np.uint8(i)).save(path)
+    found = check_images(replace(settings, images=tuple(paths), limit=2))
     assert [tuple(image.shape) for image in found] == [(40, 32)] * 2
-    heads = check_images(settings)
+    heads = check_images(replace(settings, images=()))
     assert len(heads) == 3
     assert all(head.is_complex() for head in heads)
 

@@ -45,6 +45,7 @@ class Off:
         return self.denoiser(x, s) * (1 + self.share * (s[0] * math.sqrt(2) > self.above))
 
 
+@pytest.mark.slow
 def test_the_error_is_relative_and_one_of_each_level(tiny):
     found = agreement("off", Off(tiny.denoiser, 1e-3), tiny.denoiser, (32, 24))
     assert found.errors == pytest.approx([1e-3] * len(SIGMAS), rel=1e-3)
@@ -65,6 +66,7 @@ def test_the_phantom_has_noise_of_its_level():
     assert not torch.equal(noise[0], noise[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("off", [2e-3, math.nan])
 def test_a_file_that_does_not_agree_does_not_stay(tmp_path, tiny, monkeypatch, off):
     for package in ("onnx", "onnxscript", "onnxruntime"):
@@ -124,6 +126,7 @@ def test_tensorrt_engines_need_tensorrt_and_a_gpu(monkeypatch):
         check_tensorrt()
 
 
+@pytest.mark.slow
 def test_tensorrt_engines_wait_in_the_cache(monkeypatch, tiny):
     asked = []
     monkeypatch.setattr(module, "check_tensorrt", lambda: "the package")
@@ -148,6 +151,7 @@ def test_tensorrt_engines_wait_in_the_cache(monkeypatch, tiny):
     assert asked == [(1, 264, 264), (1, 128, 128), *views]
 
 
+@pytest.mark.slow
 def test_half_precision_is_also_rounded_as_on_a_gpu(tiny, monkeypatch):
     monkeypatch.setattr(module, "SIZES", ((32, 24),))
     monkeypatch.setattr(module, "OnnxDenoiser", lambda *_: tiny.denoiser)

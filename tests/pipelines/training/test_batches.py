@@ -60,6 +60,7 @@ def test_the_processes_together_have_the_batch_of_one(images, n_ranks):
             assert torch.equal(share.clean, mine) if len(mine) else share.loss_weight == 0.0
 
 
+@pytest.mark.slow
 def test_batches_prepared_ahead_are_the_same_and_in_order(images):
     batches = Batches(images, SETTINGS)
     ahead = list(batch_loader(batches, 2, n_workers=2))
@@ -88,6 +89,7 @@ def test_batches_are_prepared_ahead_for_a_gpu_only_unless_asked():
     assert n_loader_workers(ComputeSettings(workers=3), "cpu") == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_ranks", [2, 4])
 def test_the_processes_together_have_the_scans_of_one(images, n_ranks):
     settings = replace(SETTINGS, scans=ScanSettings(per_step=3, acquisition=AcquisitionSettings(sides=(64, 72))))

@@ -135,6 +135,7 @@ def read_one_by_one(stream):
     return messages, None
 
 
+@pytest.mark.slow
 def test_mutated_lines_end_as_they_do_one_by_one():
     rng = np.random.default_rng(12)
     short = [message_bytes(line(4, 2), line(4, 2), line(4, 2, 1), Text.of("hi"))] + [message_bytes(line(4, 2))] * 8

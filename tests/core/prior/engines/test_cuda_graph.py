@@ -74,13 +74,13 @@ def test_a_result_outlives_the_next_call(denoiser):
     assert torch.equal(first, kept)
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_memory_is_bounded(denoiser):
     recorder = Recorder()
     graphed = CudaGraphDenoiser(denoiser, recorder)
-    for side in range(16, 16 * (MAX_SHAPES + 2), 16):
-        graphed(*inputs(1, side, 0.1))
-    graphed(*inputs(1, 16, 0.1))
+    for n in (*range(1, MAX_SHAPES + 2), 1):
+        graphed(*inputs(n, 8, 0.1))
     assert recorder.n == MAX_SHAPES + 2
 
 
@@ -116,4 +116,4 @@ def test_a_real_graph_gives_what_the_network_gives():
     for seed, n in enumerate((1, 8, 1)):
         x, s = (tensor.cuda() for tensor in inputs(n, 64, 0.1, seed))
         torch.testing.assert_close(graphed(x, s), denoiser(x, s), rtol=1e-3, atol=1e-4)
-    assert all(recording is not None for recording in graphed._recordings.values())
+    assert graphed.remark() == ""
