@@ -37,8 +37,8 @@ def build_node(
     target
         A name of `methods`.
     properties
-        Of the node's `<configuration>`; each belongs to the noise gadget, the echo-planar lines, the coil compression, the method or the image
-        gadget. `seed` overrides the seed of the context.
+        Of the node's `<configuration>`; each belongs to the noise gadget, the echo-planar lines, the coil compression, the
+        method or the image gadget. `seed` overrides the seed of the context.
     weights
         Of the prior.
     methods

@@ -12,7 +12,6 @@ from nilatron.core.backend import ComplexArray
 
 Phase: TypeAlias = npt.NDArray[np.float64]  # rad, (x,)
 Order: TypeAlias = Literal["none", "mean", "linear", "polynomial"]
-ORDERS: tuple[Order, ...] = ("none", "mean", "linear", "polynomial")
 POLYNOMIAL_ORDER = 4
 
 
@@ -61,14 +60,16 @@ def fitted_phase(product: npt.NDArray[np.complex128], order: Order) -> Phase:
     The slope is that of the mean phase between neighbours, so that wraps do no harm, the constant the mean of what is left.
     """
     n = len(product)
-    x = np.arange(n) - n // 2
+    x = np.arange(n) - float(n // 2)
     if order == "none":
         return np.zeros(n)
     slope = 0.0 if order == "mean" else float(np.angle(np.sum(np.conj(product[:-1]) * product[1:])))
     left = product * np.exp(-1j * slope * x)
     constant = float(np.angle(np.sum(left)))
     phase = slope * x + constant
-    return phase if order != "polynomial" else phase + _polynomial(left * np.exp(-1j * constant))
+    if order == "polynomial":
+        phase = phase + _polynomial(left * np.exp(-1j * constant))
+    return np.asarray(phase, np.float64)
 
 
 def _polynomial(product: npt.NDArray[np.complex128]) -> Phase:

@@ -55,9 +55,9 @@ def sample_positions(lobe: Trapezoid, delay_us: float, dwell_us: float, n_sample
     dwell_us
         Between samples; each stands for the middle of its time.
     """
-    ends = delay_us + dwell_us * np.array([0.0, n_samples])
+    ends = np.array([delay_us, delay_us + dwell_us * n_samples])
     first, last = lobe.area_until(ends)
-    middle = delay_us + dwell_us * (np.arange(n_samples) + 0.5)
+    middle = delay_us + dwell_us * (np.arange(n_samples, dtype=np.float64) + 0.5)
     return np.asarray((lobe.area_until(middle) - lobe.area / 2) * (n_columns / (last - first)))
 
 

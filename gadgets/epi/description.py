@@ -15,7 +15,12 @@ RAMPS = ("rampUpTime", "rampDownTime")
 def is_epi(encoding: Any) -> bool:
     """Whether the header calls the trajectory of an encoding, or its description, EPI."""
     kind = getattr(encoding.trajectory, "value", encoding.trajectory)
-    return kind == "epi" or _identifier(encoding) == IDENTIFIER
+    return kind == "epi" or is_conventional(encoding)
+
+
+def is_conventional(encoding: Any) -> bool:
+    """Whether the header describes the readouts of an encoding by the numbers of ConventionalEPI."""
+    return _identifier(encoding) == IDENTIFIER
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def readout_gradient(encoding: Any, number: int) -> ReadoutGradient | None:
         return None
     numbers = stated_numbers(description)
     where = f"encoding {number} of the header: trajectoryDescription {description.identifier!r}"
-    if _identifier(encoding) != IDENTIFIER:
+    if not is_conventional(encoding):
         ramps = [name for name, value in numbers.items() if "ramp" in name.lower() and value != 0]
         if ramps:
             raise ScanError(f"{where} states ramp sampling ({ramps[0]}); only that of ConventionalEPI is known")
