@@ -41,16 +41,16 @@ class Regridding:
         return float(np.sum(np.abs(kept) ** 2) / n_kept)
 
 
-def regridding(k: RealArray, n_columns: int, usable: tuple[int, int] | None = None) -> Regridding:
+def regridding(k: RealArray, n_columns: int, n_kept: int, usable: tuple[int, int] | None = None) -> Regridding:
     """The operator from samples at `k` to the columns -(n // 2), ..., n - n // 2 - 1.
 
-    It is the least-squares estimate (with a ridge) for objects that are of equal strength anywhere on the field of view that
-    the samples support, and nowhere else:
+    It is the least-squares estimate (with a ridge) for objects that are of equal strength anywhere on a field of view of `a`
+    encoded ones, and nowhere else:
 
-        R = C_gs (C_ss + RIDGE I)^-1,    C_ss = a sinc(a (k_s - k_s')),    C_gs = sinc(k_g - k_s)
+        R = C_gs (C_ss + RIDGE a I)^-1,    C_ss = a sinc(a (k_s - k_s')),    C_gs = sinc(b (k_g - k_s)) b,    b = min(a, 1)
 
-    with a >= 1 the width of that field of view in encoded ones; what lies outside the encoded one is removed. Where samples
-    are farther apart than the grid, only the middle 1 / gap of the field of view is free of aliases.
+    Where samples are dense, a is what they support, and what lies outside the encoded field of view is removed. Where they
+    are farther apart than the grid, a is what does not alias into the pixels that are kept.
 
     Parameters
     ----------
@@ -58,6 +58,8 @@ def regridding(k: RealArray, n_columns: int, usable: tuple[int, int] | None = No
         Positions (sample,), in steps of the grid.
     n_columns
         Of the grid.
+    n_kept
+        Central pixels of the image along the readout that are kept.
     usable
         First and past the last sample that count; all by default.
     """
@@ -65,9 +67,12 @@ def regridding(k: RealArray, n_columns: int, usable: tuple[int, int] | None = No
     used = np.zeros(len(k), bool)
     used[first:last] = True
     at, columns = k[used], np.arange(n_columns) - n_columns // 2.0
-    width = max(1.0, 1.0 / widest_gap(at))
+    width, kept = 1.0 / widest_gap(at), n_kept / n_columns
+    if width < 1:
+        width = max(kept, min(1.0, 2 * width - kept))
+    seen = min(width, 1.0)
     own = width * np.sinc(width * (at[:, None] - at[None, :])) + RIDGE * width * np.eye(len(at))
-    cross = np.sinc(columns[:, None] - at[None, :])
+    cross = seen * np.sinc(seen * (columns[:, None] - at[None, :]))
     matrix = np.zeros((n_columns, len(k)))
     matrix[:, used] = np.linalg.solve(own, cross.T).T
     reach = (at.min() - 1, at.max() + 1)

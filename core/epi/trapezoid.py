@@ -42,7 +42,7 @@ class Trapezoid:
 
 
 def sample_positions(lobe: Trapezoid, delay_us: float, dwell_us: float, n_samples: int, n_columns: int) -> RealArray:
-    """K (n_samples,) in steps of the encoded grid, 0 where half the lobe's area is over, in the order of time.
+    """Positions k (n_samples,) in steps of the encoded grid, 0 where half the lobe's area is over, in the order of time.
 
     The area between the beginning of the first and the end of the last sample is that of `n_columns` steps.
 

@@ -66,7 +66,10 @@ class RampSampling:
         key = (n, float(line.sample_time_us), is_reversed(line.flags), pre, post)
         if key not in self._operators:
             k = self._k(line) * (-1 if is_reversed(line.flags) else 1)
-            self._operators[key] = (regridding(k, self.n_columns, (pre, n - post)), self._scale(line))
+            self._operators[key] = (
+                regridding(k, self.n_columns, kept_width(self.encoding), (pre, n - post)),
+                self._scale(line),
+            )
         operator, scale = self._operators[key]
         samples = operator.apply(np.asarray(line.data)) * np.float32(scale)
         return Readout(samples, self.n_columns // 2, operator.pre, operator.post, int(line.scan_counter))
@@ -89,7 +92,7 @@ class RampSampling:
                     f"{self.gradient.where}: samples are up to {gap:.2f} steps of the grid apart, which supports "
                     f"{100 / gap:.0f} % of the encoded field of view: aliases at the ends of the readout",
                 )
-        return float(regridding(k, self.n_columns).noise_variance(n_kept) ** -0.5)
+        return float(regridding(k, self.n_columns, n_kept).noise_variance(n_kept) ** -0.5)
 
     def _check_echo(self, line: ismrmrd.Acquisition) -> None:
         """Refuse an echo that the line states and the gradient cannot have."""
