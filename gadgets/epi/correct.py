@@ -14,7 +14,7 @@ from nilatron.gadgets.epi.navigators import Navigators, ShotKey, with_phase_remo
 from nilatron.gadgets.epi.readout import RampSampling, forward_line, ramp_sampling, unturned
 from nilatron.gadgets.flags import LineKind, is_phase_correction, is_reversed, kind_of
 from nilatron.gadgets.items import Context, KSpaceSlice, ScanError, ScanLog
-from nilatron.gadgets.placement import ImageKey, Readout, image_key, readout_of
+from nilatron.gadgets.placement import ImageKey, Readout, grid_width, image_key, readout_of
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class EpiLines:
 
     def _add_navigator(self, key: ShotKey, line: ismrmrd.Acquisition, context: Context) -> int:
         try:
-            readout = self._regridded(key[0], line, context) or readout_of(line)
+            readout = self._on_grid(key[0], line, context)
         except ScanError as error:
             if f"a navigator is left out: {error}" not in context.log.problems:
                 context.log.problem(log, f"a navigator is left out: {error}")
@@ -112,18 +112,23 @@ class EpiLines:
             yield self._forwards(key, line, context)
 
     def _forwards(self, key: ShotKey, line: ismrmrd.Acquisition, context: Context) -> ismrmrd.Acquisition:
-        readout, phase = self._regridded(key[0], line, context), None
-        if is_reversed(line.flags):
-            turned = readout or readout_of(line)
+        if key in self._navigators.shots:
+            self._navigators.shots[key].settled()
+        if is_reversed(line.flags) and self._navigators.shots:
+            turned = self._on_grid(key[0], line, context)
             phase = self._navigators.phase(key, *turned.samples.shape)
             if phase is not None:
                 context.log.counts["lines corrected for their direction"] += 1
                 return forward_line(line, with_phase_removed(turned, phase))
-        elif key in self._navigators.shots:
-            self._navigators.shots[key].settled()
         if is_epi(context.header.encoding[key[0]]):
             self._watch(line, context.log)
+        readout = self._regridded(key[0], line, context)
         return line if readout is None else forward_line(line, readout)
+
+    def _on_grid(self, number: int, line: ismrmrd.Acquisition, context: Context) -> Readout:
+        """The line forwards, with its echo where those read the other way have theirs."""
+        readout = self._regridded(number, line, context) or readout_of(line)
+        return readout.on_grid(grid_width(readout, context.header.encoding[number]), context.log)
 
     def _regridded(self, number: int, line: ismrmrd.Acquisition, context: Context) -> Readout | None:
         """The line as the description of its encoding has it; None where that is as it came."""
