@@ -69,8 +69,9 @@ class ReadoutGradient:
         length, room = dwell * n_samples, self.lobe.duration_us
         delay = (room - length) / 2 if self.delay_us is None else self.delay_us
         if delay < -dwell or delay + length > room + dwell:
+            source = "dwellTime" if self.dwell_us else "sample_time_us"
             raise ScanError(
-                f"{self.where}: {n_samples} samples of dwellTime {dwell:g} us after acqDelayTime {delay:g} us end at "
+                f"{self.where}: {n_samples} samples of {source} {dwell:g} us after acqDelayTime {delay:g} us end at "
                 f"{delay + length:g} us, but rampUpTime, flatTopTime and rampDownTime make {room:g} us"
             )
         return sample_positions(self.lobe, delay, dwell, n_samples, n_columns)
