@@ -25,7 +25,7 @@ from typing import Any
 import ismrmrd
 
 from nilatron.core.trajectory import leaves_the_grid
-from nilatron.gadgets.epi.description import readout_gradient
+from nilatron.gadgets.epi.description import readout_gradient, stated_numbers
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, ScanError
 
@@ -48,11 +48,9 @@ def _multiband_parameter(header: Any) -> str | None:
         ("trajectoryDescription", getattr(encoding, "trajectoryDescription", None)) for encoding in header.encoding
     ]
     for group, parameters in groups:
-        for kind in ("Long", "Double", "String"):
-            for entry in getattr(parameters, f"userParameter{kind}", None) or []:
-                name = re.sub(r"[^a-z]", "", str(entry.name).lower())
-                if _MULTIBAND.search(name) and _number(entry.value) > 1:
-                    return f"{group} says {entry.name} = {entry.value}"
+        for name, value in stated_numbers(parameters).items():
+            if value > 1 and _MULTIBAND.search(re.sub(r"[^a-z]", "", name.lower())):
+                return f"{group} says {name} = {value:g}"
     return None
 
 
@@ -140,10 +138,3 @@ class StatementCheck:
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return 0.0

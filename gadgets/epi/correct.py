@@ -18,7 +18,7 @@ from nilatron.gadgets.placement import ImageKey, Readout, grid_width, image_key,
 
 log = logging.getLogger(__name__)
 
-UNCORRECTED = "lines read in both directions, no navigators: ghosts at half the field of view are likely"
+UNCORRECTED = "lines read in both directions, no navigators of both: ghosts at half the field of view are likely"
 
 
 @dataclass(frozen=True)

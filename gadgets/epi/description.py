@@ -10,6 +10,7 @@ from nilatron.gadgets.items import ScanError
 
 IDENTIFIER = "conventionalepi"
 RAMPS = ("rampUpTime", "rampDownTime")
+_KNOWN = {name.lower(): name for name in (*RAMPS, "flatTopTime", "acqDelayTime", "dwellTime", "numSamples")}
 
 
 def is_epi(encoding: Any) -> bool:
@@ -83,29 +84,30 @@ def readout_gradient(encoding: Any, number: int) -> ReadoutGradient | None:
     Raises
     ------
     ScanError
-        For ramps in a description of another identifier, and for missing or impossible times.
+        For ramps in a description of another identifier or under another name, and for missing or impossible times.
     """
     description = getattr(encoding, "trajectoryDescription", None)
     if description is None:
         return None
     numbers = stated_numbers(description)
     where = f"encoding {number} of the header: trajectoryDescription {description.identifier!r}"
+    ramps = [name for name, value in numbers.items() if "ramp" in name.lower() and value != 0]
+    if not ramps:
+        return None
     if not is_conventional(encoding):
-        ramps = [name for name, value in numbers.items() if "ramp" in name.lower() and value != 0]
-        if ramps:
-            raise ScanError(f"{where} states ramp sampling ({ramps[0]}); only that of ConventionalEPI is known")
-        return None
-    if not any(numbers.get(name, 0.0) for name in RAMPS):
-        return None
+        raise ScanError(f"{where} states ramp sampling ({ramps[0]}); only that of ConventionalEPI is known")
+    if not any(name.lower() in _KNOWN for name in ramps):
+        raise ScanError(f"{where} states ramp sampling as {ramps[0]}; expected {', '.join(RAMPS)}")
+    found = {_KNOWN[name.lower()]: value for name, value in numbers.items() if name.lower() in _KNOWN}
     for name in (*RAMPS, "flatTopTime"):
-        if name not in numbers:
+        if name not in found:
             raise ScanError(f"{where} states ramp sampling without {name}: its lines cannot be regridded")
     for name in (*RAMPS, "flatTopTime", "dwellTime", "numSamples"):
-        if not 0 <= numbers.get(name, 0.0) < float("inf"):
-            raise ScanError(f"{where}: {name} cannot be {numbers[name]:g}")
-    lobe = Trapezoid(numbers["rampUpTime"], numbers["flatTopTime"], numbers["rampDownTime"])
-    n_samples = int(numbers.get("numSamples", 0)) or None
-    return ReadoutGradient(lobe, numbers.get("acqDelayTime"), numbers.get("dwellTime"), n_samples, where)
+        if not 0 <= found.get(name, 0.0) < float("inf"):
+            raise ScanError(f"{where}: {name} cannot be {found[name]:g}")
+    lobe = Trapezoid(found["rampUpTime"], found["flatTopTime"], found["rampDownTime"])
+    n_samples = int(found.get("numSamples", 0)) or None
+    return ReadoutGradient(lobe, found.get("acqDelayTime"), found.get("dwellTime"), n_samples, where)
 
 
 def number_of_navigators(encoding: Any) -> int:
@@ -115,9 +117,22 @@ def number_of_navigators(encoding: Any) -> int:
 
 
 def stated_numbers(parameters: Any) -> dict[str, float]:
-    """The named whole and broken numbers of a description, or of the header's userParameters."""
-    found = [*(parameters.userParameterLong or []), *(parameters.userParameterDouble or [])]
-    return {str(entry.name).strip(): float(entry.value) for entry in found if entry.name and entry.value is not None}
+    """The named numbers of a description, whole, broken or as text."""
+    entries = [
+        entry
+        for kind in ("Long", "Double", "String")
+        for entry in getattr(parameters, f"userParameter{kind}", None) or []
+        if entry.name
+    ]
+    found = ((str(entry.name).strip(), _number(entry.value)) for entry in entries)
+    return {name: value for name, value in found if value is not None}
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _identifier(encoding: Any) -> str:

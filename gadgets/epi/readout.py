@@ -76,6 +76,11 @@ class RampSampling:
 
     def _k(self, line: ismrmrd.Acquisition) -> RealArray:
         key = _kind(line)
+        if self.gradient.n_samples is None and key[0] == kept_width(self.encoding) < self.n_columns:
+            raise ScanError(
+                f"{self.gradient.where} states ramp sampling without numSamples, and line {line.scan_counter} has the "
+                f"{key[0]} samples of a readout without oversampling: it is not known whether it was cropped in front"
+            )
         if key not in self._positions:
             self._positions[key] = self.gradient.positions(*key, self.n_columns)
         return self._positions[key]
@@ -92,7 +97,20 @@ class RampSampling:
                     f"{self.gradient.where}: samples are up to {gap:.2f} steps of the grid apart, which supports "
                     f"{100 / gap:.0f} % of the encoded field of view: aliases at the ends of the readout",
                 )
+            self._warn_of_offset(line, k)
         return float(regridding(k, self.n_columns, n_kept).noise_variance(n_kept) ** -0.5)
+
+    def _warn_of_offset(self, line: ismrmrd.Acquisition, k: RealArray) -> None:
+        """A receiver that follows an image off the centre by a fixed frequency leaves a phase on the ramps."""
+        fov_mm = float(self.encoding.encodedSpace.fieldOfView_mm.x)
+        offset_mm = float(np.dot(np.asarray(line.position), np.asarray(line.read_dir)))
+        if abs(offset_mm) / fov_mm * unevenness(k) > EVEN:
+            log.warning(
+                "%s: the image lies %.0f mm off the centre along the readout; where the receiver has followed that by a "
+                "fixed frequency, samples on the ramps keep a phase that is not corrected",
+                self.gradient.where,
+                offset_mm,
+            )
 
     def _check_echo(self, line: ismrmrd.Acquisition) -> None:
         """Refuse an echo that the line states and the gradient cannot have."""

@@ -168,8 +168,8 @@ def test_lines_of_both_directions_without_navigators_are_doubtful(simulated, con
     ]
     reply = converse(scan)
     (image,) = reply.images
-    assert any("no navigators: ghosts" in comment for comment in image.meta["ImageComment"])
-    assert any("no navigators: ghosts" in problem for problem in reply.report.problems)
+    assert any("no navigators of both: ghosts" in comment for comment in image.meta["ImageComment"])
+    assert any("no navigators of both: ghosts" in problem for problem in reply.report.problems)
 
 
 LAST = [value for name, value in vars(ismrmrd).items() if name.startswith(("ACQ_LAST_IN", "ACQ_FIRST_IN"))]
@@ -343,7 +343,7 @@ def test_simultaneous_slices_are_refused(simulated, converse):
 
 
 @pytest.mark.row("F2.19")
-@pytest.mark.parametrize("kind", ["radial", "spiral"])
+@pytest.mark.parametrize("kind", ["radial", "goldenangle", "spiral", "other"])
 def test_other_trajectories_are_refused(simulated, converse, kind):
     scan = simulated()
     scan.header.encoding[0].trajectory = trajectoryType(kind)

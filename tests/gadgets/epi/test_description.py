@@ -1,3 +1,4 @@
+import ismrmrd
 import numpy as np
 import pytest
 
@@ -59,6 +60,19 @@ def test_impossible_numbers_are_refused(encoding, name, value):
 def test_ramps_of_an_unknown_identifier_are_refused(encoding):
     with pytest.raises(ScanError, match=r"trajectoryDescription 'SineEPI' states ramp sampling \(rampUpTime\)"):
         readout_gradient(encoding("SineEPI", rampUpTime=60), 0)
+
+
+def test_ramps_under_another_name_are_refused(encoding):
+    with pytest.raises(ScanError, match="states ramp sampling as ramp_up_us; expected rampUpTime, rampDownTime"):
+        readout_gradient(encoding(ramp_up_us=60, ramp_down_us=60), 0)
+
+
+def test_numbers_may_come_as_text_and_in_any_case(encoding):
+    found = encoding(**{name.upper(): value for name, value in WHOLE.items() if name != "rampUpTime"})
+    text = ismrmrd.xsd.userParameterStringType(name="rampUpTime", value="60")
+    note = ismrmrd.xsd.userParameterStringType(name="shape", value="trapezoid")
+    found.trajectoryDescription.userParameterString = [text, note]
+    assert readout_gradient(found, 0) == readout_gradient(encoding(**WHOLE), 0)
 
 
 def test_another_number_of_samples_is_refused(encoding):

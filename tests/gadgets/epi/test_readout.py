@@ -77,6 +77,22 @@ def test_gaps_that_alias_into_the_image_are_told(epi_scan):
     assert any("which supports 81 % of the encoded field of view" in problem for problem in log.problems)
 
 
+def test_lines_that_may_have_been_cropped_in_front_are_refused(epi_scan):
+    scan = epi_scan(SYMMETRIC, stated={"numSamples": None}, n_samples=N, dwell_us=5.0, **ONE_WAY)
+    with pytest.raises(ScanError, match=r"without numSamples, .* 32 samples of a readout without oversampling"):
+        scan.slices()
+
+
+@pytest.mark.parametrize(("offset_mm", "warned"), [(0.0, False), (30.0, True)])
+def test_an_image_off_the_centre_of_the_readout_is_warned_of(epi_scan, caplog, offset_mm, warned):
+    scan = epi_scan(SYMMETRIC, **ONE_WAY)
+    lines = scan.imaging()
+    for line in lines:
+        line.read_dir[:], line.position[:] = (0, 1, 0), (5, offset_mm, 0)
+    scan.slices(lines)
+    assert ("30 mm off the centre along the readout" in caplog.text) is warned
+
+
 def test_an_echo_that_the_gradient_cannot_have_is_refused(epi_scan):
     scan = epi_scan(SYMMETRIC, **ONE_WAY, more={"echo": 12})
     with pytest.raises(ScanError, match=r"center_sample.*the gradient of .*trajectoryDescription.* at 31.5"):
