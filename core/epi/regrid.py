@@ -47,7 +47,7 @@ def regridding(k: RealArray, n_columns: int, n_kept: int, usable: tuple[int, int
     It is the least-squares estimate (with a ridge) for objects that are of equal strength anywhere on a field of view of `a`
     encoded ones, and nowhere else:
 
-        R = C_gs (C_ss + RIDGE a I)^-1,    C_ss = a sinc(a (k_s - k_s')),    C_gs = sinc(b (k_g - k_s)) b,    b = min(a, 1)
+        R = C_gs (C_ss + RIDGE a I)^-1,    C_ss = a sinc(a (k_s - k_s')),    C_gs = b sinc(b (k_g - k_s)),    b = min(a, 1)
 
     Where samples are dense, a is what they support, and what lies outside the encoded field of view is removed. Where they
     are farther apart than the grid, a is what does not alias into the pixels that are kept.

@@ -18,8 +18,9 @@ ShotKey: TypeAlias = tuple[int, int]  # encoding space, slice
 
 @dataclass
 class Shot:
-    """The navigators of the latest shot of a slice, with the phase that they give."""
+    """The navigators of the latest shot of a slice, and the phase that they give; where they give none, that of before."""
 
+    before: Phase | None = None
     profiles: list[ComplexArray] = field(default_factory=list)
     backwards: list[bool] = field(default_factory=list)
     is_over: bool = False  # a line that is no navigator has come after them
@@ -29,7 +30,8 @@ class Shot:
         """The shot is over; the phase (x,) of its lines that are read backwards."""
         if not self.is_over:
             kept = [i for i, one in enumerate(self.profiles) if one.shape == self.profiles[0].shape]
-            self._phase = polarity_phase([self.profiles[i] for i in kept], [self.backwards[i] for i in kept])
+            found = polarity_phase([self.profiles[i] for i in kept], [self.backwards[i] for i in kept])
+            self._phase = self.before if found is None else found
             self.is_over = True
         return self._phase
 
@@ -47,7 +49,7 @@ class Navigators:
             return 0
         shot = self.shots.get(key)
         if shot is None or shot.is_over:
-            shot = self.shots[key] = Shot()
+            shot = self.shots[key] = Shot(None if shot is None else shot.settled())
         shot.profiles.append(ifft(_measured(readout), axes=(-1,)))
         shot.backwards.append(backwards)
         return len(shot.profiles)

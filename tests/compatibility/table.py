@@ -27,7 +27,7 @@ ROWS = {
         "noise level, messages",
     ),
     "F2.14": ("waveforms: none, in between, before, after, alone, with noise alone", "end, count"),
-    "F2.15": ("lines read backwards; EPI: ramps, navigators, neither; dummies, feedback, surface coil", "pixels, counts, messages"),
+    "F2.15": ("lines read backwards; EPI with ramps, navigators or none; dummies, feedback, surface coil", "pixels, counts"),
     "F2.16": ("flags of the last line missing or early", "count, end"),
     "F2.17": ("half a slice, missing lines, silent channels, values that are not finite", "images, messages"),
     "F2.18": ("several encoding spaces, an empty one, one that the header lacks", "error"),

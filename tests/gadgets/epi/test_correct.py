@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from nilatron.core.epi.trapezoid import Trapezoid
-from nilatron.gadgets.epi.correct import UNCORRECTED
-from nilatron.gadgets.items import ScanError
+from nilatron.gadgets.epi.correct import GRIDDED, UNCORRECTED
+from nilatron.gadgets.items import Context, ScanError
+from nilatron.gadgets.stock.registry import STOCK_GADGETS
 from nilatron.gadgets.stock.types import AcquisitionBucket
 
 N = 32
@@ -130,6 +131,16 @@ def test_a_navigator_with_broken_values_or_of_another_length_costs_nothing_else(
     assert "a line has 5" in problem
 
 
+def test_a_useless_navigator_of_a_cartesian_scan_is_no_problem(epi_scan, make_line):
+    scan = epi_scan(directions=(False,))
+    scan.header.encoding[0].trajectory = ismrmrd.xsd.trajectoryType.CARTESIAN
+    flags = (ismrmrd.ACQ_IS_PHASECORR_DATA,)
+    strange = [make_line(np.ones((3, 200)), *flags), make_line(np.ones((7, 64)), *flags, echo=60)]
+    _, log = scan.slices([*strange, *scan.imaging()])
+    assert not log.problems
+    assert log.counts["lines left out: phase correction"] == 2
+
+
 def test_a_line_that_contradicts_the_description_is_refused(epi_scan):
     scan = epi_scan(LOBE, stated={"numSamples": 60})
     with pytest.raises(ScanError, match=r"trajectoryDescription.*numSamples says 60 .* a line has 64"):
@@ -142,6 +153,22 @@ def test_buckets_of_ramp_sampled_lines_are_refused(epi_scan):
         scan.slices([AcquisitionBucket()])
     items, _ = scan.slices([AcquisitionBucket()], regridded=True)
     assert len(items) == 1
+
+
+def test_directions_in_buckets_and_gridded_are_told(epi_scan):
+    scan = epi_scan()
+    bucket, one_way = AcquisitionBucket(), AcquisitionBucket()
+    for line in scan.imaging():
+        bucket.add_data(line)
+    for line in epi_scan(directions=(False,)).imaging():
+        one_way.add_data(line)
+    assert not scan.slices([one_way])[1].problems
+    assert UNCORRECTED in scan.slices([bucket])[1].problems[0]
+    through = STOCK_GADGETS["BucketToBufferGadget"]({})([bucket], Context(scan.header))
+    (gridded,) = through  # our own turns lines around
+    assert not scan.slices([gridded])[1].problems
+    gridded.bits[0].data.headers["flags"] |= 1 << (ismrmrd.ACQ_IS_REVERSE - 1)
+    assert scan.slices([gridded, gridded])[1].problems == [GRIDDED]
 
 
 def test_what_is_no_line_of_an_encoding_passes(epi_scan, make_line):

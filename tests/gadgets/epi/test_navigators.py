@@ -30,6 +30,12 @@ def test_a_new_shot_forgets_the_one_before(navigators):
     np.testing.assert_allclose(navigators.phase(KEY, 2, N), 0.5, atol=1e-4)
 
 
+def test_navigators_of_one_direction_leave_the_phase_as_it_was(navigators):
+    np.testing.assert_allclose(navigators.phase(KEY, 2, N), 0.2 * X, atol=1e-4)
+    assert navigators.add(KEY, readout(0.7), backwards=False) == 1
+    np.testing.assert_allclose(navigators.phase(KEY, 2, N), 0.2 * X, atol=1e-4)
+
+
 def test_a_slice_without_navigators_takes_those_of_another_and_says_so(navigators):
     np.testing.assert_allclose(navigators.phase(OTHER, 2, N), 0.2 * X, atol=1e-4)
     assert navigators.log.counts["lines corrected by navigators of another slice"] == 1
