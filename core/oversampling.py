@@ -1,4 +1,4 @@
-"""Readout oversampling, and matrix and field of view changes that follow the reconstruction."""
+"""Removal of readout oversampling before the reconstruction, and changes of matrix and field of view after it."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def to_recon_space(
     recon_fov_mm: tuple[float, float, float],
     recon_matrix: tuple[int, int, int],
 ) -> Array:
-    """Cut an image (..., z, y, x) on the encoded field of view down to the reconstructed one and onto its matrix.
+    """Bring an image (..., z, y, x) from the encoded field of view to the reconstructed field of view and matrix.
 
-    The field of view is cropped (or padded with zeros) in the image, the matrix changed by sinc interpolation (cropping or
-    zero-filling k-space). Pixel values, not energy, are kept. The three-number tuples are in (z, y, x) order.
+    The field of view is cropped (or padded with zeros) in the image; the matrix is changed by sinc interpolation (cropping
+    or zero-filling k-space), which keeps pixel values, not energy. All tuples are in (z, y, x) order.
     """
     for axis, encoded, recon in zip(SPATIAL_AXES, encoded_fov_mm, recon_fov_mm, strict=True):
         if encoded > 0 and recon > 0 and image.shape[axis] > 1:

@@ -20,7 +20,7 @@ from nilatron.gadgets.items import Context, ScanLog, ScanTiming
 from nilatron.pipelines.chain.find import Chain, load_chain
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.client.exchange import ServerError
-from nilatron.pipelines.client.images import Remote, remote_images
+from nilatron.pipelines.client.images import RemoteSettings, remote_images
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.files.atomic import AtomicFolder, InputError
 from nilatron.pipelines.files.images import ImageFile, write_png
@@ -49,7 +49,9 @@ class ReplaySettings:
     device: str = "cpu"
     weights: Path = DEFAULT_WEIGHTS
     overwrite: bool = False
-    remote: Remote | None = None  # server that reconstructs, with a chain, properties, seed and device of its own
+    remote: RemoteSettings | None = (
+        None  # server that reconstructs, with a chain, properties, seed and device of its own
+    )
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class ExportFolder(AtomicFolder):
 
     def write(self, image: ismrmrd.Image) -> None:
         """The files of one image, named by series and index."""
-        self.write_image(image, self.waiting, f"series{image.image_series_index:03d}_{image.image_index:04d}")
+        self.write_image(image, self.temporary, f"series{image.image_series_index:03d}_{image.image_index:04d}")
 
 
 def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFolder]:

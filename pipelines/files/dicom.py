@@ -1,11 +1,11 @@
-"""Images to DICOM, for viewers and archives; needs the extra `dicom` (pydicom).
+"""Writing images as DICOM for viewers and archives; needs the extra `dicom` (pydicom).
 
-One MR Image Storage object per slice. Pixel centres: the first pixel lies at
+Each slice becomes one MR Image Storage object. The centre of the first pixel lies at
 
     position - (fov_x / 2 - dx / 2) read_dir - (fov_y / 2 - dy / 2) phase_dir,
 
-since ISMRMRD's position is the centre of the slice (or slab). Images are marked DERIVED and as research; of the patient
-nothing is copied. All identifiers follow from the scan, so that the same scan gives the same files.
+since ISMRMRD's position is the centre of the slice (or slab). Images are marked DERIVED and as research; no patient data are
+copied. All identifiers are computed from the scan, so that the same scan gives the same files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
-UID_ROOT = "2.25."  # identifiers made from a 128-bit number, no registration needed
+UID_ROOT = "2.25."  # root of identifiers made from a 128-bit number, which needs no registration
 MAX_STORED = 32767
 SLOPE = 0.1  # SNR units of one stored step, unless an image is too bright for it
 MIN_SLOPE = 1e-9  # of uncertainty maps, which may be empty
@@ -34,26 +34,26 @@ MIN_SLOPE = 1e-9  # of uncertainty maps, which may be empty
 
 @dataclass(frozen=True)
 class DicomScan:
-    """The identity of one scan.
+    """Properties of a scan that all its DICOM files share.
 
     Attributes
     ----------
     header_bytes
-        The ISMRMRD header as stored; its hash makes the identifiers.
+        The ISMRMRD header as stored; the identifiers are made from its hash.
     position
-        "HFS" and the like; DICOM's Patient Position.
+        DICOM's Patient Position, e.g. "HFS".
     """
 
     header_bytes: bytes
     position: str = "HFS"
 
     def uid(self, *parts: object) -> str:
-        """A unique identifier for these parts of the scan."""
+        """A unique identifier of the scan and these parts."""
         text = repr(parts).encode() + self.header_bytes
         return UID_ROOT + str(int.from_bytes(hashlib.sha256(text).digest()[:16], "big"))
 
     def datasets(self, image: ismrmrd.Image) -> list[Dataset]:
-        """One DICOM object for each slice of an image.
+        """DICOM objects of an image, one for each slice.
 
         Raises
         ------
@@ -71,7 +71,7 @@ class DicomScan:
                 f"DICOM needs one channel and a field of view, got {pixels.shape[0]} and {list(image.field_of_view)} mm"
             )
         stored, slope = to_stored(pixels[0], finest=is_uncertainty(image))
-        made = []
+        datasets = []
         for z in range(stored.shape[0]):
             number = (image.image_index - 1) * stored.shape[0] + z + 1
             meta = FileMetaDataset()
@@ -81,13 +81,13 @@ class DicomScan:
             data = Dataset()
             data.file_meta = meta
             self._describe(data, image, number)
-            place(data, image, z, stored.shape)
-            fill(data, stored[z], slope)
-            made.append(data)
-        return made
+            set_geometry(data, image, z, stored.shape)
+            set_pixels(data, stored[z], slope)
+            datasets.append(data)
+        return datasets
 
     def write(self, image: ismrmrd.Image, folder: Path, stem: str) -> None:
-        """One file for each slice of an image."""
+        """Write one file for each slice of an image."""
         datasets = self.datasets(image)
         for z, data in enumerate(datasets):
             name = f"{stem}.dcm" if len(datasets) == 1 else f"{stem}_{z:04d}.dcm"
@@ -142,8 +142,8 @@ def to_stored(pixels: npt.NDArray[Any], *, finest: bool = False) -> tuple[npt.ND
     return np.rint(np.nan_to_num(pixels) / slope).astype(np.uint16), slope
 
 
-def place(data: Any, image: ismrmrd.Image, z: int, shape: tuple[int, ...]) -> None:
-    """Position, orientation and spacing of slice `z` of `shape` (z, y, x), in mm and patient coordinates."""
+def set_geometry(data: Any, image: ismrmrd.Image, z: int, shape: tuple[int, ...]) -> None:
+    """Set position, orientation and spacing of slice `z` of an image of `shape` (z, y, x), in mm and patient coordinates."""
     fov, sizes = np.array(image.field_of_view[:], float), np.array(shape[::-1], float)
     spacing = fov / sizes
     read, phase, normal = (np.array(d[:], float) for d in (image.read_dir, image.phase_dir, image.slice_dir))
@@ -155,8 +155,8 @@ def place(data: Any, image: ismrmrd.Image, z: int, shape: tuple[int, ...]) -> No
     data.SliceThickness = f"{spacing[2]:.6g}"
 
 
-def fill(data: Any, stored: npt.NDArray[np.uint16], slope: float) -> None:
-    """Pixels (y, x) with their meaning and a window from 0 to the 99.5th percentile, in rescaled units."""
+def set_pixels(data: Any, stored: npt.NDArray[np.uint16], slope: float) -> None:
+    """Set the pixels (y, x), their format and slope, and a window from 0 to the 99.5th percentile in rescaled units."""
     data.Rows, data.Columns = stored.shape
     data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
     data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0

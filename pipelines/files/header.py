@@ -1,4 +1,4 @@
-"""ISMRMRD headers, parsed as far as they can be understood."""
+"""Tolerant parser of ISMRMRD headers."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ CARTESIAN = ("cartesian", "epi")
 
 
 def parse_header(xml: bytes | str) -> Any:
-    """Parse an ISMRMRD header as far as it can be understood.
+    """Parse an ISMRMRD header, as far as it can be understood.
 
-    Unknown elements and values that do not convert are left out (and logged), name spaces are ignored, what is missing
-    is None; an encoding without them gets its reconSpace from its encodedSpace, and empty encodingLimits.
+    Unknown elements and values that cannot be converted are left out (and logged), name spaces are ignored, and missing
+    elements are None. A missing reconSpace is replaced by the encodedSpace, missing encodingLimits by empty ones.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def parse_header(xml: bytes | str) -> Any:
     Raises
     ------
     InputError
-        When it is not XML, holds no encoding, or an encoding has no usable matrix or is not Cartesian.
+        When the header is not XML, holds no encoding, or an encoding has no usable matrix or is not Cartesian.
     """
     data = (xml.encode() if isinstance(xml, str) else bytes(xml)).rstrip(b"\0 \r\n\t")
     try:
@@ -60,7 +60,7 @@ def _root(data: bytes) -> Element:
     try:
         root: Element = fromstring(data)
     except ParseError:
-        # names of people and places are often not in the character set that the document declares
+        # names of people and places are often not in the declared character set
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
@@ -87,7 +87,7 @@ def _check_encoding(encoding: Any, number: int) -> None:
 
 
 def _space_problem(space: Any) -> str | None:
-    """What a space lacks, if anything."""
+    """What is wrong with the matrix or field of view of a space; None if nothing is."""
     for kind, unit in (("matrixSize", "pixels"), ("fieldOfView_mm", "mm")):
         values = [getattr(getattr(space, kind, None), axis, None) for axis in "xyz"]
         if not all(value is not None and 0 < value < np.inf for value in values):
@@ -96,7 +96,7 @@ def _space_problem(space: Any) -> str | None:
 
 
 def _complete_limits(limits: Any, number: int) -> None:
-    """Leave out limits without a maximum; minimum and centre are 0 where they are missing."""
+    """Remove limits without a maximum, and set a missing minimum or centre to 0."""
     for entry in dataclasses.fields(limits):
         limit = getattr(limits, entry.name)
         if limit is None:
@@ -112,7 +112,7 @@ def _name(element: Element) -> str:
 
 
 def _fill(kind: type[Any], element: Element) -> Any:
-    """Make the dataclass `kind` from an element's children."""
+    """An object of the dataclass `kind`, filled from the children of an element."""
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
     for entry in dataclasses.fields(kind):

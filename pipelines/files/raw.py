@@ -1,4 +1,4 @@
-"""Raw files in: ISMRMRD HDF5 in bounded memory."""
+"""Reading ISMRMRD raw files (HDF5) in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nilatron.pipelines.files.header import parse_header
 
 logger = logging.getLogger(__name__)
 
-BLOCK_BYTES = 16 * 2**20  # of samples in memory at a time
+BLOCK_BYTES = 16 * 2**20  # samples that are read at a time
 BLOCK_LINES = 512
 
 AnyArray = npt.NDArray[Any]
@@ -30,8 +30,8 @@ def open_raw(path: str | Path, group: str = "dataset") -> RawFile:
     Raises
     ------
     InputError
-        When the file is missing, truncated or not HDF5, lacks the group, its data or its header, or
-        `parse_header` refuses.
+        When the file is missing, truncated or not HDF5, lacks the group, its data or its header, or `parse_header` refuses
+        the header.
     """
     path = Path(path)
     return RawFile(path, open_hdf5(path), group)
@@ -43,11 +43,11 @@ class RawFile:
     Attributes
     ----------
     header
-        Parsed by `parse_header`.
+        Header as parsed by `parse_header`.
     header_bytes
-        As stored.
+        Header as stored.
     n_acquisitions
-        Number of lines, noise scan included.
+        Number of lines, including those of a noise scan.
     """
 
     def __init__(self, path: Path, file: h5py.File, group: str) -> None:
@@ -75,24 +75,24 @@ class RawFile:
         self._file.close()
 
     def items(self) -> Iterator[ismrmrd.Acquisition | ismrmrd.Waveform]:
-        """Lines in file order, each waveform in front of the first line that is not older.
+        """Lines in file order, with each waveform before the first line that is not older.
 
         Raises
         ------
         InputError
-            When a line cannot be read, holds samples that are not finite, or its number of channels is not that of the
-            first line. The message has the line's number.
+            When a line cannot be read, holds samples that are not finite, or does not have the number of channels of the
+            first line. The message states the line's number.
         """
         waveforms = self._waveforms()
-        waiting = next(waveforms, None)
+        waveform = next(waveforms, None)
         for acquisition in self._acquisitions():
-            while waiting is not None and waiting.time_stamp <= acquisition.acquisition_time_stamp:
-                yield waiting
-                waiting = next(waveforms, None)
+            while waveform is not None and waveform.time_stamp <= acquisition.acquisition_time_stamp:
+                yield waveform
+                waveform = next(waveforms, None)
             yield acquisition
-        while waiting is not None:
-            yield waiting
-            waiting = next(waveforms, None)
+        while waveform is not None:
+            yield waveform
+            waveform = next(waveforms, None)
 
     def heads(self) -> AnyArray:
         """Heads of all lines, before any of their samples is read."""
@@ -120,7 +120,7 @@ class RawFile:
         return found
 
     def _blocks(self, name: str) -> Iterator[tuple[int, AnyArray]]:
-        """Slices of a table that stay below the memory bound, with the number of their first row."""
+        """Consecutive blocks of rows of a table, within the memory limit, each with the number of its first row."""
         table = self._group[name]
         start, n_rows = 0, 1
         while start < table.shape[0]:
@@ -183,11 +183,11 @@ def _as_bytes(stored: Any) -> bytes:
 
 
 def _repack(heads: AnyArray, dtype: np.dtype[Any], where: str) -> AnyArray:
-    """Return the headers in the memory layout of the wire; other writers pad or order the fields differently."""
+    """The headers in the memory layout of the protocol; some writers pad or order the fields differently."""
     missing = set(dtype.names or ()) - set(heads.dtype.names or ())
     if missing:
         raise InputError(f"{where}: its header lacks {', '.join(sorted(missing))}")
-    packed = np.zeros(heads.shape, dtype)  # padding included: the bytes must not depend on what memory held
+    packed = np.zeros(heads.shape, dtype)  # zeros, so that padding bytes do not depend on old memory content
     for name in dtype.names or ():
         packed[name] = _repack(heads[name], dtype[name], where) if dtype[name].names else heads[name]
     return packed
