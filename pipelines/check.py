@@ -11,10 +11,13 @@ from typing import Any
 import ismrmrd
 import numpy as np
 
+from nilatron.core.epi.regrid import widest_gap
 from nilatron.core.errors import BadInputError
 from nilatron.gadgets.encoding import calibration_mode, encoding_of, has_separate_calibration, kept_width
+from nilatron.gadgets.epi.description import readout_gradient
 from nilatron.gadgets.flags import LineKind, calibrates, other_names
 from nilatron.gadgets.plan.contradictions import Heads, by_image, contradictions, imaging, kinds_of
+from nilatron.gadgets.statements import check_header
 from nilatron.pipelines.files.raw import RawFile, open_raw
 
 
@@ -82,6 +85,7 @@ def _holds(raw: RawFile, heads: Heads) -> Iterator[str]:
 
 
 def _plan(header: Any, heads: Heads) -> Iterator[str]:
+    check_header(header)
     for number in range(len(header.encoding)):
         if not len(imaging(heads, number)):
             continue
@@ -94,6 +98,7 @@ def _plan(header: Any, heads: Heads) -> Iterator[str]:
         each = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
         yield f"encoding {number}: {len(images)} images of {each} lines, {rows / max(min(sizes), 1):.2g}-fold undersampled"
         yield f"encoding {number}: {_readouts(encoding, lines)}"
+        yield from _echo_planar(encoding, number, lines)
         yield f"encoding {number}: {_calibrated_by(header, heads, number)}"
     noise = int(np.count_nonzero(kinds_of(heads) == LineKind.NOISE))
     if len(imaging(heads)):
@@ -120,6 +125,15 @@ def _readouts(encoding: Any, lines: Heads) -> str:
     short = int(np.count_nonzero(lines["number_of_samples"] < n_x))
     echoes = f", {short} of them shorter (asymmetric echo)" if short else ""
     return f"readouts of {n_x} samples{echoes}; {n_kept} columns are kept of their field of view"
+
+
+def _echo_planar(encoding: Any, number: int, lines: Heads) -> Iterator[str]:
+    gradient = readout_gradient(encoding, number)
+    if gradient is None:
+        return
+    for n, dwell_us in np.unique(lines[["number_of_samples", "sample_time_us"]]).tolist():
+        k = gradient.positions(int(n), float(dwell_us), int(encoding.encodedSpace.matrixSize.x))
+        yield f"encoding {number}: samples on the gradient's ramps are regridded, {widest_gap(k):.2f} steps of the grid apart"
 
 
 def _calibrated_by(header: Any, heads: Heads, number: int) -> str:

@@ -39,6 +39,43 @@ def test_a_sound_file(checked):
     assert report.left_out == ()
 
 
+@pytest.fixture
+def described(tmp_path):
+    """Check a simulated file whose header says something more."""
+
+    def run(statement, before):
+        path = tmp_path / "raw.h5"
+        simulate(path, SETTINGS, overwrite=True)
+        with h5py.File(path, "r+") as file:
+            xml = file["dataset/xml"][0].decode()
+            assert before in xml
+            file["dataset/xml"][0] = xml.replace(before, statement + before, 1).encode()
+        return check_file(path)
+
+    return run
+
+
+def test_ramp_sampling_is_part_of_the_plan_or_names_what_is_wrong(described):
+    def description(**numbers):
+        entries = "".join(
+            f"<userParameterLong><name>{name}</name><value>{value}</value></userParameterLong>"
+            for name, value in numbers.items()
+        )
+        return f"<trajectoryDescription><identifier>ConventionalEPI</identifier>{entries}</trajectoryDescription>"
+
+    whole = {"rampUpTime": 60, "rampDownTime": 60, "flatTopTime": 480, "dwellTime": 10}
+    report = described(description(**whole), "<parallelImaging>")
+    assert any("samples on the gradient's ramps are regridded, 1." in one for one in report.plan)
+    report = described(description(**whole, numSamples=50), "<parallelImaging>")
+    assert "numSamples says 50" in report.unusable
+
+
+def test_what_is_not_modelled_makes_a_file_unusable(described):
+    factor = "<userParameterLong><name>MultiBandFactor</name><value>2</value></userParameterLong>"
+    report = described(f"<userParameters>{factor}</userParameters>", "</ismrmrdHeader>")
+    assert "userParameters says MultiBandFactor = 2" in report.unusable
+
+
 def test_values_that_are_not_finite_are_found_without_reconstructing(checked):
     def spoil(rows):
         rows["data"][7][3] = np.nan
