@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from nilatron.core.backend import Array, namespace
+import numpy as np
+
+from nilatron.core.backend import Array, converted_to, namespace
 from nilatron.core.fft import SPATIAL_AXES, fft, ifft
+
+WHOLE_PIXELS = 0.01  # a field of view this close to whole pixels is taken as these
 
 
 def resize_centre(array: Array, size: int, axis: int) -> Array:
@@ -44,14 +48,43 @@ def to_recon_space(
 ) -> Array:
     """Cut an image (..., z, y, x) on the encoded field of view down to the reconstructed one and onto its matrix.
 
-    The field of view is cropped (or padded with zeros) in the image, the matrix changed by sinc interpolation (cropping or
-    zero-filling k-space). Pixel values, not energy, are kept. The three-number tuples are in (z, y, x) order.
+    Where the reconstructed field of view is a whole number of encoded pixels, it is cropped (or padded with zeros) in the
+    image and the matrix changed by sinc interpolation (cropping or zero-filling k-space); elsewhere the same interpolation
+    is evaluated at the pixels of the reconstructed matrix, so that these are as large as the field of view says. Pixel
+    n // 2 stays the centre; pixel values, not energy, are kept. The three-number tuples are in (z, y, x) order.
     """
-    for axis, encoded, recon in zip(SPATIAL_AXES, encoded_fov_mm, recon_fov_mm, strict=True):
-        if encoded > 0 and recon > 0 and image.shape[axis] > 1:
-            image = resize_centre(image, max(1, round(image.shape[axis] * recon / encoded)), axis)
+    spacings: dict[int, tuple[int, float]] = {}  # axis: pixels, and their spacing in encoded pixels
+    for axis, encoded, recon, n in zip(SPATIAL_AXES, encoded_fov_mm, recon_fov_mm, recon_matrix, strict=True):
+        if not (encoded > 0 and recon > 0 and image.shape[axis] > 1):
+            continue
+        kept = image.shape[axis] * recon / encoded
+        whole = max(1, round(kept))
+        if abs(kept - whole) < WHOLE_PIXELS:
+            image = resize_centre(image, whole, axis)
+        else:
+            size = n if n > 0 else whole
+            spacings[axis] = (size, kept / size)
     for axis, n in zip(SPATIAL_AXES, recon_matrix, strict=True):
         old = int(image.shape[axis])
-        if n > 0 and n != old and old > 1:
+        if axis in spacings:
+            image = resample(image, *spacings[axis], axis)
+        elif n > 0 and n != old and old > 1:
             image = ifft(resize_centre(fft(image, axes=(axis,)), n, axis), axes=(axis,)) * (n / old) ** 0.5
     return image
+
+
+def resample(image: Array, size: int, spacing: float, axis: int) -> Array:
+    """Sinc interpolation at `size` points, `spacing` pixels from each other, around pixel n // 2.
+
+    x'[j] = sum_k X[k] exp(2 pi i (k - n // 2) t_j / n) / sqrt(n),    t_j = (j - size // 2) spacing,
+
+    over the frequencies that the new spacing can hold; 0 where t_j lies more than a pixel beyond the image.
+    """
+    n = int(image.shape[axis])
+    frequency, t = np.arange(n) - n // 2, (np.arange(size) - size // 2) * spacing
+    kernel = np.exp(2j * np.pi / n * np.outer(frequency, t)) / n**0.5
+    kernel[np.abs(frequency) * spacing > n / 2] = 0
+    kernel[:, (t <= -(n // 2) - 1) | (t >= n - n // 2)] = 0
+    xp, spectrum = namespace(image), fft(image, axes=(axis,))
+    weights = xp.astype(converted_to(kernel, spectrum), spectrum.dtype)
+    return xp.moveaxis(xp.matmul(xp.moveaxis(spectrum, axis, -1), weights), -1, axis)

@@ -20,6 +20,7 @@ from nilatron.gadgets.recon_data import slices_from_bucket, slices_from_recon_da
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.gadgets.sensitivities import estimate_sensitivities
 from nilatron.gadgets.settings import SettingsError, from_properties, property_fields
+from nilatron.gadgets.trajectories import on_a_grid
 
 
 def build_node(
@@ -65,7 +66,7 @@ def build_node(
         if seed.seed is not None:
             context = dataclasses.replace(context, seed=seed.seed)
         whitening = Whitening(noise)
-        stream: Iterator[Any] = whitening.lines(items, context)
+        stream: Iterator[Any] = whitening.lines(on_a_grid(items, context), context)
         stream = prepare_readouts(stream, context)
         stream = Accumulator()(stream, context)
         stream = unpack(stream, context)

@@ -9,7 +9,7 @@ from typing import Any
 import ismrmrd
 import numpy as np
 
-from nilatron.gadgets.encoding import SEPARATE_MODES, calibration_mode, encoding_limit
+from nilatron.gadgets.encoding import SEPARATE_MODES, calibration_mode, encoding_limit, trajectory_of
 from nilatron.gadgets.items import ScanError, ScanLog
 from nilatron.gadgets.stock.types import (
     AcquisitionBucketStats,
@@ -144,8 +144,7 @@ def readout_start(line: ismrmrd.Acquisition, n_readout: int) -> int:
 def sampling_description(layout: Layout, line: ismrmrd.Acquisition, n_readout: int) -> SamplingDescription:
     """Geometry of a buffer; along the readout, oversampling counts as removed in Cartesian scans."""
     encoded, recon = layout.encoding.encodedSpace, layout.encoding.reconSpace
-    kind = getattr(layout.encoding.trajectory, "value", layout.encoding.trajectory)
-    readout = recon if kind == "cartesian" else encoded
+    readout = recon if trajectory_of(layout.encoding) == "cartesian" else encoded
     start = readout_start(line, n_readout)
     n_used = line.number_of_samples - line.discard_pre - line.discard_post
     fov, matrix = encoded.fieldOfView_mm, encoded.matrixSize

@@ -10,6 +10,7 @@ import ismrmrd
 
 from nilatron.gadgets.items import Context, Gadget
 from nilatron.gadgets.settings import SettingsError
+from nilatron.gadgets.trajectories import on_a_grid
 from nilatron.pipelines.chain.find import Chain, ChainError, External, Node, Port
 
 NodeFactory: TypeAlias = Callable[[str, dict[str, str]], Gadget]
@@ -74,8 +75,10 @@ def run_chain(
     ------
     ChainError
         As `build`.
+    ScanError
+        As images are asked for: as `gadgets.trajectories.on_a_grid`.
     """
-    stream: Iterator[Any] = iter(items)
+    stream = on_a_grid(items, context)
     for gadget in build(chain, node_factory):
         stream = gadget(stream, context)
     return _images(stream, context)

@@ -8,7 +8,7 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from nilatron.pipelines.files import raw as raw_file
+from nilatron.pipelines.files import table as table_file
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.files.raw import open_raw
@@ -58,7 +58,7 @@ def test_header_bytes_and_counts(raw_path):
 
 def test_lines_are_read_in_blocks_of_bounded_size(raw_path, monkeypatch):
     line_bytes = 8 * 2 * 32
-    monkeypatch.setattr(raw_file, "BLOCK_BYTES", 4 * line_bytes)
+    monkeypatch.setattr(table_file, "BLOCK_BYTES", 4 * line_bytes)
     largest = []
     stock = h5py.Dataset.__getitem__
 

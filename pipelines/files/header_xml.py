@@ -1,0 +1,145 @@
+"""ISMRMRD headers from their bytes: whatever character set, name space and spelling of numbers the writer chose."""
+
+from __future__ import annotations
+
+import codecs
+import dataclasses
+import logging
+import re
+import types
+import typing
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+logger = logging.getLogger(__name__)
+
+ROUNDED_RELATIVE, ROUNDED_ABSOLUTE = 0.01, 0.05  # a number this close to a whole one means that one
+_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
+_WIDE = {  # the first bytes of documents with more than one byte for each character
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    "<".encode("utf-16-le"): "utf-16-le",
+    "<".encode("utf-16-be"): "utf-16-be",
+}
+
+
+def root_of(data: bytes) -> Element:
+    """The root element of a document; what follows a NUL is not part of it.
+
+    Raises
+    ------
+    ParseError, DefusedXmlException
+        When it is not XML, or has entities.
+    """
+    for start, name in _WIDE.items():
+        if data.startswith(start):
+            return _parsed(data[: len(data) // 2 * 2].decode(name, "replace").partition("\0")[0])
+    data = data.removeprefix(codecs.BOM_UTF8).partition(b"\0")[0].strip()
+    try:
+        root: Element = fromstring(data)
+    except DefusedXmlException:
+        raise
+    except (ParseError, LookupError, ValueError):
+        # names of people and places are often not in the character set that the document declares
+        root = _parsed(_decoded(data))
+    return root
+
+
+def _parsed(text: str) -> Element:
+    root: Element = fromstring(_DECLARATION.sub("", text.strip("\ufeff \r\n\t")))
+    return root
+
+
+def _decoded(data: bytes) -> str:
+    declared = re.match(rb"""<\?xml[^>]*encoding=["']([\w.-]+)["']""", data)
+    for name in ("utf-8", declared[1].decode("ascii") if declared else "latin-1"):
+        try:
+            return data.decode(name)
+        except (UnicodeDecodeError, LookupError):
+            continue
+    return data.decode("latin-1")
+
+
+def local_name(element: Element) -> str:
+    """The name of an element without its name space."""
+    return str(element.tag).rpartition("}")[2]
+
+
+def children(element: Element | None, name: str) -> Iterator[Element]:
+    """The elements of a name in an element, in any name space."""
+    return (child for child in element if local_name(child) == name) if element is not None else iter(())
+
+
+def child_of(element: Element | None, *names: str) -> Element | None:
+    """The last element along a path of names; None where it ends before."""
+    for name in names:
+        element = next(reversed(list(children(element, name))), None)
+    return element
+
+
+def text_of(element: Element | None) -> str:
+    """The text of an element; empty where there is none."""
+    return "" if element is None else (element.text or "").strip()
+
+
+def whole_number(text: str) -> int:
+    """The whole number that a text means: converters divide, and write 11.9996 for 12.
+
+    Raises
+    ------
+    ValueError, OverflowError
+        When it is not a number, or not close to a whole one.
+    """
+    if text.lstrip("+-").isdigit():
+        return int(text)
+    value = float(text)
+    nearest = round(value)
+    if abs(value - nearest) > max(ROUNDED_ABSOLUTE, ROUNDED_RELATIVE * abs(nearest)):
+        raise ValueError(f"{text} is not a whole number")
+    return nearest
+
+
+def fill(kind: type[Any], element: Element) -> Any:
+    """Make the dataclass `kind` from an element's children; what is missing or does not convert is None."""
+    hints = typing.get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for entry in dataclasses.fields(kind):
+        repeated, inner = _inner(hints[entry.name])
+        converted = (_convert(inner, child) for child in children(element, entry.name))
+        found = [value for value in converted if value is not None]
+        values[entry.name] = found if repeated else (found[-1] if found else None)
+    unknown = {local_name(child) for child in element} - values.keys()
+    if unknown:
+        logger.info("ISMRMRD header: unknown in <%s>: %s", local_name(element), ", ".join(sorted(unknown)))
+    return kind(**values)
+
+
+def _inner(hint: Any) -> tuple[bool, Any]:
+    """Whether a field repeats, and the type of one value: list[T] -> T, None | T -> T."""
+    if typing.get_origin(hint) is list:
+        return True, typing.get_args(hint)[0]
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        return False, next(arg for arg in typing.get_args(hint) if arg is not type(None))
+    return False, hint
+
+
+def _convert(kind: Any, element: Element) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return fill(typing.cast("type[Any]", kind), element)
+    text = text_of(element)
+    try:
+        if kind is int:
+            return whole_number(text)
+        if kind is bytes:
+            return text.encode()
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            return next(member for member in kind if member.value.lower() == text.lower())
+        return kind.from_string(text) if hasattr(kind, "from_string") else kind(text)
+    except (ValueError, OverflowError, StopIteration):
+        logger.warning("ISMRMRD header: <%s> cannot be %r; it is ignored", local_name(element), text)
+        return None

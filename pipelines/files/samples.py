@@ -1,0 +1,72 @@
+"""Samples and trajectories of lines, in whatever type the writer stored them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nilatron.pipelines.files.atomic import InputError
+
+AnyArray = npt.NDArray[Any]
+
+REAL, IMAGINARY = ("real", "re", "r"), ("imag", "im", "i", "imaginary")
+
+
+def line_samples(stored: AnyArray, shape: tuple[int, int], line: str) -> npt.NDArray[np.complex64]:
+    """Samples (coil, n) of a line.
+
+    Parameters
+    ----------
+    stored
+        Complex numbers, compounds of a real and an imaginary part, or both in turn; of any shape, coil by coil.
+    shape
+        As the head announces.
+    line
+        Which line, for messages.
+
+    Raises
+    ------
+    InputError
+        When they are none of these, not as many as announced, or not finite.
+    """
+    values = _parts(np.asarray(stored), line)
+    if values.size != 2 * shape[0] * shape[1]:
+        raise InputError(
+            f"{line} has {values.size / 2:g} complex samples, its header announces {shape[0]} channels of {shape[1]}"
+        )
+    if not np.isfinite(values).all():
+        n_bad = int(np.count_nonzero(~np.isfinite(values)))
+        raise InputError(f"{line} has {n_bad} values that are not finite (NaN or infinite); remove or repair that line")
+    return values.view(np.complex64).reshape(shape)
+
+
+def _parts(stored: AnyArray, line: str) -> npt.NDArray[np.float32]:
+    """Real and imaginary parts in turn."""
+    names = {name.lower(): name for name in stored.dtype.names or ()}
+    found = [next((names[name] for name in part if name in names), None) for part in (REAL, IMAGINARY)]
+    if None not in found:
+        parts = np.stack([stored[name] for name in found], axis=-1)
+    elif stored.dtype.kind == "c":
+        parts = stored.astype(np.complex64, copy=False).reshape(-1).view(np.float32)
+    else:
+        parts = stored
+    if parts.dtype.kind not in "iuf":
+        raise InputError(f"{line} has samples of type {stored.dtype}; expected numbers, or real and imaginary parts")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(parts, np.float32).reshape(-1)
+
+
+def line_trajectory(stored: AnyArray, n_samples: int, n_dimensions: int) -> npt.NDArray[np.float32] | None:
+    """Trajectory (sample, dimension) of a line; None where there is none, or none of that length.
+
+    Where the head announces no dimensions, the number of values tells them.
+    """
+    stored = np.asarray(stored)
+    if stored.dtype.kind not in "iuf" or stored.size == 0 or n_samples == 0:
+        return None
+    n_dimensions = n_dimensions or stored.size // n_samples
+    if stored.size != n_samples * n_dimensions:
+        return None
+    return np.ascontiguousarray(stored, np.float32).reshape(n_samples, n_dimensions)
