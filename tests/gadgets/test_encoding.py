@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nilatron.gadgets.encoding import Limit, calibration_mode, encoding_limit, encoding_of, last_average
+from nilatron.gadgets.encoding import Limit, calibration_mode, encoding_limit, encoding_of, last_average, trajectory_of
 from nilatron.gadgets.items import ScanError
 
 
@@ -23,6 +23,13 @@ def test_a_trajectory_off_the_grid_is_refused(scan_header):
     header.encoding[0].trajectory = "radial"
     with pytest.raises(ScanError, match="trajectory 'radial' of encoding 0 is not on a grid"):
         encoding_of(header, 0)
+
+
+def test_a_trajectory_that_is_not_named_is_cartesian(scan_header):
+    header = scan_header((8, 8, 1))
+    assert trajectory_of(header.encoding[0]) == "cartesian"
+    header.encoding[0].trajectory = None
+    assert trajectory_of(encoding_of(header, 0)) == "cartesian"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def rewrite(path, head=None, samples=None, trajectory=None, shape=None, **option
     values of it; `trajectory` a function from the number of samples to the values of one line; `shape` that of the table.
     """
     with h5py.File(path, "r+") as file:
-        old = file["dataset/data"][()]
+        old = file["dataset/data"][()].reshape(-1)
         sample_dtype, convert = samples or (np.float32, lambda floats: floats)
         field = sample_dtype if np.dtype(sample_dtype).shape else h5py.vlen_dtype(sample_dtype)
         kinds = [("head", head or old.dtype["head"]), ("traj", h5py.vlen_dtype(np.float32)), ("data", field)]
@@ -35,6 +35,11 @@ def rewrite(path, head=None, samples=None, trajectory=None, shape=None, **option
             rows["traj"][i] = np.zeros(0, np.float32) if trajectory is None else trajectory(n_samples)
         del file["dataset/data"]
         file["dataset"].create_dataset("data", data=rows.reshape(shape or rows.shape), **options)
+
+
+@pytest.fixture(name="copy_fields")
+def copy_fields_fixture():
+    return copy_fields
 
 
 @pytest.fixture(name="rewrite")
