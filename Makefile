@@ -1,10 +1,10 @@
-# make demo: the main job on a simulated scan.   make test: the tests.   make check: format, lint, types and tests.   make benchmark [DATA=folder]: every peer at hand.
+# make demo: the main job on a simulated scan.   make test: the tests.   make check: format, lint, types and tests.   make benchmark [DATA=folder]: every peer at hand.   make gpu: all that needs an NVIDIA GPU.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check format lint types benchmark docker-check clean
+.PHONY: demo test check format lint types benchmark gpu docker-check clean
 
 demo: $(VENV)/.run
 	$(BIN)/nilatron demo demo_output
@@ -28,6 +28,9 @@ types: $(VENV)/.test
 benchmark: $(VENV)/.benchmark
 	$(BIN)/python benchmarks/compare.py $(if $(DATA),--data $(DATA))
 
+gpu:  # installs for itself, after a look for a GPU
+	PYTHONPATH=src $(PYTHON) benchmarks/check_gpu.py -o gpu_report --install make --venv $(VENV)
+
 docker-check: $(VENV)/.test
 	NILATRON_DOCKER_CHECK=1 $(BIN)/python -m pytest tests/test_docker.py
 
@@ -35,8 +38,16 @@ $(VENV)/.benchmark: $(VENV)/.run
 	$(INSTALL) --editable '.[benchmark]'
 	touch $@
 
+$(VENV)/.gpu: $(VENV)/.run
+	$(INSTALL) --editable '.[gpu]'
+	touch $@
+
+$(VENV)/.tensorrt: $(VENV)/.run
+	$(INSTALL) --editable '.[tensorrt]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist demo_output src/*.egg-info
+	rm -rf $(VENV) build dist demo_output gpu_report src/*.egg-info
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}; make PYTHON=... names another")'

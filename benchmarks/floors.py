@@ -5,8 +5,9 @@ usage: python benchmarks/floors.py [--weights NAME|FILE] [--matrix 256] [--coils
 floor = evaluations * FLOPs of one evaluation / convolution rate + products * bytes of one A^H A / copy bandwidth
 
 The rate is the best of 3x3 convolutions of 48 to 96 channels in fp32 and bf16 (channels last), the bandwidth that of copying a
-large array, both with all cores that the process may use. FLOPs count a multiplication and an addition as two. A^H A reads the
-maps twice, and writes and reads all coil images once for each of its two transforms.
+large array, both with all cores that the process may use; on a GPU of 16 images at once, and in fp16, too. FLOPs count a
+multiplication and an addition as two. A^H A reads the maps twice, and writes and reads all coil images once for each of its two
+transforms.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ CONVOLUTIONS = ((48, 256), (72, 128), (96, 128), (96, 64))  # channels, sides of
 COPY_BYTES = 1 << 28
 COMPLEX_BYTES = 8
 LEAST_S = 0.3  # of each measurement
+GPU_BATCH = 16  # one image leaves a GPU idle
 
 
 @dataclass(frozen=True)
@@ -50,39 +52,45 @@ class Machine:
     copy_bytes: float
 
 
-def best_s(call: Callable[[], object]) -> float:
-    """Seconds of the fastest of several calls."""
+def best_s(call: Callable[[], object], device: str = "cpu") -> float:
+    """Seconds of the fastest of several calls; on a GPU until their work is done."""
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     call()
     taken: list[float] = []
     while len(taken) < 3 or sum(taken) < LEAST_S:
+        wait()
         started = time.perf_counter()
         call()
+        wait()
         taken.append(time.perf_counter() - started)
     return min(taken)
 
 
-def measure_machine() -> Machine:
-    """Measure both rates."""
+def measure_machine(device: str = "cpu") -> Machine:
+    """Measure both rates, of the processor or of the GPU."""
     rates = {}
-    for dtype in (torch.float32, torch.bfloat16):
+    on_gpu = device == "cuda"
+    for dtype in (torch.float32, torch.bfloat16, *([torch.float16] if on_gpu else [])):
         for n_channels, size in CONVOLUTIONS:
             rates[f"{str(dtype).removeprefix('torch.')}, {n_channels} channels, {size}x{size}"] = convolution_rate(
-                n_channels, size, dtype
+                n_channels, size, dtype, device, GPU_BATCH if on_gpu else 1
             )
     fastest = max(rates, key=rates.__getitem__)
-    source = torch.ones(COPY_BYTES // 4)
+    source = torch.ones(COPY_BYTES // 4, device=device)
     target = torch.empty_like(source)
-    copied = 2 * COPY_BYTES / best_s(lambda: target.copy_(source))
+    copied = 2 * COPY_BYTES / best_s(lambda: target.copy_(source), device)
     return Machine(len(os.sched_getaffinity(0)), rates[fastest], fastest, copied)
 
 
-def convolution_rate(n_channels: int, size: int, dtype: torch.dtype) -> float:
+def convolution_rate(n_channels: int, size: int, dtype: torch.dtype, device: str = "cpu", n_images: int = 1) -> float:
     """FLOPs a second of a 3x3 convolution."""
-    layer = torch.nn.Conv2d(n_channels, n_channels, 3, padding=1).to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    x = torch.randn(1, n_channels, size, size).to(dtype).contiguous(memory_format=torch.channels_last)
+    layer = torch.nn.Conv2d(n_channels, n_channels, 3, padding=1).to(device, dtype)
+    layer = layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(n_images, n_channels, size, size, device=device).to(dtype)
+    x = x.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        seconds = best_s(lambda: layer(x))
-    return 2 * 9 * n_channels**2 * size**2 / seconds
+        seconds = best_s(lambda: layer(x), device)
+    return 2 * 9 * n_channels**2 * size**2 * n_images / seconds
 
 
 def network_flops(weights: Path, shape: tuple[int, int]) -> float:

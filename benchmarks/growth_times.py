@@ -21,7 +21,6 @@ from nilatron.gadgets.items import Context, KSpaceSlice
 from nilatron.gadgets.nila.method import run_nila
 from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.problem import Problem
 from nilatron.gadgets.sensitivities import with_maps
 from nilatron.pipelines.files.raw import open_raw
@@ -112,7 +111,7 @@ def case(settings: SimulationSettings, folder: Path) -> tuple[list[KSpaceSlice],
     with open_raw(raw) as file:
         context = Context(file.header)
         whitening = Whitening(NoiseSettings())
-        lines = prepare_readouts(whitening.lines(file.items(), context), context)
+        lines = whitening.lines(file.items(), context)
         items = list(whitening.slices(Accumulator()(lines, context), context))
     raw.unlink()
     return items, context

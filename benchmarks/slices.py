@@ -10,7 +10,6 @@ from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, KSpaceSlice
 from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.pipelines.files.raw import open_raw
 
 
@@ -25,6 +24,6 @@ def first_slice(path: Path, *, with_noise_scan: bool = True, whitened: bool = Tr
         context = Context(raw.header)
         whitening = Whitening(NoiseSettings())
         items = (item for item in raw.items() if wanted(item))
-        lines = prepare_readouts(whitening.lines(items, context), context)
+        lines = whitening.lines(items, context)
         slices = Accumulator()(lines, context)
         return next(whitening.slices(slices, context) if whitened else slices), context

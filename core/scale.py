@@ -7,12 +7,13 @@ import math
 from nilatron.core.backend import Array, percentile
 from nilatron.core.measurement import Measurement, chi_squared
 
+SCALE_PERCENT = 99.5
 NOISE_FLOOR = 1e-3  # of the image scale: below it single precision and coil maps limit the image, not noise
 
 
 def image_scale(image: Array) -> float:
     """99.5th percentile of the magnitude; 1 for an empty image."""
-    return percentile(abs(image), 99.5) or 1.0
+    return percentile(abs(image), SCALE_PERCENT) or 1.0
 
 
 def noise_level(operator: Measurement, data: Array, image: Array, scale: float) -> float:

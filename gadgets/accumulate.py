@@ -1,25 +1,36 @@
-"""Lines become k-space: one `KSpaceSlice` for each image, handed on as soon as its last line is in."""
+"""Lines become k-space: one `KSpaceSlice` for each image, handed on as soon as the plan of the scan says that it is whole."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import ismrmrd
 import numpy as np
 
-from nilatron.core.backend import ComplexArray, FloatArray
-from nilatron.core.kspace import KSpaceAccumulator, calibration_block
-from nilatron.gadgets.encoding import SEPARATE_MODES, calibration_mode, encoding_limit, encoding_of, last_average
-from nilatron.gadgets.flags import LineKind, is_last_in_slice, kind_of, other_names
-from nilatron.gadgets.items import Context, KSpaceSlice, ScanError
-from nilatron.gadgets.oversampling import kept_width
+from nilatron.core.backend import ComplexArray
+from nilatron.core.kspace import KSpaceAccumulator
+from nilatron.gadgets.calibration import CalibrationStore, FramePool
+from nilatron.gadgets.encoding import encoding_of, has_separate_calibration, kept_width
+from nilatron.gadgets.flags import LineKind, calibrates, is_last_in_slice, kind_of, other_names
+from nilatron.gadgets.items import Context, KSpaceSlice
+from nilatron.gadgets.oversampling import without_oversampling
+from nilatron.gadgets.placement import (
+    ImageKey,
+    add_readout,
+    distance,
+    grid_width,
+    image_key,
+    new_grid,
+    readout_of,
+    row_of,
+)
+from nilatron.gadgets.plan.centre import centre_shift, moved
+from nilatron.gadgets.plan.scan import ScanPlan
 
 log = logging.getLogger(__name__)
-
-Key: TypeAlias = tuple[int, int, int, int, int, int]  # encoding space, slice, contrast, phase, set, repetition
 
 
 @dataclass
@@ -29,7 +40,6 @@ class OpenSlice:
     grid: KSpaceAccumulator
     head: ismrmrd.AcquisitionHeader
     distance: float = float("inf")  # of the nearest line so far from the centre of k-space, in lines
-    n_lines: int = 0
 
 
 @dataclass
@@ -37,170 +47,169 @@ class Accumulator:
     """The gadget of one scan.
 
     Averages are averaged; segments are merged; calibration lines of an embedded scan are data as well, those of a separate
-    scan only calibrate, and do so for every later image of their slice.
+    scan only calibrate. An image that is whole but not calibrated waits while calibration for it may still come: lines that
+    only calibrate, or other frames of the same object, whose lines fill k-space together.
     """
 
-    open: dict[Key, OpenSlice] = field(default_factory=dict)
-    calibration: dict[tuple[int, int], KSpaceAccumulator] = field(default_factory=dict)  # of (encoding space, slice)
-    finished: set[Key] = field(default_factory=set)
+    calibration: CalibrationStore = field(default_factory=CalibrationStore)
+    open: dict[ImageKey, OpenSlice] = field(default_factory=dict)
+    waiting: dict[ImageKey, KSpaceSlice] = field(default_factory=dict)  # whole, but not calibrated
+    pools: dict[ImageKey, FramePool] = field(default_factory=dict)  # by image, with its frame set to 0
 
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
         """Acquisitions in, slices out; everything else passes."""
+        self.calibration.log = context.log
+        plan = ScanPlan(context.header, context.heads)
         for item in items:
             if isinstance(item, ismrmrd.Acquisition):
-                yield from self._take(item, context)
+                yield from self._take(item, plan, context)
             elif isinstance(item, ismrmrd.Waveform):
                 context.log.counts["waveforms"] += 1
             else:
                 yield item
         for key in list(self.open):
-            yield self._close(key, context)
+            yield from self._close(key, plan, context)
+        for key in list(self.waiting):
+            yield self._released(key, self._late_block(key, context))
 
-    def _take(self, line: ismrmrd.Acquisition, context: Context) -> Iterator[KSpaceSlice]:
+    def _take(self, line: ismrmrd.Acquisition, plan: ScanPlan, context: Context) -> Iterator[KSpaceSlice]:
         kind = kind_of(line.flags)
         if kind in (LineKind.OTHER, LineKind.NOISE):
             for name in other_names(line.flags) or ["noise"]:
                 context.log.counts[f"lines left out: {name}"] += 1
             return
-        encoding = encoding_of(context.header, line.encoding_space_ref)
-        separate = kind is LineKind.CALIBRATION and calibration_mode(encoding) in SEPARATE_MODES
-        place = grid_position(line, encoding, strict=not separate)
-        if separate:
-            self._calibrate(line, place, encoding)
-            context.log.counts["calibration lines"] += 1
+        key, encoding = image_key(line), encoding_of(context.header, line.encoding_space_ref)
+        is_finite = bool(np.isfinite(line.data).all())
+        if not is_finite:
+            context.log.problem(log, f"line {line.scan_counter} has values that are not finite: left out")
+        if has_separate_calibration(encoding) and calibrates(line.flags):
+            plan.take_calibration(key.slice)
+            if is_finite:
+                self.calibration.add(line)
+            if kind is LineKind.CALIBRATION:
+                context.log.counts["calibration lines"] += 1
+                if not plan.waits_for_calibration(key):
+                    yield from self._release_calibrated(plan, context)
+                return
+        row = row_of(line, encoding, context.log)
+        step = (int(line.idx.kspace_encode_step_1), int(line.idx.kspace_encode_step_2))
+        is_last = is_last_in_slice(line.flags)
+        if not plan.take(key, step, is_last=is_last, average=int(line.idx.average)):
+            self._tell_late(key, plan, context)
             return
         context.log.counts["imaging lines"] += 1
-        key = key_of(line)
-        if key in self.finished:
-            context.log.counts["late lines"] += 1
-            if context.log.counts["late lines"] == 1:
-                context.log.problem(log, f"lines of slice {key[1]} came after its last line was announced: left out")
-            return
-        target = self.open.get(key)
-        if target is None:
-            target = self.open[key] = OpenSlice(new_grid(line, encoding), line.getHead())
-        self._add(target, line, place)
-        previous = (*key[:-1], key[-1] - 1)
-        if previous in self.open and target.n_lines >= self.open[previous].n_lines:
-            yield self._close(previous, context)
-        if is_last_in_slice(line.flags) and line.idx.average >= last_average(encoding):
-            yield self._close(key, context)
+        if self.waiting:
+            yield from self._release_calibrated(plan, context)
+        if row is not None and is_finite:
+            self._add(key, line, row, encoding, context)
+        for whole in plan.whole_after(key):
+            yield from self._close(whole, plan, context)
 
-    @staticmethod
-    def _add(target: OpenSlice, line: ismrmrd.Acquisition, place: tuple[int, int]) -> None:
-        add_line(target.grid, line, place)
-        target.n_lines += 1
+    def _add(
+        self, key: ImageKey, line: ismrmrd.Acquisition, row: tuple[int, int], encoding: Any, context: Context
+    ) -> None:
+        readout, n_kept = readout_of(line), kept_width(encoding)
+        oversampled = self.calibration.oversampled
+        if not oversampled.get(key.encoding, False):
+            oversampled[key.encoding] = grid_width(readout, encoding) > n_kept
+        n_x = int(encoding.encodedSpace.matrixSize.x) if oversampled[key.encoding] else n_kept
+        if key not in self.open:
+            self.open[key] = OpenSlice(new_grid(int(line.active_channels), encoding, n_kept), line.getHead())
+        target = self.open[key]
+        add_readout(target.grid, without_oversampling(readout, encoding, n_x, context.log), row, context.log)
         n_z, n_y, _ = target.grid.shape
-        distance = float(np.hypot(place[0] - n_z // 2, place[1] - n_y // 2))
-        if distance < target.distance:
-            target.distance, target.head = distance, line.getHead()
+        from_centre = distance(row, (n_z // 2, n_y // 2))
+        if from_centre < target.distance:
+            target.distance, target.head = from_centre, line.getHead()
 
-    def _calibrate(self, line: ismrmrd.Acquisition, place: tuple[int, int], encoding: Any) -> None:
-        key = (int(line.encoding_space_ref), int(line.idx.slice))
-        if key not in self.calibration:
-            self.calibration[key] = new_grid(line, encoding)
-        add_line(self.calibration[key], line, place)
-
-    def _close(self, key: Key, context: Context) -> KSpaceSlice:
-        done = self.open.pop(key)
-        self.finished.add(key)
+    def _close(self, key: ImageKey, plan: ScanPlan, context: Context) -> Iterator[KSpaceSlice]:
+        missing = plan.close(key) if key in plan.images else ""
+        done = self.open.pop(key, None)
+        if done is None:  # no line of it had a place
+            return
         context.log.counts["slices"] += 1
-        kspace, counts = done.grid.mean(), done.grid.counts
-        separate = self.calibration.get((key[0], key[1]))
-        calibration = (
-            calibration_block(kspace, counts) if separate is None else centred_block(separate.mean(), separate.counts)
-        )
         item = KSpaceSlice(
-            kspace=kspace,
-            counts=counts,
-            calibration=None if calibration is None else np.array(calibration),
+            kspace=done.grid.mean(),
+            counts=done.grid.counts,
+            calibration=None,
             head=done.head,
-            encoding=encoding_of(context.header, key[0]),
+            encoding=encoding_of(context.header, key.encoding),
         )
-        log.info(
-            "%s: %d lines, %.1f-fold undersampled, calibration %s",
-            item.label,
-            done.n_lines,
-            acceleration(counts),
-            "none" if calibration is None else "x".join(str(n) for n in calibration.shape[1:]),
-        )
+        if missing:
+            context.log.problem(log, f"{item.label}: incomplete: {missing}")
+            item = item.with_note(f"incomplete: {missing}")
+        item = centred(item, context)
+        block = self.calibration.block(key, item.kspace, item.counts, context.header)
+        undersampled = acceleration(item.counts) > 1
+        waits = plan.waits_for_calibration(key) and (plan.upcoming is not None or not self._is_calibrated(key, block))
+        if waits or (
+            block is None and undersampled and (plan.waits_for_frames(key) or self._pool(key).counts is not None)
+        ):
+            self._pool(key).add(item.kspace, item.counts)
+            self.waiting[key] = item
+            yield from self._release_calibrated(plan, context)
+            return
+        yield described(replace(item, calibration=block))
+
+    def _is_calibrated(self, key: ImageKey, block: ComplexArray | None) -> bool:
+        return block is not None or self.calibration.has_lines_of(key.slice)
+
+    def _release_calibrated(self, plan: ScanPlan, context: Context) -> Iterator[KSpaceSlice]:
+        """Images that waited and have their calibration now."""
+        for key in list(self.waiting):
+            if plan.upcoming is not None and plan.waits_for_calibration(key):
+                continue
+            block = self._late_block(key, context)
+            if block is not None:
+                yield self._released(key, block)
+
+    def _late_block(self, key: ImageKey, context: Context) -> ComplexArray | None:
+        """Calibration of an image that waited: lines that only calibrate, else all frames together."""
+        item = self.waiting[key]
+        block = self.calibration.block(key, item.kspace, item.counts, context.header)
+        return self._pool(key).block() if block is None else block
+
+    def _released(self, key: ImageKey, block: ComplexArray | None) -> KSpaceSlice:
+        return described(replace(self.waiting.pop(key), calibration=block))
+
+    def _pool(self, key: ImageKey) -> FramePool:
+        return self.pools.setdefault(key._replace(phase=0, repetition=0), FramePool())
+
+    def _tell_late(self, key: ImageKey, plan: ScanPlan, context: Context) -> None:
+        context.log.counts["late lines"] += 1
+        if plan.late[key] == 1:
+            context.log.problem(
+                log, f"lines of slice {key.slice} came after its image had left, which lacks them: {key._asdict()}"
+            )
+
+
+def centred(item: KSpaceSlice, context: Context) -> KSpaceSlice:
+    """The slice with the strongest rows at the centre, where the header's centre is clearly another one."""
+    shift = centre_shift(item.kspace, item.counts)
+    if not any(shift):
         return item
+    text = f"the header's centre of k-space is (z, y) = {(-shift[0], -shift[1])} rows from the strongest row"
+    found = moved(item.kspace, item.counts, shift)
+    if found is None:
+        context.log.problem(log, f"{item.label}: {text}, which cannot be the centre of the encoded matrix: not moved")
+        return item.with_note(text)
+    context.log.counts["slices whose centre of k-space was corrected"] += 1
+    log.warning("%s: %s: moved", item.label, text)
+    return replace(item, kspace=found[0], counts=found[1]).with_note(f"{text}: corrected")
 
 
-def key_of(line: ismrmrd.Acquisition) -> Key:
-    """Which image a line belongs to."""
-    idx = line.idx
-    return (
-        int(line.encoding_space_ref),
-        int(idx.slice),
-        int(idx.contrast),
-        int(idx.phase),
-        int(idx.set),
-        int(idx.repetition),
+def described(item: KSpaceSlice) -> KSpaceSlice:
+    """The slice, with a line in the log."""
+    log.info(
+        "%s: %.1f-fold undersampled, calibration %s",
+        item.label,
+        acceleration(item.counts),
+        "none" if item.calibration is None else "x".join(str(n) for n in item.calibration.shape[1:]),
     )
+    return item
 
 
 def acceleration(counts: np.ndarray[Any, Any]) -> float:
     """Grid lines per acquired line."""
     acquired = int(np.count_nonzero(counts.max(axis=-1)))
     return float(counts.shape[0] * counts.shape[1] / max(1, acquired))
-
-
-def new_grid(line: ismrmrd.Acquisition, encoding: Any) -> KSpaceAccumulator:
-    """An empty grid for the images of this encoding."""
-    matrix = encoding.encodedSpace.matrixSize
-    n_x = min(kept_width(encoding), int(matrix.x))
-    return KSpaceAccumulator(int(line.active_channels), (int(matrix.z), int(matrix.y), n_x), np)
-
-
-def add_line(grid: KSpaceAccumulator, line: ismrmrd.Acquisition, place: tuple[int, int]) -> None:
-    """Put a prepared readout on the grid; samples in its discard ranges do not count."""
-    n = int(line.number_of_samples)
-    usable = (int(line.discard_pre), n - int(line.discard_post))
-    try:
-        grid.add(np.asarray(line.data), *place, grid.shape[2] // 2 - int(line.center_sample), usable)
-    except ValueError as error:
-        raise ScanError(f"line {line.scan_counter}: {error}") from error
-
-
-def grid_position(line: ismrmrd.Acquisition, encoding: Any, *, strict: bool = True) -> tuple[int, int]:
-    """Row (z, y) of a line on the encoded grid, DC at n // 2.
-
-    Parameters
-    ----------
-    line, encoding
-        The line, and the header's encoding that it belongs to.
-    strict
-        Whether indices outside the header's encoding limits are an error; a separate calibration scan may count its own way.
-
-    Raises
-    ------
-    ScanError
-        For an index outside the limits or the matrix.
-    """
-    matrix = encoding.encodedSpace.matrixSize
-    place = []
-    for step, n in ((2, int(matrix.z)), (1, int(matrix.y))):
-        index = int(getattr(line.idx, f"kspace_encode_step_{step}"))
-        limit = encoding_limit(encoding, step, n)
-        position = index if limit is None else index - limit.centre + n // 2
-        outside_limits = limit is not None and not limit.minimum <= index <= limit.maximum
-        if (strict and outside_limits) or not 0 <= position < n:
-            allowed = f"limits {limit.minimum} to {limit.maximum}, centre {limit.centre}, " if limit is not None else ""
-            raise ScanError(
-                f"line {line.scan_counter} has kspace_encode_step_{step} = {index}, outside the header's {allowed}matrix {n}"
-            )
-        place.append(position)
-    return place[0], place[1]
-
-
-def centred_block(kspace: ComplexArray, counts: FloatArray) -> ComplexArray | None:
-    """The calibration block of a separate scan, which may count its lines from anywhere: its strongest line is the centre."""
-    for axis in (0, 1):
-        centre = counts.shape[axis] // 2
-        energy = np.sum(np.abs(kspace) ** 2, axis=(0, 3)).sum(axis=1 - axis)
-        if counts.shape[axis] > 1 and not np.any(np.take(counts, centre, axis=axis)):
-            shift = centre - int(np.argmax(energy))
-            kspace, counts = np.roll(kspace, shift, axis=axis + 1), np.roll(counts, shift, axis=axis)
-    block: ComplexArray | None = calibration_block(kspace, counts)
-    return block

@@ -66,6 +66,18 @@ def encoding_limit(encoding: Any, step: int, size: int) -> Limit | None:
     return Limit(int(found.minimum), size // 2 if is_unset else int(found.center), int(found.maximum))
 
 
+def has_separate_calibration(encoding: Any) -> bool:
+    """Whether lines flagged as calibration only are another scan, and no data of this one."""
+    return calibration_mode(encoding) in SEPARATE_MODES
+
+
+def kept_width(encoding: Any) -> int:
+    """Readout samples after removal of oversampling: the encoded matrix times recon FOV / encoded FOV."""
+    encoded, recon = encoding.encodedSpace, encoding.reconSpace
+    n_x, fov, kept = int(encoded.matrixSize.x), float(encoded.fieldOfView_mm.x), float(recon.fieldOfView_mm.x)
+    return max(1, round(n_x * kept / fov)) if 0 < kept < fov else n_x
+
+
 def last_average(encoding: Any) -> int:
     """Largest average index that the header announces."""
     limits = encoding.encodingLimits.average if encoding.encodingLimits is not None else None

@@ -29,6 +29,7 @@ NOT_IMAGING = {
 _NOT_IMAGING_MASK = sum(1 << (flag - 1) for flag in NOT_IMAGING)
 _NOISE_MASK = 1 << (ismrmrd.ACQ_IS_NOISE_MEASUREMENT - 1)
 _CALIBRATION_MASK = 1 << (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION - 1)
+_CALIBRATES_MASK = _CALIBRATION_MASK | 1 << (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING - 1)
 _LAST_IN_SLICE_MASK = 1 << (ismrmrd.ACQ_LAST_IN_SLICE - 1)
 _REVERSED_MASK = 1 << (ismrmrd.ACQ_IS_REVERSE - 1)
 
@@ -47,6 +48,11 @@ def other_names(flags: int) -> list[str]:
     return [name for flag, name in NOT_IMAGING.items() if flags & (1 << (flag - 1))]
 
 
+def calibrates(flags: int) -> bool:
+    """Whether a line is marked for calibration, alone or beside imaging."""
+    return bool(flags & _CALIBRATES_MASK)
+
+
 def is_last_in_slice(flags: int) -> bool:
     """Whether the scanner marked this line as the last of its slice."""
     return bool(flags & _LAST_IN_SLICE_MASK)
@@ -55,3 +61,8 @@ def is_last_in_slice(flags: int) -> bool:
 def is_reversed(flags: int) -> bool:
     """Whether the readout was sampled backwards."""
     return bool(flags & _REVERSED_MASK)
+
+
+def forwards(flags: int) -> int:
+    """The flags of a line that was turned around, if it was read backwards."""
+    return int(flags & ~_REVERSED_MASK)

@@ -8,6 +8,7 @@ field_of_view / matrix wide, along read_dir (x), phase_dir (y) and slice_dir (z)
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ SERIES_INDEX = {"main": 1, "conventional": 2, "uncertainty": 101}
 PIXEL_TYPES = {"float32": np.float32, "complex64": np.complex64, "uint16": np.uint16, "int16": np.int16}
 IMAGE_TYPE_MAGNITUDE, IMAGE_TYPE_COMPLEX = 1, 5
 MAX_INDEX = 65535  # image_index is 16 bits wide
+MIN_UNCERTAINTY = 1e-6  # SNR units: a map that nowhere exceeds this is empty
 MIN_WINDOW = 5.0  # SNR units: a window fitted to an image without signal would show its noise as structure
 COPIED = (
     "version",
@@ -48,6 +50,7 @@ class ImageSettings:
     """How images leave.
 
     `image_scale` multiplies SNR units before conversion to integers, where 1 would round to one noise standard deviation.
+    Uncertainty maps have steps of their own as integers, see `scale_of`.
     """
 
     pixel_type: str = "float32"
@@ -77,7 +80,8 @@ class ImageMaker:
         """The image of one reconstruction."""
         recon = item.source.encoding.reconSpace
         pixels = to_recon_space(item.image, encoded_fov_mm(item), zyx(recon.fieldOfView_mm), zyx(recon.matrixSize, int))
-        converted, n_saturated = convert(pixels, self.settings)
+        scale = scale_of(item.role, pixels, self.settings)
+        converted, n_saturated = convert(pixels, self.settings.pixel_type, scale)
         if n_saturated:
             context.log.problem(log, f"{item.source.label}: {n_saturated} pixels saturated, lower image_scale")
         series = SERIES_INDEX[item.role]
@@ -91,13 +95,13 @@ class ImageMaker:
         image.image_type = IMAGE_TYPE_COMPLEX if self.settings.pixel_type == "complex64" else IMAGE_TYPE_MAGNITUDE
         image.image_series_index = series
         image.image_index = (self.sent[series] - 1) % MAX_INDEX + 1
-        image.attribute_string = self._meta(item, converted, n_saturated).serialize()
+        image.attribute_string = self._meta(item, converted, scale, n_saturated).serialize()
         return image
 
-    def _meta(self, item: Reconstruction, pixels: np.ndarray[Any, Any], n_saturated: int) -> ismrmrd.Meta:
+    def _meta(self, item: Reconstruction, pixels: np.ndarray[Any, Any], scale: float, n_saturated: int) -> ismrmrd.Meta:
         top = float(np.percentile(np.abs(pixels), 99.5)) if pixels.size else 0.0
         if item.role != "uncertainty":
-            top = max(top, MIN_WINDOW * self.settings.image_scale)
+            top = max(top, MIN_WINDOW * scale)
         window = str(max(1, round(top)))
         centre = str(max(1, round(top / 2)))
         derived = "uncertainty" if item.role == "uncertainty" else "image"
@@ -126,8 +130,8 @@ class ImageMaker:
             "WindowWidth": window,
             "GADGETRON_WindowCenter": centre,
             "GADGETRON_WindowWidth": window,
-            "GADGETRON_ScaleRatio": f"{self.settings.image_scale:g}",
-            "RescaleSlope": f"{1 / self.settings.image_scale:g}",
+            "GADGETRON_ScaleRatio": f"{scale:.9g}",
+            "RescaleSlope": f"{1 / scale:.9g}",
             "RescaleIntercept": "0",
             "GADGETRON_ImageNumber": str(self.sent[SERIES_INDEX[item.role]]),
             "Keep_image_geometry": "1",
@@ -142,14 +146,27 @@ class ImageMaker:
         return ismrmrd.Meta(meta)
 
 
-def convert(pixels: np.ndarray[Any, Any], settings: ImageSettings) -> tuple[np.ndarray[Any, Any], int]:
+def scale_of(role: str, pixels: np.ndarray[Any, Any], settings: ImageSettings) -> float:
+    """Pixel values per SNR unit: `image_scale`; for uncertainty maps as integers that times a power of ten.
+
+    The power is the largest with which the brightest pixel of the map fits: at least a tenth of the range is used.
+    """
+    kind = PIXEL_TYPES[settings.pixel_type]
+    brightest = float(np.abs(pixels).max(initial=0.0))
+    if role != "uncertainty" or not issubclass(kind, np.integer) or not MIN_UNCERTAINTY < brightest < math.inf:
+        return settings.image_scale
+    room = 0.999 * np.iinfo(kind).max / (brightest * settings.image_scale)  # not 1: rounding
+    return settings.image_scale * 10.0 ** math.floor(math.log10(room))
+
+
+def convert(pixels: np.ndarray[Any, Any], pixel_type: str, scale: float) -> tuple[np.ndarray[Any, Any], int]:
     """Pixels of the wanted type, and how many had to be clipped; magnitudes unless complex."""
-    scaled = pixels * np.float32(settings.image_scale)
-    if settings.pixel_type == "complex64":
+    scaled = pixels * np.float32(scale)
+    if pixel_type == "complex64":
         return scaled.astype(np.complex64), 0
     magnitude = np.abs(scaled)
-    kind = PIXEL_TYPES[settings.pixel_type]
-    if settings.pixel_type == "float32":
+    kind = PIXEL_TYPES[pixel_type]
+    if pixel_type == "float32":
         return magnitude.astype(np.float32), 0
     top = np.iinfo(kind).max
     return np.clip(np.rint(magnitude), 0, top).astype(kind), int(np.count_nonzero(magnitude > top))

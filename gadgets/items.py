@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import ismrmrd
+import numpy.typing as npt
 
 from nilatron.core.backend import Array, ComplexArray, FloatArray
 from nilatron.core.errors import BadInputError
@@ -67,6 +68,8 @@ class Context:
         Shared by all gadgets of a run.
     timing
         When the input came, for time budgets.
+    heads
+        Table of the heads of all lines of the scan (structured, ISMRMRD's names), where they are known before its first line.
     """
 
     header: Any
@@ -74,6 +77,7 @@ class Context:
     seed: int = 0
     log: ScanLog = field(default_factory=ScanLog)
     timing: ScanTiming = field(default_factory=ScanTiming)
+    heads: npt.NDArray[Any] | None = None
 
 
 Gadget: TypeAlias = Callable[[Iterable[Any], Context], Iterator[Any]]

@@ -9,13 +9,13 @@ from typing import Any
 
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets.accumulate import Accumulator
+from nilatron.gadgets.calibration import CalibrationStore
 from nilatron.gadgets.compression import CoilCompression, CompressionSettings
 from nilatron.gadgets.device import on_device
 from nilatron.gadgets.images import ImageMaker, ImageSettings
 from nilatron.gadgets.items import Context, Gadget
 from nilatron.gadgets.methods import METHODS, Method
 from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.recon_data import slices_from_bucket, slices_from_recon_data
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.gadgets.sensitivities import estimate_sensitivities
@@ -67,9 +67,9 @@ def build_node(
             context = dataclasses.replace(context, seed=seed.seed)
         whitening = Whitening(noise)
         stream: Iterator[Any] = whitening.lines(on_a_grid(items, context), context)
-        stream = prepare_readouts(stream, context)
-        stream = Accumulator()(stream, context)
-        stream = unpack(stream, context)
+        calibration = CalibrationStore(context.log)
+        stream = Accumulator(calibration)(stream, context)
+        stream = unpack(stream, context, calibration)
         stream = on_device(stream, context)
         stream = whitening.slices(stream, context)
         stream = CoilCompression(coils)(stream, context)
@@ -87,12 +87,12 @@ class SeedSettings:
     seed: int | None = None
 
 
-def unpack(items: Iterable[Any], context: Context) -> Iterator[Any]:
+def unpack(items: Iterable[Any], context: Context, calibration: CalibrationStore) -> Iterator[Any]:
     """ReconData and buckets become slices, whichever package made them; everything else passes."""
     for item in items:
         if hasattr(item, "bits"):
-            yield from slices_from_recon_data(item, context)
+            yield from slices_from_recon_data(item, context, calibration)
         elif hasattr(item, "data") and hasattr(item, "ref"):
-            yield from slices_from_bucket(item, context)
+            yield from slices_from_bucket(item, context, calibration)
         else:
             yield item

@@ -12,16 +12,27 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.core.backend import ComplexArray, FloatArray
-from nilatron.core.kspace import KSpaceAccumulator, calibration_block
-from nilatron.gadgets.accumulate import centred_block
-from nilatron.gadgets.encoding import SEPARATE_MODES, calibration_mode, encoding_of
+from nilatron.core.kspace import calibration_block
+from nilatron.gadgets.calibration import CalibrationStore
+from nilatron.gadgets.encoding import encoding_of, has_separate_calibration
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, KSpaceSlice, ScanError
-from nilatron.gadgets.stock import grid
-from nilatron.gadgets.stock.types import AcquisitionBucketStats, header_object
+from nilatron.gadgets.placement import (
+    ImageKey,
+    add_readout,
+    buffer_centre,
+    buffer_columns,
+    centre_by_index,
+    grid_width,
+    image_key,
+    nearest,
+    new_grid,
+    readout_of,
+    row_of,
+)
+from nilatron.gadgets.stock.types import header_object
 
 _LineMask: TypeAlias = npt.NDArray[np.bool_]
-_IMAGE_KEY = ("slice", "contrast", "phase", "repetition", "set")
 _Position: TypeAlias = tuple[int, int, int]  # N, S, LOC
 _logger = logging.getLogger(__name__)
 
@@ -34,7 +45,9 @@ class _Grid:
     counts: FloatArray
 
 
-def slices_from_recon_data(recon_data: Any, context: Context) -> Iterator[KSpaceSlice]:
+def slices_from_recon_data(
+    recon_data: Any, context: Context, calibration: CalibrationStore | None = None
+) -> Iterator[KSpaceSlice]:
     """One slice per N, S and LOC of each encoding space; those that differ only in average or segment become one.
 
     The sampling mask comes from the headers (`number_of_samples` > 0) and, along the readout, from the sampling
@@ -49,121 +62,137 @@ def slices_from_recon_data(recon_data: Any, context: Context) -> Iterator[KSpace
         `gadgets.stock.types.ReconData`, or that of the PyPI package `gadgetron`. Arrays may be read-only.
     context
         Its header describes the encoding spaces.
+    calibration
+        What earlier items of the scan brought, for images that come without; none if not given.
 
     Raises
     ------
     ScanError
         Encoding space without a description, or data that do not fit into the encoded matrix.
     """
+    store = CalibrationStore(context.log) if calibration is None else calibration
     for bit in recon_data.bits:
         if bit.data.data.size == 0 or not _line_mask(bit.data.headers).any():
-            _logger.warning("ReconData with an encoding space without imaging lines; left out")
+            _logger.warning("ReconData with an encoding space without imaging lines; left out, but for its calibration")
+            _keep_calibration(bit.ref, context, store)
             continue
         for images in _images_of(bit.data).values():
-            yield _slice_of_bit(bit, images, context)
+            yield _slice_of_bit(bit, images, context, store)
 
 
-def slices_from_bucket(bucket: Any, context: Context) -> Iterator[KSpaceSlice]:
+def slices_from_bucket(
+    bucket: Any, context: Context, calibration: CalibrationStore | None = None
+) -> Iterator[KSpaceSlice]:
     """One slice per slice, contrast, phase, repetition and set of a bucket; averages and segments are put together.
 
-    Repeated lines are averaged and counted. Calibration lines are treated as in `slices_from_recon_data`.
+    Repeated lines are averaged and counted. Calibration lines of another scan serve every image of their slice, here and in
+    later buckets; those of the same scan are treated as in `slices_from_recon_data`.
 
     Parameters
     ----------
     bucket
         `gadgets.stock.types.AcquisitionBucket`, or that of the PyPI package `gadgetron`.
-    context
-        Its header describes the encoding spaces.
+    context, calibration
+        As for `slices_from_recon_data`.
 
     Raises
     ------
     ScanError
         As `slices_from_recon_data`, and for lines outside the encoding limits or with other numbers of channels.
     """
-    refs = _sorted_lines(bucket.ref)
-    for key, lines in _sorted_lines(bucket.data).items():
-        encoding = encoding_of(context.header, key[0])
-        calibration = refs.get(key, [])
-        if calibration_mode(encoding) not in SEPARATE_MODES:
-            lines = [*lines, *(line for line in calibration if kind_of(line.flags) is LineKind.CALIBRATION)]
-            calibration = []
-        n_x = max(grid.readout_length(line) for line in (*lines, *calibration))
-        data = _grid_of_lines(lines, encoding, n_x, context)
-        ref = _grid_of_lines(calibration, encoding, n_x, context) if calibration else None
-        yield _slice(data, ref, _central_line(lines, encoding), encoding)
+    store = CalibrationStore(context.log) if calibration is None else calibration
+    same_scan = []
+    for line in bucket.ref:
+        encoding = encoding_of(context.header, line.encoding_space_ref)
+        if has_separate_calibration(encoding):
+            store.add(line)
+        elif kind_of(line.flags) is LineKind.CALIBRATION:
+            same_scan.append(line)
+    refs = _by_image(same_scan)
+    for key, lines in _by_image(bucket.data).items():
+        yield from _slice_of_lines(key, [*lines, *refs.get(key, [])], context, store)
 
 
-def _sorted_lines(lines: Iterable[ismrmrd.Acquisition]) -> dict[tuple[int, ...], list[ismrmrd.Acquisition]]:
-    groups: dict[tuple[int, ...], list[ismrmrd.Acquisition]] = {}
+def _by_image(lines: Iterable[ismrmrd.Acquisition]) -> dict[ImageKey, list[ismrmrd.Acquisition]]:
+    groups: dict[ImageKey, list[ismrmrd.Acquisition]] = {}
     for line in lines:
-        key = (int(line.encoding_space_ref), *(int(getattr(line.idx, name)) for name in _IMAGE_KEY))
-        groups.setdefault(key, []).append(line)
+        groups.setdefault(image_key(line), []).append(line)
     return groups
 
 
-def _grid_of_lines(lines: list[ismrmrd.Acquisition], encoding: Any, n_x: int, context: Context) -> _Grid:
-    matrix = encoding.encodedSpace.matrixSize
-    stats = AcquisitionBucketStats()
-    for line in lines:
-        stats.add(line.idx)
-    layout = grid.layout(encoding, stats, is_ref=False)
-    shape = (int(matrix.z), int(matrix.y), n_x)
-    accumulator = KSpaceAccumulator(lines[0].active_channels, shape, np)
-    for line in lines:
-        where = layout.position(line, context.log)
-        if where is None:
-            continue
-        samples = line.data[:, line.discard_pre : line.number_of_samples - line.discard_post]
-        _add(accumulator, samples, (where[1], where[0], grid.readout_start(line, n_x)), None)
-    return _Grid(accumulator.mean(), accumulator.counts)
+def _slice_of_lines(
+    key: ImageKey, lines: list[ismrmrd.Acquisition], context: Context, store: CalibrationStore
+) -> Iterator[KSpaceSlice]:
+    """The slice of all lines of an image; none where no line has a place."""
+    encoding = encoding_of(context.header, key.encoding)
+    found = [(line, row_of(line, encoding, context.log, strict=False)) for line in lines]
+    placed = [(readout_of(line), row, line) for line, row in found if row is not None]
+    if not placed:
+        return
+    n_x = max(max(grid_width(readout, encoding), readout.n_samples) for readout, _, _ in placed)
+    grid = new_grid(int(lines[0].active_channels), encoding, n_x)
+    for readout, row, _ in placed:
+        add_readout(grid, readout, row, context.log)
+    n_z, n_y, _ = grid.shape
+    _, _, central = placed[nearest([row for _, row, _ in placed], (n_z // 2, n_y // 2))]
+    kspace, counts = grid.mean(), grid.counts
+    yield KSpaceSlice(kspace, counts, store.block(key, kspace, counts, context.header), central.getHead(), encoding)
 
 
-def _central_line(lines: list[ismrmrd.Acquisition], encoding: Any) -> ismrmrd.AcquisitionHeader:
-    centre_y, centre_z = _centre_steps(encoding)
-    return min(
-        lines,
-        key=lambda line: abs(line.idx.kspace_encode_step_1 - centre_y) + abs(line.idx.kspace_encode_step_2 - centre_z),
-    ).getHead()
-
-
-def _centre_steps(encoding: Any) -> tuple[int, int]:
-    matrix = encoding.encodedSpace.matrixSize
-    return (
-        grid.limit_of(encoding, 1, int(matrix.y)).center,
-        grid.limit_of(encoding, 2, int(matrix.z)).center,
-    )
-
-
-def _images_of(buffer: Any) -> dict[tuple[int, ...], list[_Position]]:
+def _images_of(buffer: Any) -> dict[ImageKey, list[_Position]]:
     """Positions (N, S, LOC) with data, by the indices that tell images apart."""
-    images: dict[tuple[int, ...], list[_Position]] = {}
+    images: dict[ImageKey, list[_Position]] = {}
     for n, s, loc in np.ndindex(*buffer.data.shape[4:]):
         where = (n, s, loc)
         if _line_mask(buffer.headers[(..., *where)]).any():
-            idx = _central_header(buffer, where).idx
-            images.setdefault(tuple(int(getattr(idx, name)) for name in _IMAGE_KEY), []).append(where)
+            images.setdefault(image_key(_central_header(buffer, where)), []).append(where)
     return images
 
 
 def _central_header(buffer: Any, where: _Position) -> ismrmrd.AcquisitionHeader:
-    headers, limits = buffer.headers[(..., *where)], buffer.sampling.sampling_limits
-    lines = np.argwhere(_line_mask(headers))
-    distance = np.abs(lines - (limits[1].center, limits[2].center)).sum(axis=1)
-    return header_object(headers[tuple(lines[np.argmin(distance)])])
+    headers = buffer.headers[(..., *where)]
+    entries = np.argwhere(_line_mask(headers)).tolist()
+    return header_object(headers[tuple(entries[nearest(entries, buffer_centre(buffer.sampling))])])
 
 
-def _slice_of_bit(bit: Any, images: list[_Position], context: Context) -> KSpaceSlice:
-    limits = bit.data.sampling.sampling_limits
-    head = _central_header(bit.data, images[0])
-    encoding = encoding_of(context.header, head.encoding_space_ref)
-    centre = (limits[1].center, limits[2].center)
-    data = _mean(
-        _grid_of_buffer(bit.data, where, encoding, centre, _line_mask(bit.data.headers[(..., *where)]))
-        for where in images
-    )
+def _slice_of_bit(bit: Any, images: list[_Position], context: Context, store: CalibrationStore) -> KSpaceSlice:
+    head, centre = _central_header(bit.data, images[0]), buffer_centre(bit.data.sampling)
+    encoding, key = encoding_of(context.header, head.encoding_space_ref), image_key(head)
+    masks = (_line_mask(bit.data.headers[(..., *where)]) for where in images)
+    grids = (_grid_of_buffer(bit.data, *place, encoding, centre) for place in zip(images, masks, strict=True))
+    data = _mean(grids)
     refs = [_ref_grid(bit.ref, where, encoding) for where in _ref_positions(bit.ref, images)]
     found = [ref for ref in refs if ref is not None]
-    return _slice(data, _mean(found) if found else None, head, encoding)
+    ref = _mean(found) if found else None
+    if ref is not None and has_separate_calibration(encoding):
+        store.keep(key, ref.kspace, ref.counts)
+    elif ref is not None:
+        _fill(data, ref)
+    block = store.block(key, data.kspace, data.counts, context.header)
+    if block is None and ref is not None:
+        block = calibration_block(ref.kspace, ref.counts)
+    return KSpaceSlice(data.kspace, data.counts, block, head, encoding)
+
+
+def _fill(data: _Grid, ref: _Grid) -> None:
+    """Put calibration lines of the same scan where imaging lines are missing."""
+    if ref.kspace.shape == data.kspace.shape:
+        missing = (data.counts == 0) & (ref.counts > 0)
+        data.kspace[:, missing] = ref.kspace[:, missing]
+        data.counts[missing] = ref.counts[missing]
+
+
+def _keep_calibration(ref: Any, context: Context, store: CalibrationStore) -> None:
+    """Take over the calibration of another scan that came without images."""
+    if ref is None or ref.data.size == 0 or ref.headers.shape[2:] != ref.data.shape[4:]:
+        return
+    for where in np.ndindex(*ref.data.shape[4:]):
+        if _line_mask(ref.headers[(..., *where)]).any():
+            head = _central_header(ref, where)
+            encoding = encoding_of(context.header, head.encoding_space_ref)
+            grid = _ref_grid(ref, where, encoding)
+            if grid is not None and has_separate_calibration(encoding):
+                store.keep(image_key(head), grid.kspace, grid.counts)
 
 
 def _ref_positions(ref: Any, images: list[_Position]) -> list[_Position]:
@@ -188,54 +217,32 @@ def _mean(grids: Iterable[_Grid]) -> _Grid:
 
 def _ref_grid(ref: Any, own: _Position, encoding: Any) -> _Grid | None:
     """Put the calibration lines of one position on a grid; None where there are none."""
-    limits = ref.sampling.sampling_limits
-    centre = (limits[1].center, limits[2].center)
+    centre = buffer_centre(ref.sampling)
     headers = ref.headers[(..., *own)] if ref.headers.shape[2:] == ref.data.shape[4:] else None
     if headers is not None and headers.shape == ref.data.shape[1:3] and _line_mask(headers).any():
         mask = _line_mask(headers)
-        centre = _centre_by_index(headers, mask, encoding)
+        e1, e2 = np.argwhere(mask)[0].tolist()
+        centre = centre_by_index((e1, e2), header_object(headers[e1, e2]), encoding)
     else:  # cropped after its headers were written
         mask = np.any(ref.data[(..., *own)] != 0, axis=(0, 3))
     if not mask.any():
         return None
-    return _grid_of_buffer(ref, own, encoding, centre, mask)
+    return _grid_of_buffer(ref, own, mask, encoding, centre)
 
 
-def _centre_by_index(headers: Any, mask: _LineMask, encoding: Any) -> tuple[int, int]:
-    """Where DC lies in an array whose lines may start at any step: index of a line - its step + central step."""
-    e1, e2 = (int(index) for index in np.argwhere(mask)[0])
-    idx = header_object(headers[e1, e2]).idx
-    centre_y, centre_z = _centre_steps(encoding)
-    return e1 - idx.kspace_encode_step_1 + centre_y, e2 - idx.kspace_encode_step_2 + centre_z
-
-
-def _grid_of_buffer(buffer: Any, where: _Position, encoding: Any, centre: tuple[int, int], mask: _LineMask) -> _Grid:
+def _grid_of_buffer(buffer: Any, where: _Position, mask: _LineMask, encoding: Any, centre: tuple[int, int]) -> _Grid:
     """Put the acquired samples of one image on the encoded grid, DC at n // 2."""
-    matrix = encoding.encodedSpace.matrixSize
     samples = buffer.data[(..., *where)]  # (E0, E1, E2, CHA)
-    readout = buffer.sampling.sampling_limits[0]
-    n_e0 = samples.shape[0]
-    first, last, centre_x = int(readout.min), int(readout.max), int(readout.center)
-    is_trimmed = n_e0 == last - first + 1 and n_e0 <= last  # the limits speak of the line before samples were discarded
-    shift = first if is_trimmed else 0
-    n_x = max(n_e0, 2 * centre_x) if is_trimmed else n_e0
-    shape = (int(matrix.z), int(matrix.y), n_x)
-    usable = (0, n_e0) if is_trimmed else (first, min(last, n_e0 - 1) + 1)
-    accumulator = KSpaceAccumulator(samples.shape[3], shape, np)
-    for e1, e2 in np.argwhere(mask):
-        y = int(e1) - centre[0] + shape[1] // 2
-        z = int(e2) - centre[1] + shape[0] // 2
-        _add(accumulator, samples[:, e1, e2, :].T, (z, y, n_x // 2 - centre_x + shift), usable)
-    return _Grid(accumulator.mean(), accumulator.counts)
-
-
-def _add(
-    accumulator: KSpaceAccumulator, samples: ComplexArray, place: tuple[int, int, int], usable: tuple[int, int] | None
-) -> None:
-    try:
-        accumulator.add(samples, *place, usable)
-    except ValueError as error:
-        raise ScanError(f"a line does not fit into the encoded matrix of the header: {error}") from error
+    n_x, first_x, measured = buffer_columns(samples.shape[0], buffer.sampling.sampling_limits[0])
+    grid = new_grid(samples.shape[3], encoding, n_x)
+    n_z, n_y, _ = grid.shape
+    for e1, e2 in np.argwhere(mask).tolist():
+        row = (e2 - centre[1] + n_z // 2, e1 - centre[0] + n_y // 2)
+        try:
+            grid.add(samples[:, e1, e2, :].T, *row, first_x, measured)
+        except ValueError as error:
+            raise ScanError(f"a line does not fit into the encoded matrix of the header: {error}") from error
+    return _Grid(grid.mean(), grid.counts)
 
 
 def _line_mask(headers: Any) -> _LineMask:
@@ -244,24 +251,3 @@ def _line_mask(headers: Any) -> _LineMask:
         return np.asarray(headers["number_of_samples"] > 0)
     counts = [head.number_of_samples > 0 for head in headers.flat]
     return np.asarray(counts, dtype=bool).reshape(headers.shape)
-
-
-def _slice(data: _Grid, ref: _Grid | None, head: ismrmrd.AcquisitionHeader, encoding: Any) -> KSpaceSlice:
-    is_same_scan = calibration_mode(encoding) not in SEPARATE_MODES
-    if ref is not None and is_same_scan and ref.kspace.shape == data.kspace.shape:
-        missing = (data.counts == 0) & (ref.counts > 0)
-        data.kspace[:, missing] = ref.kspace[:, missing]
-        data.counts[missing] = ref.counts[missing]
-    blocks = [calibration_block(data.kspace, data.counts)]
-    if ref is not None and is_same_scan:
-        blocks.append(calibration_block(ref.kspace, ref.counts))
-    elif ref is not None:
-        blocks.insert(0, centred_block(ref.kspace, ref.counts))
-    calibration = next((block for block in blocks if block is not None), None)
-    return KSpaceSlice(
-        kspace=data.kspace,
-        counts=data.counts,
-        calibration=None if calibration is None else np.ascontiguousarray(calibration),
-        head=head,
-        encoding=encoding,
-    )

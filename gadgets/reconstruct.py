@@ -49,6 +49,7 @@ class Reconstructor:
         slices of the same size are there, or anything else comes: a slice of another size, another item, the end, an error.
         """
         waiting: list[PreparedSlice] = []
+        n_before = 0
         try:
             for item in items:
                 if not isinstance(item, KSpaceSlice):
@@ -56,8 +57,8 @@ class Reconstructor:
                     yield item
                     continue
                 context.log.counts["images expected"] += len(self.series)
-                n_before = context.log.counts["images expected"] // len(self.series) - 1
                 prepared = prepare_slice(item, context, self.target, self.weights, n_before)
+                n_before += 1
                 if self.series[0] == "conventional":
                     yield self._timed(prepared.conventional, context, prepared.arrived_s)
                 if waiting and waiting[0].batch_key != prepared.batch_key:

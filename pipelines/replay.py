@@ -135,7 +135,7 @@ def images_of(
     if settings.remote is not None:
         return stack.enter_context(closing(remote_images(settings.remote, raw, items, scan)))
     chain = load_chain(settings.chain)
-    context = Context(raw.header, resolve_device(settings.device), settings.seed, scan)
+    context = Context(raw.header, resolve_device(settings.device), settings.seed, scan, heads=raw.heads())
     return run_scan(chain, stamped(items, context.timing), context, settings)
 
 

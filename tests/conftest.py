@@ -1,4 +1,4 @@
-"""A measurement and a prior of a test's own, as somebody who adds another would write them."""
+"""A measurement and a prior of a test's own, as somebody who adds another would write them; and which tests need a GPU."""
 
 import numpy as np
 import pytest
@@ -58,3 +58,12 @@ def toy_measurement():
 @pytest.fixture
 def toy_prior():
     return GaussianPrior()
+
+
+def pytest_runtest_setup(item):
+    """Tests marked `gpu` run where torch can use one."""
+    if item.get_closest_marker("gpu") is not None:
+        import torch  # not before a test asks for it
+
+        if not torch.cuda.is_available():
+            pytest.skip("torch finds no NVIDIA GPU")

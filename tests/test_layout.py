@@ -1,6 +1,7 @@
 """The house rules that can be checked: links, layers, mirrored tests, forbidden imports."""
 
 import ast
+import re
 import tomllib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -169,6 +170,32 @@ def covered_by_its_folder(relative: Path, folder: Path) -> bool:
         ("pipelines", "training"),
     }  # tested as a stream, and as a program
     return str(relative) in reasons or (relative.parts[:2] in together and any(folder.glob("test_*.py")))
+
+
+USES_A_GPU = re.compile(r"""importorskip\("(cupy|tensorrt)"|\.cuda\(\)|, "cuda"\)\.|skipif\(not torch\.cuda""")
+
+
+def unmarked_gpu_tests(text: str) -> list[str]:
+    """Tests of a file that need a GPU, without the marker by which `pytest -m gpu` collects them."""
+    found = []
+    for function in (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)):
+        marks = [ast.unparse(mark) for mark in function.decorator_list]
+        looked_at = [mark for mark in marks if "skipif" in mark] + [ast.unparse(node) for node in function.body]
+        if USES_A_GPU.search("\n".join(looked_at).replace("'", '"')) and "pytest.mark.gpu" not in marks:
+            found.append(function.name)
+    return found
+
+
+def test_tests_that_need_a_gpu_are_marked():
+    unmarked = {path.name: unmarked_gpu_tests(path.read_text()) for path in sorted((ROOT / "tests").rglob("test_*.py"))}
+    assert {name: tests for name, tests in unmarked.items() if tests} == {}
+
+
+@pytest.mark.parametrize("need", ["pytest.importorskip('cupy')", "x = x.cuda()", "load_prior(path, 'cuda').denoiser"])
+def test_an_unmarked_test_that_needs_a_gpu_is_found(need):
+    text = f"def test_a():\n    {need}\n"
+    assert unmarked_gpu_tests(text) == ["test_a"]
+    assert unmarked_gpu_tests(f"@pytest.mark.gpu\n{text}") == []
 
 
 def test_versions_are_pinned_for_every_dependency():

@@ -9,14 +9,12 @@ import importlib
 import json
 import os
 import resource
-import signal
-import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from limited import run_limited
 from nilatron.pipelines.threads import ENVIRONMENT
 from peers.case import load_case
 from peers.measurement import RunSettings
@@ -59,23 +57,14 @@ def peak_bytes() -> float:
 
 
 def run_apart(words: list[str], method: Method, limit_s: float) -> dict[str, object]:
-    """Start `words`, which end in `work`; its measurement, or {"missing": why}.
-
-    What it prints goes to files, and its whole process group ends with it: a process that it leaves behind holds up nothing.
-    """
+    """Start `words`, which end in `work`; its measurement, or {"missing": why}."""
     environment = {**os.environ, **dict.fromkeys(THREADS, str(n_cores()))}
     if method.is_ours:
         environment |= ENVIRONMENT  # as in our commands
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(words, stdout=output, stderr=errors, env=environment, start_new_session=True)
-        try:
-            code = process.wait(limit_s)
-        except subprocess.TimeoutExpired:
+        code = run_limited(words, limit_s, output=output, errors=errors, environment=environment)
+        if code is None:
             return {"missing": f"stopped after {limit_s:.0f} s"}
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
         output.seek(0), errors.seek(0)
         printed, told = output.read().splitlines(), errors.read().strip().splitlines()
     if code == 0:

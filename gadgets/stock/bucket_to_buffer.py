@@ -11,6 +11,7 @@ import ismrmrd
 import numpy as np
 
 from nilatron.gadgets.encoding import encoding_of
+from nilatron.gadgets.flags import forwards
 from nilatron.gadgets.items import Context, ScanError
 from nilatron.gadgets.stock import grid
 from nilatron.gadgets.stock.types import (
@@ -44,8 +45,9 @@ class BucketToBufferGadget:
     apart); here it is counted and said. Where the stock gadget loses data or fails, this one does not: N, S and LOC
     count from the smallest index of the bucket; a segment dimension has the size of the segments; the grid is the
     encoded matrix wherever lines would fall off the smaller one; uncentred or shortened echoes lie with their echo at
-    the centre of the grid; missing encoding limits are those of the full matrix; calibration lines in a header
-    without parallel imaging count as embedded; a bucket never holds empty encoding spaces in front of a used one.
+    the centre of the grid; lines read backwards are turned around; missing encoding limits are those of the full
+    matrix; calibration lines in a header without parallel imaging count as embedded; a bucket never holds empty
+    encoding spaces in front of a used one.
     """
 
     N_dimension: str = ""
@@ -106,7 +108,7 @@ class BucketToBufferGadget:
             layout = layouts[space]
             key = (self._key(line.idx), space)
             if key not in buffers:
-                buffers[key] = self._new_buffer(line, layout, stats[space])
+                buffers[key] = self._new_buffer(line, layout, stats[space], context)
             self._place(buffers[key], line, layout, stats[space], context)
         return buffers
 
@@ -118,15 +120,17 @@ class BucketToBufferGadget:
             cleared.add("segment")
         return tuple(0 if name in cleared else int(getattr(idx, name)) for name in _KEY)
 
-    def _new_buffer(self, line: ismrmrd.Acquisition, layout: grid.Layout, stats: AcquisitionBucketStats) -> Buffer:
+    def _new_buffer(
+        self, line: ismrmrd.Acquisition, layout: grid.Layout, stats: AcquisitionBucketStats, context: Context
+    ) -> Buffer:
         n_loc = 1 if self.split_slices else stats.extent("slice")
         outer = (_extent(self.N_dimension, stats), _extent(self.S_dimension, stats), n_loc)
-        n_readout = grid.readout_length(line)
+        n_readout = grid.readout_length(line, layout.encoding)
         shape = (n_readout, layout.n_e1, layout.n_e2, line.active_channels, *outer)
         return Buffer(
             data=np.zeros(shape, dtype=np.complex64, order="F"),
             headers=default_headers((layout.n_e1, layout.n_e2, *outer)),
-            sampling=grid.sampling_description(layout, line, n_readout),
+            sampling=grid.sampling_description(layout, grid.centred_readout(line, n_readout, context.log)),
         )
 
     def _place(
@@ -155,10 +159,12 @@ class BucketToBufferGadget:
                     'N_dimension or S_dimension "average" keeps averages',
                     line.scan_counter,
                 )
-        samples = line.data[:, line.discard_pre : line.number_of_samples - line.discard_post]
-        start = grid.readout_start(line, buffer.data.shape[0])
-        buffer.data[(slice(start, start + samples.shape[1]), *where, slice(None), *outer)] = samples.T
-        buffer.headers[(*where, *outer)] = header_record(line.getHead())
+        placed = grid.centred_readout(line, buffer.data.shape[0], context.log)
+        measured = slice(placed.pre, placed.n_samples - placed.post)
+        buffer.data[(measured, *where, slice(None), *outer)] = placed.samples[:, measured].T
+        head = line.getHead()
+        head.flags = forwards(head.flags)
+        buffer.headers[(*where, *outer)] = header_record(head)
 
 
 def _extent(dimension: str, stats: AcquisitionBucketStats) -> int:

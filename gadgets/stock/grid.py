@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any
 
 import ismrmrd
 import numpy as np
 
-from nilatron.gadgets.encoding import SEPARATE_MODES, calibration_mode, encoding_limit, trajectory_of
+from nilatron.gadgets.encoding import SEPARATE_MODES, calibration_mode, trajectory_of
 from nilatron.gadgets.items import ScanError, ScanLog
+from nilatron.gadgets.placement import PhaseAxis, Readout, grid_width, phase_axis, readout_of
 from nilatron.gadgets.stock.types import (
     AcquisitionBucketStats,
     Buffer,
@@ -19,35 +19,12 @@ from nilatron.gadgets.stock.types import (
     default_headers,
 )
 
-_logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
-class Axis:
-    """One phase-encode axis of a grid: array index = step + `offset`, `size` entries, `limits` of the array."""
+class Axis(PhaseAxis):
+    """One phase-encode axis of a buffer, with the `sampled` range of its array."""
 
-    name: str
-    size: int
-    offset: int
-    limits: SamplingLimit
-    allowed: tuple[int, int]
-
-    def position(self, step: int, line: ismrmrd.Acquisition, log: ScanLog) -> int | None:
-        """Array index of a phase-encode step; None for a line inside the limits but off the grid."""
-        index = step + self.offset
-        if 0 <= index < self.size:
-            return index
-        if not self.allowed[0] <= step <= self.allowed[1]:
-            raise ScanError(
-                f"BucketToBufferGadget: line {line.scan_counter} has {self.name} {step}; the header's encoding limits "
-                f"are {self.allowed[0]} to {self.allowed[1]}"
-            )
-        log.problem(
-            _logger,
-            f"BucketToBufferGadget: line {line.scan_counter} with {self.name} {step} lies inside the encoding limits "
-            f"but outside the encoded matrix ({self.size}); left out",
-        )
-        return None
+    sampled: SamplingLimit
 
 
 @dataclass(frozen=True)
@@ -70,83 +47,59 @@ class Layout:
 
     def position(self, line: ismrmrd.Acquisition, log: ScanLog) -> tuple[int, int] | None:
         """(e1, e2) of a line; None where it has no place."""
-        e1 = self.e1.position(line.idx.kspace_encode_step_1, line, log)
-        e2 = self.e2.position(line.idx.kspace_encode_step_2, line, log)
+        e1, e2 = self.e1.row(line, log), self.e2.row(line, log)
         return None if e1 is None or e2 is None else (e1, e2)
-
-
-def limit_of(encoding: Any, step: int, size: int) -> SamplingLimit:
-    """Limits of kspace_encoding_step_`step`; those of a full matrix of `size` where the header has none."""
-    found = encoding_limit(encoding, step, size)
-    if found is None:
-        return SamplingLimit(0, size // 2 if size > 1 else 0, size - 1)
-    return SamplingLimit(found.minimum, found.centre, found.maximum)
 
 
 def layout(encoding: Any, stats: AcquisitionBucketStats, *, is_ref: bool) -> Layout:
     """Lay out the grid of the imaging (or calibration) lines of an encoding."""
     mode = calibration_mode(encoding) if is_ref else "embedded"
-    matrix = encoding.encodedSpace.matrixSize
     has_parallel = encoding.parallelImaging is not None
-    axes = [
-        _axis(f"kspace_encode_step_{step}", size, limit_of(encoding, step, size), stats, mode, has_parallel)
-        for step, size in ((1, int(matrix.y)), (2, int(matrix.z)))
-    ]
+    axes = [_axis(phase_axis(encoding, step), stats, mode, has_parallel) for step in (1, 2)]
     return Layout(encoding, *axes)
 
 
-def _axis(
-    name: str, matrix: int, limit: SamplingLimit, stats: AcquisitionBucketStats, mode: str, has_parallel: bool
-) -> Axis:
-    allowed = (limit.min, limit.max)
+def _axis(encoded: PhaseAxis, stats: AcquisitionBucketStats, mode: str, has_parallel: bool) -> Axis:
+    step, matrix, offset, limit = encoded.step, encoded.size, encoded.offset, encoded.limit
+    whole = SamplingLimit(limit.minimum, limit.centre, limit.maximum)
     if mode in SEPARATE_MODES:
-        return Axis(name, stats.extent(name), -stats.first(name), limit, allowed)
+        return Axis(step, stats.extent(encoded.name), -stats.first(encoded.name), limit, whole)
     if mode != "embedded":
-        return Axis(name, max(matrix, limit.max + 1), 0, limit, allowed)
-    offset = matrix // 2 - limit.center if matrix > 1 or name == "kspace_encode_step_1" else 0
-    extent = limit.max - limit.min + 1
-    fits = limit.min + offset >= 0 and limit.max + offset < extent
+        return Axis(step, max(matrix, limit.maximum + 1), 0, limit, whole)
+    extent = limit.maximum - limit.minimum + 1
+    fits = limit.minimum + offset >= 0 and limit.maximum + offset < extent
     size = extent if not has_parallel and fits else matrix
-    shifted = SamplingLimit(max(limit.min + offset, 0), matrix // 2, min(limit.max + offset, size - 1))
-    return Axis(name, size, offset, shifted, allowed)
+    shifted = SamplingLimit(max(limit.minimum + offset, 0), matrix // 2, min(limit.maximum + offset, size - 1))
+    return Axis(step, size, offset, limit, shifted)
 
 
-def _echo(line: ismrmrd.Acquisition) -> int:
-    """Sample of the echo; a `center_sample` of 0 was not set."""
-    return int(line.center_sample) or int(line.number_of_samples) // 2
+def readout_length(line: ismrmrd.Acquisition, encoding: Any) -> int:
+    """Count the samples of an array for lines like this one, with their echo at the centre."""
+    readout = readout_of(line)
+    n_samples = readout.n_samples
+    return n_samples if readout.echo == n_samples // 2 else max(n_samples, grid_width(readout, encoding))
 
 
-def readout_length(line: ismrmrd.Acquisition) -> int:
-    """Count the samples of a grid that holds the line with its echo at the centre."""
-    n_samples, echo = int(line.number_of_samples), _echo(line)
-    return n_samples if echo == n_samples // 2 else 2 * max(echo, n_samples - echo)
-
-
-def readout_start(line: ismrmrd.Acquisition, n_readout: int) -> int:
-    """Array index of the first sample of a line that is not discarded.
+def centred_readout(line: ismrmrd.Acquisition, n_readout: int, log: ScanLog) -> Readout:
+    """A line forwards in an array of `n_readout` samples, its echo at the centre.
 
     Raises
     ------
     ScanError
         The line does not fit.
     """
-    start = n_readout // 2 - _echo(line) + int(line.discard_pre)
-    n_used = line.number_of_samples - line.discard_pre - line.discard_post
-    if start < 0 or n_used <= 0 or start + n_used > n_readout:
+    try:
+        return readout_of(line).on_grid(n_readout, log)
+    except ScanError as error:
         raise ScanError(
-            f"BucketToBufferGadget: line {line.scan_counter} ({line.number_of_samples} samples, echo at "
-            f"{line.center_sample}, {line.discard_pre}+{line.discard_post} discarded) does not fit into a readout of "
-            f"{n_readout}; expected lines like the first one of the image"
-        )
-    return start
+            f"BucketToBufferGadget: {error} (it does not fit into a readout of {n_readout}, that of its image's first line)"
+        ) from error
 
 
-def sampling_description(layout: Layout, line: ismrmrd.Acquisition, n_readout: int) -> SamplingDescription:
-    """Geometry of a buffer; along the readout, oversampling counts as removed in Cartesian scans."""
+def sampling_description(layout: Layout, first: Readout) -> SamplingDescription:
+    """Geometry of a buffer, whose first line is this; along the readout, oversampling counts as removed in Cartesian scans."""
     encoded, recon = layout.encoding.encodedSpace, layout.encoding.reconSpace
     readout = recon if trajectory_of(layout.encoding) == "cartesian" else encoded
-    start = readout_start(line, n_readout)
-    n_used = line.number_of_samples - line.discard_pre - line.discard_post
     fov, matrix = encoded.fieldOfView_mm, encoded.matrixSize
     return SamplingDescription(
         encoded_FOV=(float(readout.fieldOfView_mm.x), float(fov.y), float(fov.z)),
@@ -154,9 +107,9 @@ def sampling_description(layout: Layout, line: ismrmrd.Acquisition, n_readout: i
         encoded_matrix=(int(readout.matrixSize.x), int(matrix.y), int(matrix.z)),
         recon_matrix=(int(recon.matrixSize.x), int(recon.matrixSize.y), int(recon.matrixSize.z)),
         sampling_limits=(
-            SamplingLimit(start, n_readout // 2, start + n_used - 1),
-            layout.e1.limits,
-            layout.e2.limits,
+            SamplingLimit(first.pre, first.echo, first.n_samples - first.post - 1),
+            layout.e1.sampled,
+            layout.e2.sampled,
         ),
     )
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from nilatron.core import fft
 from nilatron.gadgets.encoding import encoding_of
 from nilatron.gadgets.items import Context, ScanError
+from nilatron.gadgets.placement import echo_of
 from nilatron.gadgets.stock.types import derived_line
 
 _logger = logging.getLogger(__name__)
@@ -39,15 +40,15 @@ class AsymmetricEchoAdjustROGadget:
 
 def _centred(line: ismrmrd.Acquisition, context: Context) -> ismrmrd.Acquisition:
     n_encoded = int(encoding_of(context.header, line.encoding_space_ref).encodedSpace.matrixSize.x)
-    n_samples, echo = line.number_of_samples, line.center_sample
-    if echo == 0 or 2 * echo == n_samples or n_samples >= n_encoded:
+    n_samples, echo = line.number_of_samples, echo_of(line)
+    if 2 * echo == n_samples or n_samples >= n_encoded:
         return line
     n_before = min(max(n_encoded // 2 - echo, 0), n_encoded - n_samples)
     n_after = n_encoded - n_samples - n_before
     head = line.getHead()
     head.discard_pre += n_before
     head.discard_post += n_after
-    head.center_sample = n_encoded // 2
+    head.center_sample = n_before + echo
     trajectory = np.pad(line.traj, ((n_before, n_after), (0, 0)), mode="edge")
     return derived_line(line, np.pad(line.data, ((0, 0), (n_before, n_after))), trajectory, head=head)
 

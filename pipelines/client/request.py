@@ -9,10 +9,10 @@ from typing import Any
 
 import ismrmrd
 
-from nilatron.gadgets.accumulate import Key, key_of
-from nilatron.gadgets.encoding import SEPARATE_MODES, calibration_mode, encoding_of
+from nilatron.gadgets.encoding import encoding_of, has_separate_calibration
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.methods import METHODS
+from nilatron.gadgets.placement import ImageKey, image_key
 from nilatron.pipelines.chain.find import Chain, ChainError, External, find_chain, list_chains, parse_chain
 from nilatron.pipelines.chain.host import NODE_MODULE
 from nilatron.pipelines.files.atomic import InputError
@@ -109,18 +109,18 @@ class SliceCount:
     """How many slices there are among the items that were asked for."""
 
     header: Any
-    slices: set[Key] = field(default_factory=set)
+    slices: set[ImageKey] = field(default_factory=set)
 
     def watch(self, items: Iterable[Any]) -> Iterator[Any]:
         """The items, unchanged."""
         for item in items:
             if isinstance(item, ismrmrd.Acquisition) and _is_imaging(item, self.header):
-                self.slices.add(key_of(item))
+                self.slices.add(image_key(item))
             yield item
 
 
 def _is_imaging(line: ismrmrd.Acquisition, header: Any) -> bool:
     kind = kind_of(line.flags)
     if kind is LineKind.CALIBRATION:
-        return calibration_mode(encoding_of(header, line.encoding_space_ref)) not in SEPARATE_MODES
+        return not has_separate_calibration(encoding_of(header, line.encoding_space_ref))
     return kind is LineKind.IMAGING

@@ -11,8 +11,8 @@ from typing import Any
 
 import ismrmrd
 
+from nilatron.gadgets.encoding import kept_width
 from nilatron.gadgets.items import Context, ScanError
-from nilatron.gadgets.oversampling import kept_width
 
 GIB = 1 << 30
 _SAMPLE_BYTES = 8

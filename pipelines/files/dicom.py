@@ -33,6 +33,7 @@ UID_ROOT = "2.25."  # identifiers made from a 128-bit number, no registration ne
 MAX_STORED = 32767
 SLOPE = 0.1  # SNR units of one stored step, unless an image is too bright for it
 DIRECTION_TOLERANCE = 1e-3  # of lengths and cosines: what rounding in a header may leave
+MIN_SLOPE = 1e-9  # of uncertainty maps, which may be empty
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,12 @@ class DicomScan:
         from pydicom.dataset import Dataset, FileMetaDataset
         from pydicom.uid import ExplicitVRLittleEndian
 
-        pixels = np.abs(image.data)
+        pixels = np.abs(image.data) * image_slope(image)
         if pixels.shape[0] != 1 or not all(0 < size < np.inf for size in image.field_of_view):
             raise InputError(
                 f"DICOM needs one channel and a field of view, got {pixels.shape[0]} and {list(image.field_of_view)} mm"
             )
-        stored, slope = to_stored(pixels[0])
+        stored, slope = to_stored(pixels[0], finest=is_uncertainty(image))
         made = []
         for z in range(stored.shape[0]):
             number = (image.image_index - 1) * stored.shape[0] + z + 1
@@ -113,7 +114,7 @@ class DicomScan:
         data.StudyInstanceUID, data.FrameOfReferenceUID = self.uid("study"), self.uid("frame")
         data.SeriesInstanceUID = self.uid("series", image.image_series_index)
         data.Modality = "MR"
-        kind = "UNCERTAINTY" if image.image_series_index > 100 else "OTHER"
+        kind = "UNCERTAINTY" if is_uncertainty(image) else "OTHER"
         data.ImageType = ["DERIVED", "SECONDARY", kind]
         data.PatientName, data.PatientID = "anonymous", "anonymous"
         data.PatientBirthDate = data.PatientSex = data.StudyDate = data.StudyTime = data.StudyID = ""
@@ -129,10 +130,25 @@ class DicomScan:
         data.EchoTime = data.EchoTrainLength = data.RepetitionTime = None
 
 
-def to_stored(pixels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint16], float]:
-    """Stored values 0 to 32767 and the slope that turns them into pixels; a power of ten times `SLOPE`."""
+def is_uncertainty(image: ismrmrd.Image) -> bool:
+    """Whether the pixels are standard deviations."""
+    return int(image.image_series_index) > 100
+
+
+def image_slope(image: ismrmrd.Image) -> np.float32:
+    """SNR units of one pixel value, as the image says; 1 if it does not."""
+    return np.float32(ismrmrd.Meta.deserialize(image.attribute_string).get("RescaleSlope", 1))
+
+
+def to_stored(pixels: npt.NDArray[Any], *, finest: bool = False) -> tuple[npt.NDArray[np.uint16], float]:
+    """Stored values 0 to 32767 and the slope that turns them into pixels; a power of ten times `SLOPE`.
+
+    With `finest` the smallest such slope, where even one standard deviation of the noise is many steps.
+    """
     top = float(np.nan_to_num(pixels).max(initial=0.0))
     slope = SLOPE
+    while finest and 10 * top / slope < MAX_STORED and slope > MIN_SLOPE:
+        slope /= 10
     while top / slope > MAX_STORED:
         slope *= 10
     return np.rint(np.nan_to_num(pixels) / slope).astype(np.uint16), slope

@@ -96,8 +96,7 @@ class RawFile:
         Raises
         ------
         InputError
-            When a line cannot be read, holds samples that are not finite, or its number of channels is not that of the
-            first line. The message has the line's number.
+            When a line cannot be read. The message has the line's number.
         """
         waveforms = self._waveforms()
         waiting = next(waveforms, None)
@@ -150,10 +149,8 @@ class RawFile:
             for offset, (head, samples) in enumerate(zip(heads, rows["data"], strict=True)):
                 line = f"{self.path}: line {start + offset}"
                 n_channels = n_channels or self._first_channels(int(head["active_channels"]))
-                if head["active_channels"] != n_channels:
-                    raise InputError(f"{line} has {head['active_channels']} channels, the first line has {n_channels}")
                 trajectory = self._trajectory(trajectories[offset], head, line)
-                shape = (n_channels, int(head["number_of_samples"]))
+                shape = (int(head["active_channels"]), int(head["number_of_samples"]))
                 yield ismrmrd.Acquisition(head.tobytes(), line_samples(samples, shape, line), trajectory)
 
     def _trajectory(self, stored: AnyArray, head: Any, line: str) -> npt.NDArray[np.float32]:

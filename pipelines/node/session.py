@@ -116,8 +116,8 @@ def evaluate_once(context: Context) -> None:
 
     from nilatron.core.prior.weights import DEFAULT_WEIGHTS
     from nilatron.core.sampling.image import network_shapes
+    from nilatron.gadgets.encoding import kept_width
     from nilatron.gadgets.nila.prior import prior_for
-    from nilatron.gadgets.oversampling import kept_width
 
     encoding = context.header.encoding[0]
     shape = (1, int(encoding.encodedSpace.matrixSize.y), kept_width(encoding))

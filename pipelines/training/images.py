@@ -20,8 +20,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nilatron.core.backend import percentile
 from nilatron.core.errors import BadInputError
-from nilatron.core.scale import image_scale
+from nilatron.core.scale import SCALE_PERCENT
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def _slices(stack: Stack, path: Path) -> tuple[list[Tensor], int]:
         if not image.is_complex():
             low, high = min(low, float(image.min())), max(high, peak)
             magnitude = image.clamp_min(0)
-        scale = peak * image_scale(magnitude / peak) if peak else 0.0
+        scale = peak * percentile(magnitude / peak, SCALE_PERCENT) if peak else 0.0
         found.append((_at_scale_one(image, scale), scale) if scale > 1e-6 * peak else (image[:0], 0.0))
     if low < -NEGATIVE * high:
         raise TrainingImagesError(f"{path}: a magnitude image has no values below zero, this goes from {low} to {high}")

@@ -1,8 +1,10 @@
 """Floors: counted operations and bytes."""
 
 import pytest
+import torch
 
-from floors import Machine, floor_of, network_flops, product_bytes
+import floors
+from floors import Machine, best_s, floor_of, network_flops, product_bytes
 from nilatron.core.prior.edm import MARGIN
 from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.weights import shipped_weights
@@ -29,3 +31,15 @@ def test_flops_are_those_of_the_convolutions():
         if i:
             flops += (2 * 9 + 2) * c[i - 1] * c[i] * pixels  # smaller by 3x3, and 1x1 before growing
     assert network_flops(weights, (side - 2 * MARGIN, side - 2 * MARGIN)) == pytest.approx(flops, rel=0.01)
+
+
+def test_on_a_gpu_a_call_lasts_until_its_work_is_done(monkeypatch):
+    now, queued = [0.0], [0.0]
+
+    def wait():
+        now[0] += queued[0]
+        queued[0] = 0.0
+
+    monkeypatch.setattr(floors.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(torch.cuda, "synchronize", wait)
+    assert best_s(lambda: queued.__setitem__(0, queued[0] + 0.25), "cuda") == 0.25

@@ -55,7 +55,7 @@ def module_at(path):
 servers = module_at("tests/pipelines/server/conftest.py")
 server, make_server, tiny_weights = servers.server, servers.make_server, servers.tiny_weights
 talk, scan = servers.talk, servers.scan
-nodes_by_process = module_at("tests/pipelines/test_node.py")
+nodes_by_process = module_at("tests/pipelines/node/test_entry.py")
 forks, forked = nodes_by_process.forks, nodes_by_process.forked
 recording, shared = (getattr(module_at("tests/gadgets/conftest.py"), name) for name in ("recording", "shared"))
 

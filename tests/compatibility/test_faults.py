@@ -71,7 +71,7 @@ def test_a_sampler_that_fails_leaves_the_conventional_images(simulated, converse
 
 @pytest.mark.row("F2.23")
 def test_a_package_that_cannot_be_imported_is_an_error(load, serving, tmp_path):
-    nodes = load("tests/pipelines/test_node_started.py")
+    nodes = load("tests/pipelines/node/test_started.py")
     nodes.broken_torch(tmp_path)
     header, lines = nodes.scan()
     with serving(nodes.launch("nila", tmp_path)) as server:

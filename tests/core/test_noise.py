@@ -74,6 +74,11 @@ def test_a_repeated_coil_does_not_blow_up():
     assert np.allclose(np.sort(np.linalg.eigvalsh(white)), [0, 1, 1, 1], atol=1e-3)
 
 
+def test_the_covariance_of_two_samples():
+    np.testing.assert_array_equal(noise_covariance(np.array([[1, 1j], [2, 0]])), [[2, 2], [2, 4]])
+    np.testing.assert_array_equal(noise_covariance(np.array([[1, 1j, 0], [2j, 0, 1]])), [[1, -1j], [1j, 2.5]])
+
+
 def test_broken_covariances_and_too_few_samples_are_refused():
     with pytest.raises(ValueError, match="at least 2 samples"):
         noise_covariance(np.ones((4, 1), np.complex64))

@@ -6,6 +6,7 @@ from nilatron.core.fft import fft, ifft
 from nilatron.core.prior.edm import MARGIN, padded_size
 from nilatron.core.resolution import (
     coarse_image,
+    coarse_maps,
     coarse_shape,
     crop_kspace,
     replace_low_frequencies,
@@ -82,8 +83,35 @@ def test_the_coarse_operator_measures_the_middle_of_k_space(shape, coarse):
     assert np.linalg.norm(found - expected) < 0.03 * np.linalg.norm(expected)  # smooth ones, at the nearest pixels
 
 
-def test_middle_keeps_the_centre():
+CYCLES = ((1, 0), (0, 1), (2, -1))  # along y and x, across the field of view
+
+
+def linear_phases(shape):
+    """Coil maps exp(2 pi i (q_y r_y + q_x r_x)), r the place in fields of view: each moves k-space by (q_y, q_x) samples."""
+    y, x = ((np.arange(n) - n // 2) / n for n in shape[1:])
+    return np.stack([np.exp(2j * np.pi * (q_y * y[:, None] + q_x * x)) * np.ones(shape) for q_y, q_x in CYCLES])
+
+
+def test_with_linear_phases_the_middle_of_k_space_is_measured_exactly():
+    shape, coarse = (1, 80, 96), (1, 40, 48)
+    fine = SenseOperator(linear_phases(shape), RNG.integers(0, 3, shape).astype(float))
+    image = smooth(shape, coarse)
+    rough, expected = fine.coarse(fine.forward(image), coarse)
+    np.testing.assert_allclose(rough.forward(coarse_image(image, coarse)), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("shape", "coarse"), SHAPES)
+def test_coarse_maps_are_no_more_than_half_a_pixel_off(shape, coarse):
+    found = coarse_maps(linear_phases(shape), coarse)
+    for (q_y, q_x), error in zip(CYCLES, np.angle(found / linear_phases(coarse)), strict=True):
+        assert np.abs(error).max() <= np.pi * (abs(q_y) / shape[1] + abs(q_x) / shape[2]) + 1e-12
+
+
+@pytest.mark.parametrize(("n_y", "n_x"), [(32, 36), (33, 35), (64, 69)])
+def test_middle_keeps_the_centre(n_y, n_x):
     image = np.zeros((1, 65, 70), complex)
     image[0, 32, 35] = 1
-    assert crop_kspace(image, (1, 32, 36))[0, 16, 18] == 1
-    np.testing.assert_allclose(crop_kspace(fft(ifft(image)), (1, 32, 36)), crop_kspace(image, (1, 32, 36)), atol=1e-12)
+    cropped = crop_kspace(image, (1, n_y, n_x))
+    assert cropped.shape == (1, n_y, n_x)
+    assert cropped[0, n_y // 2, n_x // 2] == 1
+    np.testing.assert_allclose(crop_kspace(fft(ifft(image)), (1, n_y, n_x)), cropped, atol=1e-12)

@@ -3,6 +3,7 @@ import pytest
 
 from nilatron.core.backend import complex_normal
 from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.measurement import chi_squared
 from nilatron.core.phantom import coil_maps, phantom
 from nilatron.core.scale import NOISE_FLOOR, image_scale, noise_level
 from nilatron.core.sense import SenseOperator
@@ -35,6 +36,17 @@ def test_whitened_noise_is_one(scale):
 
 def test_what_wrong_maps_leave_unexplained_counts_as_noise():
     assert 1.5 < level(100, 100, 0.3) < 5
+
+
+@pytest.mark.parametrize("sigma", [1.5, 4.0])
+def test_the_noise_level_is_that_which_explains_the_residual(sigma):
+    rng, shape = np.random.default_rng(0), (1, 16, 16)
+    operator = SenseOperator(np.ones((2, *shape), complex), np.ones(shape))
+    data = sigma * complex_normal(rng, (2, *shape), operator.coil_maps)
+    image = np.zeros(shape, complex)
+    found = noise_level(operator, data, image, 1.0)
+    assert chi_squared(operator, data, image, sigma=found) == pytest.approx(1)
+    assert found == pytest.approx(sigma, rel=5 / np.sqrt(4 * data.size))  # of an rms: five standard errors
 
 
 def test_far_above_the_noise_the_model_limits():

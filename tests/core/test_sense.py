@@ -109,7 +109,7 @@ def test_shapes_that_do_not_fit_are_refused():
 
 @pytest.mark.gpu
 def test_cupy_agrees():
-    cupy = pytest.importorskip("cupy")
+    cupy = pytest.importorskip("cupy", reason="cupy is not installed")
     maps, counts, x = random(3, 1, 9, 8), sampling((1, 9, 8), "lines"), random(1, 9, 8)
     found = SenseOperator(cupy.asarray(maps), cupy.asarray(counts)).normal(cupy.asarray(x))
     np.testing.assert_allclose(found.get(), SenseOperator(maps, counts).normal(x), atol=1e-10)

@@ -71,6 +71,24 @@ def test_cg_stops_where_an_iteration_changes_little_each_element_for_itself():
         np.testing.assert_allclose(found.x[element], paths[last[element]][element], rtol=1e-10)
 
 
+@pytest.mark.parametrize("iteration", [1, 2, 3])
+@pytest.mark.parametrize(("share", "n_more"), [(0.999, 1), (1.001, 0)])
+def test_cg_stops_after_the_first_iteration_of_less_than_the_least_change(iteration, share, n_more):
+    """Iteration k ends at V (V^H A V)^-1 V^H b with V = (b, A b, ..., A^(k-1) b)."""
+    gains, b = np.array([1.0, 1.5, 2.0, 3.0]), np.array([1.0, 2j, -1.0, 3.0])
+    ends = [np.zeros(4, complex)]
+    for n in (1, 2, 3, 4):
+        krylov = np.stack([gains**k * b for k in range(n)], axis=1)
+        ends.append(krylov @ np.linalg.solve(krylov.conj().T @ (gains[:, None] * krylov), krylov.conj().T @ b))
+    changes = [np.sqrt(np.mean(np.abs(after - before) ** 2)) for before, after in pairwise(ends)]
+    assert all(later < 0.9 * earlier for earlier, later in pairwise(changes))
+    found = conjugate_gradient(
+        lambda x: gains * x, b.reshape(1, 1, 4), tolerance=0.0, min_change=share * changes[iteration - 1]
+    )
+    assert found.n_iterations == iteration + n_more
+    np.testing.assert_allclose(found.x.ravel(), ends[iteration + n_more])
+
+
 def test_cg_stops_at_the_tolerance_and_at_the_limit():
     b = random(1, 3, 4)
     loose = conjugate_gradient(times, b, np.zeros_like(b), tolerance=0.1, max_iterations=50)
@@ -90,6 +108,15 @@ def test_fista_finds_the_closed_form_of_the_lasso_with_a_diagonal_matrix(kind):
         n_iterations=300,
     )
     np.testing.assert_allclose(np.asarray(found), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_iterations", [1, 10, 100])
+def test_fista_converges_as_fast_as_it_is_proved_to(n_iterations):
+    """f(x_k) - min f <= 2 |x_0 - x*|^2 / (step (k + 1)^2), Theorem 4.4; plain gradients take longer for faint directions."""
+    gain, optimum = 1 / (2 * n_iterations + 1), random(1, 3, 4)
+    found = fista(lambda x: gain * (x - optimum), lambda x, _step: x, 0 * optimum, step=1.0, n_iterations=n_iterations)
+    excess = gain * np.sum(np.abs(found - optimum) ** 2) / 2
+    assert excess <= 2 * np.sum(np.abs(optimum) ** 2) / (n_iterations + 1) ** 2
 
 
 def test_cg_solves_an_element_the_same_alone_and_in_a_batch():

@@ -16,7 +16,6 @@ from gadgetron.types.recon_data import read_recon_data
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context, KSpaceSlice
 from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.sensitivities import estimate_sensitivities
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
@@ -37,7 +36,7 @@ def slices_of() -> Callable[[SimulationSettings], tuple[Any, list[KSpaceSlice]]]
     def simulate(scan: SimulationSettings) -> tuple[Any, list[KSpaceSlice]]:
         header, items = simulate_items(scan)
         context, whitening = Context(header), Whitening(NoiseSettings())
-        stream = prepare_readouts(whitening.lines(items, context), context)
+        stream = whitening.lines(items, context)
         stream = whitening.slices(Accumulator()(stream, context), context)
         return header, list(estimate_sensitivities(stream, context))
 
@@ -79,6 +78,7 @@ def scan_header() -> Callable[..., Any]:
         recon: tuple[int, int, int] | None = None,
         *,
         y_limits: tuple[int, int, int] | None = None,
+        n_repetitions: int = 0,
         mode: str | None = None,
         bandwidth: float | None = None,
     ) -> Any:
@@ -96,6 +96,8 @@ def scan_header() -> Callable[..., Any]:
             kspace_encoding_step_1=xsd.limitType(minimum=first, center=centre, maximum=last),
             kspace_encoding_step_2=xsd.limitType(minimum=0, center=encoded[2] // 2, maximum=encoded[2] - 1),
         )
+        if n_repetitions:
+            limits.repetition = xsd.limitType(minimum=0, center=0, maximum=n_repetitions - 1)
         encoding = xsd.encodingType(
             encodedSpace=space(encoded),
             reconSpace=space(recon or encoded),

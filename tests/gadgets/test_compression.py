@@ -7,7 +7,6 @@ from nilatron.gadgets.compression import CoilCompression, CompressionSettings
 from nilatron.gadgets.items import Context, KSpaceSlice
 from nilatron.gadgets.node import build_node
 from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.settings import SettingsError
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
@@ -17,7 +16,7 @@ SCAN = SimulationSettings(matrix=(48, 40, 1), n_coils=24, n_slices=1, accelerati
 def whitened():
     header, stream = simulate_items(SCAN)
     context, whitening = Context(header), Whitening(NoiseSettings())
-    stream = Accumulator()(prepare_readouts(whitening.lines(stream, context), context), context)
+    stream = Accumulator()(whitening.lines(stream, context), context)
     return context, [item for item in whitening.slices(stream, context) if isinstance(item, KSpaceSlice)]
 
 

@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -50,6 +51,30 @@ def test_every_slice_has_its_own_noise(slices):
     assert slice_identity(slices[0]) != slice_identity(slices[1])
     drawn = [prepared(item).problem.generator.standard_normal() for item in (*slices, slices[0])]
     assert drawn[0] == drawn[2] != drawn[1]
+
+
+def drawn(item, seed=0):
+    return prepared(item, Context(None, seed=seed)).problem.generator.standard_normal(8)
+
+
+@pytest.mark.parametrize("name", ["slice", "contrast", "phase", "set", "repetition", "average", "encoding_space_ref"])
+def test_the_same_data_under_another_index_have_other_noise(slices, name):
+    head = copy.deepcopy(slices[0].head)
+    target = head if name == "encoding_space_ref" else head.idx
+    setattr(target, name, getattr(target, name) + 1)
+    other = replace(slices[0], head=head)
+    assert slice_identity(other) != slice_identity(slices[0])
+    assert not np.isin(drawn(other), drawn(slices[0])).any()
+
+
+def test_the_repetitions_of_a_scan_have_other_noise(slices_of):
+    first, second = slices_of(replace(SCAN, n_slices=1, n_repetitions=2))[1]
+    assert not np.isin(drawn(first), drawn(second)).any()
+
+
+def test_a_scan_of_another_seed_has_other_noise(slices):
+    assert not np.isin(drawn(slices[0]), drawn(slices[0], seed=1)).any()
+    np.testing.assert_array_equal(drawn(slices[0], seed=1), drawn(slices[0], seed=1))
 
 
 def test_a_device_that_fails_at_once_leaves_the_cpu(slices, monkeypatch):

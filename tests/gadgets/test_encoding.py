@@ -2,7 +2,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from nilatron.gadgets.encoding import Limit, calibration_mode, encoding_limit, encoding_of, last_average, trajectory_of
+from nilatron.gadgets.encoding import (
+    Limit,
+    calibration_mode,
+    encoding_limit,
+    encoding_of,
+    has_separate_calibration,
+    kept_width,
+    last_average,
+    trajectory_of,
+)
 from nilatron.gadgets.items import ScanError
 
 
@@ -55,3 +64,16 @@ def test_absent_limits_are_none_and_absent_modes_embedded():
     bare.encodingLimits = None
     assert last_average(bare) == 0
     assert encoding_limit(bare, 2, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("separate", True), ("external", True), ("embedded", False), ("interleaved", False), (None, False)],
+)
+def test_calibration_of_another_scan(scan_header, mode, expected):
+    assert has_separate_calibration(scan_header((8, 8, 1), mode=mode).encoding[0]) is expected
+
+
+@pytest.mark.parametrize(("encoded", "recon", "kept"), [(48, 24, 24), (48, 48, 48), (62, 48, 48), (24, 48, 24)])
+def test_readouts_keep_the_field_of_view_of_the_recon_space(scan_header, encoded, recon, kept):
+    assert kept_width(scan_header((encoded, 8, 1), (recon, 8, 1)).encoding[0]) == kept

@@ -1,7 +1,16 @@
 import ismrmrd
 import pytest
 
-from nilatron.gadgets.flags import NOT_IMAGING, LineKind, is_last_in_slice, is_reversed, kind_of, other_names
+from nilatron.gadgets.flags import (
+    NOT_IMAGING,
+    LineKind,
+    calibrates,
+    forwards,
+    is_last_in_slice,
+    is_reversed,
+    kind_of,
+    other_names,
+)
 
 
 def bits(*flags):
@@ -37,3 +46,21 @@ def test_kinds(flags, kind):
 def test_what_is_no_image_is_named(flag):
     assert kind_of(bits(flag)) is LineKind.OTHER
     assert other_names(bits(flag)) == [NOT_IMAGING[flag]]
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION, True),
+        (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING, True),
+        (ismrmrd.ACQ_IS_NOISE_MEASUREMENT, False),
+    ],
+)
+def test_calibration_is_marked_alone_or_beside_imaging(flag, expected):
+    assert calibrates(bits(flag)) is expected
+    assert calibrates(bits(flag, ismrmrd.ACQ_LAST_IN_SLICE)) is expected
+
+
+def test_a_line_that_was_turned_keeps_its_other_flags():
+    flags = bits(ismrmrd.ACQ_IS_REVERSE, ismrmrd.ACQ_LAST_IN_SLICE)
+    assert forwards(flags) == forwards(forwards(flags)) == bits(ismrmrd.ACQ_LAST_IN_SLICE)

@@ -4,7 +4,7 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from nilatron.gadgets.images import ImageMaker, ImageSettings
+from nilatron.gadgets.images import ImageMaker, ImageSettings, scale_of
 from nilatron.gadgets.items import Context, KSpaceSlice, Reconstruction
 
 
@@ -64,6 +64,22 @@ def test_recon_matrix_of_another_resolution_keeps_the_intensity(source):
     np.testing.assert_allclose(image.data, 5, rtol=1e-4)
 
 
+def test_what_lies_at_a_place_in_mm_stays_there(source):
+    """The slice has 24 of 48 readout samples, 48 of 96 mm; the image cuts 40 of 64 mm out along y, with smaller pixels."""
+    recon = source.encoding.reconSpace
+    recon.matrixSize.x, recon.matrixSize.y = 40, 50
+
+    def spot(shape, pixel_mm):
+        y, x = (step * (np.arange(n) - n // 2) for n, step in zip(shape, pixel_mm, strict=True))
+        return np.exp(-(((y[:, None] - 7) / 5) ** 2) - ((x + 9) / 5) ** 2)
+
+    on_slice = replace(reconstruction(source), image=spot((32, 24), (2.0, 2.0))[None].astype(np.complex64))
+    (image,), _ = make(on_slice)
+    pixel_mm = np.divide(image.field_of_view, image.getHead().matrix_size)
+    np.testing.assert_allclose(pixel_mm, (1.2, 0.8, 2.0), rtol=1e-6)
+    np.testing.assert_allclose(image.data[0, 0], spot((50, 40), pixel_mm[1::-1]), atol=0.01)
+
+
 def test_series_and_indices_are_unique(source):
     items = [reconstruction(source, role=role) for _ in range(3) for role in ("main", "conventional", "uncertainty")]
     images, _ = make(*items)
@@ -94,6 +110,47 @@ def test_integers_are_scaled_and_rounded(source):
     assert np.unique(image.data).tolist() == [3]
     assert image.meta["GADGETRON_ScaleRatio"] == "10"
     assert float(image.meta["RescaleSlope"]) == pytest.approx(0.1)
+
+
+def uncertainty(source, top):
+    """A map of standard deviations from 0 to `top`, many of them different."""
+    spread = np.linspace(0, top, source.counts.size, dtype=np.float32).reshape(source.counts.shape)
+    return replace(reconstruction(source, role="uncertainty"), image=spread.astype(np.complex64))
+
+
+@pytest.mark.parametrize("image_scale", [1.0, 10.0, 3.0])
+@pytest.mark.parametrize("top", [1e-3, 0.9, 4.0, 32.767, 5e5])
+@pytest.mark.parametrize(("pixel_type", "largest"), [("int16", 32767), ("uint16", 65535)])
+def test_an_uncertainty_map_uses_the_range_of_its_integers_and_says_their_step(
+    source, pixel_type, largest, top, image_scale
+):
+    item = uncertainty(source, top)
+    (exact,), _ = make(item)
+    (image,), log = make(item, pixel_type=pixel_type, image_scale=image_scale)
+    slope = float(image.meta["RescaleSlope"])
+    assert largest / 11 < image.data.max() <= largest
+    assert np.abs(image.data * slope - exact.data).max() <= 0.501 * slope  # half a step, and float32's rounding
+    assert len(np.unique(image.data)) >= min(200, len(np.unique(exact.data)))
+    assert float(image.meta["GADGETRON_ScaleRatio"]) * slope == pytest.approx(1)
+    assert np.log10(1 / slope / image_scale) == pytest.approx(round(np.log10(1 / slope / image_scale)), abs=1e-6)
+    assert (log.problems, image.meta["nilatron_saturated_pixels"]) == ([], "0")
+    assert int(image.meta["WindowWidth"]) == pytest.approx(image.data.max(), rel=0.02)
+
+
+@pytest.mark.parametrize("pixel_type", ["float32", "complex64"])
+def test_an_uncertainty_map_of_floats_has_the_scale_of_the_image(source, pixel_type):
+    item = uncertainty(source, 4.0)
+    (exact,), _ = make(item)
+    (spread, image), _ = make(item, reconstruction(source), pixel_type=pixel_type, image_scale=10.0)
+    np.testing.assert_allclose(np.abs(spread.data), 10 * exact.data, rtol=1e-6)
+    assert spread.meta["RescaleSlope"] == image.meta["RescaleSlope"] == "0.1"
+
+
+@pytest.mark.parametrize("top", [0.0, np.inf])
+def test_an_uncertainty_map_without_a_maximum_has_the_scale_of_the_image(source, top):
+    item = replace(uncertainty(source, 1.0), image=np.full(source.counts.shape, top, np.complex64))
+    settings = ImageSettings(pixel_type="int16", image_scale=10.0)
+    assert scale_of("uncertainty", item.image, settings) == 10.0
 
 
 @pytest.mark.parametrize(("pixel_type", "top"), [("int16", 32767), ("uint16", 65535)])
@@ -150,6 +207,14 @@ def test_other_items_pass():
 @pytest.mark.parametrize(("role", "width"), [("main", "5"), ("conventional", "5"), ("uncertainty", "1")])
 def test_the_window_does_not_turn_noise_into_structure(source, role, width):
     (image,), _ = make(reconstruction(source, value=0.3, role=role))
+    assert ismrmrd.Meta.deserialize(image.attribute_string)["WindowWidth"] == width
+
+
+@pytest.mark.parametrize(("n_bright", "width"), [(2, "10"), (5, "1000")])
+def test_the_window_reaches_what_one_pixel_in_two_hundred_exceeds(source, n_bright, width):
+    pixels = np.full(source.counts.shape, 10, np.complex64)
+    pixels[0, 16, :n_bright] = 1000j  # of 480 pixels
+    (image,), _ = make(replace(reconstruction(source), image=pixels))
     assert ismrmrd.Meta.deserialize(image.attribute_string)["WindowWidth"] == width
 
 

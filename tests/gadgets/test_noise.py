@@ -7,7 +7,6 @@ import pytest
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context, KSpaceSlice, ScanError
 from nilatron.gadgets.noise import GADGETRON_SIGMA, NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.pipelines.files.raw import open_raw
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
@@ -24,7 +23,7 @@ def whitened(settings, noise_settings=None, change=None):
 def run(header, items, noise_settings=None):
     context = Context(header)
     whitening = Whitening(noise_settings or NoiseSettings())
-    stream = prepare_readouts(whitening.lines(items, context), context)
+    stream = whitening.lines(items, context)
     return list(whitening.slices(Accumulator()(stream, context), context)), context.log
 
 
@@ -74,12 +73,9 @@ def test_without_noise_scan_the_data_tell():
 def test_without_noise_scan_all_slices_share_one_scale():
     items, _ = whitened(replace(SCAN, noise_lines=0, n_slices=3))
     header, raw = simulate_items(replace(SCAN, noise_lines=0, n_slices=3))
-    lines = list(prepare_readouts(raw, Context(header)))
-    for item in items:
-        own = next(
-            line for line in lines if line.idx.slice == item.head.idx.slice and line.idx.kspace_encode_step_1 == 48
-        )
-        matrix = np.linalg.lstsq(own.data.T, item.kspace[:, 0, 48].T, rcond=None)[0].T
+    for item, own in zip(items, Accumulator()(raw, Context(header)), strict=True):
+        assert own.head.idx.slice == item.head.idx.slice
+        matrix = np.linalg.lstsq(own.kspace[:, 0, 48].T, item.kspace[:, 0, 48].T, rcond=None)[0].T
         if item is items[0]:
             first = matrix
         np.testing.assert_allclose(matrix, first, rtol=1e-2, atol=1e-2 * np.abs(first).max())
@@ -103,6 +99,32 @@ def test_noise_scan_that_contradicts_the_data_is_corrected_and_noted(factor):
     assert any("using the latter" in note for note in item.notes)
     (expected,), _ = whitened(SCAN)
     assert np.linalg.norm(item.kspace) == pytest.approx(np.linalg.norm(expected.kspace), rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "believed", "noted"), [(0.78, False, True), (0.82, True, False), (1.95, True, True), (2.05, False, True)]
+)
+def test_a_noise_scan_is_believed_from_four_fifths_to_twice_its_level(ratio, believed, noted):
+    """`ratio` is what the data say over what the noise scan says."""
+    small = replace(SCAN, matrix=(48, 48, 1), n_coils=4)
+    (as_scanned,), _ = whitened(small)
+    (item,), log = whitened(small, change=scaled_noise(as_scanned.noise.sigma_measured / ratio))
+    assert item.noise.sigma_measured == pytest.approx(ratio, rel=1e-3)
+    assert item.noise.sigma_used == (1.0 if believed else item.noise.sigma_measured)
+    assert bool(log.counts["slices whose noise level was corrected"]) != believed
+    assert bool(item.notes) == noted
+
+
+@pytest.mark.parametrize("without", ["ratio", "system"])
+def test_a_header_that_does_not_say_has_the_bandwidth_ratio_of_gadgetron(without):
+    header, items = simulate_items(replace(SCAN, matrix=(48, 48, 1), n_repetitions=2, noise_bandwidth=0.793))
+    if without == "system":
+        header.acquisitionSystemInformation = None
+    else:
+        header.acquisitionSystemInformation.relativeReceiverNoiseBandwidth = None
+    (first, second), _ = run(header, items)
+    noise = (first.kspace - second.kspace) / np.sqrt(2)
+    assert np.mean(np.abs(noise) ** 2) == pytest.approx(1, rel=0.05)
 
 
 def upstream(items):

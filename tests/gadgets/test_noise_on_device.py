@@ -14,7 +14,6 @@ from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.device import on_device
 from nilatron.gadgets.items import Context, ScanError
 from nilatron.gadgets.noise import GADGETRON_SIGMA, NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
 SCAN = SimulationSettings(
@@ -43,7 +42,7 @@ def whitened(where, scan=SCAN, word="auto", change=lambda items: items):
     """White slices, and the log of their scan."""
     header, items = simulate_items(scan)
     context, whitening = Context(header, device=where), Whitening(NoiseSettings(word))
-    stream = prepare_readouts(whitening.lines(change(items), context), context)
+    stream = whitening.lines(change(items), context)
     stream = on_device(Accumulator()(stream, context), context)
     return list(whitening.slices(stream, context)), context.log
 

@@ -110,6 +110,28 @@ def test_averages_become_one_slice_with_counts(kspace, make_line, scan_header, w
 
 
 @WAYS
+def test_a_line_is_the_mean_of_the_averages_that_have_it(kspace, make_line, scan_header, way):
+    factors = np.zeros((3, N_Y))  # of average and line: all lines, the first half, every fourth
+    factors[0], factors[1, : N_Y // 2], factors[2, ::4] = 1, 3, 8
+    lines = [make_line(factors[a, y] * kspace[:, y], y=y, average=a) for a, y in np.argwhere(factors)]
+    (made,) = way(lines, scan_header((N_X, N_Y, 1)), S_dimension="average")
+    counts = np.count_nonzero(factors, axis=0)
+    assert set(counts) == {1, 2, 3}
+    np.testing.assert_array_equal(made.counts[0], np.repeat(counts, N_X).reshape(N_Y, N_X))
+    np.testing.assert_allclose(made.kspace[:, 0], kspace * (factors.sum(axis=0) / counts)[:, None], rtol=1e-5)
+
+
+@WAYS
+def test_calibration_lines_of_the_first_average_count_once(kspace, make_line, scan_header, way):
+    lines = [make_line(kspace[:, y], y=y, average=a) for a in range(2) for y in range(0, N_Y, 2)]
+    lines += [make_line(kspace[:, y], CALIBRATION, y=y, average=0) for y in range(11, 22, 2)]
+    (made,) = way(lines, scan_header((N_X, N_Y, 1), mode="embedded"), S_dimension="average")
+    expected = [2.0 if y % 2 == 0 else float(10 <= y < 22) for y in range(N_Y)]
+    np.testing.assert_array_equal(made.counts[0], np.repeat(expected, N_X).reshape(N_Y, N_X))
+    np.testing.assert_allclose(made.kspace[:, 0, 11:22:2], kspace[:, 11:22:2], rtol=1e-6)
+
+
+@WAYS
 def test_other_dimensions_stay_apart(kspace, make_line, scan_header, way):
     lines = [
         make_line(kspace[:, y] * (c + 2 * s + 1), y=y, contrast=c, slice=s)

@@ -13,11 +13,11 @@ from nilatron.core.prior.unet import ARCHITECTURES
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets import methods
 from nilatron.gadgets.accumulate import Accumulator
+from nilatron.gadgets.conventional import prepare_slice
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.nila import run as nila_run
 from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.problem import Outcome
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.gadgets.sensitivities import estimate_sensitivities
@@ -45,7 +45,7 @@ def item():
 def prepared(settings):
     header, items = simulate_items(settings)
     context, whitening = Context(header), Whitening(NoiseSettings())
-    stream = prepare_readouts(whitening.lines(items, context), context)
+    stream = whitening.lines(items, context)
     stream = whitening.slices(Accumulator()(stream, context), context)
     return list(estimate_sensitivities(stream, context))
 
@@ -118,6 +118,20 @@ def test_noise_of_a_slice_does_not_depend_on_the_order_of_arrival(weights):
     forward, backward = (list(reconstructor(order, Context(None))) for order in (slices, slices[::-1]))
     for one, other in zip(forward, backward[::-1], strict=True):
         np.testing.assert_array_equal(one.image, other.image)
+
+
+def test_slices_are_counted_whatever_else_is_expected(item, monkeypatch):
+    n_before = []
+
+    def watched(*arguments):
+        n_before.append(arguments[-1])
+        return prepare_slice(*arguments)
+
+    monkeypatch.setattr("nilatron.gadgets.reconstruct.prepare_slice", watched)
+    context = Context(None)
+    context.log.counts["images expected"] = 12
+    list(Reconstructor("cg_sense", methods.BaselineSettings())([item] * 3, context))
+    assert n_before == [0, 1, 2]
 
 
 def failing(error):

@@ -7,7 +7,6 @@ from nilatron.core.metrics import foreground
 from nilatron.core.phantom import coil_maps
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.sensitivities import estimate_sensitivities
 from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth, simulate_items
 
@@ -17,7 +16,7 @@ SCAN = SimulationSettings(matrix=(64, 64, 1), n_coils=6, noise_std=0.001, noise_
 def with_maps(settings, change=lambda item: item):
     header, items = simulate_items(settings)
     context = Context(header)
-    slices = (change(item) for item in Accumulator()(prepare_readouts(items, context), context))
+    slices = (change(item) for item in Accumulator()(items, context))
     return list(estimate_sensitivities(slices, context)), context.log
 
 

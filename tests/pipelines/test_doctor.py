@@ -23,7 +23,7 @@ def test_weights_that_do_not_load(monkeypatch):
     def refuse():
         raise WeightsError("no weights file")
 
-    monkeypatch.setattr("nilatron.core.prior.weights.load_prior", refuse)
+    monkeypatch.setattr("nilatron.core.prior.edm_weights.load_prior", refuse)
     assert doctor.weights() == doctor.Finding("prior", "no weights file", good=False)
 
 

@@ -76,6 +76,7 @@ class GraphedDenoiser:
     def __init__(
         self, denoiser: ChannelDenoiser, recorder: Callable[[ChannelDenoiser, Tensor, Tensor], Recording] = record
     ) -> None:
+        self.failure = ""
         self._denoiser = denoiser
         self._recorder = recorder
         self._recordings: OrderedDict[tuple[torch.Size, torch.Size], Recording | None] = OrderedDict()
@@ -95,6 +96,10 @@ class GraphedDenoiser:
     def n_inputs(self) -> int:
         """Channels in: 2, or 4 of a self-conditioned network."""
         return self._denoiser.n_inputs
+
+    def remark(self) -> str:
+        """Why some shape runs without a graph; empty where all have one."""
+        return self.failure
 
     def __call__(self, x: Tensor, s: Tensor, /) -> Tensor:
         """D(x, s); see `ChannelDenoiser`. The host waits for the GPU at the first call of a shape only."""
@@ -118,14 +123,18 @@ class GraphedDenoiser:
         try:
             recording = self._recorder(self._denoiser, x, s)
         except RuntimeError as error:
-            log.warning("no CUDA graph for %s: %s; the network runs without", tuple(x.shape), error)
+            self._failed(f"no CUDA graph for {tuple(x.shape)}: {error}")
             return None
         expected, found = self._denoiser(x, s), replayed(recording, x, s)
         difference = float((found - expected).norm() / expected.norm().clamp_min(torch.finfo(torch.float32).tiny))
         if not difference < 1e-2:
-            log.warning("the CUDA graph for %s differs by %.2g; the network runs without", tuple(x.shape), difference)
+            self._failed(f"the CUDA graph for {tuple(x.shape)} differs by {difference:.2g}")
             return None
         return recording
+
+    def _failed(self, why: str) -> None:
+        self.failure = why
+        log.warning("%s; the network runs without", why)
 
 
 def replayed(recording: Recording, x: Tensor, s: Tensor) -> Tensor:

@@ -33,7 +33,8 @@ def torch_engine(denoiser: EDMDenoiser, precision: str, device: str) -> Engine:
     label = f"torch {next(name for name, known in DTYPES.items() if known == dtype)}"
     if device == "cpu":
         return Engine(denoiser, label)
-    return Engine(GraphedDenoiser(denoiser), f"{label}, CUDA graph")
+    graphed = GraphedDenoiser(denoiser)
+    return Engine(graphed, f"{label}, CUDA graph", graphed.remark)
 
 
 def fastest_dtype(device: str) -> torch.dtype:

@@ -39,6 +39,14 @@ def test_support_ends_outside_the_object_and_phase_is_the_virtual_coils():
     assert np.ptp(np.angle(reference * np.conj(reference.sum()))) < 1e-2
 
 
+@pytest.mark.parametrize(("fraction", "n_inside"), [(0.06, 2), (0.04, 3), (0.19, 2), (0.21, 1)])
+def test_the_support_is_where_the_signal_is_the_fraction_of_its_largest(fraction, n_inside):
+    amplitudes = np.repeat([1, 0.2, 0.05], 4)
+    coil_images = np.stack([amplitudes, 2j * amplitudes])[:, None, None]
+    found = walsh_maps(coil_images, WalshSettings(window=1, support_fraction=fraction))
+    np.testing.assert_array_equal(found[0, 0, 0] != 0, np.arange(12) < 4 * n_inside)
+
+
 def test_torch_and_small_slabs_agree():
     _, _, coil_images = scene()
     expected = walsh_maps(coil_images)

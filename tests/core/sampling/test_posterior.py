@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from nilatron.core.prior.prior import Estimate
 from nilatron.core.sampling.posterior import sample_posterior
 from nilatron.core.sampling.schedule import karras_schedule
+from nilatron.core.sense import SenseOperator
 
 
 def draw(problem, n_samples, n_steps=16):
@@ -42,6 +44,25 @@ def test_more_steps_bring_the_variance_nearer_to_the_truth(make_problem):
     problem = make_problem(0.1)
     excess = [(draw(problem, 24, n).standard_deviation ** 2).sum() / problem.variance.sum() - 1 for n in (8, 48)]
     assert abs(excess[1]) < abs(excess[0])
+
+
+def test_two_samples_have_half_their_squared_difference_as_variance():
+    """Of a scan without samples they are what the denoiser says last."""
+    shape, scale = (1, 2, 3), 3.0
+    said = np.array([[[[1, 2j, 0], [3, 1, -1j]]], [[[1j, 2j, 4], [0, -1, 1j]]]])
+    posterior = sample_posterior(
+        lambda _x, _level: Estimate(said),
+        SenseOperator(np.ones((1, *shape), complex), np.zeros(shape)),
+        np.zeros((1, *shape), complex),
+        karras_schedule(3),
+        n_samples=2,
+        start=np.zeros(shape, complex),
+        sigma=1.0,
+        scale=scale,
+        generator=np.random.default_rng(0),
+    )
+    np.testing.assert_allclose(posterior.mean, scale * (said[0] + said[1]) / 2)
+    np.testing.assert_allclose(posterior.standard_deviation, scale * np.abs(said[0] - said[1]) / np.sqrt(2))
 
 
 def test_one_sample_has_no_variance(make_problem):

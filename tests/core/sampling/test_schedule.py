@@ -15,6 +15,13 @@ def test_the_schedule_falls_from_its_first_to_its_last_level():
     assert karras_schedule(1, 0.4) == (0.4,)
 
 
+@pytest.mark.parametrize(("options", "rho"), [({}, 7), ({"rho": 3.0}, 3)])
+def test_the_roots_of_the_levels_are_equally_far_apart(options, rho):
+    """Karras et al. take seventh roots."""
+    gaps = np.diff(np.power(karras_schedule(9, 0.8, 0.03, **options), 1 / rho))
+    np.testing.assert_allclose(gaps, gaps[0])
+
+
 @pytest.mark.parametrize("arguments", [(0, 0.5, 0.01), (4, 0.01, 0.5), (4, 0.5, 0.0)])
 def test_impossible_schedules_are_refused(arguments):
     with pytest.raises(ValueError, match="a schedule needs"):

@@ -130,6 +130,13 @@ def test_a_short_echo_lies_with_its_echo_at_the_centre(scan_header, make_line):
     assert data[0].data.sampling.sampling_limits[0] == (2, 4, 7)
 
 
+def test_a_line_read_backwards_lies_forwards(scan_header, make_line):
+    lines = [make_line(np.arange(N_X)[None, ::-1], ismrmrd.ACQ_IS_REVERSE, echo=3, y=1)]
+    (data,) = buffers(lines, scan_header((N_X, 4, 1)))
+    np.testing.assert_array_equal(data[0].data.data[:, 1, 0, 0, 0, 0, 0], np.arange(N_X))
+    assert not data[0].data.headers["flags"].any()
+
+
 def test_only_used_encoding_spaces_are_there(scan_header, line):
     header = scan_header((N_X, 4, 1))
     header.encoding.append(header.encoding[0])
@@ -151,13 +158,13 @@ def test_a_line_inside_the_limits_but_off_the_matrix_is_a_problem(scan_header, l
     context = Context(scan_header((N_X, 8, 1), y_limits=(0, 4, 11), mode="embedded"))
     (data,) = to_buffer({})([bucket_of([line(y=0), line(y=10)])], context)
     assert sampled(data[0].data) == [(0, 0)]
-    assert "kspace_encode_step_1 10" in context.log.problems[0]
+    assert "kspace_encode_step_1 = 10" in context.log.problems[0]
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"y": 9}, "kspace_encode_step_1 9.*0 to 7"),
+        ({"y": 9}, "kspace_encode_step_1 = 9.*0 to 7"),
         ({"y": 1, "n_coils": 3}, "3 channels, the first line of its image 2"),
         ({"y": 1, "n_samples": 2 * N_X}, "does not fit into a readout of 8"),
     ],

@@ -159,6 +159,37 @@ def test_bright_images_take_a_coarser_step_and_never_saturate(top, slope):
     assert stored.max() * found == pytest.approx(top, abs=slope)
 
 
+@pytest.mark.parametrize("series", [1, 101])
+def test_integers_that_say_their_step_are_stored_in_snr_units(series):
+    source = image(series=series)
+    expected = source.data[0, 0]
+    integers = ismrmrd.Image.from_array(np.rint(source.data * 100).astype(np.int16), transpose=False)
+    head = source.getHead()
+    head.data_type = integers.data_type
+    integers.setHead(head)
+    integers.attribute_string = ismrmrd.Meta({"RescaleSlope": "0.01"}).serialize()
+    (data,) = map(read, DicomScan(HEADER).datasets(integers))
+    found = data.pixel_array * float(data.RescaleSlope)
+    assert np.abs(found - expected).max() <= (float(data.RescaleSlope) + 0.01) / 2 + 1e-5
+
+
+@pytest.mark.parametrize("top", [0.02, 0.9, 4.0, 4000.0, 1e6])
+def test_an_uncertainty_map_has_steps_of_its_own(top):
+    source = image(series=101)
+    source.data[:] *= top / 50
+    (data,) = map(read, DicomScan(HEADER).datasets(source))
+    assert 3000 < data.pixel_array.max() <= 32767
+    found = data.pixel_array * float(data.RescaleSlope)
+    assert np.abs(found - source.data[0, 0]).max() <= 0.501 * float(data.RescaleSlope)
+
+
+def test_an_empty_uncertainty_map_is_zero():
+    source = image(series=101)
+    source.data[:] = 0
+    (data,) = map(read, DicomScan(HEADER).datasets(source))
+    assert not data.pixel_array.any()
+
+
 def test_nothing_of_the_patient_is_copied_and_the_origin_is_told():
     (data,) = map(read, DicomScan(HEADER).datasets(image()))
     assert "Jane" not in str(data)

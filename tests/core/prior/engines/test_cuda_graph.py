@@ -46,6 +46,7 @@ def test_replays_are_what_the_network_gives_and_each_shape_is_recorded_once(deno
         x, level = inputs(n, side, s, seed)
         torch.testing.assert_close(graphed(x, level), denoiser(x, level))
     assert recorder.n == 3
+    assert graphed.remark() == ""
     assert (graphed.sigma_data, graphed.multiple) == (denoiser.sigma_data, denoiser.multiple)
 
 
@@ -94,17 +95,20 @@ def test_without_a_recording_the_network_computes(denoiser, caplog):
         for _ in range(2):
             assert torch.equal(graphed(x, s), denoiser(x, s))
     assert caplog.text.count("not permitted") == 1
+    assert "no CUDA graph for (1, 2, 32, 32): operation not permitted" in graphed.remark()
 
 
 @torch.inference_mode()
 def test_a_recording_that_gives_something_else_is_not_used(denoiser, caplog):
     x, s = inputs(1, 32, 0.1)
+    graphed = GraphedDenoiser(denoiser, Recorder(factor=1.1))
     with caplog.at_level(logging.WARNING):
-        assert torch.equal(GraphedDenoiser(denoiser, Recorder(factor=1.1))(x, s), denoiser(x, s))
+        assert torch.equal(graphed(x, s), denoiser(x, s))
     assert "differs by 0.1" in caplog.text
+    assert "differs by 0.1" in graphed.remark()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+@pytest.mark.gpu
 @torch.inference_mode()
 def test_a_real_graph_gives_what_the_network_gives():
     denoiser = load_prior(shipped_weights("tiny"), "cuda").denoiser

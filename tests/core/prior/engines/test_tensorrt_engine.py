@@ -103,8 +103,6 @@ def test_the_label_tells_of_later_failures(trt, linear, monkeypatch, cache, imag
 def test_the_network_agrees_with_torch_on_a_gpu(tiny, kept, size):
     pytest.importorskip("tensorrt", reason="tensorrt is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU")
     builder = Builder(module.needed("tensorrt"), cached_onnx(tiny, "fp16", kept), module.this_gpu(), NoCache())
     channels = TensorRTDenoiser(builder, instead)
     y, x = (torch.linspace(-1, 1, n) for n in size)

@@ -1,0 +1,7 @@
+"""One plan of a scan: which image a line belongs to, when an image is whole, and what came short.
+
+upcoming   what a table of all line heads says is still to come (files)
+progress   what has come of one image, and what of it is missing
+scan       ScanPlan: weighs flags, limits, counters and what is known of the lines to come
+centre     where the centre of k-space is: the header against the strongest line
+"""
