@@ -27,7 +27,8 @@ def on_a_grid(items: Iterable[Any], context: Context) -> Iterator[Any]:
     ScanError
         At the first line whose trajectory lies off a grid.
     """
-    unnamed = {number for number, encoding in enumerate(context.header.encoding) if encoding.trajectory is None}
+    encodings = getattr(context.header, "encoding", ())
+    unnamed = {number for number, encoding in enumerate(encodings) if encoding.trajectory is None}
     directions: dict[int, FloatArray] = {}
     for item in items:
         if unnamed and isinstance(item, ismrmrd.Acquisition) and int(item.encoding_space_ref) in unnamed:

@@ -192,7 +192,8 @@ def directions(image: ismrmrd.Image) -> npt.NDArray[np.float64]:
         told = ", ".join(f"{name} {_numbers(axis)}" for name, axis in zip(names, found, strict=True))
         raise InputError(f"DICOM needs directions of length 1 at right angles, got {told}")
     left, _, right = np.linalg.svd(found)
-    return np.round(left @ right, 9) + 0.0  # without it, zeros would be written as -0
+    nearest: npt.NDArray[np.float64] = left @ right
+    return np.round(nearest, 9) + 0.0  # without it, zeros would be written as -0
 
 
 def _numbers(values: npt.NDArray[np.float64]) -> str:

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 CARTESIAN = ("cartesian", "epi")
 MAX_PIXELS = 65535  # sizes are 16 bits wide in the heads of images
+MAX_INDEX = 65535  # and counters in those of lines
 
 
 def parse_header(xml: bytes | str) -> Any:
@@ -78,16 +79,21 @@ def _complete_spaces(encoding: Any, element: Element, number: int) -> None:
 
 def _space_problem(space: Any, element: Element | None) -> str | None:
     """What a space lacks, if anything."""
-    for kind, unit, most in (("matrixSize", f"whole, at most {MAX_PIXELS} pixels", MAX_PIXELS), ("fieldOfView_mm", "mm", np.inf)):
+    for kind, unit, most in (
+        ("matrixSize", f"whole, at most {MAX_PIXELS} pixels", MAX_PIXELS),
+        ("fieldOfView_mm", "mm", np.inf),
+    ):
         values = [getattr(getattr(space, kind, None), axis, None) for axis in "xyz"]
         if not all(value is not None and 0 < value <= most and np.isfinite(value) for value in values):
-            texts = (text_of(child_of(element, kind, axis)) or str(value) for axis, value in zip("xyz", values, strict=True))
+            texts = (
+                text_of(child_of(element, kind, axis)) or str(value) for axis, value in zip("xyz", values, strict=True)
+            )
             return f"{kind} must be three positive numbers ({unit}), got x, y, z = {', '.join(texts)}"
     return None
 
 
 def _complete_limits(encoding: Any, number: int) -> None:
-    """Leave out limits that end nowhere or before they begin; minimum and centre get values where they are missing."""
+    """Leave out limits that end nowhere, before they begin or behind all lines; minimum and centre get values where they are missing."""
     if encoding.encodingLimits is None:
         encoding.encodingLimits = ismrmrd.xsd.encodingLimitsType()
     limits, matrix = encoding.encodingLimits, encoding.encodedSpace.matrixSize
@@ -97,7 +103,7 @@ def _complete_limits(encoding: Any, number: int) -> None:
         if limit is None:
             continue
         limit.minimum = limit.minimum or 0
-        if limit.maximum is None or limit.maximum < limit.minimum:
+        if limit.maximum is None or not limit.minimum <= limit.maximum <= MAX_INDEX:
             found = "no maximum" if limit.maximum is None else f"maximum {limit.maximum}, minimum {limit.minimum}"
             logger.warning("encoding %d: the limits of %s have %s; left out", number, entry.name, found)
             setattr(limits, entry.name, None)

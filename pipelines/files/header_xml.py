@@ -138,7 +138,8 @@ def _convert(kind: Any, element: Element) -> Any:
         if kind is bytes:
             return text.encode()
         if isinstance(kind, type) and issubclass(kind, Enum):
-            return next(member for member in kind if member.value.lower() == text.lower())
+            word = text.rpartition(".")[2].lower()  # Python writers have written trajectoryType.CARTESIAN
+            return next(member for member in kind if member.value.lower() == word)
         return kind.from_string(text) if hasattr(kind, "from_string") else kind(text)
     except (ValueError, OverflowError, StopIteration):
         logger.warning("ISMRMRD header: <%s> cannot be %r; it is ignored", local_name(element), text)

@@ -19,7 +19,16 @@ from nilatron.pipelines.files.atomic import InputError
 
 AnyArray = npt.NDArray[Any]
 
-COUNTERS = ("kspace_encode_step_1", "kspace_encode_step_2", "average", "slice", "contrast", "phase", "repetition", "set")
+COUNTERS = (
+    "kspace_encode_step_1",
+    "kspace_encode_step_2",
+    "average",
+    "slice",
+    "contrast",
+    "phase",
+    "repetition",
+    "set",
+)
 BIT_FIELDS = ("flags", "channel_mask")  # a sign is one bit of them
 
 
@@ -98,7 +107,9 @@ class HeadReader:
         if stored.names is None:
             raise InputError(f"the heads are stored as {stored}, expected a compound of named fields")
         self.kind = kind
-        self.columns = [Column(name, _find(stored, name), dtype, name in kind.used) for name, dtype in _leaves(kind.dtype)]
+        self.columns = [
+            Column(name, _find(stored, name), dtype, name in kind.used) for name, dtype in _leaves(kind.dtype)
+        ]
         missing = [column.name for column in self.columns if column.stored is None]
         if lacking := [name for name in missing if name in kind.needed]:
             raise InputError(f"the heads lack {', '.join(lacking)}")
@@ -119,7 +130,9 @@ class HeadReader:
         """
         if heads.dtype == self.kind.dtype and not _is_padded(heads.dtype):
             return np.array(heads)
-        packed = np.zeros(heads.shape, self.kind.dtype)  # padding included: the bytes must not depend on what memory held
+        packed = np.zeros(
+            heads.shape, self.kind.dtype
+        )  # padding included: the bytes must not depend on what memory held
         for column in self.columns:
             if column.is_numbers:
                 _at(packed, column.path)[...] = _values(_at(heads, column.path), column, first_row)

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.pipelines.files.atomic import InputError, open_hdf5
-from nilatron.pipelines.files.heads import LINE, WAVEFORM, HeadKind, HeadReader
 from nilatron.pipelines.files.header import parse_header
+from nilatron.pipelines.files.heads import LINE, WAVEFORM, HeadKind, HeadReader
 from nilatron.pipelines.files.samples import line_samples, line_trajectory
 from nilatron.pipelines.files.table import blocks, field_of_all_rows
 

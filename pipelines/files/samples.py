@@ -41,14 +41,13 @@ def line_samples(stored: AnyArray, shape: tuple[int, int], line: str) -> npt.NDA
 
 def _parts(stored: AnyArray, line: str) -> npt.NDArray[np.float32]:
     """Real and imaginary parts in turn."""
-    names = {name.lower(): name for name in stored.dtype.names or ()}
-    found = [next((names[name] for name in part if name in names), None) for part in (REAL, IMAGINARY)]
-    if None not in found:
-        parts = np.stack([stored[name] for name in found], axis=-1)
-    elif stored.dtype.kind == "c":
+    parts = stored
+    if stored.dtype.kind == "c":
         parts = stored.astype(np.complex64, copy=False).reshape(-1).view(np.float32)
-    else:
-        parts = stored
+    elif stored.dtype.names:
+        names = {name.lower(): name for name in stored.dtype.names}
+        found = [names[name] for part in (REAL, IMAGINARY) for name in part if name in names]
+        parts = np.stack([stored[name] for name in found], axis=-1) if len(found) == 2 else stored
     if parts.dtype.kind not in "iuf":
         raise InputError(f"{line} has samples of type {stored.dtype}; expected numbers, or real and imaginary parts")
     with np.errstate(over="ignore"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -95,7 +96,7 @@ def _from_chunks(table: h5py.Dataset, name: str) -> AnyArray | None:
     places: list[Any] = []
     table.id.chunk_iter(places.append)
     places.sort(key=lambda chunk: chunk.chunk_offset)
-    with open(table.file.filename, "rb") as file:
+    with Path(table.file.filename).open("rb") as file:
         content = b"".join([os.pread(file.fileno(), chunk.size, chunk.byte_offset) for chunk in places])
     if len(places) * table.chunks[0] < len(table) or len(content) < len(table) * row_bytes:
         return None  # rows that were never written have no place
@@ -103,4 +104,3 @@ def _from_chunks(table: h5py.Dataset, name: str) -> AnyArray | None:
     values: AnyArray = np.ndarray(len(table), dtype, content, offset, (row_bytes,))
     ends = sorted({0, len(table) - 1})
     return values if values[ends].tobytes() == table.fields(name)[ends].tobytes() else None
-

@@ -6,6 +6,7 @@ import h5py
 import ismrmrd.hdf5
 import numpy as np
 import pytest
+from ismrmrd.xsd import ToXML
 
 HEAD = ismrmrd.hdf5.acquisition_header_dtype
 
@@ -88,8 +89,14 @@ REFUSED = {
     "4 coordinates": (heads(position=("f4", 4)), "position in the heads has 4 values, not 3"),
     "opaque": (lambda _: {"head": np.dtype([("bytes", "u1", (340,))])}, "the heads lack flags, number_of_samples"),
     "samples (x, y)": (lambda _: pair("x", "y"), "line 0 has samples of type [('x', '<f4'), ('y', '<f4')]; expected"),
-    "text": (lambda _: {"samples": ("S8", lambda floats: np.full(4, b"1+2j"))}, "line 0 has samples of type |S8; expected"),
-    "half of them": (lambda _: {"samples": (np.float32, lambda floats: floats[::2])}, "complex samples, its header announces"),
+    "text": (
+        lambda _: {"samples": ("S8", lambda _: np.full(4, b"1+2j"))},
+        "line 0 has samples of type |S8; expected",
+    ),
+    "half of them": (
+        lambda _: {"samples": (np.float32, lambda floats: floats[::2])},
+        "complex samples, its header announces",
+    ),
 }
 
 
@@ -133,7 +140,9 @@ HEADERS = {
     "an element twice nested": lambda xml: xml.replace(  # JuliaHealth/KomaMRI.jl#214
         b"</ismrmrdHeader>", b"<userParameters><userParameters/></userParameters></ismrmrdHeader>"
     ),
-    "an older version": lambda xml: xml.replace(b"<encoding>", b"<version>3</version><encoding>", 1),  # SyneRBI/SIRF#1021
+    "an older version": lambda xml: xml.replace(
+        b"<encoding>", b"<version>3</version><encoding>", 1
+    ),  # SyneRBI/SIRF#1021
 }
 
 
@@ -142,7 +151,9 @@ HEADERS = {
 def test_headers_that_leave_out_what_they_may_give_the_same_image(raw, reconstruct, folder, expected, kind):
     edit_header(raw, HEADERS[kind])
     if kind == "no z":
-        edit_header(raw, lambda xml: re.sub(rb"(<fieldOfView_mm>.*?)(</fieldOfView_mm>)", rb"\1<z>5</z>\2", xml, flags=re.S))
+        edit_header(
+            raw, lambda xml: re.sub(rb"(<fieldOfView_mm>.*?)(</fieldOfView_mm>)", rb"\1<z>5</z>\2", xml, flags=re.S)
+        )
     code, err = reconstruct()
     assert code == 0, err
     assert np.allclose(pixels(folder / "out.h5"), expected, rtol=2e-3 if "system" in kind else 0, atol=0)
@@ -181,3 +192,24 @@ def test_lines_that_contradict_the_assumed_grid_are_refused(raw, layouts, recons
     code, err = reconstruct()
     assert code == 2
     assert "the header names no trajectory, and the line's own is not on a grid" in err.splitlines()[-1]
+
+
+@pytest.mark.row("F2.36")
+@pytest.mark.parametrize("is_straight", [True, False])
+def test_streams_whose_header_names_no_trajectory(simulated, converse, is_straight):
+    scan = simulated()
+    xml, count = re.subn(rb"<(ns0:)?trajectory>[^<]*</(ns0:)?trajectory>", b"", ToXML(scan.header).encode())
+    assert count == 1
+
+    def with_path(line):
+        head, along = line.getHead(), np.linspace(-0.5, 0.5, line.number_of_samples)
+        head.trajectory_dimensions = 2
+        across = np.full_like(along, line.idx.kspace_encode_step_1) if is_straight else along**2
+        return ismrmrd.Acquisition(head, np.array(line.data), np.stack([along, across], axis=1).astype(np.float32))
+
+    reply = converse(xml, [with_path(line) for line in scan.lines])
+    if is_straight:
+        assert reply.error is None
+        assert scan.error_of(reply.images[0]) < 0.1
+    else:
+        assert "the header names no trajectory, and the line's own is not on a grid" in reply.error

@@ -45,7 +45,7 @@ GRIDS = {
     "zeros": [np.zeros((N, 2))] * 3,
     "not finite": [np.full((N, 2), np.nan)] * 3,
     "lines along x": [spoke(0, y / 3) for y in range(-1, 2)],
-    "lines along y, with a weight": [spoke(np.pi / 2, y / 3, 3) + (0, 0, 1) for y in range(-1, 2)],
+    "lines along y, with a weight": [np.add(spoke(np.pi / 2, y / 3, 3), (0, 0, 1)) for y in range(-1, 2)],
     "lines at an angle": [spoke(0.4, y / 3) for y in range(-1, 2)],
     "read to and fro": [spoke(0, -1 / 3), spoke(0, 0)[::-1], spoke(0, 1 / 3)],
     "a little uneven": [spoke(0) + 0.1 / N * np.sin(np.arange(N))[:, None]] * 3,

@@ -1,8 +1,10 @@
+from types import SimpleNamespace
+
 import ismrmrd
 import numpy as np
 import pytest
 
-from nilatron.gadgets.items import Context
+from nilatron.gadgets.items import Context, ScanError
 from nilatron.gadgets.settings import SettingsError
 from nilatron.pipelines.chain.find import ChainError, load_chain, parse_chain
 from nilatron.pipelines.chain.host import build, run_chain
@@ -52,6 +54,19 @@ def lines_to_images(target, properties):
 
 def line(value):
     return ismrmrd.Acquisition.from_array(np.full((1, 4), value, dtype=np.complex64))
+
+
+def test_lines_that_contradict_an_assumed_grid_stop_in_front_of_all_gadgets():
+    spiral = np.stack([np.linspace(0, 1, 8), np.linspace(0, 1, 8) ** 2], axis=1).astype(np.float32)
+    head = ismrmrd.Acquisition.from_array(np.ones((1, 8), np.complex64)).getHead()
+    head.trajectory_dimensions = 2
+    lines = [ismrmrd.Acquisition(head, np.ones((1, 8), np.complex64), spiral)]
+    header = SimpleNamespace(encoding=[SimpleNamespace(trajectory=None)])
+    chain = chain_of(OWN.format("fake", ""))
+    with pytest.raises(ScanError, match="the header names no trajectory"):
+        list(run_chain(chain, lines, Context(header), lines_to_images))
+    header.encoding[0].trajectory = ismrmrd.xsd.trajectoryType.CARTESIAN
+    assert len(list(run_chain(chain, lines, Context(header), lines_to_images))) == 1
 
 
 def test_gadgets_work_one_after_the_other(context):

@@ -221,6 +221,6 @@ def test_images_that_dicom_cannot_hold_are_refused(size):
 
 
 def test_without_pydicom_the_answer_comes_before_the_images(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"DICOM output needs pydicom: pip install 'nilatron\[dicom\]'"):
         DicomScan(HEADER)

@@ -34,6 +34,7 @@ def test_header_that_is_as_it_should_be():
         lambda xml: xml.replace(b"<z>1</z>", b"<z/>"),
         lambda xml: xml.replace(b"<z>1</z>", b""),
         lambda xml: xml.replace(b">cartesian<", b"> Cartesian <"),
+        lambda xml: xml.replace(b">cartesian<", b">trajectoryType.CARTESIAN<"),
     ],
     ids=[
         "nul",
@@ -47,6 +48,7 @@ def test_header_that_is_as_it_should_be():
         "empty z",
         "no z",
         "capital",
+        "name of a Python constant",
     ],
 )
 def test_header_with_harmless_faults_reads_the_same(change):
@@ -58,10 +60,16 @@ def test_header_with_harmless_faults_reads_the_same(change):
 def with_size(axis, text, space="encodedSpace"):
     """The header with another size of the matrix of a space."""
     before, inside = header_xml().split(f"<{space}>".encode())
-    return before + f"<{space}>".encode() + re.sub(f"<{axis}>[^<]*<".encode(), f"<{axis}>{text}<".encode(), inside, count=1)
+    return (
+        before
+        + f"<{space}>".encode()
+        + re.sub(f"<{axis}>[^<]*<".encode(), f"<{axis}>{text}<".encode(), inside, count=1)
+    )
 
 
-@pytest.mark.parametrize(("text", "size"), [("12.05", 12), ("198.2", 198), ("0.96", 1), ("35.9996", 36), ("1.2E+1", 12)])
+@pytest.mark.parametrize(
+    ("text", "size"), [("12.05", 12), ("198.2", 198), ("0.96", 1), ("35.9996", 36), ("1.2E+1", 12)]
+)
 def test_sizes_that_are_nearly_whole_are_rounded(text, size):
     """Converters divide: ismrmrd/philips_to_ismrmrd#4 and #9 (35.9996 partitions), schote/nexus-console#80 (text)."""
     matrix = parse_header(with_size("y", text)).encoding[0].encodedSpace.matrixSize
@@ -81,7 +89,9 @@ def test_a_field_of_view_that_is_none_is_refused_by_name(text):
         parse_header(xml)
 
 
-@pytest.mark.parametrize("change", [(b"<trajectory>cartesian</trajectory>", b""), (b">cartesian<", b"><"), (b">cartesian<", b"> \n<")])
+@pytest.mark.parametrize(
+    "change", [(b"<trajectory>cartesian</trajectory>", b""), (b">cartesian<", b"><"), (b">cartesian<", b"> \n<")]
+)
 def test_a_trajectory_that_is_not_named_is_open_and_told(change, caplog):
     """MagneticResonanceImaging/MRIReco.jl#33, schote/nexus-console#74: converters that leave out what they do not know."""
     assert change[0] in header_xml()
@@ -120,6 +130,7 @@ def test_an_encoding_off_the_grid_does_not_keep_the_others_from_being_used(caplo
         ("<minimum>0</minimum><center>6</center>", None),
         ("<minimum>0</minimum><maximum>-1</maximum><center>0</center>", None),
         ("<maximum>NaN</maximum>", None),
+        ("<maximum>4294967295</maximum>", None),
     ],
 )
 def test_limits_that_leave_something_out(limits, found):
@@ -179,7 +190,10 @@ BAD_HEADERS = {
     "spiral": (lambda xml: xml.replace(b">cartesian<", b">spiral<"), "spiral trajectory; only Cartesian"),
     "kooshball": (lambda xml: xml.replace(b">cartesian<", b">kooshball<"), "kooshball trajectory; only Cartesian"),
     "no encoded space": (lambda xml: xml.replace(b"encodedSpace", b"coded"), "encodedSpace/matrixSize must be three"),
-    "no field of view": (lambda xml: xml.replace(b"fieldOfView_mm", b"fov"), "encodedSpace/fieldOfView_mm must be three"),
+    "no field of view": (
+        lambda xml: xml.replace(b"fieldOfView_mm", b"fov"),
+        "encodedSpace/fieldOfView_mm must be three",
+    ),
 }
 
 

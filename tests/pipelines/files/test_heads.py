@@ -37,11 +37,11 @@ def read(stored):
 
 
 SAME = {
-    "as on the wire": lambda fields: WIRE,
-    "padded": lambda fields: np.dtype(WIRE.descr, align=True),
-    "in another order": lambda fields: np.dtype([(name, WIRE[name]) for name in reversed(WIRE.names)]),
-    "big-endian": lambda fields: WIRE.newbyteorder(">"),
-    "with more fields": lambda fields: np.dtype([("phase_of_moon", "f8", (3,)), *((n, WIRE[n]) for n in WIRE.names)]),
+    "as on the wire": lambda _: WIRE,
+    "padded": lambda _: np.dtype(WIRE.descr, align=True),
+    "in another order": lambda _: np.dtype([(name, WIRE[name]) for name in reversed(WIRE.names)]),
+    "big-endian": lambda _: WIRE.newbyteorder(">"),
+    "with more fields": lambda _: np.dtype([("phase_of_moon", "f8", (3,)), *((n, WIRE[n]) for n in WIRE.names)]),
     "signed": lambda fields: fields(WIRE, flags="i8", number_of_samples="i2", channel_mask=("i8", 16)),
     "wide": lambda fields: fields(WIRE, number_of_samples="u4", active_channels="i8", user_int=("i8", 8)),
     "narrow": lambda fields: fields(WIRE, version="u1", active_channels="u1"),

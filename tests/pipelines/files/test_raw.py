@@ -221,7 +221,7 @@ def test_headers_stored_in_any_way(raw_path, kind):
 @pytest.mark.parametrize("value", [h5py.Empty("S1"), np.zeros(0, "S1"), np.zeros(0, np.uint8), b"", np.float64(3)])
 def test_headers_that_are_none(raw_path, value):
     store_header(raw_path, lambda _: value)
-    with pytest.raises(InputError, match="the ISMRMRD header is (empty|not XML)"):
+    with pytest.raises(InputError, match=r"the ISMRMRD header is (empty|not XML)"):
         open_raw(raw_path)
 
 

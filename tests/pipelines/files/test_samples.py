@@ -71,7 +71,14 @@ def test_a_trajectory_of_any_type(kind, announced):
 
 @pytest.mark.parametrize(
     ("stored", "n_samples", "announced"),
-    [(np.zeros(0), 4, 2), (np.zeros(7), 4, 2), (np.zeros(7), 4, 0), (np.zeros(8), 4, 3), (np.zeros(8), 0, 2), (b"no", 1, 1)],
+    [
+        (np.zeros(0), 4, 2),
+        (np.zeros(7), 4, 2),
+        (np.zeros(7), 4, 0),
+        (np.zeros(8), 4, 3),
+        (np.zeros(8), 0, 2),
+        (b"no", 1, 1),
+    ],
 )
 def test_a_trajectory_of_another_length_is_none(stored, n_samples, announced):
     assert line_trajectory(stored, n_samples, announced) is None
