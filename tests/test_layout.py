@@ -24,7 +24,7 @@ FLOORS = (
     {"conversation", "prior"},
     {"node", "client", "server"},
     {"replay"},
-    {"demo", "doctor"},
+    {"demo", "doctor", "check"},
     {"cli"},
 )
 SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]

@@ -8,7 +8,20 @@ from __future__ import annotations
 import logging
 import sys
 
-from nilatron.pipelines.cli import configs, convert, demo, doctor, export, phases, prior, replay, serve, simulate, train  # noqa: F401
+from nilatron.pipelines.cli import (  # noqa: F401
+    check,
+    configs,
+    convert,
+    demo,
+    doctor,
+    export,
+    phases,
+    prior,
+    replay,
+    serve,
+    simulate,
+    train,
+)
 from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTION_FAILED, app, stderr
 
 log = logging.getLogger(__name__)

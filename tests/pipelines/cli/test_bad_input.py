@@ -50,7 +50,6 @@ BAD_FILES = {
         lambda path: edit_line(path, set_step),
         "line 43 has kspace_encode_step_1 (= )?77.*limits.* 0 to 19",
     ),
-    "NaN": (lambda path: edit_line(path, set_nan), "line 43 has 1 values that are not finite"),
     "unknown encoding space": (lambda path: edit_line(path, set_slice_encoding), "encoding space 3.* describes 1"),
     "more samples than the matrix": (
         lambda path: edit_line(path, set_long),
@@ -71,7 +70,17 @@ def test_bad_file(command, raw, folder, fault, chain, one_line):
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("fault", ["NaN", "line outside the limits", "radial"])
+@pytest.mark.parametrize("chain", ["cg_sense", "nila_after_gadgetron"])
+def test_a_line_that_is_not_finite_costs_itself_and_is_told(command, raw, folder, chain, one_line):
+    edit_line(raw, set_nan)
+    code, out, err = command("replay", raw, "-o", folder / "out.h5", "-c", chain)
+    assert code == 3
+    assert "not finite: left out" in one_line(err)
+    assert "images to" in out + err
+    assert [path.name for path in folder.iterdir()] == ["out.h5"]
+
+
+@pytest.mark.parametrize("fault", ["line outside the limits", "radial"])
 def test_bad_file_leaves_older_images_untouched(command, raw, folder, fault):
     output = folder / "out.h5"
     words = ("-o", output, "-G", "images", "-c", "zero_filled", "--overwrite")
