@@ -7,7 +7,6 @@ Throughout, the covariance is that of complex samples, Psi = E[n n^H]; whitened 
 from __future__ import annotations
 
 import math
-
 from dataclasses import dataclass
 from typing import Any
 

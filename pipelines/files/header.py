@@ -93,7 +93,7 @@ def _space_problem(space: Any, element: Element | None) -> str | None:
 
 
 def _complete_limits(encoding: Any, number: int) -> None:
-    """Leave out limits that end nowhere, before they begin or behind all lines; minimum and centre get values where they are missing."""
+    """Leave out limits that hold no line; minimum and centre get values where they are missing."""
     if encoding.encodingLimits is None:
         encoding.encodingLimits = ismrmrd.xsd.encodingLimitsType()
     limits, matrix = encoding.encodingLimits, encoding.encodedSpace.matrixSize
