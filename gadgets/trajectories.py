@@ -29,9 +29,12 @@ def on_a_grid(items: Iterable[Any], context: Context) -> Iterator[Any]:
     """
     encodings = getattr(context.header, "encoding", ())
     unnamed = {number for number, encoding in enumerate(encodings) if encoding.trajectory is None}
+    if not unnamed:
+        yield from items
+        return
     directions: dict[int, FloatArray] = {}
     for item in items:
-        if unnamed and isinstance(item, ismrmrd.Acquisition) and int(item.encoding_space_ref) in unnamed:
+        if isinstance(item, ismrmrd.Acquisition) and int(item.encoding_space_ref) in unnamed:
             _check(item, directions)
         yield item
 

@@ -30,6 +30,10 @@ COUNTERS = (
     "set",
 )
 BIT_FIELDS = ("flags", "channel_mask")  # a sign is one bit of them
+DEFAULTS = {  # what fields are where they are not there: another one, divided
+    "center_sample": ("number_of_samples", 2),
+    "available_channels": ("active_channels", 1),
+}
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,8 @@ class HeadReader:
 
     Attributes
     ----------
+    missing
+        Fields that are not there.
     notes
         What differs from ISMRMRD, in words.
 
@@ -110,10 +116,10 @@ class HeadReader:
         self.columns = [
             Column(name, _find(stored, name), dtype, name in kind.used) for name, dtype in _leaves(kind.dtype)
         ]
-        missing = [column.name for column in self.columns if column.stored is None]
-        if lacking := [name for name in missing if name in kind.needed]:
+        self.missing = [column.name for column in self.columns if column.stored is None]
+        if lacking := [name for name in self.missing if name in kind.needed]:
             raise InputError(f"the heads lack {', '.join(lacking)}")
-        self.notes = [f"no {', '.join(missing)}"] if missing else []
+        self.notes = [f"no {', '.join(self.missing)}"] if self.missing else []
         for column in self.columns:
             if column.stored is not None and (difference := _difference(column)):
                 if column.is_used:
@@ -136,19 +142,14 @@ class HeadReader:
         for column in self.columns:
             if column.is_numbers:
                 _at(packed, column.path)[...] = _values(_at(heads, column.path), column, first_row)
-        defaults = {"center_sample": packed["number_of_samples"] // 2, "available_channels": _channels(packed)}
-        for column in self.columns:
-            if column.stored is None and column.name in defaults:
-                packed[column.name] = defaults[column.name]
+        for name, (other, divisor) in DEFAULTS.items():
+            if name in self.missing:
+                packed[name] = packed[other] // divisor
         return packed
 
 
 def _is_padded(dtype: np.dtype[Any]) -> bool:
     return sum(leaf.itemsize for _, leaf in _leaves(dtype)) < dtype.itemsize
-
-
-def _channels(heads: AnyArray) -> AnyArray:
-    return np.asarray(heads["active_channels" if "active_channels" in (heads.dtype.names or ()) else "channels"])
 
 
 def _leaves(dtype: np.dtype[Any], prefix: str = "") -> Iterator[tuple[str, np.dtype[Any]]]:
