@@ -1,7 +1,7 @@
-"""Noise: covariance, whitening, and its level from the data themselves.
+"""Receiver noise: its covariance, whitening, and its level as estimated from image data.
 
-Throughout, the covariance is that of complex samples, Psi = E[n n^H]; whitened samples have E|n|^2 = 1.
-(Kellman and McVeigh, MRM 2005, for the scaling between noise scan and image scan.)
+The covariance is that of complex samples, Psi = E[n n^H]; whitened samples have E|n|^2 = 1. The scaling between noise scan
+and image scan is that of Kellman and McVeigh, MRM 2005.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nilatron.core.fft import ifft
 
 DEFAULT_BANDWIDTH_RATIO = 0.793  # Gadgetron's, for headers without relativeReceiverNoiseBandwidth
 SINGULAR = 1e-7  # relative eigenvalue of the coil correlation below which a direction carries no noise of its own
-HALVES = (slice(0, None, 2), slice(1, None, 2))  # of the lines, alternating
+HALVES = (slice(0, None, 2), slice(1, None, 2))  # even and odd lines
 
 
 def noise_covariance(samples: Array) -> Array:
@@ -26,7 +26,7 @@ def noise_covariance(samples: Array) -> Array:
     Raises
     ------
     ValueError
-        With fewer than two samples a coil.
+        When there are fewer than two samples of each coil.
     """
     xp = namespace(samples)
     n_samples = samples.shape[1]
@@ -91,16 +91,16 @@ def whiten(whitening: Array, kspace: Array) -> Array:
 
 @dataclass(frozen=True)
 class QuietSamples:
-    """How noise is looked for in k-space that also holds an object.
+    """Which samples of an image scan are taken for noise.
 
     Attributes
     ----------
     outer_fraction
-        Of the phase-encoding lines, the outermost.
+        Fraction of the phase-encoding lines that is searched: the outermost ones.
     block_width
-        Neighbouring columns that are judged together, pixels.
+        Width of a block of neighbouring columns in pixels.
     quiet_fraction
-        Of the blocks, the quietest.
+        Fraction of the blocks that is taken for noise: those of least energy.
     """
 
     outer_fraction: float = 0.6
@@ -109,20 +109,20 @@ class QuietSamples:
 
 
 def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> Array:
-    """Noise covariance of one acquired sample, from the quietest part of a scan.
+    """Noise covariance of one acquired sample, from the quietest part of an image scan.
 
     The lines are transformed along the readout; outside the object (air) and at high spatial frequencies only noise is
-    left. Blocks of columns are ranked by their energy in one half of the outer lines and the covariance is taken from the
-    other half, and the reverse, so that choosing the quietest does not bias the result to the small side.
+    left. Blocks of columns are ranked by their energy in one half of the outer lines, and the covariance is computed from
+    the other half (and the reverse), so that the choice of the quietest blocks does not make the result too small.
 
     Parameters
     ----------
     kspace
         Mean k-space (coil, z, y, x).
     counts
-        Acquisitions behind each sample (z, y, x).
+        How often each sample was acquired (z, y, x).
     settings
-        Where to look.
+        Which samples are taken for noise.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | 
     Raises
     ------
     ValueError
-        When fewer than four lines or no signal was acquired.
+        When fewer than four lines were acquired or all of them are zero.
     """
     settings = settings or QuietSamples()
     xp = namespace(kspace)
@@ -139,14 +139,14 @@ def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | 
     power = xp.real(lines) ** 2 + xp.imag(lines) ** 2
     column_power = xp.stack([xp.sum(power[:, half], axis=1) for half in HALVES])
     quietest = _quietest_blocks(to_numpy(column_power), settings)
-    judged_by_the_other = zip(HALVES, reversed(quietest), strict=True)
-    quiet = [lines[:, half, block] for half, blocks in judged_by_the_other for block in blocks]
+    chosen_by_other_half = zip(HALVES, reversed(quietest), strict=True)
+    quiet = [lines[:, half, block] for half, blocks in chosen_by_other_half for block in blocks]
     samples = xp.concat([xp.reshape(part, (part.shape[0], -1)) for part in quiet], axis=1)
     return samples @ xp.conj(xp.matrix_transpose(samples)) / samples.shape[1]
 
 
 def sigma_from_data(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> float:
-    """Complex standard deviation of the noise of whitened k-space, sqrt(tr Psi / n_coils) over the coils that carry noise."""
+    """sqrt(tr Psi / n_coils), the complex standard deviation of the noise in k-space, over the coils that carry noise."""
     xp = namespace(kspace)
     variance = to_numpy(xp.real(xp.linalg.diagonal(covariance_from_data(kspace, counts, settings))))
     n_alive = np.count_nonzero(variance > 0)
@@ -154,7 +154,10 @@ def sigma_from_data(kspace: Array, counts: Array, settings: QuietSamples | None 
 
 
 def _quietest_blocks(column_power: np.ndarray[Any, Any], settings: QuietSamples) -> list[list[slice]]:
-    """Columns of the quietest blocks in each half of the lines, from their power (half, coil, x), coils of equal weight."""
+    """Columns of the quietest blocks in each half of the lines.
+
+    `column_power` is the power (half, coil, x) of the columns; every coil has the same weight.
+    """
     coil_power = column_power.sum(axis=(0, 2))
     alive = coil_power > 0
     if not alive.any():
@@ -170,7 +173,10 @@ def _quietest_blocks(column_power: np.ndarray[Any, Any], settings: QuietSamples)
 
 
 def _outer_lines(kspace: Array, counts: Array, outer_fraction: float) -> Array:
-    """The outermost acquired lines, inner ones first, after a readout transform (coil, line, x); noise as in one sample."""
+    """The outermost acquired lines after a readout transform (coil, line, x), inner ones first.
+
+    They are scaled so that their noise is that of one acquired sample.
+    """
     xp = namespace(kspace)
     n_coils, n_z, n_y, n_x = kspace.shape
     line_counts = xp.reshape(xp.astype(counts, real_dtype(kspace), copy=False), (n_z * n_y, n_x))

@@ -1,4 +1,4 @@
-"""Readout oversampling, and matrix and field of view changes that follow the reconstruction."""
+"""Removal of readout oversampling before the reconstruction, and changes of matrix and field of view after it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from nilatron.core.backend import Array, converted_to, namespace
 from nilatron.core.fft import SPATIAL_AXES, fft, ifft
 
-WHOLE_PIXELS = 0.01  # a field of view this close to whole pixels is taken as these
+WHOLE_PIXELS = 0.01  # difference from whole pixels below which a field of view is rounded
 
 
 def resize_centre(array: Array, size: int, axis: int) -> Array:
@@ -46,12 +46,12 @@ def to_recon_space(
     recon_fov_mm: tuple[float, float, float],
     recon_matrix: tuple[int, int, int],
 ) -> Array:
-    """Cut an image (..., z, y, x) on the encoded field of view down to the reconstructed one and onto its matrix.
+    """Bring an image (..., z, y, x) from the encoded field of view to the reconstructed field of view and matrix.
 
-    Where the reconstructed field of view is a whole number of encoded pixels, it is cropped (or padded with zeros) in the
-    image and the matrix changed by sinc interpolation (cropping or zero-filling k-space); elsewhere the same interpolation
-    is evaluated at the pixels of the reconstructed matrix, so that these are as large as the field of view says. Pixel
-    n // 2 stays the centre; pixel values, not energy, are kept. The three-number tuples are in (z, y, x) order.
+    Where the reconstructed field of view is a whole number of encoded pixels, the image is cropped (or padded with zeros) to it
+    and the matrix is changed by sinc interpolation (cropping or zero-filling k-space). Elsewhere the sinc interpolation is
+    evaluated at the pixels of the reconstructed matrix, so that the pixels have the size that the field of view implies. Pixel
+    n // 2 stays the centre; pixel values, not energy, are kept. All tuples are in (z, y, x) order.
     """
     spacings: dict[int, tuple[int, float]] = {}  # axis: pixels, and their spacing in encoded pixels
     for axis, encoded, recon, n in zip(SPATIAL_AXES, encoded_fov_mm, recon_fov_mm, recon_matrix, strict=True):
@@ -74,11 +74,12 @@ def to_recon_space(
 
 
 def resample(image: Array, size: int, spacing: float, axis: int) -> Array:
-    """Sinc interpolation at `size` points, `spacing` pixels from each other, around pixel n // 2.
+    """Sinc interpolation of an image at `size` points with a distance of `spacing` pixels, centred on pixel n // 2.
 
     x'[j] = sum_k X[k] exp(2 pi i (k - n // 2) t_j / n) / sqrt(n),    t_j = (j - size // 2) spacing,
 
-    over the frequencies that the new spacing can hold; 0 where t_j lies more than a pixel beyond the image.
+    summed over the frequencies below the Nyquist frequency of the new spacing. Points more than a pixel outside the image
+    are 0.
     """
     n = int(image.shape[axis])
     frequency, t = np.arange(n) - n // 2, (np.arange(size) - size // 2) * spacing

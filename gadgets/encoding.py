@@ -42,7 +42,7 @@ def encoding_of(header: Any, encoding_space_ref: int) -> Any:
 
 
 def trajectory_of(encoding: Any) -> str:
-    """The header's trajectory in lower case; "cartesian" where it names none."""
+    """Trajectory of an encoding in lower case; "cartesian" if the header does not name one."""
     return str(getattr(encoding.trajectory, "value", encoding.trajectory) or "cartesian").lower()
 
 

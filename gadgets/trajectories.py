@@ -1,4 +1,4 @@
-"""Lines that bring a trajectory where the header names none: on a grid, or refused."""
+"""Check of the trajectories that lines contain when the header does not name a trajectory."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from nilatron.core.backend import FloatArray
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, ScanError
 
-TOLERANCE_SAMPLES = 0.25  # of the way from sample to sample
-TOLERANCE_RADIANS = 0.01
+TOLERANCE_SAMPLES = 0.25  # largest distance from a straight, even line, in distances between samples
+TOLERANCE_RADIANS = 0.01  # largest angle between lines
 
 
 def on_a_grid(items: Iterable[Any], context: Context) -> Iterator[Any]:
-    """Pass all items; the lines of an encoding without a named trajectory must not contradict that it is Cartesian.
+    """Pass all items on, and refuse lines that contradict the assumption that an encoding without a trajectory is Cartesian.
 
-    Lines of a grid are straight, sampled evenly, and parallel to each other. A trajectory that says nothing (empty,
-    constant, not finite) contradicts nothing.
+    Cartesian lines are straight, evenly sampled and parallel to each other. Trajectories that are empty, constant or not finite
+    contain no information and are ignored.
 
     Raises
     ------
     ScanError
-        At the first line whose trajectory lies off a grid.
+        At the first line whose trajectory is not Cartesian.
     """
     encodings = getattr(context.header, "encoding", ())
     unnamed = {number for number, encoding in enumerate(encodings) if encoding.trajectory is None}
@@ -56,7 +56,7 @@ def _check(line: ismrmrd.Acquisition, directions: dict[int, FloatArray]) -> None
 
 
 def line_direction(path: FloatArray) -> FloatArray | None:
-    """Unit vector along a straight, evenly sampled path (sample, dimension); None for any other path."""
+    """Unit vector along a straight, evenly sampled trajectory (sample, dimension); None for other trajectories."""
     n = path.shape[0]
     whole = path[-1] - path[0]
     straight = path[0] + np.linspace(0, 1, n, dtype=np.float32)[:, None] * whole

@@ -20,7 +20,7 @@ from nilatron.gadgets.items import Context, ScanLog, ScanTiming
 from nilatron.pipelines.chain.find import Chain, load_chain
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.client.exchange import ServerError
-from nilatron.pipelines.client.images import Remote, remote_images
+from nilatron.pipelines.client.images import RemoteSettings, remote_images
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.files.atomic import AtomicFolder, InputError
 from nilatron.pipelines.files.images import ImageFile, write_png
@@ -49,7 +49,9 @@ class ReplaySettings:
     device: str = "cpu"
     weights: Path = DEFAULT_WEIGHTS
     overwrite: bool = False
-    remote: Remote | None = None  # server that reconstructs, with a chain, properties, seed and device of its own
+    remote: RemoteSettings | None = (
+        None  # server that reconstructs, with a chain, properties, seed and device of its own
+    )
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def stamped(items: Iterable[Any], timing: ScanTiming) -> Iterator[Any]:
 
 @dataclass
 class ExportFolder(AtomicFolder):
-    """Files of one kind in a folder, which appear together; an image that the kind cannot hold costs no other output."""
+    """Folder of files of one kind, which appear together; images that cannot be written as such files are reported."""
 
     write_image: Callable[[ismrmrd.Image, Path, str], None]
     refused: list[InputError] = field(default_factory=list)
@@ -157,12 +159,12 @@ class ExportFolder(AtomicFolder):
     def write(self, image: ismrmrd.Image) -> None:
         """The files of one image, named by series and index."""
         try:
-            self.write_image(image, self.waiting, f"series{image.image_series_index:03d}_{image.image_index:04d}")
+            self.write_image(image, self.temporary, f"series{image.image_series_index:03d}_{image.image_index:04d}")
         except InputError as error:
             self.refused.append(error)
 
     def tell_refused(self, scan: ScanLog) -> None:
-        """Say how many images are not in the folder, and why the first of them is not."""
+        """Report how many images could not be written, and why."""
         if self.refused:
             scan.problem(log, f"{self.folder}: {len(self.refused)} images could not be written: {self.refused[0]}")
 

@@ -10,7 +10,7 @@ import typer
 from nilatron.pipelines.cli.app import BAD_INPUT, CONNECTION_FAILED, RECONSTRUCTION_FAILED, app, fail, stderr
 
 if TYPE_CHECKING:
-    from nilatron.pipelines.client.images import Remote
+    from nilatron.pipelines.client.images import RemoteSettings
 
 
 @app.command()
@@ -98,24 +98,24 @@ def replay(
 
 def remote_of(
     address: str | None, chain: str, real_time: bool, timeout_s: float | None, idle_timeout_s: float | None
-) -> Remote | None:
-    """The server of the options; None without --address."""
+) -> RemoteSettings | None:
+    """Settings of the server from the options; None without --address."""
     if address is None:
         if real_time or timeout_s is not None or idle_timeout_s is not None:
             fail("--real-time, --timeout and --idle-timeout need a server: give --address HOST:PORT", BAD_INPUT)
         return None
     from nilatron.pipelines.client.exchange import ClientTimeouts
-    from nilatron.pipelines.client.images import Remote
+    from nilatron.pipelines.client.images import RemoteSettings
     from nilatron.pipelines.client.request import parse_address, request_for
 
-    timeouts = ClientTimeouts(whole_s=timeout_s)
+    timeouts = ClientTimeouts(total_s=timeout_s)
     if idle_timeout_s is not None:
-        timeouts = ClientTimeouts(idle_s=idle_timeout_s, whole_s=timeout_s)
-    return Remote(parse_address(address), request_for(chain), timeouts, real_time)
+        timeouts = ClientTimeouts(idle_s=idle_timeout_s, total_s=timeout_s)
+    return RemoteSettings(parse_address(address), request_for(chain), timeouts, real_time)
 
 
 def parse_properties(texts: list[str]) -> dict[str, str]:
-    """NAME=VALUE texts to a dictionary."""
+    """Dictionary of the properties in texts NAME=VALUE."""
     properties = {}
     for text in texts:
         name, separator, value = text.partition("=")

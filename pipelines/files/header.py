@@ -1,4 +1,4 @@
-"""ISMRMRD headers, parsed as far as they can be understood."""
+"""Tolerant parser of ISMRMRD headers."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from nilatron.pipelines.files.header_xml import child_of, children, fill, local_
 logger = logging.getLogger(__name__)
 
 CARTESIAN = ("cartesian", "epi")
-MAX_PIXELS = 65535  # sizes are 16 bits wide in the heads of images
-MAX_INDEX = 65535  # and counters in those of lines
+MAX_PIXELS = 65535  # matrix sizes have 16 bits in image headers
+MAX_INDEX = 65535  # counters have 16 bits in the heads of lines
 
 
 def parse_header(xml: bytes | str) -> Any:
-    """Parse an ISMRMRD header as far as it can be understood.
+    """Parse an ISMRMRD header, as far as it can be understood.
 
-    Unknown elements and values that do not convert are left out (and logged), name spaces are ignored, what is missing
-    is None. An encoding gets its reconSpace from its encodedSpace if it has no usable one, a matrix without z is one of
-    slices, limits without a centre have theirs at half the matrix, and without encodingLimits there are none. A
-    trajectory that is not named stays None: it is Cartesian unless lines contradict it (`gadgets.trajectories`).
+    Unknown elements and values that cannot be converted are left out (and logged), name spaces are ignored, and missing
+    elements are None. A missing reconSpace is replaced by the encodedSpace, missing encodingLimits by empty ones, a missing
+    matrix size z by 1, and a missing centre of limits by half the matrix. A trajectory that is not named is None; it is Cartesian
+    unless the lines contradict it (see `gadgets.trajectories`).
 
     Returns
     -------
@@ -36,7 +36,7 @@ def parse_header(xml: bytes | str) -> Any:
     Raises
     ------
     InputError
-        When it is not XML, holds no encoding, an encoding has no usable size, or none of them is Cartesian.
+        When the header is not XML, holds no encoding, an encoding has no usable matrix, or no encoding is Cartesian.
     """
     data = xml.encode("utf-8", "surrogateescape") if isinstance(xml, str) else bytes(xml)
     try:
@@ -65,6 +65,7 @@ def parse_header(xml: bytes | str) -> Any:
 
 
 def _complete_spaces(encoding: Any, element: Element, number: int) -> None:
+    """Fill in a missing z of a matrix and a missing reconSpace; refuse an encodedSpace that cannot be used."""
     for name in ("encodedSpace", "reconSpace"):
         matrix = getattr(getattr(encoding, name), "matrixSize", None)
         if matrix is not None and not text_of(child_of(element, name, "matrixSize", "z")):
@@ -78,7 +79,7 @@ def _complete_spaces(encoding: Any, element: Element, number: int) -> None:
 
 
 def _space_problem(space: Any, element: Element | None) -> str | None:
-    """What a space lacks, if anything."""
+    """What is wrong with the matrix or field of view of a space; None if nothing is."""
     for kind, unit, most in (
         ("matrixSize", f"whole, at most {MAX_PIXELS} pixels", MAX_PIXELS),
         ("fieldOfView_mm", "mm", np.inf),
@@ -93,7 +94,7 @@ def _space_problem(space: Any, element: Element | None) -> str | None:
 
 
 def _complete_limits(encoding: Any, number: int) -> None:
-    """Leave out limits that hold no line; minimum and centre get values where they are missing."""
+    """Remove limits that no line can satisfy, and fill in a missing minimum or centre."""
     if encoding.encodingLimits is None:
         encoding.encodingLimits = ismrmrd.xsd.encodingLimitsType()
     limits, matrix = encoding.encodingLimits, encoding.encodedSpace.matrixSize
@@ -113,7 +114,7 @@ def _complete_limits(encoding: Any, number: int) -> None:
 
 
 def _trajectory_problem(encoding: Any, element: Element, number: int) -> str | None:
-    """Why the lines of an encoding are not on a grid; the trajectory of a description is entered where none is named."""
+    """Why an encoding is not Cartesian, None if it may be; a missing trajectory is taken from the trajectoryDescription."""
     named = text_of(child_of(element, "trajectory"))
     described = text_of(child_of(element, "trajectoryDescription", "identifier"))
     if not named and "epi" in described.lower():

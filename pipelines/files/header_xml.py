@@ -1,4 +1,4 @@
-"""ISMRMRD headers from their bytes: whatever character set, name space and spelling of numbers the writer chose."""
+"""Parser of the XML of ISMRMRD headers, which accepts any character set, name space and spelling of numbers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from defusedxml.ElementTree import fromstring
 
 logger = logging.getLogger(__name__)
 
-ROUNDED_RELATIVE, ROUNDED_ABSOLUTE = 0.01, 0.05  # a number this close to a whole one means that one
+ROUNDED_RELATIVE, ROUNDED_ABSOLUTE = 0.01, 0.05  # largest rounding error of a whole number
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
-_WIDE = {  # the first bytes of documents with more than one byte for each character
+_WIDE = {  # first bytes of documents with two bytes per character
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
     "<".encode("utf-16-le"): "utf-16-le",
@@ -29,12 +29,12 @@ _WIDE = {  # the first bytes of documents with more than one byte for each chara
 
 
 def root_of(data: bytes) -> Element:
-    """The root element of a document; what follows a NUL is not part of it.
+    """The root element of a document, which ends at the first NUL character.
 
     Raises
     ------
     ParseError, DefusedXmlException
-        When it is not XML, or has entities.
+        When the document is not XML, or has entities.
     """
     for start, name in _WIDE.items():
         if data.startswith(start):
@@ -45,7 +45,7 @@ def root_of(data: bytes) -> Element:
     except DefusedXmlException:
         raise
     except (ParseError, LookupError, ValueError):
-        # names of people and places are often not in the character set that the document declares
+        # names of people and places are often not in the declared character set
         root = _parsed(_decoded(data))
     return root
 
@@ -66,34 +66,34 @@ def _decoded(data: bytes) -> str:
 
 
 def local_name(element: Element) -> str:
-    """The name of an element without its name space."""
+    """Name of an element without its name space."""
     return str(element.tag).rpartition("}")[2]
 
 
 def children(element: Element | None, name: str) -> Iterator[Element]:
-    """The elements of a name in an element, in any name space."""
+    """Children of an element that have this name, in any name space."""
     return (child for child in element if local_name(child) == name) if element is not None else iter(())
 
 
 def child_of(element: Element | None, *names: str) -> Element | None:
-    """The last element along a path of names; None where it ends before."""
+    """Descendant of an element along a path of names; None if there is none."""
     for name in names:
         element = next(reversed(list(children(element, name))), None)
     return element
 
 
 def text_of(element: Element | None) -> str:
-    """The text of an element; empty where there is none."""
+    """Text of an element; empty if there is none."""
     return "" if element is None else (element.text or "").strip()
 
 
 def whole_number(text: str) -> int:
-    """The whole number that a text means: converters divide, and write 11.9996 for 12.
+    """The whole number in a text; rounding errors are removed, because some converters write 11.9996 instead of 12.
 
     Raises
     ------
     ValueError, OverflowError
-        When it is not a number, or not close to a whole one.
+        When the text is not a number, or not close to a whole number.
     """
     if text.lstrip("+-").isdigit():
         return int(text)
@@ -105,7 +105,7 @@ def whole_number(text: str) -> int:
 
 
 def fill(kind: type[Any], element: Element) -> Any:
-    """Make the dataclass `kind` from an element's children; what is missing or does not convert is None."""
+    """An object of the dataclass `kind`, filled from the children of an element; missing values are None."""
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
     for entry in dataclasses.fields(kind):

@@ -1,8 +1,8 @@
-"""Heads of lines and waveforms: read by the names of their fields, whatever layout the writer gave them.
+"""Converter of the heads of lines and waveforms from any file layout to that of the protocol.
 
-Writers order and pad fields differently, use other integers, other byte orders and other lengths of arrays: until 2014
-ISMRMRD itself had 8 physiology time stamps. What nothing here uses is padded, cut or left at 0; what is used is read as
-it is, or refused by name.
+Fields are found by name, because writers order and pad them differently and use other integer types, byte orders and array
+lengths (early versions of ISMRMRD had 8 physiology time stamps). Fields that this program does not use are padded, truncated or
+set to 0 where they differ; a field that it does use is converted without loss, or refused by name.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ COUNTERS = (
     "repetition",
     "set",
 )
-BIT_FIELDS = ("flags", "channel_mask")  # a sign is one bit of them
-DEFAULTS = {  # what fields are where they are not there: another one, divided
+BIT_FIELDS = ("flags", "channel_mask")  # bit masks: in signed integers the sign is one more bit
+DEFAULTS = {  # value of a missing field: another field, divided by a number
     "center_sample": ("number_of_samples", 2),
     "available_channels": ("active_channels", 1),
 }
@@ -38,16 +38,16 @@ DEFAULTS = {  # what fields are where they are not there: another one, divided
 
 @dataclass(frozen=True)
 class HeadKind:
-    """What heads of one kind hold.
+    """Layout of the heads of lines or waveforms, and which of their fields matter.
 
     Attributes
     ----------
     dtype
-        Of the wire.
+        Layout in the protocol.
     needed
-        Fields without which no line can be put in its place.
+        Fields that a file must have.
     used
-        Fields whose values count, where they are there.
+        Fields whose values this program uses; a file without them gives 0 (or `DEFAULTS`).
     """
 
     dtype: np.dtype[Any]
@@ -65,48 +65,48 @@ WAVEFORM = HeadKind(ismrmrd.hdf5.waveform_header_dtype, _SIZES, _SIZES | {"time_
 
 @dataclass(frozen=True)
 class Column:
-    """One field: where it lies in the heads of a file, None if it is not there, and how it leaves."""
+    """One field: its type in the file (None if the file lacks it) and in the protocol."""
 
-    name: str  # of nested fields with a dot
+    name: str  # nested fields are joined by a dot
     stored: np.dtype[Any] | None
     wanted: np.dtype[Any]
     is_used: bool
 
     @property
     def path(self) -> list[str]:
-        """Names from the outermost field inwards."""
+        """Names of the nested fields, outermost first."""
         return self.name.split(".")
 
     @property
     def n_stored(self) -> int:
-        """Values in one head of the file."""
+        """Number of values in one head of the file."""
         return 0 if self.stored is None else int(np.prod(self.stored.shape, dtype=int))
 
     @property
     def n_wanted(self) -> int:
-        """Values in one head of the wire."""
+        """Number of values in one head of the protocol."""
         return int(np.prod(self.wanted.shape, dtype=int))
 
     @property
     def is_numbers(self) -> bool:
-        """Whether the file has numbers there."""
+        """Whether the file has this field and stores numbers in it."""
         return self.stored is not None and self.stored.base.kind in "iufb"
 
 
 class HeadReader:
-    """Heads of one table in the layout of the wire.
+    """Converter of the heads of one table.
 
     Attributes
     ----------
     missing
-        Fields that are not there.
+        Names of the fields that the table lacks.
     notes
-        What differs from ISMRMRD, in words.
+        Descriptions of the differences from ISMRMRD's layout.
 
     Raises
     ------
     InputError
-        When a field that is needed is not there, or one that is used has another length or holds no numbers.
+        When a needed field is missing, or a used field has another length or does not hold numbers.
     """
 
     def __init__(self, stored: np.dtype[Any], kind: HeadKind) -> None:
@@ -127,18 +127,16 @@ class HeadReader:
                 self.notes.append(f"{column.name} {difference}")
 
     def __call__(self, heads: AnyArray, first_row: int = 0) -> AnyArray:
-        """Heads (n,) of a file as heads of the wire; `first_row` is their number in messages.
+        """Heads (n,) in the layout of the protocol; `first_row` is the number of the first line, for messages.
 
         Raises
         ------
         InputError
-            When a value that is used does not fit the field.
+            When the value of a used field does not fit the field of the protocol.
         """
         if heads.dtype == self.kind.dtype and not _is_padded(heads.dtype):
             return np.array(heads)
-        packed = np.zeros(
-            heads.shape, self.kind.dtype
-        )  # padding included: the bytes must not depend on what memory held
+        packed = np.zeros(heads.shape, self.kind.dtype)  # zeros, so that padding does not depend on old memory
         for column in self.columns:
             if column.is_numbers:
                 _at(packed, column.path)[...] = _values(_at(heads, column.path), column, first_row)
@@ -175,7 +173,7 @@ def _at(heads: AnyArray, path: list[str]) -> AnyArray:
 
 
 def _difference(column: Column) -> str:
-    """What makes a field another one than ISMRMRD's, in words; other widths of numbers do not."""
+    """Description of how a field differs from ISMRMRD's; empty if only the type of its numbers does."""
     if not column.is_numbers:
         return f"holds no numbers but {column.stored}"
     if column.n_stored != column.n_wanted:
@@ -184,7 +182,7 @@ def _difference(column: Column) -> str:
 
 
 def _values(stored: AnyArray, column: Column, first_row: int) -> AnyArray:
-    """Values of one field (head, ...) in the type and number that are wanted."""
+    """Values of one field (head, ...), converted to the type and number of values in the protocol."""
     base = column.wanted.base
     values = stored.reshape(len(stored), column.n_stored)[:, : column.n_wanted]
     if column.name.rpartition(".")[2] in BIT_FIELDS and values.dtype.kind == "i":

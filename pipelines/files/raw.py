@@ -1,4 +1,4 @@
-"""Raw files in: ISMRMRD HDF5 in bounded memory."""
+"""Reading ISMRMRD raw files (HDF5) in bounded memory."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def open_raw(path: str | Path, group: str = "dataset") -> RawFile:
     Raises
     ------
     InputError
-        When the file is missing, truncated or not HDF5, lacks the group, its data or its header, stores its lines in a
-        layout that loses what is used, or `parse_header` refuses.
+        When the file is missing, truncated or not HDF5, lacks the group, its data or its header, stores heads in a layout that
+        cannot be converted, or `parse_header` refuses the header.
     """
     path = Path(path)
     return RawFile(path, open_hdf5(path), group)
@@ -43,11 +43,11 @@ class RawFile:
     Attributes
     ----------
     header
-        Parsed by `parse_header`.
+        Header as parsed by `parse_header`.
     header_bytes
-        As stored.
+        Header as stored.
     n_acquisitions
-        Number of lines, noise scan included.
+        Number of lines, including those of a noise scan.
     """
 
     def __init__(self, path: Path, file: h5py.File, group: str) -> None:
@@ -77,12 +77,12 @@ class RawFile:
         self._file.close()
 
     def heads(self) -> AnyArray:
-        """Heads of all lines, a structured array with ISMRMRD's fields; read once, and without any samples.
+        """Heads of all lines: a structured array with the fields of ISMRMRD, read once and without the samples.
 
         Raises
         ------
         InputError
-            When they cannot be read, or a value does not fit its field.
+            When the heads cannot be read, or a value does not fit its field.
         """
         return self._heads
 
@@ -91,23 +91,23 @@ class RawFile:
         return self._in_wire_layout(field_of_all_rows(self._group["data"], "head", str(self.path)), 0)
 
     def items(self) -> Iterator[ismrmrd.Acquisition | ismrmrd.Waveform]:
-        """Lines in file order, each waveform in front of the first line that is not older.
+        """Lines in file order, with each waveform before the first line that is not older.
 
         Raises
         ------
         InputError
-            When a line cannot be read. The message has the line's number.
+            When a line cannot be read. The message states the line's number.
         """
         waveforms = self._waveforms()
-        waiting = next(waveforms, None)
+        waveform = next(waveforms, None)
         for acquisition in self._acquisitions():
-            while waiting is not None and waiting.time_stamp <= acquisition.acquisition_time_stamp:
-                yield waiting
-                waiting = next(waveforms, None)
+            while waveform is not None and waveform.time_stamp <= acquisition.acquisition_time_stamp:
+                yield waveform
+                waveform = next(waveforms, None)
             yield acquisition
-        while waiting is not None:
-            yield waiting
-            waiting = next(waveforms, None)
+        while waveform is not None:
+            yield waveform
+            waveform = next(waveforms, None)
 
     def _find(self, name: str) -> h5py.Group:
         found = self._file.get(name)
@@ -154,7 +154,7 @@ class RawFile:
                 yield ismrmrd.Acquisition(head.tobytes(), line_samples(samples, shape, line), trajectory)
 
     def _trajectory(self, stored: AnyArray, head: Any, line: str) -> npt.NDArray[np.float32]:
-        """The trajectory (sample, dimension) of a line; the head is made to agree with it."""
+        """Trajectory (sample, dimension) of a line; sets the number of dimensions in its head."""
         n_samples, announced = int(head["number_of_samples"]), int(head["trajectory_dimensions"])
         found = line_trajectory(stored, n_samples, announced)
         if found is None:
@@ -182,7 +182,7 @@ class RawFile:
         return n_channels
 
     def _waveforms(self) -> Iterator[ismrmrd.Waveform]:
-        """All waveforms that can be read; images do not need them."""
+        """Waveforms until the first one that cannot be read, which is reported: images do not need waveforms."""
         if "waveforms" not in self._group:
             return
         try:
@@ -207,7 +207,7 @@ class RawFile:
 
 
 def _table_problem(table: h5py.Dataset) -> str | None:
-    """Why a dataset is not a table of heads and data, if it is none."""
+    """Why a dataset is not a table of heads and data; None if it is one."""
     missing = {"head", "data"} - set(table.dtype.names or ())
     if missing:
         return f"has no {' and '.join(sorted(missing))}"
@@ -216,7 +216,7 @@ def _table_problem(table: h5py.Dataset) -> str | None:
 
 
 def _as_bytes(stored: Any) -> bytes:
-    """A header as it is stored: text or characters, one or in an array, also as numbers."""
+    """Bytes of a header that is stored as text, as an array of one text, of characters or of character codes."""
     if isinstance(stored, h5py.Empty) or np.size(stored) == 0:
         raise InputError("the ISMRMRD header is empty")
     values = np.asarray(stored).reshape(-1)

@@ -1,4 +1,4 @@
-"""Samples and trajectories of lines, in whatever type the writer stored them."""
+"""Converter of samples and trajectories of lines from any stored type."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ def line_samples(stored: AnyArray, shape: tuple[int, int], line: str) -> npt.NDA
     Parameters
     ----------
     stored
-        Complex numbers, compounds of a real and an imaginary part, or both in turn; of any shape, coil by coil.
+        Complex numbers, compounds of real and imaginary part, or alternating real and imaginary parts; coil by coil, in an
+        array of any shape.
     shape
-        As the head announces.
+        Number of coils and samples that the head announces.
     line
-        Which line, for messages.
+        Name of the line, for messages.
 
     Raises
     ------
     InputError
-        When they are none of these, or not as many as announced.
+        When `stored` has another type or another number of samples.
     """
     values = _parts(np.asarray(stored), line)
     if values.size != 2 * shape[0] * shape[1]:
@@ -40,7 +41,7 @@ def line_samples(stored: AnyArray, shape: tuple[int, int], line: str) -> npt.NDA
 
 
 def _parts(stored: AnyArray, line: str) -> npt.NDArray[np.float32]:
-    """Real and imaginary parts in turn."""
+    """Alternating real and imaginary parts."""
     parts = stored
     if stored.dtype.kind == "c":
         parts = stored.astype(np.complex64, copy=False).reshape(-1).view(np.float32)
@@ -55,9 +56,9 @@ def _parts(stored: AnyArray, line: str) -> npt.NDArray[np.float32]:
 
 
 def line_trajectory(stored: AnyArray, n_samples: int, n_dimensions: int) -> npt.NDArray[np.float32] | None:
-    """Trajectory (sample, dimension) of a line; None where there is none, or none of that length.
+    """Trajectory (sample, dimension) of a line; None where it is empty or has the wrong length.
 
-    Where the head announces no dimensions, the number of values tells them.
+    If the head announces 0 dimensions, their number follows from the number of values.
     """
     stored = np.asarray(stored)
     if stored.dtype.kind not in "iuf" or stored.size == 0 or n_samples == 0:

@@ -1,4 +1,4 @@
-"""Tables of an HDF5 file: blocks of rows in bounded memory, and one field of all rows at once."""
+"""Reading HDF5 tables: blocks of rows in bounded memory, or one field of all rows at once."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from nilatron.pipelines.files.atomic import InputError
 
 AnyArray = npt.NDArray[Any]
 
-BLOCK_BYTES = 16 * 2**20  # of samples in memory at a time
+BLOCK_BYTES = 16 * 2**20  # samples that are read at a time
 BLOCK_LINES = 512
 
 
 def blocks(table: h5py.Dataset, where: str) -> Iterator[tuple[int, AnyArray]]:
-    """Slices of a table that stay below the memory bound, with the number of their first row.
+    """Consecutive blocks of rows of a table, within the memory limit, each with the number of its first row.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def blocks(table: h5py.Dataset, where: str) -> Iterator[tuple[int, AnyArray]]:
 
 
 def _in_own_byte_order(rows: AnyArray, stored: np.dtype[Any]) -> AnyArray:
-    """Rows whose variable-length numbers mean what they should: h5py calls all of them native, and leaves the bytes."""
+    """The rows, with the byte order of variable-length fields corrected: h5py labels them native without swapping bytes."""
     for name in stored.names or ():
         kind = h5py.check_vlen_dtype(stored[name])
         if kind is None or kind.isnative or not _byte_order_is_lost():
@@ -58,7 +58,7 @@ def _in_own_byte_order(rows: AnyArray, stored: np.dtype[Any]) -> AnyArray:
 
 @cache
 def _byte_order_is_lost() -> bool:
-    """Whether this h5py reads variable-length numbers of the other byte order wrongly, as 3.16 does."""
+    """Whether the installed h5py reads variable-length numbers of the other byte order wrongly, as version 3.16 does."""
     with h5py.File("probe", "w", driver="core", backing_store=False) as file:
         probe = file.create_dataset("probe", (1,), h5py.vlen_dtype(np.dtype(np.float32).newbyteorder()))
         probe[0] = np.ones(1, np.float32)
@@ -66,12 +66,12 @@ def _byte_order_is_lost() -> bool:
 
 
 def field_of_all_rows(table: h5py.Dataset, name: str, where: str) -> AnyArray:
-    """One field of all rows; the other fields, and what variable-length ones point to, are not read.
+    """One field of all rows of a table, read without the other fields.
 
     Raises
     ------
     InputError
-        When it cannot be read.
+        When the field cannot be read.
     """
     try:
         found = _from_chunks(table, name)
@@ -82,9 +82,9 @@ def field_of_all_rows(table: h5py.Dataset, name: str, where: str) -> AnyArray:
 
 
 def _from_chunks(table: h5py.Dataset, name: str) -> AnyArray | None:
-    """The field from where the chunks of rows lie in the file; None where they do not hold rows as they are.
+    """The field, read directly from the file at the addresses of the chunks; None if chunks are missing or filtered.
 
-    Most writers give every line a chunk of its own, and HDF5 takes longer to read a chunk than to say where it is.
+    Most writers put each line into its own chunk, and HDF5 takes much longer to read a chunk than to find its address.
     """
     if table.ndim != 1 or table.chunks is None or len(table) == 0 or table.id.get_create_plist().get_nfilters():
         return None
@@ -99,7 +99,7 @@ def _from_chunks(table: h5py.Dataset, name: str) -> AnyArray | None:
     with Path(table.file.filename).open("rb") as file:
         content = b"".join([os.pread(file.fileno(), chunk.size, chunk.byte_offset) for chunk in places])
     if len(places) * table.chunks[0] < len(table) or len(content) < len(table) * row_bytes:
-        return None  # rows that were never written have no place
+        return None  # chunks that were never written have no address
     offset = rows.get_member_offset(member)
     values: AnyArray = np.ndarray(len(table), dtype, content, offset, (row_bytes,))
     ends = sorted({0, len(table) - 1})

@@ -12,6 +12,8 @@ from nilatron.gadgets.stock.types import ReconBit, ReconData
 from nilatron.pipelines.simulation.simulate import EXTRA_FLAGS
 from nilatron.pipelines.wire import Query, Text
 
+pytestmark = pytest.mark.slow  # through a whole node what gadgets and conversation are asked alone
+
 BUFFERS = (
     "NoiseAdjustGadget",
     "RemoveROOversamplingGadget",
@@ -112,9 +114,13 @@ LAST = [value for name, value in vars(ismrmrd).items() if name.startswith(("ACQ_
 
 
 @pytest.mark.row("F2.16")
-@pytest.mark.parametrize("missing", [LAST, [ismrmrd.ACQ_LAST_IN_MEASUREMENT]], ids=["all", "of the measurement"])
-def test_flags_of_the_last_line_are_not_needed(simulated, converse, missing):
-    scan = simulated(n_slices=3, n_repetitions=2)
+@pytest.mark.parametrize(
+    ("missing", "slice_order"),
+    [(LAST, "interleaved"), (LAST, "line"), ([ismrmrd.ACQ_LAST_IN_MEASUREMENT], "interleaved")],
+    ids=["all", "all, line by line", "of the measurement"],
+)
+def test_flags_of_the_last_line_are_not_needed(simulated, converse, missing, slice_order):
+    scan = simulated(n_slices=3, n_repetitions=2, n_averages=2, slice_order=slice_order)
     expected = converse(scan).images
     for line in scan.imaging:
         for flag in missing:

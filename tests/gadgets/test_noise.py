@@ -41,6 +41,7 @@ def test_noise_scan_gives_the_identity_covariance():
     np.testing.assert_allclose(covariance(remaining_noise(SCAN)), np.eye(6), atol=0.06)
 
 
+@pytest.mark.slow
 def test_dwell_time_and_bandwidth_scale_the_noise_scan():
     for change in ({"noise_dwell_us": 20.0}, {"noise_bandwidth": 0.5}, {"noise_dwell_us": 0.0}):
         found = covariance(remaining_noise(replace(SCAN, **change)))
@@ -70,6 +71,7 @@ def test_without_noise_scan_the_data_tell():
     assert any("no noise scan" in note for note in item.notes)
 
 
+@pytest.mark.slow
 def test_without_noise_scan_all_slices_share_one_scale():
     items, _ = whitened(replace(SCAN, noise_lines=0, n_slices=3))
     header, raw = simulate_items(replace(SCAN, noise_lines=0, n_slices=3))
@@ -136,6 +138,7 @@ def upstream(items):
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["yes", "auto"])
 def test_whitening_of_the_chain_in_front_is_converted(word):
     (item,), _ = whitened(SCAN, NoiseSettings(word), change=upstream)

@@ -113,6 +113,7 @@ def same(found, expected, kind=torch.Tensor):
     assert found.whitened is expected.whitened is True
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("moves")
 @pytest.mark.parametrize("case", CASES)
 def test_slices_whitened_on_the_device_are_those_of_whitened_lines(case):

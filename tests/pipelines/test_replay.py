@@ -26,6 +26,7 @@ def metadata(path, series=1, number=0):
         return ismrmrd.Meta.deserialize(file[f"images/image_{series}/attributes"][number].decode())
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_another_seed_other_bytes(replayed, linear_prior, tmp_path):
     stored = []
     for seed in (1, 1, 2):
@@ -38,6 +39,7 @@ def test_same_seed_same_bytes_another_seed_other_bytes(replayed, linear_prior, t
     assert stored[0] != stored[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "chain", ["zero_filled", "cg_sense", "l1_wavelet", "nila", "nila_published", "nila_after_gadgetron"]
 )
@@ -53,6 +55,7 @@ def test_every_shipped_chain_gives_all_its_images(replayed, linear_prior, chain)
         assert psnr(image.astype(np.float32), truth, foreground(truth)) > 15
 
 
+@pytest.mark.slow
 def test_properties_go_before_those_of_the_chain(replayed, linear_prior, tmp_path):
     _, images = replayed(
         SCAN, "nila", weights=linear_prior, properties={"series": "nila", "steps": "3", "pixel_type": "int16"}
@@ -171,6 +174,7 @@ def without_noise_lines(raw, path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize(("name", "least"), [("brain_8ch_R4.h5", 36.0), ("brain_8ch_R4_noisy.h5", 30.5)])
 def test_accelerated_brain_against_the_full_scan(real, tmp_path, name, least):
@@ -181,6 +185,7 @@ def test_accelerated_brain_against_the_full_scan(real, tmp_path, name, least):
     assert values[1] > values[2] + 3
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_brain_without_noise_lines(real, tmp_path):
     reference = replay_file(real("raw/brain_8ch_full.h5"), tmp_path / "out.h5", "cg_sense")[1]
@@ -192,6 +197,7 @@ def test_brain_without_noise_lines(real, tmp_path):
     assert measured > known - 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_scan_with_zero_dwell_time_and_without_measurement_information(real, tmp_path):
     found = replay_file(real("kspace/grappa2_1rep.h5"), tmp_path / "out.h5")

@@ -176,6 +176,7 @@ def scans(draw):
     return n_z, [dict(key, segment=i % 3 if segments else 0) for i, key in enumerate(keys)], flagged
 
 
+@pytest.mark.slow
 @BOTH_WAYS
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(scan=scans())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import h5py
 import ismrmrd
+import pytest
 
 from nilatron.gadgets import methods
 from nilatron.pipelines import cli
@@ -80,6 +81,7 @@ def test_a_crash_is_exit_code_3(command, raw, folder, monkeypatch):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_as_a_process_of_its_own(raw, folder, one_line):
     words = [sys.executable, "-m", "nilatron", "replay", raw, "-o", folder / "out.h5", "-c", "zero_filled"]
     sources = Path(cli.__file__).resolve().parents[2] / "src"
@@ -92,6 +94,7 @@ def test_as_a_process_of_its_own(raw, folder, one_line):
     assert "no group 'none'" in one_line(done.stderr)
 
 
+@pytest.mark.slow
 def test_weights_may_be_named(command, raw, folder):
     for name in ("default", "tiny"):
         code, _, err = command(
