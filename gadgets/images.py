@@ -1,4 +1,9 @@
-"""Reconstructions become ISMRMRD images: recon geometry, header, metadata in Gadgetron's and FIRE's names, pixel type."""
+"""Reconstructions become ISMRMRD images: recon geometry, header, metadata in Gadgetron's and FIRE's names, pixel type.
+
+Geometry: `position` is copied from the lines. It is the point whose signal has the same phase everywhere in k-space, and
+therefore the centre of pixel n // 2 along each axis. For even n the middle of the field of view is half a pixel before it.
+Pixels have the size field_of_view / matrix along read_dir (x), phase_dir (y) and slice_dir (z), which are copied as well.
+"""
 
 from __future__ import annotations
 

@@ -131,8 +131,8 @@ class StatementCheck:
             problem = f"runs along axis {axis}, earlier ones along axis {self._axes[number]}"
         if problem is not None:
             raise ScanError(
-                f"line {line.scan_counter} brings a trajectory that {problem}, though the header calls encoding {number} "
-                "Cartesian: sampling off the grid cannot be reconstructed yet"
+                f"line {line.scan_counter} brings a trajectory that {problem}, though encoding {number} is Cartesian by the "
+                "header: sampling off the grid cannot be reconstructed yet"
             )
 
 

@@ -48,6 +48,11 @@ ROWS = {
     "F2.33": ("no identifier of the header in any byte that is sent", "bytes"),
     "F2.34": ("same seed, same bytes; any order of lines", "pixels"),
     "F2.35": ("PyPI gadgetron, ismrmrd, FIRE's client, the stock client, recorded bytes of a C++ server", "pixels, messages"),
+    "F2.36": ("layouts of older and foreign writers: heads, samples, headers that leave out what they may", "pixels, error"),
+    "F2.37": (
+        "positions: even and odd matrices, oblique slices, volumes, fields of view between pixels; directions that are none",
+        "position, error",
+    ),
 }  # fmt: skip
 HEAD = """# Compatibility
 
