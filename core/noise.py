@@ -1,7 +1,8 @@
 """Receiver noise: its covariance, whitening, and its level as estimated from image data.
 
 The covariance is that of complex samples, Psi = E[n n^H]; whitened samples have E|n|^2 = 1. The scaling between noise scan
-and image scan is that of Kellman and McVeigh, MRM 2005.
+and image scan is that of Kellman and McVeigh, MRM 2005, the shrinkage of covariances from few samples that of Chen et al.,
+IEEE TSP 58, 2010.
 """
 
 from __future__ import annotations
@@ -107,12 +108,48 @@ class QuietSamples:
     quiet_fraction: float = 0.1
 
 
-def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> Array:
-    """Noise covariance of one acquired sample, from the quietest part of an image scan.
+def shrunk_covariance(sample: Array, n_samples: int) -> Array:
+    """D^1/2 [(1 - rho) R + rho I] D^1/2, a sample covariance D^1/2 R D^1/2 with its correlations R shrunk towards zero.
 
-    The lines are transformed along the readout; outside the object (air) and at high spatial frequencies only noise is
-    left. Blocks of columns are ranked by their energy in one half of the outer lines, and the covariance is computed from
-    the other half (and the reverse), so that the choice of the quietest blocks does not make the result too small.
+    rho is the oracle approximating shrinkage (OAS) of Chen et al., derived for circular complex samples and applied to the
+    correlations, so that coils keep gains of their own:
+
+        rho = min(1, (tr^2 R - tr R^2 / p) / ((n - 1 / p) (tr R^2 - tr^2 R / p)))     p coils, n samples
+
+    The logarithms of the variances D have an error of 1 / sqrt(n); they move towards their mean as far as this error explains
+    their spread (James and Stein). Both shrinkages vanish as 1 / n. Coils without noise stay without.
+
+    Parameters
+    ----------
+    sample
+        Mean of n n^H over the samples, (coil, coil).
+    n_samples
+        Number of samples of each coil.
+    """
+    xp = namespace(sample)
+    psi = xp.astype(sample, xp.complex128, copy=False)
+    variance = xp.real(xp.linalg.diagonal(psi))
+    alive = variance > 0
+    none, n_coils = xp.zeros_like(variance), xp.sum(xp.astype(alive, variance.dtype))
+    log_variance = xp.log(xp.where(alive, variance, xp.ones_like(variance)))
+    mean = xp.sum(log_variance) / n_coils
+    spread = xp.sum(xp.where(alive, (log_variance - mean) ** 2, none)) / n_coils
+    own = xp.clip(1 - 1 / (n_samples * xp.clip(spread, min=1 / n_samples)), min=0)
+    smooth = xp.where(alive, xp.exp(mean + own * (log_variance - mean)), none)
+    smooth = smooth * xp.sum(variance) / xp.sum(smooth)
+    inverse_root = xp.where(alive, 1 / xp.sqrt(xp.where(alive, variance, xp.ones_like(variance))), none)
+    correlation = psi * inverse_root[:, None] * inverse_root[None, :]
+    square = xp.sum(xp.real(correlation) ** 2 + xp.imag(correlation) ** 2)
+    unexplained = (n_samples - 1 / n_coils) * xp.clip(square - n_coils, min=1e-12)
+    rho = xp.clip((n_coils**2 - square / n_coils) / unexplained, max=1)
+    diagonal = xp.eye(psi.shape[0], dtype=xp.bool, device=psi.device)
+    correlation = xp.where(diagonal, correlation, correlation * (1 - rho))
+    root = xp.sqrt(smooth)
+    return xp.astype(correlation * root[:, None] * root[None, :], sample.dtype)
+
+
+def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> Array:
+    """Noise covariance of one acquired sample, from the quietest part of an image scan; shrunk where it holds few samples.
 
     Parameters
     ----------
@@ -132,6 +169,32 @@ def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | 
     ValueError
         When fewer than four lines were acquired or all of them are zero.
     """
+    samples = quiet_samples(kspace, counts, settings)
+    xp, n_samples = namespace(samples), int(samples.shape[1])
+    return shrunk_covariance(samples @ xp.conj(xp.matrix_transpose(samples)) / n_samples, n_samples)
+
+
+def sigma_from_data(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> float:
+    """sqrt(tr Psi / n_coils), the complex standard deviation of the noise in k-space, over the coils that carry noise."""
+    samples = quiet_samples(kspace, counts, settings)
+    xp = namespace(samples)
+    variance = to_numpy(xp.mean(xp.real(samples) ** 2 + xp.imag(samples) ** 2, axis=1))
+    n_alive = np.count_nonzero(variance > 0)
+    return float(np.sqrt(variance.sum() / n_alive)) if n_alive else 0.0
+
+
+def quiet_samples(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> Array:
+    """Samples (coil, sample) of the quietest part of an image scan, with the noise of one acquired sample.
+
+    The lines are transformed along the readout; outside the object (air) and at high spatial frequencies only noise is
+    left. Blocks of columns are ranked by their energy in one half of the outer lines, and the samples are taken from the
+    other half (and the reverse), so that the choice of the quietest blocks does not make the result too small.
+
+    Raises
+    ------
+    ValueError
+        When fewer than four lines were acquired or all of them are zero.
+    """
     settings = settings or QuietSamples()
     xp = namespace(kspace)
     lines = _outer_lines(kspace, counts, settings.outer_fraction)
@@ -140,16 +203,7 @@ def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | 
     quietest = _quietest_blocks(to_numpy(column_power), settings)
     chosen_by_other_half = zip(HALVES, reversed(quietest), strict=True)
     quiet = [lines[:, half, block] for half, blocks in chosen_by_other_half for block in blocks]
-    samples = xp.concat([xp.reshape(part, (part.shape[0], -1)) for part in quiet], axis=1)
-    return samples @ xp.conj(xp.matrix_transpose(samples)) / samples.shape[1]
-
-
-def sigma_from_data(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> float:
-    """sqrt(tr Psi / n_coils), the complex standard deviation of the noise in k-space, over the coils that carry noise."""
-    xp = namespace(kspace)
-    variance = to_numpy(xp.real(xp.linalg.diagonal(covariance_from_data(kspace, counts, settings))))
-    n_alive = np.count_nonzero(variance > 0)
-    return float(np.sqrt(variance.sum() / n_alive)) if n_alive else 0.0
+    return xp.concat([xp.reshape(part, (part.shape[0], -1)) for part in quiet], axis=1)
 
 
 def _quietest_blocks(column_power: np.ndarray[Any, Any], settings: QuietSamples) -> list[list[slice]]:

@@ -16,6 +16,7 @@ import ismrmrd
 
 from nilatron.core.errors import BadInputError
 from nilatron.gadgets.items import Context, Gadget, ScanError
+from nilatron.gadgets.known_noise import NOISE_STORED
 from nilatron.pipelines.conversation.eager_reader import MIB, EagerReader
 from nilatron.pipelines.conversation.end import end_connection, keep_alive
 from nilatron.pipelines.conversation.types import (
@@ -255,8 +256,12 @@ class Conversation:
         if self._n_raw and not made:
             found = ", ".join(f"{n} {what}" for what, n in counts.items())
             raise IncompleteError(f"none of the {self._n_raw} items that came gave an image ({found or 'no lines'})")
-        if not self._n_images:
-            log.warning("%s: only noise lines and waveforms came, so there are no images", self.name)
+        if not self._n_images and not counts[NOISE_STORED]:
+            log.warning(
+                "%s: only noise lines and waveforms came, so there are no images; `nilatron serve --noise-store DIR` keeps "
+                "noise for the scans that depend on it",
+                self.name,
+            )
 
     def _end(self, error: str | None) -> str | None:
         """End the connection, unless another thread does; returns why the peer may lack data, or None."""

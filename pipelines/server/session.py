@@ -23,6 +23,7 @@ from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.conversation.conversation import Conversation, ConversationSettings, Preparation, Report
 from nilatron.pipelines.conversation.eager_reader import MIB
 from nilatron.pipelines.files.header import parse_header
+from nilatron.pipelines.files.noise_store import NoiseFolder
 from nilatron.pipelines.server import logs
 from nilatron.pipelines.server.admission import estimate_bytes
 from nilatron.pipelines.server.caller import Caller, SharedState
@@ -117,7 +118,9 @@ class Session:
             images = run_chain(chain, items, context, node_factory)
             return with_int16_pixels(images, context) if request.caller is Caller.FIRE else images
 
-        return gadget, Context(header, "cpu", timing=self.connection.timing)
+        folder = self.settings.noise_store
+        store = None if folder is None else NoiseFolder(folder)
+        return gadget, Context(header, "cpu", timing=self.connection.timing, noise_store=store)
 
     def _admit(self, n_bytes: int) -> tuple[str | None, str]:
         """Why the scan is not taken, if it is not, and where its worker is."""

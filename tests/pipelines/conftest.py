@@ -26,7 +26,7 @@ from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, ServerE
 from nilatron.pipelines.client.request import Address
 from nilatron.pipelines.conversation.conversation import Conversation, ConversationSettings
 from nilatron.pipelines.replay import ReplaySettings, replay
-from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate, simulate_items
 from nilatron.pipelines.wire import ConfigName, Connection, Decoder, Error, Header, Timeouts, encode
 
 TIMEOUTS = Timeouts(5, 5, 5)
@@ -318,3 +318,37 @@ def serving():
                 process.communicate() if isinstance(process, subprocess.Popen) else process.join()
 
     return run
+
+
+@pytest.fixture
+def raw_file_of():
+    """Write a raw file of a header and lines, replacing what was there."""
+
+    def write(path, header, lines):
+        path.unlink(missing_ok=True)
+        with ismrmrd.Dataset(path, "dataset") as file:
+            file.write_xml_header(ismrmrd.xsd.ToXML(header).encode())
+            for line in lines:
+                file.append_acquisition(line)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def noise_measurement():
+    """Header and lines of a simulated scan, its header telling coil labels, an id and the noise measurement it needs."""
+
+    def make(settings, labels="", own=None, depends_on=None):
+        header, items = simulate_items(settings)
+        header.acquisitionSystemInformation.coilLabel = [
+            ismrmrd.xsd.coilLabelType(coilNumber=number, coilName=name) for number, name in enumerate(labels)
+        ]
+        header.measurementInformation.measurementID = own
+        if depends_on:
+            header.measurementInformation.measurementDependency = [
+                ismrmrd.xsd.measurementDependencyType(dependencyType="noise", measurementID=depends_on)
+            ]
+        return header, items
+
+    return make

@@ -3,6 +3,7 @@
 import json
 import socket
 
+import ismrmrd
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.server.opening import chain_by_name, node_chain, with_properties
 from nilatron.pipelines.server.session import with_site_settings
 from nilatron.pipelines.server.settings import ServeSettings
+from nilatron.pipelines.simulation.simulate import SimulationSettings
 from nilatron.pipelines.wire import Close, Config, Error, Query, Response, Text
 
 
@@ -164,3 +166,29 @@ def test_ipv6_callers_find_it_too(server):
         pytest.skip("no IPv6 here")
     with socket.create_connection(("::1", server.port), timeout=10):
         pass
+
+
+def test_noise_is_kept_for_the_scans_that_depend_on_it(make_server, talk, noise_measurement, tmp_path):
+    server = make_server("--noise-store", str(tmp_path / "store"))
+    settings = SimulationSettings(matrix=(32, 32, 1), n_coils=3, noise_std=0.05, noise_gain_spread=6.0)
+    header, items = noise_measurement(settings, "ABC", "../../noise_7")
+    noise = [item for item in items if item.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
+    assert talk(server, "cg_sense", scan=(ismrmrd.xsd.ToXML(header), noise)) == ([], [])
+    server.wait_for("scan ended", outcome="complete")
+    assert not [line for line in server.lines if line.get("level") in ("ERROR", "WARNING")]
+    assert [path.parent for path in tmp_path.rglob("*.safetensors")] == [tmp_path / "store"]
+    header, items = noise_measurement(settings, "ABC", "scan_8", "../../noise_7")
+    imaging = [item for item in items if not item.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
+    (image,), errors = talk(server, "cg_sense", scan=(ismrmrd.xsd.ToXML(header), imaging))
+    (expected,), _ = talk(server, "cg_sense", scan=(ismrmrd.xsd.ToXML(header), items))
+    assert errors == []
+    assert image.meta["nilatron_noise_source"] == "store"
+    assert image.meta["nilatron_noise_measurement"] == "../../noise_7"
+    assert np.linalg.norm(image.data - expected.data) < 1e-3 * np.linalg.norm(expected.data)
+
+
+def test_without_a_store_noise_alone_ends_well_and_the_log_names_the_option(server, talk, noise_measurement):
+    header, items = noise_measurement(SimulationSettings(matrix=(32, 32, 1), n_coils=3), "ABC", "noise_7")
+    noise = [item for item in items if item.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
+    assert talk(server, "cg_sense", scan=(ismrmrd.xsd.ToXML(header), noise)) == ([], [])
+    server.wait_for("--noise-store DIR")
