@@ -103,7 +103,8 @@ class StatementCheck:
         """Items in, the same items out."""
         for item in items:
             if isinstance(item, ismrmrd.Acquisition):
-                if kind_of(item.flags) in (LineKind.IMAGING, LineKind.CALIBRATION):
+                is_plain = self._is_checked and not item.trajectory_dimensions
+                if not is_plain and kind_of(item.flags) in (LineKind.IMAGING, LineKind.CALIBRATION):
                     self._check(context.header)
                     self._check_path(item, context.header)
             elif not isinstance(item, ismrmrd.Waveform):

@@ -16,13 +16,15 @@ SETTINGS = SimulationSettings(matrix=(24, 20, 1), n_coils=3, noise_lines=4, acce
 def checked(tmp_path):
     """Simulate a scan, spoil the table of its lines, and check the file."""
 
-    def run(settings=SETTINGS, spoil=lambda rows: rows):
+    def run(settings=SETTINGS, spoil=lambda rows: rows, trajectory="cartesian"):
         path = tmp_path / "raw.h5"
         simulate(path, settings, overwrite=True)
         with h5py.File(path, "r+") as file:
             rows = spoil(file["dataset/data"][()])
             del file["dataset/data"]
             file["dataset"].create_dataset("data", data=rows)
+            xml = file["dataset/xml"][0].decode()
+            file["dataset/xml"][0] = xml.replace(">cartesian<", f">{trajectory}<").encode()
         return check_file(path)
 
     return run
@@ -68,6 +70,17 @@ def test_ramp_sampling_is_part_of_the_plan_or_names_what_is_wrong(described):
     assert any("samples on the gradient's ramps are regridded, 1." in one for one in report.plan)
     report = described(description(**whole, numSamples=50), "<parallelImaging>")
     assert "numSamples says 50" in report.unusable
+
+
+def test_navigators_of_echo_planar_lines_are_not_left_out(checked):
+    scan = replace(SETTINGS, extra_lines=("phase_correction",))
+    report = checked(scan)
+    (left_out,) = report.left_out
+    n_lines = int(left_out.split()[0])
+    assert left_out == f"{n_lines} lines: phase correction"
+    report = checked(scan, trajectory="epi")
+    assert report.left_out == ()
+    assert f"encoding 0: lines read backwards are corrected by {n_lines} navigators" in report.plan
 
 
 def test_what_is_not_modelled_makes_a_file_unusable(described):
