@@ -12,6 +12,7 @@ from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.calibration import CalibrationStore
 from nilatron.gadgets.compression import CoilCompression, CompressionSettings
 from nilatron.gadgets.device import on_device
+from nilatron.gadgets.doubt import DoubtSettings
 from nilatron.gadgets.epi.correct import EpiLines, EpiSettings
 from nilatron.gadgets.images import ImageMaker, ImageSettings
 from nilatron.gadgets.items import Context, Gadget
@@ -38,7 +39,7 @@ def build_node(
         A name of `methods`.
     properties
         Of the node's `<configuration>`; each belongs to the noise gadget, the echo-planar lines, the coil compression, the
-        method or the image gadget. `seed` overrides the seed of the context.
+        method, the doubt or the image gadget. `seed` overrides the seed of the context.
     weights
         Of the prior.
     methods
@@ -56,6 +57,7 @@ def build_node(
         EpiSettings,
         CompressionSettings,
         methods[target].settings_class,
+        DoubtSettings,
         ImageSettings,
         SeedSettings,
     )
@@ -66,7 +68,7 @@ def build_node(
         raise SettingsError(
             f"{target} has no property {unknown[0]!r}; it has: {', '.join(sorted(set(known.values())))}"
         )
-    noise, epi, coils, method, images, seed = (
+    noise, epi, coils, method, doubt, images, seed = (
         from_properties(part, {k: v for k, v in properties.items() if k in names[part]}, target) for part in parts
     )
 
@@ -85,7 +87,7 @@ def build_node(
         stream = whitening.slices(stream, context)
         stream = CoilCompression(coils)(stream, context)
         stream = estimate_sensitivities(stream, context)
-        stream = Reconstructor(target, method, weights, methods)(stream, context)
+        stream = Reconstructor(target, method, weights, methods, doubt)(stream, context)
         return ImageMaker(images)(stream, context)
 
     return node

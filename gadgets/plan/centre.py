@@ -47,12 +47,23 @@ def _row_energy(
 
 def _shift(energy: npt.NDArray[np.float64], acquired: npt.NDArray[np.bool_]) -> int:
     rows, centre = np.flatnonzero(acquired), len(energy) // 2
-    if len(rows) < 2:
+    if len(rows) < 3:
         return 0
-    strongest = int(rows[np.argmax(energy[rows])])
+    smooth = _without_outliers(energy, rows)
+    peak = int(np.argmax(smooth[rows]))
+    nearby = rows[max(peak - 1, 0) : peak + 2]
+    strongest = int(nearby[np.argmax(energy[nearby])])
     near = max(MIN_DISTANCE, int(np.diff(rows).max()))
     around = rows[np.abs(rows - centre) <= near]
     if abs(strongest - centre) <= near:
         return 0
-    at_centre = float(energy[around].max()) if len(around) else 0.0
-    return centre - strongest if energy[strongest] > MIN_RATIO * at_centre else 0
+    at_centre = float(smooth[around].max()) if len(around) else 0.0
+    return centre - strongest if smooth[rows[peak]] > MIN_RATIO * at_centre else 0
+
+
+def _without_outliers(energy: npt.NDArray[np.float64], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Median of each acquired row and its neighbours: a spike makes one row strong, the centre of k-space several."""
+    found = np.zeros_like(energy)
+    padded = np.pad(energy[rows], 1, mode="edge")
+    found[rows] = np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0)
+    return found
