@@ -25,9 +25,9 @@ def parse_header(xml: bytes | str) -> Any:
     """Parse an ISMRMRD header, as far as it can be understood.
 
     Unknown elements and values that cannot be converted are left out (and logged), name spaces are ignored, and missing
-    elements are None. A missing reconSpace is replaced by the encodedSpace, missing encodingLimits by empty ones, a missing
-    matrix size z by 1, and a missing centre of limits by half the matrix. A trajectory that is not named is None; it is Cartesian
-    unless the lines contradict it (see `gadgets.trajectories`).
+    elements are None. A missing reconSpace is replaced by the encodedSpace, missing encodingLimits by empty ones, a
+    missing matrix size z by 1, and a missing centre of limits by half the matrix. A trajectory that is not named is
+    None; it is Cartesian unless the lines contradict it (see `gadgets.trajectories`).
 
     Returns
     -------
