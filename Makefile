@@ -1,16 +1,22 @@
-# make demo: the main job on a simulated scan.   make test: the tests.   make check: format, lint, types and tests.   make benchmark [DATA=folder]: every peer at hand.   make gpu: all that needs an NVIDIA GPU.
+# make demo: the main job on a simulated scan.   make quick: the tests to run before a commit, under a minute.   make test: all tests.
+# make check: format, lint, types and all tests.   make benchmark [DATA=folder]: every peer at hand.   make gpu: all that needs an NVIDIA GPU.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# a file of tests to a process: fixtures of a module are made once; one thread each, since the processes share the cores
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check format lint types benchmark gpu docker-check clean
+.PHONY: demo quick test check format lint types benchmark gpu docker-check clean
 
 demo: $(VENV)/.run
 	$(BIN)/nilatron demo demo_output
 
+quick: $(VENV)/.test
+	$(PYTEST) -m "not slow and not gpu"
+
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: lint types test
 

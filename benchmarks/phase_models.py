@@ -33,7 +33,7 @@ from torch import Tensor
 from nilatron.core.prior.augment import AugmentSettings, draw_batch, synthetic_phase
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import load_prior
-from nilatron.core.prior.loss import NoiseLevels
+from nilatron.core.prior.loss import NoiseDistribution
 from nilatron.core.scale import image_scale
 from nilatron.pipelines.training.images import load_images
 from nilatron.pipelines.training.phases import PhaseJob, write_phases
@@ -121,10 +121,10 @@ def at_scale_one(image: Complex) -> Tensor:
 def train_phase_model(folder: Path, out: Path, steps: int) -> Path:
     """Weights of the phase model. Phases are coarse, which high noise levels decide: theirs are those the README gives."""
     images = measured_images(folder, held_out=False, per_slice=16, seed=0)
-    return train([at_scale_one(x) for x in images], out, steps, 128, NoiseLevels(ln_mean=-1.2))
+    return train([at_scale_one(x) for x in images], out, steps, 128, NoiseDistribution(ln_mean=-1.2))
 
 
-def train(images: Sequence[Tensor], folder: Path, steps: int, patch_size: int, noise: NoiseLevels) -> Path:
+def train(images: Sequence[Tensor], folder: Path, steps: int, patch_size: int, noise: NoiseDistribution) -> Path:
     """Weights of a tiny network."""
     weights = folder / "prior.safetensors"
     if weights.is_file() and load_prior(weights).metadata["trained_steps"] == str(steps):
@@ -153,7 +153,7 @@ def train(images: Sequence[Tensor], folder: Path, steps: int, patch_size: int, n
 def compare(training: Mapping[str, Sequence[Tensor]], data: Path, out: Path, steps: int) -> None:
     """Print the errors of priors that were trained with each kind of phase."""
     priors = {
-        name: load_prior(train(images, out / f"prior_{name}", steps, 64, NoiseLevels())).denoiser
+        name: load_prior(train(images, out / f"prior_{name}", steps, 64, NoiseDistribution())).denoiser
         for name, images in training.items()
     }
     channels = draw_batch(

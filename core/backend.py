@@ -1,7 +1,7 @@
-"""Array libraries: NumPy, CuPy and torch in, the same out.
+"""Functions that work alike on NumPy, CuPy and torch arrays.
 
-`core` takes the namespace of its input (array-api-compat) and never converts on its own; the conversions here are for
-the border between the classical stages and the network.
+`core` computes with the library of its input arrays (their array-API namespace, by array-api-compat) and never converts
+between libraries on its own; the conversions here are for the border between the classical stages and the network.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ def converted_to(array: Array, reference: Array) -> Array:
 
 
 def on_host(array: Array) -> bool:
-    """Whether the array lies in host memory, so that looking at its values waits for nothing."""
+    """Whether the array lies in host memory, where reading a value does not wait for a GPU."""
     if aac.is_torch_array(array):
         return bool(array.device.type == "cpu")
     return not aac.is_cupy_array(array)
 
 
 def synchronize(array: Array) -> None:
-    """Wait until the device of `array` has computed everything that was asked of it; host memory never has to be waited for."""
+    """Wait until the device of `array` has finished all its work; returns at once for an array in host memory."""
     if on_host(array):
         return
     if aac.is_torch_array(array):
@@ -83,9 +83,9 @@ def synchronize(array: Array) -> None:
 
 
 def complex_normal(generator: np.random.Generator, shape: tuple[int, ...], reference: Array) -> Array:
-    """Complex noise, E|n|^2 = 1, of the library and precision of `reference`.
+    """Complex white noise, E|n|^2 = 1, in the library and precision of `reference`.
 
-    In host memory the same numbers for every library; a GPU draws its own, from a seed that `generator` draws.
+    Arrays in host memory get the same numbers in every library. A GPU uses its own generator, whose seed `generator` draws.
     """
     if not on_host(reference):
         return _normal_on_gpu(int(generator.integers(2**63)), shape, reference)
@@ -113,7 +113,7 @@ def real_dtype(array: Array) -> Any:
 
 
 def squared_norm(array: Array) -> float:
-    """|x|^2 summed over all elements, in double precision where the sum is formed."""
+    """Sum of |x|^2 over all elements, in double precision."""
     xp = namespace(array)
     if not xp.isdtype(array.dtype, "complex floating"):  # torch has no imaginary part of real arrays
         return float(xp.sum(array**2, dtype=xp.float64))
@@ -127,8 +127,8 @@ def percentile(array: Array, percent: float) -> float:
     n = int(ordered.shape[0])
     if n == 0:
         raise ValueError("the percentile of an empty array is not defined")
-    place = percent / 100 * (n - 1)
-    low = int(place)
+    position = percent / 100 * (n - 1)
+    low = int(position)
     high = min(low + 1, n - 1)
     below, above = float(ordered[low]), float(ordered[high])
-    return below + (place - low) * (above - below)
+    return below + (position - low) * (above - below)

@@ -1,4 +1,4 @@
-"""Errors that the user can mend.
+"""Errors whose cause the user can correct: bad files, settings or data.
 
 ValueError
 `-- BadInputError           one message that says what was expected, what came and what to do; exit code 2
@@ -17,4 +17,4 @@ ValueError
 
 
 class BadInputError(ValueError):
-    """What was given cannot be used."""
+    """A file, setting or message from outside that cannot be used."""

@@ -35,14 +35,14 @@ def _centred(array: Array, axes: tuple[int, ...], *, inverse: bool) -> Array:
 
 
 def uncentred(array: Array, axes: tuple[int, ...], *, inverse: bool, overwrite: bool = False) -> Array:
-    """Transform, orthonormally, with DC at index 0: for loops that shift once outside (see `core.sense`).
+    """Orthonormal transform with DC at index 0, for loops that shift once outside the loop (see `core.sense`).
 
     With `overwrite` the memory of `array` may be used for the result.
     """
     if not axes:
         return array
     if isinstance(array, np.ndarray):
-        import scipy.fft  # not before there is something to transform: it takes a while
+        import scipy.fft  # imported at the first transform because the import is slow
 
         transform = scipy.fft.ifftn if inverse else scipy.fft.fftn  # multithreaded, and keeps complex64
         return transform(array, axes=axes, norm="ortho", overwrite_x=overwrite, workers=_WORKERS)

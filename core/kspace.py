@@ -35,7 +35,9 @@ class KSpaceAccumulator:
         self.counts = self.xp.zeros(self.shape, dtype=self.xp.float32)
 
     def add(self, line: Array, z: int, y: int, first_x: int, usable: tuple[int, int] | None = None) -> None:
-        """Add samples (coil, n) at row (z, y) from column `first_x`; only those in [usable) count, all by default.
+        """Add the samples (coil, n) of a line to row (z, y), beginning at column `first_x`.
+
+        `usable` is the half-open range of samples that are added, all by default.
 
         Raises
         ------
@@ -54,13 +56,13 @@ class KSpaceAccumulator:
         self.counts[z, y, columns] += 1
 
     def mean(self) -> Array:
-        """Mean k-space (coil, z, y, x), 0 where nothing was acquired; a new array, so that lines may follow."""
+        """Mean k-space (coil, z, y, x), 0 where nothing was acquired; a copy, so that lines may still be added."""
         xp = self.xp
         return self.total / xp.where(self.counts > 0, self.counts, xp.ones_like(self.counts))
 
 
 def calibration_block(kspace: Array, counts: Array, max_lines: int = 32) -> Array | None:
-    """The largest fully sampled block around DC, at most `max_lines` wide along each axis, DC at its n // 2.
+    """The largest fully sampled block around DC, at most `max_lines` wide along each axis, with DC at index n // 2.
 
     Parameters
     ----------
@@ -73,8 +75,8 @@ def calibration_block(kspace: Array, counts: Array, max_lines: int = 32) -> Arra
 
     Returns
     -------
-    A block (coil, z, y, x), or None where fewer than `MIN_CALIBRATION_LINES` lines (or samples) along a phase-encoding axis
-    of size > 1 are there.
+    A block (coil, z, y, x); None if it would have fewer than `MIN_CALIBRATION_LINES` lines (or samples) along an axis of
+    size > 1.
     """
     xp = namespace(counts)
     sampled = counts > 0
@@ -114,8 +116,8 @@ def centre_block(kspace: Array, max_lines: int = 32) -> Array:
 def centre_window(kspace: Array, counts: Array, n_lines: int = 24) -> Array:
     """Hann window (z, y, x) around DC that is about `n_lines` acquired lines wide along each phase encoding.
 
-    For low-resolution images of undersampled data; regular undersampling leaves aliases that a window of this width
-    spreads out of the object where the coils are few times narrower than the aliasing distance.
+    It makes low-resolution images of undersampled data. Regular undersampling leaves aliases in them; a window of this width
+    spreads these out of the object if the coils are a few times narrower than the aliasing distance.
     """
     xp = namespace(kspace)
     window = xp.ones_like(counts)

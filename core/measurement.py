@@ -1,8 +1,8 @@
-"""What samplers and solvers know of a measurement: y = A x + n, with noise n of variance 1 in every sample.
+"""The measurement y = A x + n as samplers and solvers see it; the noise n has variance 1 in every sample.
 
 Images are complex (..., z, y, x) and data complex (..., coil, k2, k1, k0), which for a Cartesian scan is (..., coil, kz, ky,
-kx); leading axes are a batch. Every method takes any `Measurement`, so that another trajectory or another model of the coils
-is one class.
+kx); leading axes are a batch. Every method works with any `Measurement`: another trajectory or another model of the coils
+needs only a new class.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Measurement(Protocol):
         """A^H y: data to images."""
 
     def normal(self, x: Array) -> Array:
-        """A^H A x, of images."""
+        """A^H A x: images to images."""
         return self.adjoint(self.forward(x))
 
     @property
     @abstractmethod
     def n_samples(self) -> int:
-        """Number of measured complex samples, all coils (and images of a batch) together."""
+        """Number of measured complex samples, summed over all coils and all images of a batch."""
 
     @property
     @abstractmethod
@@ -42,7 +42,10 @@ class Measurement(Protocol):
         """Upper bound of the largest eigenvalue of A^H A: a number, or one for each image (..., 1, 1, 1)."""
 
     def density_compensated(self, y: Array) -> Array:
-        """D y, so that A^H D y weighs each place of k-space once, however often it was acquired; y itself where it does."""
+        """D y, such that A^H D y gives each k-space position weight 1, however often it was acquired.
+
+        It is y itself if A^H y does so already.
+        """
         return y
 
     @property
@@ -51,9 +54,9 @@ class Measurement(Protocol):
         return None
 
     def coarse(self, y: Array, shape: Shape3) -> tuple[Measurement, Array] | None:
-        """Measurement of images of the same field of view on a coarser grid (z, y, x), with its part of the data.
+        """Measurement of images of the same field of view on a coarser grid (z, y, x), and the data that belong to it.
 
-        None where there is none: then all steps of a sampler are made at the full resolution.
+        None if there is no such measurement; a sampler then makes all its steps at the full resolution.
         """
         del y, shape
         return None
@@ -73,6 +76,6 @@ def chi_squared(operator: Measurement, data: Array, image: Array, sigma: float =
 
 
 def mask_outside_coils(operator: Measurement, image: Array) -> Array:
-    """The image where some coil sees it: elsewhere nothing was measured, and the prior alone would paint."""
+    """The image, set to 0 where no coil has any sensitivity: nothing was measured there, the prior alone would invent it."""
     support = operator.support
     return image if support is None else image * support

@@ -1,4 +1,4 @@
-"""Image quality against a reference, on the pixels of the object, each image first scaled to the reference."""
+"""Image quality against a reference image, over the pixels of the object; each image is first scaled to the reference."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from nilatron.core.backend import Array, namespace, percentile, squared_norm
 
-FOREGROUND = 0.08  # of the image scale: above it is the object
+FOREGROUND = 0.08  # fraction of the image scale; brighter pixels belong to the object
 
 
 def foreground(reference: Array, fraction: float = FOREGROUND, percent: float = 99.5) -> Array:
@@ -16,9 +16,9 @@ def foreground(reference: Array, fraction: float = FOREGROUND, percent: float = 
 
 
 def fitted_scale(image: Array, reference: Array, mask: Array | None = None) -> complex:
-    """Complex a that minimises |a image - reference|^2 over the mask; 0 for an image that is 0 there.
+    """Complex factor a that minimises |a image - reference|^2 over the mask; 0 if the image is 0 in the mask.
 
-    It takes out a global phase and the normalisation of foreign programs, nothing else.
+    The factor removes a global phase and the normalisation of other programs, nothing else.
     """
     xp = namespace(image, reference)
     x, r = (image, reference) if mask is None else (image[mask], reference[mask])
@@ -35,8 +35,8 @@ def fitted_scale(image: Array, reference: Array, mask: Array | None = None) -> c
 def psnr(image: Array, reference: Array, mask: Array | None = None) -> float:
     """20 log10(max |reference| / rms error) in dB over the mask.
 
-    The error is a |image| - |reference|, magnitudes as they are looked at, with the a >= 0 of least squares; the peak
-    is the largest magnitude of the reference inside the mask. `nrmse` judges the complex image.
+    The error is a |image| - |reference|, with a >= 0 by least squares: only magnitudes count, as a reader sees them. The
+    peak is the largest magnitude of the reference inside the mask. `nrmse` judges the complex image.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ def psnr(image: Array, reference: Array, mask: Array | None = None) -> float:
 
     Returns
     -------
-    infinity for an exact image.
+    The PSNR in dB; infinity for an exact image.
 
     Raises
     ------
     ValueError
-        When the shapes differ, the mask is empty or the reference 0 in it.
+        When the shapes differ, the mask is empty or the reference is 0 in the mask.
     """
     mask = _mask(image, reference, mask)
     xp = namespace(image, reference)
@@ -64,7 +64,7 @@ def psnr(image: Array, reference: Array, mask: Array | None = None) -> float:
 def nrmse(image: Array, reference: Array, mask: Array | None = None, *, rescale: bool = True) -> float:
     """Relative error |a image - reference| / |reference| over the mask, complex: wrong phase counts.
 
-    a is `fitted_scale` or, with rescale=False, 1. Parameters and errors as for `psnr`.
+    The factor a is `fitted_scale` or, with rescale=False, 1. Parameters and errors are those of `psnr`.
     """
     mask = _mask(image, reference, mask)
     x, r = image[mask], reference[mask]
@@ -75,8 +75,8 @@ def nrmse(image: Array, reference: Array, mask: Array | None = None, *, rescale:
 def ssim(image: Array, reference: Array, mask: Array | None = None, *, window: int = 7) -> float:
     """Mean structural similarity of the magnitudes (Wang et al., IEEE TIP 2004, Eq. 13; fastMRI's uniform 7x7 window).
 
-    K1 = 0.01, K2 = 0.03, range = max |reference|, unbiased local (co)variances; over the last two axes, pixels nearer
-    to the border than half a window left out. The magnitudes are first fitted as in `psnr`.
+    K1 = 0.01, K2 = 0.03, range = max |reference|, unbiased local (co)variances over the last two axes. Pixels nearer to
+    the border than half a window are left out. The magnitudes are first fitted as in `psnr`.
 
     Parameters
     ----------

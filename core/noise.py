@@ -1,11 +1,13 @@
-"""Noise: covariance, whitening, and its level from the data themselves.
+"""Receiver noise: its covariance, whitening, and its level as estimated from image data.
 
-Throughout, the covariance is that of complex samples, Psi = E[n n^H]; whitened samples have E|n|^2 = 1.
-(Kellman and McVeigh, MRM 2005, for the scaling between noise scan and image scan.)
+The covariance is that of complex samples, Psi = E[n n^H]; whitened samples have E|n|^2 = 1. The scaling between noise scan
+and image scan is that of Kellman and McVeigh, MRM 2005, the shrinkage of covariances from few samples that of Chen et al.,
+IEEE TSP 58, 2010.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,7 @@ from nilatron.core.fft import ifft
 
 DEFAULT_BANDWIDTH_RATIO = 0.793  # Gadgetron's, for headers without relativeReceiverNoiseBandwidth
 SINGULAR = 1e-7  # relative eigenvalue of the coil correlation below which a direction carries no noise of its own
-HALVES = (slice(0, None, 2), slice(1, None, 2))  # of the lines, alternating
+HALVES = (slice(0, None, 2), slice(1, None, 2))  # even and odd lines
 
 
 def noise_covariance(samples: Array) -> Array:
@@ -25,7 +27,7 @@ def noise_covariance(samples: Array) -> Array:
     Raises
     ------
     ValueError
-        With fewer than two samples a coil.
+        When there are fewer than two samples of each coil.
     """
     xp = namespace(samples)
     n_samples = samples.shape[1]
@@ -37,9 +39,9 @@ def noise_covariance(samples: Array) -> Array:
 def bandwidth_scale(noise_dwell_us: float, dwell_us: float, bandwidth_ratio: float) -> float:
     """Factor from the variance of the noise scan to that of the image scan, dwell_noise / (dwell_image ratio).
 
-    1 when either dwell time is unknown (0), as in Gadgetron.
+    1 when either dwell time is unknown (0, as in Gadgetron, or not finite).
     """
-    if noise_dwell_us <= 0 or dwell_us <= 0:
+    if not (0 < noise_dwell_us < math.inf and 0 < dwell_us < math.inf):
         return 1.0
     return noise_dwell_us / (dwell_us * bandwidth_ratio)
 
@@ -90,16 +92,16 @@ def whiten(whitening: Array, kspace: Array) -> Array:
 
 @dataclass(frozen=True)
 class QuietSamples:
-    """How noise is looked for in k-space that also holds an object.
+    """Which samples of an image scan are taken for noise.
 
     Attributes
     ----------
     outer_fraction
-        Of the phase-encoding lines, the outermost.
+        Fraction of the phase-encoding lines that is searched: the outermost ones.
     block_width
-        Neighbouring columns that are judged together, pixels.
+        Width of a block of neighbouring columns in pixels.
     quiet_fraction
-        Of the blocks, the quietest.
+        Fraction of the blocks that is taken for noise: those of least energy.
     """
 
     outer_fraction: float = 0.6
@@ -107,21 +109,57 @@ class QuietSamples:
     quiet_fraction: float = 0.1
 
 
-def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> Array:
-    """Noise covariance of one acquired sample, from the quietest part of a scan.
+def shrunk_covariance(sample: Array, n_samples: int) -> Array:
+    """D^1/2 [(1 - rho) R + rho I] D^1/2, a sample covariance D^1/2 R D^1/2 with its correlations R shrunk towards zero.
 
-    The lines are transformed along the readout; outside the object (air) and at high spatial frequencies only noise is
-    left. Blocks of columns are ranked by their energy in one half of the outer lines and the covariance is taken from the
-    other half, and the reverse, so that choosing the quietest does not bias the result to the small side.
+    rho is the oracle approximating shrinkage (OAS) of Chen et al., derived for circular complex samples and applied to the
+    correlations, so that coils keep gains of their own:
+
+        rho = min(1, (tr^2 R - tr R^2 / p) / ((n - 1 / p) (tr R^2 - tr^2 R / p)))     p coils, n samples
+
+    The logarithms of the variances D have an error of 1 / sqrt(n); they move towards their mean as far as this error explains
+    their spread (James and Stein). Both shrinkages vanish as 1 / n. Coils without noise stay without.
+
+    Parameters
+    ----------
+    sample
+        Mean of n n^H over the samples, (coil, coil).
+    n_samples
+        Number of samples of each coil.
+    """
+    xp = namespace(sample)
+    psi = xp.astype(sample, xp.complex128, copy=False)
+    variance = xp.real(xp.linalg.diagonal(psi))
+    alive = variance > 0
+    none, n_coils = xp.zeros_like(variance), xp.sum(xp.astype(alive, variance.dtype))
+    log_variance = xp.log(xp.where(alive, variance, xp.ones_like(variance)))
+    mean = xp.sum(log_variance) / n_coils
+    spread = xp.sum(xp.where(alive, (log_variance - mean) ** 2, none)) / n_coils
+    own = xp.clip(1 - 1 / (n_samples * xp.clip(spread, min=1 / n_samples)), min=0)
+    smooth = xp.where(alive, xp.exp(mean + own * (log_variance - mean)), none)
+    smooth = smooth * xp.sum(variance) / xp.sum(smooth)
+    inverse_root = xp.where(alive, 1 / xp.sqrt(xp.where(alive, variance, xp.ones_like(variance))), none)
+    correlation = psi * inverse_root[:, None] * inverse_root[None, :]
+    square = xp.sum(xp.real(correlation) ** 2 + xp.imag(correlation) ** 2)
+    unexplained = (n_samples - 1 / n_coils) * xp.clip(square - n_coils, min=1e-12)
+    rho = xp.clip((n_coils**2 - square / n_coils) / unexplained, max=1)
+    diagonal = xp.eye(psi.shape[0], dtype=xp.bool, device=psi.device)
+    correlation = xp.where(diagonal, correlation, correlation * (1 - rho))
+    root = xp.sqrt(smooth)
+    return xp.astype(correlation * root[:, None] * root[None, :], sample.dtype)
+
+
+def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> Array:
+    """Noise covariance of one acquired sample, from the quietest part of an image scan; shrunk where it holds few samples.
 
     Parameters
     ----------
     kspace
         Mean k-space (coil, z, y, x).
     counts
-        Acquisitions behind each sample (z, y, x).
+        How often each sample was acquired (z, y, x).
     settings
-        Where to look.
+        Which samples are taken for noise.
 
     Returns
     -------
@@ -130,7 +168,33 @@ def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | 
     Raises
     ------
     ValueError
-        When fewer than four lines or no signal was acquired.
+        When fewer than four lines were acquired or all of them are zero.
+    """
+    samples = quiet_samples(kspace, counts, settings)
+    xp, n_samples = namespace(samples), int(samples.shape[1])
+    return shrunk_covariance(samples @ xp.conj(xp.matrix_transpose(samples)) / n_samples, n_samples)
+
+
+def sigma_from_data(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> float:
+    """sqrt(tr Psi / n_coils), the complex standard deviation of the noise in k-space, over the coils that carry noise."""
+    samples = quiet_samples(kspace, counts, settings)
+    xp = namespace(samples)
+    variance = to_numpy(xp.mean(xp.real(samples) ** 2 + xp.imag(samples) ** 2, axis=1))
+    n_alive = np.count_nonzero(variance > 0)
+    return float(np.sqrt(variance.sum() / n_alive)) if n_alive else 0.0
+
+
+def quiet_samples(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> Array:
+    """Samples (coil, sample) of the quietest part of an image scan, with the noise of one acquired sample.
+
+    The lines are transformed along the readout; outside the object (air) and at high spatial frequencies only noise is
+    left. Blocks of columns are ranked by their energy in one half of the outer lines, and the samples are taken from the
+    other half (and the reverse), so that the choice of the quietest blocks does not make the result too small.
+
+    Raises
+    ------
+    ValueError
+        When fewer than four lines were acquired or all of them are zero.
     """
     settings = settings or QuietSamples()
     xp = namespace(kspace)
@@ -138,22 +202,16 @@ def covariance_from_data(kspace: Array, counts: Array, settings: QuietSamples | 
     power = xp.real(lines) ** 2 + xp.imag(lines) ** 2
     column_power = xp.stack([xp.sum(power[:, half], axis=1) for half in HALVES])
     quietest = _quietest_blocks(to_numpy(column_power), settings)
-    judged_by_the_other = zip(HALVES, reversed(quietest), strict=True)
-    quiet = [lines[:, half, block] for half, blocks in judged_by_the_other for block in blocks]
-    samples = xp.concat([xp.reshape(part, (part.shape[0], -1)) for part in quiet], axis=1)
-    return samples @ xp.conj(xp.matrix_transpose(samples)) / samples.shape[1]
-
-
-def sigma_from_data(kspace: Array, counts: Array, settings: QuietSamples | None = None) -> float:
-    """Complex standard deviation of the noise of whitened k-space, sqrt(tr Psi / n_coils) over the coils that carry noise."""
-    xp = namespace(kspace)
-    variance = to_numpy(xp.real(xp.linalg.diagonal(covariance_from_data(kspace, counts, settings))))
-    n_alive = np.count_nonzero(variance > 0)
-    return float(np.sqrt(variance.sum() / n_alive)) if n_alive else 0.0
+    chosen_by_other_half = zip(HALVES, reversed(quietest), strict=True)
+    quiet = [lines[:, half, block] for half, blocks in chosen_by_other_half for block in blocks]
+    return xp.concat([xp.reshape(part, (part.shape[0], -1)) for part in quiet], axis=1)
 
 
 def _quietest_blocks(column_power: np.ndarray[Any, Any], settings: QuietSamples) -> list[list[slice]]:
-    """Columns of the quietest blocks in each half of the lines, from their power (half, coil, x), coils of equal weight."""
+    """Columns of the quietest blocks in each half of the lines.
+
+    `column_power` is the power (half, coil, x) of the columns; every coil has the same weight.
+    """
     coil_power = column_power.sum(axis=(0, 2))
     alive = coil_power > 0
     if not alive.any():
@@ -169,7 +227,10 @@ def _quietest_blocks(column_power: np.ndarray[Any, Any], settings: QuietSamples)
 
 
 def _outer_lines(kspace: Array, counts: Array, outer_fraction: float) -> Array:
-    """The outermost acquired lines, inner ones first, after a readout transform (coil, line, x); noise as in one sample."""
+    """The outermost acquired lines after a readout transform (coil, line, x), inner ones first.
+
+    They are scaled so that their noise is that of one acquired sample.
+    """
     xp = namespace(kspace)
     n_coils, n_z, n_y, n_x = kspace.shape
     line_counts = xp.reshape(xp.astype(counts, real_dtype(kspace), copy=False), (n_z * n_y, n_x))

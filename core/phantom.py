@@ -1,13 +1,13 @@
 """Analytic multi-coil phantom: a head of ellipsoids with smooth phase, and the coils around it.
 
-Everything is a function of position, so that it can be drawn at any matrix size and field of view. Positions are
-relative to the object's box, which is [-1, 1] along x, y and z (the head nearly fills it); pixel k of n along an axis
-with field of view f lies at (k - n // 2) * 2 f / n, so that pixel n // 2 is the centre, as for k-space. Edges are
-antialiased: a voxel's share of an ellipsoid is that of the tangential plane of its surface, and voxels are divided
-where a structure is thin or folded, so that voxels hold averages, also across a thick slice.
+The phantom is a function of position, so it can be drawn at any matrix size and field of view. Positions are relative to
+the object's box, which is [-1, 1] along x, y and z (the head nearly fills it); pixel k of n along an axis with field of
+view f lies at (k - n // 2) * 2 f / n, so that pixel n // 2 is the centre, as for k-space. Edges are antialiased: the share
+of a voxel that lies inside an ellipsoid is computed with the tangential plane of its surface, and voxels are divided where
+a structure is thin or folded. Voxels therefore hold averages, also across a thick slice.
 
-The idea of a head of ellipses is that of Shepp and Logan (IEEE Trans. Nucl. Sci. 1974;21:21-43); intensities are those
-of a T1-weighted image, and folds, nuclei, vessels and a resolution pattern add the finer structure.
+A head made of ellipses is the idea of Shepp and Logan (IEEE Trans. Nucl. Sci. 1974;21:21-43); intensities are those of a
+T1-weighted image, and folds, nuclei, vessels and a resolution pattern add finer structure.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from nilatron.core.backend import ComplexArray, FloatArray
 
 Triple: TypeAlias = tuple[float, float, float]
 
-COIL_RADIUS = 1.45  # of the ring of coils, in half box widths: just outside the head
+COIL_RADIUS = 1.45  # radius of the ring of coils in half box widths: just outside the head
 COIL_WIDTH = 0.9  # half width of a coil's sensitive region
 COILS_PER_RING = 8
-MAX_PARTS = 8  # of a voxel along an axis, where a structure is thinner than the voxel
+MAX_PARTS = 8  # a voxel is divided into at most this many parts along an axis
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Ellipsoid:
     Attributes
     ----------
     intensity
-        Added inside; the brightest tissue (fat) has 1.
+        Intensity that is added inside; the brightest tissue (fat) has 1.
     half_axes, centre
         (x, y, z) in half box widths.
     angle_deg
-        Of the first half axis against x.
+        Angle of the first half axis against x.
     folds, fold_depth
         Number of waves along the circumference, and their depth relative to the radius.
     """
@@ -79,7 +79,7 @@ BRAIN = (
         for x, width in ((-0.42, 0.018), (-0.36, 0.014), (-0.31, 0.011), (-0.27, 0.008), (-0.24, 0.006))
     ),
 )
-TEXTURE_DEPTH = 0.04  # of the brain's intensity
+TEXTURE_DEPTH = 0.04  # fraction of the brain's intensity
 TEXTURE_WAVES = ((5.0, 3.0, 2.0, 0.3), (-4.0, 7.0, 3.0, 1.1), (11.0, 9.0, -4.0, 2.0), (17.0, -13.0, 5.0, 0.7))
 
 
@@ -100,11 +100,11 @@ def phantom(
     field_of_view
         (z, y, x) relative to the object's box; for a slice, z is its thickness.
     centre
-        (z, y, x) of the field of view, in half box widths.
+        Centre (z, y, x) of the field of view in half box widths.
 
     Returns
     -------
-    Complex64 (z, y, x); the magnitude is 0 outside the head and about 1 at most.
+    Complex64 (z, y, x); the magnitude is 0 outside the head and its maximum is about 1.
     """
     voxel = tuple(2 * f / n for f, n in zip(field_of_view, shape, strict=True))
     z, y, x = (positions(n, f, c) for n, f, c in zip(shape, field_of_view, centre, strict=True))
@@ -117,7 +117,7 @@ def phantom(
 
 
 def smooth_phase(z: FloatArray, y: FloatArray, x: FloatArray) -> ComplexArray:
-    """Phase factor of the object, a slowly varying background: positions in half box widths to complex64 (z, y, x)."""
+    """Phase factor of the object, complex64 (z, y, x): a slowly varying function of the positions in half box widths."""
     z, y, x = z[:, None, None], y[:, None], x
     phase = (
         0.4
@@ -138,7 +138,7 @@ def coil_maps(
     field_of_view: Triple = (1.0, 1.0, 1.0),
     centre: Triple = (0.0, 0.0, 0.0),
 ) -> ComplexArray:
-    """Sensitivities of coils on rings around the head, as of a birdcage, with sum_c |S_c|^2 = 1 everywhere.
+    """Sensitivities of coils on rings around the head, like a birdcage, with sum_c |S_c|^2 = 1 everywhere.
 
     S_c ~ exp(i phi_c) / (1 + d_c^2 / w^2), with d_c the distance to coil c and phi_c the angle under which it sees the
     position.
@@ -146,9 +146,9 @@ def coil_maps(
     Parameters
     ----------
     n_coils
-        1 or more; above 8 they are spread over several rings along z.
+        1 or more; more than 8 coils are spread over several rings along z.
     shape, field_of_view, centre
-        As for `phantom`.
+        Grid and position, as in `phantom`.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def coil_maps(
     Raises
     ------
     ValueError
-        When there are no coils.
+        When `n_coils` is below 1.
     """
     if n_coils < 1:
         raise ValueError(f"at least one coil is needed, got n_coils = {n_coils}")
@@ -165,9 +165,9 @@ def coil_maps(
     n_rings = -(-n_coils // COILS_PER_RING)
     maps = np.empty((n_coils, *shape), np.complex64)
     for coil in range(n_coils):
-        ring, place = coil % n_rings, coil // n_rings
-        in_ring = len(range(ring, n_coils, n_rings))
-        angle = 2 * np.pi * (place + ring / n_rings) / in_ring
+        ring, index_in_ring = coil % n_rings, coil // n_rings
+        n_in_ring = len(range(ring, n_coils, n_rings))
+        angle = 2 * np.pi * (index_in_ring + ring / n_rings) / n_in_ring
         height = 1.2 * ((ring + 0.5) / n_rings - 0.5)
         maps[coil] = coil_sensitivity(z, y, x, angle, height)
     maps /= np.sqrt(np.sum(maps.real**2 + maps.imag**2, axis=0))
@@ -175,12 +175,12 @@ def coil_maps(
 
 
 def coil_sensitivity(z: FloatArray, y: FloatArray, x: FloatArray, angle: float, height: float) -> ComplexArray:
-    """Sensitivity (z, y, x) of one coil, at an angle around the z axis and a height along it; not normalised."""
+    """Sensitivity (z, y, x), not normalised, of one coil at an angle (rad) around the z axis and a height along it."""
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     dx, dy = x - np.float32(COIL_RADIUS) * cos, y[:, None] - np.float32(COIL_RADIUS) * sin
     dz = z[:, None, None] - np.float32(height)
     size = 1 / (1 + (dx**2 + dy**2 + dz**2) / np.float32(COIL_WIDTH**2))
-    # the angle wraps behind the coil; seen from somewhat farther away it does so outside the field of view
+    # the angle jumps behind the coil; measured from a point farther out, the jump lies outside the field of view
     depth, side = np.float32(2) - dx * cos - dy * sin, dy * cos - dx * sin
     direction = (depth + 1j * side).astype(np.complex64)
     direction *= np.complex64(np.exp(1j * angle)) / np.hypot(depth, side)
@@ -189,7 +189,7 @@ def coil_sensitivity(z: FloatArray, y: FloatArray, x: FloatArray, angle: float, 
 
 
 def _add(volume: FloatArray, ellipsoid: Ellipsoid, grid: tuple[FloatArray, ...], voxel: tuple[float, ...]) -> None:
-    """Add intensity times the share of each voxel, inside the bounding box only."""
+    """Add the ellipsoid to the volume: intensity times the share of each voxel that lies inside."""
     reach = max(ellipsoid.half_axes[:2]) * (1 + ellipsoid.fold_depth)
     half = (ellipsoid.half_axes[2], reach, reach)
     centre = ellipsoid.centre[::-1]
@@ -208,11 +208,14 @@ def _add(volume: FloatArray, ellipsoid: Ellipsoid, grid: tuple[FloatArray, ...],
 
 
 def _n_parts(ellipsoid: Ellipsoid, voxel: tuple[float, ...]) -> tuple[int, ...]:
-    """Return the number of parts of a voxel along each axis: a plane does not replace a surface curved within it."""
-    smallest = min(ellipsoid.half_axes[:2])
-    least = 2 if ellipsoid.folds else 1
-    wanted = [math.ceil(2 * v / h) for v, h in zip(voxel, (ellipsoid.half_axes[2], smallest, smallest), strict=True)]
-    return min(wanted[0], MAX_PARTS), *(min(max(n, least), MAX_PARTS) for n in wanted[1:])
+    """Number of parts into which a voxel is divided along each axis.
+
+    `_share` replaces the surface by a plane, which is wrong where the surface is curved within a voxel.
+    """
+    min_axis = min(ellipsoid.half_axes[:2])
+    min_parts = 2 if ellipsoid.folds else 1
+    wanted = [math.ceil(2 * v / h) for v, h in zip(voxel, (ellipsoid.half_axes[2], min_axis, min_axis), strict=True)]
+    return min(wanted[0], MAX_PARTS), *(min(max(n, min_parts), MAX_PARTS) for n in wanted[1:])
 
 
 def _divided(axis: FloatArray, voxel: float, n_parts: int) -> FloatArray:
@@ -243,7 +246,7 @@ def _share(ellipsoid: Ellipsoid, z: FloatArray, y: FloatArray, x: FloatArray, vo
 
 
 def _texture(z: FloatArray, y: FloatArray, x: FloatArray) -> FloatArray:
-    """Mild tissue texture: a few waves, within -1..1."""
+    """Mild tissue texture within -1..1: the mean of a few waves."""
     total = np.zeros((len(z), len(y), len(x)), np.float32)
     for kx, ky, kz, offset in TEXTURE_WAVES:
         total += np.sin((kx * x + ky * y[:, None]) + (kz * z[:, None, None] + offset)).astype(np.float32)

@@ -1,8 +1,9 @@
-"""The one way from k-space to an image: coil maps, measurement, warm start, sampler.
+"""The reconstruction from k-space to an image: coil maps, measurement, warm start, sampler.
 
 maps from the calibration block -> A = P F S -> CG-SENSE -> image scale and noise level -> the sampler with the prior.
 
-Gadgets, training scans and benchmarks all go this way, so that what is trained and measured is what the scanner gets.
+Gadgets, training scans and benchmarks all call these functions, so that the network is trained and measured on the same
+reconstruction that a scanner gets.
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ MOST = 0.5  # of the calibration's signal, that maps may leave unexplained
 
 @dataclass(frozen=True)
 class InverseProblem:
-    """One slice to reconstruct, in the arrays of the device that does it.
+    """One slice to reconstruct, as arrays on the device that reconstructs it.
 
     Attributes
     ----------
     operator, data
-        Measurement and its data; noise variance 1.
+        The measurement A and its data y, whose noise has variance 1.
     conventional
         CG-SENSE image (z, y, x), the warm start.
     """
@@ -51,12 +52,12 @@ class InverseProblem:
 
     @cached_property
     def scale(self) -> float:
-        """Image scale: the prior sees images divided by it."""
+        """Image scale: images are divided by it before the prior sees them."""
         return scale.image_scale(self.conventional)
 
     @cached_property
     def noise_level(self) -> float:
-        """Complex standard deviation of what the model cannot explain, in SNR units: 1 where all agree."""
+        """Complex standard deviation of the part of the data that the model cannot explain; 1 when this is only noise."""
         return scale.noise_level(self.operator, self.data, self.conventional, self.scale)
 
 
@@ -72,7 +73,7 @@ def estimate_coil_maps(
     Parameters
     ----------
     kspace, counts
-        (coil, z, y, x) and (z, y, x), the counts of any library.
+        (coil, z, y, x) and (z, y, x); the counts may belong to another array library.
     calibration
         Fully sampled block around DC (coil, z, y, x), or None.
     noise_variance
@@ -90,7 +91,7 @@ def estimate_coil_maps(
 
 
 def inverse_problem(kspace: Array, counts: Array, coil_maps: Array) -> InverseProblem:
-    """A slice's measurement A = P F S, its weighted data, and its CG-SENSE image.
+    """Inverse problem of a slice: its measurement A = P F S, its weighted data and its CG-SENSE image.
 
     Parameters
     ----------
@@ -111,7 +112,7 @@ def inverse_problem(kspace: Array, counts: Array, coil_maps: Array) -> InversePr
 
 
 def warm_started(operator: Measurement, data: Array) -> InverseProblem:
-    """The problem of any measurement, with its CG-SENSE image."""
+    """Inverse problem of any measurement, with its CG-SENSE image."""
     return InverseProblem(operator, data, cg_sense(operator, data))
 
 
@@ -122,7 +123,10 @@ def nila_image(
     settings: ImageSettings | None = None,
     levels: Sequence[float] | None = None,
 ) -> Array:
-    """Nila image (z, y, x) of a slice, 0 where no coil sees anything; by default with the settings of the chains."""
+    """Nila image (z, y, x) of a slice, 0 where no coil has any sensitivity.
+
+    `settings` and noise `levels` are by default those of the shipped chains.
+    """
     settings = settings or ImageSettings()
     result = sample_images(
         denoiser,

@@ -1,8 +1,8 @@
-"""Slices at a coarser resolution: the middle of k-space measures a smaller image of the same field of view.
+"""Slices at a coarser resolution: the centre of k-space measures a smaller image of the same field of view.
 
-With orthonormal transforms F and F' of N and M pixels, x' = F'^H C F x, where C cuts the middle out. The values of x' are
-sqrt(N / M) times those of x, white noise stays as it is, and C y = C P F (S x) + C n = P' F' (S' x') + n', with S' the maps at
-the pixels of x', as far as they are smooth.
+With orthonormal transforms F and F' of N and M pixels, x' = F'^H C F x, where C crops k-space to its centre. The values of x'
+are sqrt(N / M) times those of x, white noise keeps its variance, and C y = C P F (S x) + C n = P' F' (S' x') + n', where S'
+are the maps at the pixels of x'; this holds as far as the maps are smooth.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from nilatron.core.fft import fft, ifft
 from nilatron.core.measurement import Shape3
 
 PLANE = (-2, -1)
-MIN_PIXELS = 32  # a side with fewer shows too little
-_NETWORK_PIXELS, _MARGINS = 16, 8  # networks work on multiples of these, and with a margin around the image
+MIN_PIXELS = 32  # a side with fewer pixels shows too little
+_NETWORK_PIXELS = 16  # networks need a multiple of these along each side,
+_MARGINS = 8  # which includes a margin around the image, both sides together
 
 
 def coarse_shape(shape: Shape3) -> Shape3:
-    """(z, y, x) of about half the resolution in the plane; the same shape where that has too few pixels.
+    """Shape (z, y, x) of about half the resolution in the plane; the same shape if that has too few pixels.
 
-    The sides are such that a network has nothing but its margins to fill in.
+    Image and margins together have a size that networks take without more padding.
     """
     n_z, *plane = shape
     n_y, n_x = (_NETWORK_PIXELS * math.ceil((n / 2 + _MARGINS) / _NETWORK_PIXELS - 0.5) - _MARGINS for n in plane)
@@ -29,29 +30,29 @@ def coarse_shape(shape: Shape3) -> Shape3:
 
 
 def value_ratio(shape: Shape3, coarse: Shape3) -> float:
-    """sqrt(N / M), by which the values of the coarse image are larger."""
+    """sqrt(N / M), the ratio of the values of the coarse image to those of the full image."""
     return math.sqrt(math.prod(shape) / math.prod(coarse))
 
 
 def crop_kspace(kspace: Array, shape: Shape3) -> Array:
-    """C y: the samples around DC, (..., y, x) to the plane of `shape`."""
+    """C y: the samples around DC, (..., y, x) cropped to the last two sizes of `shape`."""
     return kspace[(..., *_window(tuple(kspace.shape[-2:]), shape[-2:]))]
 
 
 def coarse_image(image: Array, shape: Shape3) -> Array:
-    """Image x' of x (..., z, y, x)."""
+    """Coarse image x' of the image x (..., z, y, x)."""
     return ifft(crop_kspace(fft(image, PLANE), shape), PLANE)
 
 
 def replace_low_frequencies(coarse: Array, image: Array) -> Array:
-    """The image with the low frequencies of another one of the coarse resolution, both (..., z, y, x)."""
+    """The image with its low frequencies replaced by those of a coarse image, both (..., z, y, x)."""
     kspace = fft(image, PLANE)
     kspace[(..., *_window(tuple(kspace.shape[-2:]), tuple(coarse.shape[-2:])))] = fft(coarse, PLANE)
     return ifft(kspace, PLANE)
 
 
 def coarse_maps(coil_maps: Array, shape: Shape3) -> Array:
-    """S': maps (..., coil, z, y, x) at the pixels nearest to those of the plane of `shape`."""
+    """S': the maps (..., coil, z, y, x) at the pixels nearest to those of an image of `shape`."""
     xp = namespace(coil_maps)
     for axis, m in zip(PLANE, shape[-2:], strict=True):
         n = int(coil_maps.shape[axis])

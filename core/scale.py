@@ -7,19 +7,20 @@ import math
 from nilatron.core.backend import Array, percentile
 from nilatron.core.measurement import Measurement, chi_squared
 
-NOISE_FLOOR = 1e-3  # of the image scale: below it single precision and coil maps limit the image, not noise
+SCALE_PERCENT = 99.5
+NOISE_FLOOR = 1e-3  # fraction of the image scale; below it single precision and coil maps limit the image, not noise
 
 
 def image_scale(image: Array) -> float:
-    """99.5th percentile of the magnitude; 1 for an empty image."""
-    return percentile(abs(image), 99.5) or 1.0
+    """99.5th percentile of the image's magnitude; 1 for an image of zeros."""
+    return percentile(abs(image), SCALE_PERCENT) or 1.0
 
 
 def noise_level(operator: Measurement, data: Array, image: Array, scale: float) -> float:
-    """Complex standard deviation of what the model cannot explain, in SNR units.
+    """max(1, sqrt(chi2 of the conventional image), noise floor): noise and model error together, in SNR units.
 
-    max(1, sqrt(chi2 of the conventional image), noise floor): whitened noise has 1. Where the maps do not fit the data (they
-    moved, alias or ripple) even the image that follows the data best leaves more than noise, and a prior that takes the
-    difference for anatomy makes ghosts of it.
+    It is a complex standard deviation; whitened noise alone has 1. Where the maps do not fit the data (motion, aliases,
+    ripples) even the image that fits the data best leaves a residual larger than noise, and a prior that takes this residual
+    for anatomy turns it into ghosts.
     """
     return max(1.0, math.sqrt(chi_squared(operator, data, image)), NOISE_FLOOR * scale)

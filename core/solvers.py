@@ -1,4 +1,4 @@
-"""Iterative solvers; they take callables and know no operator."""
+"""Iterative solvers, which take functions instead of operators."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Solution:
     x
         The solution.
     iterations
-        Made for each element of the batch.
+        Number of iterations of each element of the batch.
     relative_residuals
-        |b - A x| / |b| at the end, of each element.
+        |b - A x| / |b| of each element at the end.
     """
 
     x: Array
@@ -29,12 +29,12 @@ class Solution:
 
     @property
     def n_iterations(self) -> int:
-        """Iterations of the slowest element; waits for a GPU."""
+        """Number of iterations of the slowest element; reading it waits for a GPU."""
         return int(namespace(self.iterations).max(self.iterations))
 
     @property
     def residual(self) -> float:
-        """The largest residual; waits for a GPU."""
+        """The largest relative residual; reading it waits for a GPU."""
         return float(namespace(self.relative_residuals).max(self.relative_residuals))
 
 
@@ -48,42 +48,42 @@ def conjugate_gradient(
     max_iterations: int = 20,
     n_axes: int = 3,
 ) -> Solution:
-    """Solve A x = b for Hermitian positive definite A (Hestenes and Stiefel 1952), each batch element for itself.
+    """Solve A x = b for Hermitian positive definite A (Hestenes and Stiefel 1952), each batch element separately.
 
-    An element that is solved stays as it is. In host memory the loop ends when all are; a GPU runs all iterations, because
-    asking it would make the host wait in every one.
+    An element that is solved no longer changes. In host memory the loop ends when all elements are solved; a GPU runs all
+    iterations, because the question whether all are solved would make the host wait for it in each of them.
 
     Parameters
     ----------
     apply
         x -> A x.
     b, start
-        Right-hand side and first guess (..., z, y, x); 0 without one, which saves a product.
+        Right-hand side and first guess (..., z, y, x); the default guess 0 saves a product.
     tolerance
         An element is solved when |b - A x| <= tolerance |b|.
     min_change
-        It is also solved when an iteration has changed it by less, as rms over its pixels.
+        An element is also solved when an iteration changes it by less than this, as rms over its pixels.
     max_iterations
-        At most so many.
+        Largest number of iterations.
     n_axes
-        How many of the last axes belong to one element.
+        Number of last axes that belong to one element.
     """
     xp = namespace(b)
     image_axes = tuple(range(-n_axes, 0))
 
     def dot(u: Array, v: Array) -> Array:
-        # rows in single, their sum in double precision: a volume has millions of products
+        # a row is summed in single, the rows in double precision: a volume has millions of products
         rows = xp.real(xp.linalg.vecdot(u, v))[..., None]
         return xp.astype(xp.sum(rows, axis=image_axes, keepdims=True, dtype=xp.float64), real_dtype(b))
 
-    def ratio(numerator: Array, denominator: Array) -> Array:  # 0 for elements that are solved exactly
+    def ratio(numerator: Array, denominator: Array) -> Array:  # 0 where an element is solved exactly
         safe = xp.where(denominator > 0, denominator, xp.ones_like(denominator))
         return xp.where(denominator > 0, numerator / safe, xp.zeros_like(numerator))
 
     x, r = (xp.zeros_like(b), b) if start is None else (start, b - apply(start))
     p = r
     rr, target = dot(r, r), tolerance**2 * dot(b, b)
-    pp, least = rr, min_change**2 * math.prod(b.shape[-n_axes:])
+    pp, min_change_energy = rr, min_change**2 * math.prod(b.shape[-n_axes:])
     iterations = xp.zeros(rr.shape, dtype=xp.int64, device=b.device)
     changing = xp.ones(rr.shape, dtype=xp.bool, device=b.device)
     for _ in range(max_iterations):
@@ -94,10 +94,10 @@ def conjugate_gradient(
         step = xp.where(active, ratio(rr, dot(p, q)), xp.zeros_like(rr))
         x = x + step * p
         r = r - step * q
-        changing = active & (step**2 * pp > least)
+        changing = active & (step**2 * pp > min_change_energy)
         previous, rr = rr, dot(r, r)
         beta = xp.where(active, ratio(rr, previous), xp.zeros_like(rr))
-        p, pp = r + beta * p, rr + beta**2 * pp  # r is orthogonal to the p before
+        p, pp = r + beta * p, rr + beta**2 * pp  # r is orthogonal to the previous p
         iterations = iterations + xp.astype(active, xp.int64)
     return Solution(x, iterations, xp.sqrt(ratio(rr, dot(b, b))))
 

@@ -1,6 +1,6 @@
 """Orthonormal Daubechies wavelets and the proximal map of their l1 norm.
 
-W = (one level along every axis, again on the coarse block) of the zero-padded image,  W^H W = I.
+W pads the image with zeros, transforms one level along every axis, and repeats this on the coarse block;  W^H W = I.
 
 One periodic level (Daubechies, CPAM 1988, four taps, two vanishing moments; BART's `dau2`) is orthonormal where the
 length is even. Each axis is therefore padded with zeros to a multiple of 2^levels: W is orthonormal on the padded grid
@@ -21,7 +21,7 @@ from nilatron.core.backend import Array, namespace
 
 _ROOT3 = math.sqrt(3.0)
 _LOW = tuple(tap / (4 * math.sqrt(2.0)) for tap in (1 + _ROOT3, 3 + _ROOT3, 3 - _ROOT3, 1 - _ROOT3))
-_MIN_LENGTH = 4  # of a band: the filter's own length
+MIN_BAND = 4  # shortest band: the length of the filter
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Wavelet:
     Parameters
     ----------
     shape
-        Of the image, without leading (batch) axes; axes of size below 8 are not transformed.
+        Shape of the image without leading (batch) axes; axes of size below 8 are not transformed.
     max_levels
-        Levels along a long axis; a short one gets fewer, so that no band is shorter than the filter.
+        Levels along a long axis; a short axis gets fewer, so that no band is shorter than the filter.
 
     Raises
     ------
@@ -56,7 +56,7 @@ class Wavelet:
     @cached_property
     def levels(self) -> tuple[int, ...]:
         """Number of levels along each axis."""
-        return tuple(max(0, min(self.max_levels, int(math.log2(n / _MIN_LENGTH)))) if n > 1 else 0 for n in self.shape)
+        return tuple(max(0, min(self.max_levels, int(math.log2(n / MIN_BAND)))) if n > 1 else 0 for n in self.shape)
 
     @cached_property
     def padded_shape(self) -> tuple[int, ...]:
@@ -82,11 +82,11 @@ class Wavelet:
         return self.analyse(self.pad(image))
 
     def adjoint(self, coefficients: Array) -> Array:
-        """W^H c, which is the inverse on the coefficients of an image."""
+        """W^H c, the image of coefficients c: the inverse of `forward`."""
         return self.crop(self.synthesise(coefficients))
 
     def analyse(self, padded: Array) -> Array:
-        """Transform the padded grid, orthonormally."""
+        """Coefficients of an image on the padded grid; an orthonormal transform."""
         xp = namespace(padded)
         coefficients = xp.asarray(padded, copy=True)
         for level in range(max(self.levels, default=0)):
@@ -111,30 +111,30 @@ class Wavelet:
 
     @cached_property
     def coarse(self) -> tuple[object, ...]:
-        """Index of the coarse block, which carries the local means and is never thresholded."""
+        """Index of the coarse block, which holds local means and is never thresholded."""
         return self._level(max(self.levels, default=0))[0]
 
     def _level(self, level: int) -> tuple[tuple[object, ...], tuple[int, ...]]:
-        """Index of the block that `level` transforms, and the axes along which it does."""
+        """Index of the block that `level` transforms, and the axes that it transforms."""
         block = tuple(slice(n >> min(level, own)) for n, own in zip(self.padded_shape, self.levels, strict=True))
         axes = tuple(axis for axis, own in enumerate(self.levels, -len(self.shape)) if level < own)
         return (..., *block), axes
 
     def random_shift(self, generator: np.random.Generator) -> tuple[int, ...]:
-        """One of the cyclic shifts that change the coefficients, for cycle spinning (Coifman and Donoho 1995)."""
+        """Random cyclic shift in pixels along each axis, for cycle spinning (Coifman and Donoho 1995)."""
         return tuple(int(generator.integers(2**level)) for level in self.levels)
 
     def shrink(self, padded: Array, threshold: Array | float, shift: tuple[int, ...] | None = None) -> Array:
-        """Proximal map of threshold |W T x|_1 on the padded grid, T the cyclic shift; the coarse block is kept.
+        """Proximal map of threshold |W T x|_1 on the padded grid, with T the cyclic shift; the coarse block is kept.
 
         Parameters
         ----------
         padded
             (..., padded_shape), complex or real.
         threshold
-            In the units of the image: a number, or one for each of a batch, as many axes as `padded` has.
+            Threshold in the units of the image: a number, or an array with one for each image and all axes of `padded`.
         shift
-            One number an axis; none by default.
+            Pixels along each axis; no shift by default.
         """
         xp = namespace(padded)
         axes = tuple(range(-len(self.shape), 0))
@@ -147,9 +147,9 @@ class Wavelet:
         return xp.roll(image, tuple(-s for s in shift), axis=axes) if shift else image
 
     def detail_mean(self, image: Array) -> Array:
-        """Mean magnitude of the detail coefficients of each image (..., shape), relative to the number of its pixels.
+        """Sum of the magnitudes of the detail coefficients of each image (..., shape), divided by its number of pixels.
 
-        Double precision, (..., 1) with an axis of size 1 for each of the image's.
+        The result is in double precision and has an axis of size 1 for each axis of the image.
         """
         xp = namespace(image)
         magnitude, axes = xp.abs(self.forward(image)), tuple(range(-len(self.shape), 0))
@@ -160,7 +160,7 @@ class Wavelet:
 
 
 def soft_threshold(coefficients: Array, threshold: Array | float) -> Array:
-    """Shrink: c (1 - threshold / |c|)_+; phases are kept."""
+    """Shrunk coefficients c (1 - threshold / |c|)_+; phases are kept."""
     xp = namespace(coefficients)
     magnitude = xp.abs(coefficients)
     kept = xp.where(magnitude > threshold, magnitude - threshold, xp.zeros_like(magnitude))
@@ -168,7 +168,7 @@ def soft_threshold(coefficients: Array, threshold: Array | float) -> Array:
 
 
 def _split(x: Array, axis: int) -> Array:
-    """One periodic level: low[k] = sum_i h_i x[2k+i], high[k] = sum_i (-1)^i h_{3-i} x[2k+i]; low in front of high."""
+    """One periodic level: low[k] = sum_i h_i x[2k+i], then high[k] = sum_i (-1)^i h_{3-i} x[2k+i], along one axis."""
     xp = namespace(x)
     even, odd = _strided(x, axis, 0), _strided(x, axis, 1)
     even_next, odd_next = xp.roll(even, -1, axis=axis), xp.roll(odd, -1, axis=axis)
@@ -179,7 +179,7 @@ def _split(x: Array, axis: int) -> Array:
 
 
 def _merge(x: Array, axis: int) -> Array:
-    """Transpose, and so inverse, of `_split`."""
+    """Transpose of `_split`, which is also its inverse."""
     xp = namespace(x)
     half = x.shape[axis] // 2
     low, high = _section(x, axis, slice(None, half)), _section(x, axis, slice(half, None))

@@ -16,7 +16,7 @@ from nilatron.pipelines.chain.xml import parse_chain, parse_configuration
 from nilatron.pipelines.conversation.eager_reader import EagerReader
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.server.admission import estimate_bytes
-from nilatron.pipelines.server.caller import Shared
+from nilatron.pipelines.server.caller import SharedState
 from nilatron.pipelines.server.fire import fire_parameters
 from nilatron.pipelines.server.opening import read_request
 from nilatron.pipelines.server.peer import PeerConnection
@@ -124,7 +124,7 @@ def opening(data: bytes) -> None:
         peer.sendall(data[: 1 << 16])
         peer.shutdown(socket.SHUT_WR)
         try:
-            request = read_request(PeerConnection(here, LIMITS, TIMEOUTS, Shared(bytearray(2))))
+            request = read_request(PeerConnection(here, LIMITS, TIMEOUTS, SharedState(bytearray(2))))
             if request is not None:
                 header(request.header)
                 build(request.chain)

@@ -10,6 +10,7 @@ from typing import Any
 import ismrmrd
 import numpy as np
 
+from nilatron.core.backend import ComplexArray
 from nilatron.core.kspace import KSpaceAccumulator
 from nilatron.gadgets.calibration import CalibrationStore, FramePool
 from nilatron.gadgets.encoding import encoding_of, has_separate_calibration, kept_width
@@ -69,7 +70,7 @@ class Accumulator:
         for key in list(self.open):
             yield from self._close(key, plan, context)
         for key in list(self.waiting):
-            yield self._released(key, self._pool(key).block())
+            yield self._released(key, self._late_block(key, context))
 
     def _take(self, line: ismrmrd.Acquisition, plan: ScanPlan, context: Context) -> Iterator[KSpaceSlice]:
         kind = kind_of(line.flags)
@@ -150,20 +151,25 @@ class Accumulator:
             return
         yield described(replace(item, calibration=block))
 
-    def _is_calibrated(self, key: ImageKey, block: Any) -> bool:
+    def _is_calibrated(self, key: ImageKey, block: ComplexArray | None) -> bool:
         return block is not None or self.calibration.has_lines_of(key.slice)
 
     def _release_calibrated(self, plan: ScanPlan, context: Context) -> Iterator[KSpaceSlice]:
         """Images that waited and have their calibration now."""
-        for key, item in list(self.waiting.items()):
+        for key in list(self.waiting):
             if plan.upcoming is not None and plan.waits_for_calibration(key):
                 continue
-            block = self.calibration.block(key, item.kspace, item.counts, context.header)
-            block = self._pool(key).block() if block is None else block
+            block = self._late_block(key, context)
             if block is not None:
                 yield self._released(key, block)
 
-    def _released(self, key: ImageKey, block: Any) -> KSpaceSlice:
+    def _late_block(self, key: ImageKey, context: Context) -> ComplexArray | None:
+        """Calibration of an image that waited: lines that only calibrate, else all frames together."""
+        item = self.waiting[key]
+        block = self.calibration.block(key, item.kspace, item.counts, context.header)
+        return self._pool(key).block() if block is None else block
+
+    def _released(self, key: ImageKey, block: ComplexArray | None) -> KSpaceSlice:
         return described(replace(self.waiting.pop(key), calibration=block))
 
     def _pool(self, key: ImageKey) -> FramePool:
@@ -184,9 +190,9 @@ def centred(item: KSpaceSlice, context: Context) -> KSpaceSlice:
         return item
     text = f"the header's centre of k-space is (z, y) = {(-shift[0], -shift[1])} rows from the strongest row"
     found = moved(item.kspace, item.counts, shift)
-    if found is None:
-        context.log.problem(log, f"{item.label}: {text}, which cannot be the centre of the encoded matrix: not moved")
-        return item.with_note(text)
+    if found is None:  # the acquired rows fill the matrix: the header is right, and the row an outlier
+        log.info("%s: %s, which cannot be the centre of the encoded matrix: not moved", item.label, text)
+        return item
     context.log.counts["slices whose centre of k-space was corrected"] += 1
     log.warning("%s: %s: moved", item.label, text)
     return replace(item, kspace=found[0], counts=found[1]).with_note(f"{text}: corrected")

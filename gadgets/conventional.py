@@ -122,6 +122,11 @@ def provenance(item: KSpaceSlice, context: Context) -> dict[str, str]:
         made["sigma_header"] = "none" if noise.sigma_header is None else f"{noise.sigma_header:.4g}"
         made["sigma_measured"] = f"{noise.sigma_measured:.4g}"
         made["sigma_used"] = f"{noise.sigma_used:.4g}"
+        if noise.measurement_id:
+            made["noise_measurement"] = noise.measurement_id
+        if noise.bandwidth_ratio:
+            made["noise_dwell_us"] = f"{noise.dwell_us:.6g}"
+            made["noise_bandwidth_ratio"] = f"{noise.bandwidth_ratio:.4g}"
     return made
 
 

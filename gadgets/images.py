@@ -1,4 +1,9 @@
-"""Reconstructions become ISMRMRD images: recon geometry, header, metadata in Gadgetron's and FIRE's names, pixel type."""
+"""Reconstructions become ISMRMRD images: recon geometry, header, metadata in Gadgetron's and FIRE's names, pixel type.
+
+Geometry: `position` is copied from the lines. It is the point whose signal has the same phase everywhere in k-space, and
+therefore the centre of pixel n // 2 along each axis. For even n the middle of the field of view is half a pixel before it.
+Pixels have the size field_of_view / matrix along read_dir (x), phase_dir (y) and slice_dir (z), which are copied as well.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +27,7 @@ SERIES_INDEX = {"main": 1, "conventional": 2, "uncertainty": 101}
 PIXEL_TYPES = {"float32": np.float32, "complex64": np.complex64, "uint16": np.uint16, "int16": np.int16}
 IMAGE_TYPE_MAGNITUDE, IMAGE_TYPE_COMPLEX = 1, 5
 MAX_INDEX = 65535  # image_index is 16 bits wide
+MAX_UNCERTAINTY = 32700  # pixel values, of uint16 as well: what is on the way may hold int16 only
 MIN_UNCERTAINTY = 1e-6  # SNR units: a map that nowhere exceeds this is empty
 MIN_WINDOW = 5.0  # SNR units: a window fitted to an image without signal would show its noise as structure
 DOUBTFUL = " DOUBTFUL"  # at the end of the series description
@@ -150,14 +156,14 @@ class ImageMaker:
 def scale_of(role: str, pixels: np.ndarray[Any, Any], settings: ImageSettings) -> float:
     """Pixel values per SNR unit: `image_scale`; for uncertainty maps as integers that times a power of ten.
 
-    The power is the largest with which the brightest pixel of the map fits: at least a tenth of the range is used.
+    The power is the largest with which the brightest pixel of the map is at most `MAX_UNCERTAINTY`, so at least a tenth of it.
     """
     kind = PIXEL_TYPES[settings.pixel_type]
     brightest = float(np.abs(pixels).max(initial=0.0))
     if role != "uncertainty" or not issubclass(kind, np.integer) or not MIN_UNCERTAINTY < brightest < math.inf:
         return settings.image_scale
-    room = 0.999 * np.iinfo(kind).max / (brightest * settings.image_scale)  # not 1: rounding
-    return settings.image_scale * 10.0 ** math.floor(math.log10(room))
+    power = math.floor(math.log10(MAX_UNCERTAINTY / (brightest * settings.image_scale)))
+    return settings.image_scale * 10.0**power
 
 
 def convert(pixels: np.ndarray[Any, Any], pixel_type: str, scale: float) -> tuple[np.ndarray[Any, Any], int]:

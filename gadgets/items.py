@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from nilatron.core.backend import Array, ComplexArray, FloatArray
 from nilatron.core.errors import BadInputError
+from nilatron.gadgets.known_noise import NoiseOrigin, NoiseStore
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,10 @@ class Context:
         Shared by all gadgets of a run.
     timing
         When the input came, for time budgets.
+    noise_store
+        Store of the noise of other measurements; None where there is none.
+    noise_file
+        Measurement of the noise file whose lines were put in front of the scan; None where noise lines are the scan's own.
     heads
         Table of the heads of all lines of the scan (structured, ISMRMRD's names), where they are known before its first line.
     """
@@ -77,6 +82,8 @@ class Context:
     seed: int = 0
     log: ScanLog = field(default_factory=ScanLog)
     timing: ScanTiming = field(default_factory=ScanTiming)
+    noise_store: NoiseStore | None = None
+    noise_file: NoiseOrigin | None = None
     heads: npt.NDArray[Any] | None = None
 
 
@@ -90,19 +97,26 @@ class NoiseReport:
     Attributes
     ----------
     source
-        "noise scan", "upstream" (the chain in front has whitened) or "data".
+        "noise scan", "noise file", "store" (of another measurement), "upstream" (the chain in front has whitened) or "data".
     sigma_header
         As noise scan and header have it: 1 after whitening; None when there is none.
     sigma_measured
         From the data themselves.
     sigma_used
         In the reconstruction.
+    measurement_id
+        Id of the measurement whose noise was used; empty where that is not known.
+    dwell_us, bandwidth_ratio
+        Dwell time in microseconds and relative receiver noise bandwidth of that measurement; 0 where they are not known.
     """
 
     source: str
     sigma_header: float | None
     sigma_measured: float
     sigma_used: float
+    measurement_id: str = ""
+    dwell_us: float = 0.0
+    bandwidth_ratio: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Ways to run a chain, and to make its weights."""
+"""Programs that run a reconstruction chain, and programs that train and convert the weights of its prior."""

@@ -1,4 +1,4 @@
-"""The main job on a scan that is simulated on the spot: four reconstructions of one raw file, compared with the truth."""
+"""Demonstration on a simulated scan: four reconstructions of one raw file, compared with the true images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCAN = SimulationSettings(
 
 @dataclass(frozen=True)
 class Row:
-    """One reconstruction of the table."""
+    """Row of the table: the result of one reconstruction."""
 
     method: str
     psnr_db: float
@@ -33,7 +33,7 @@ class Row:
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo found and wrote."""
+    """Results of the demo and the picture that it wrote."""
 
     scan: SimulationSettings
     rows: tuple[Row, ...]
@@ -41,7 +41,7 @@ class DemoReport:
     complete: bool
 
     def table(self) -> Table:
-        """For the terminal."""
+        """Table of the results for the terminal."""
         scan = self.scan
         title = f"R = {scan.acceleration}, {scan.n_coils} coils, mean of {scan.n_slices} slices"
         table = Table(title=title, title_justify="left")
@@ -62,15 +62,15 @@ def run_demo(
 ) -> DemoReport:
     """Write raw file, images of every chain and one picture into `folder`, replacing those of an earlier demo.
 
-    `engine` computes the network of Nila; None leaves that to its chain.
+    `engine` is the engine that computes the network of Nila; None means that of its chain.
 
     Raises
     ------
     SettingsError
-        For an engine that is unknown or not installed, before the work.
+        When the engine is unknown or not installed, before anything is computed.
     """
-    of_nila = {} if engine is None else {"engine": engine}
-    build_node("nila", of_nila)
+    nila_properties = {} if engine is None else {"engine": engine}
+    build_node("nila", nila_properties)
     folder.mkdir(parents=True, exist_ok=True)
     scan = replace(scan, seed=seed)
     raw = folder / "scan.h5"
@@ -84,7 +84,7 @@ def run_demo(
             output,
             chain,
             output_group="images",
-            properties=of_nila if chain == "nila" else {},
+            properties=nila_properties if chain == "nila" else {},
             seed=seed,
             device="auto",
             overwrite=True,
@@ -109,6 +109,6 @@ def read_series(path: Path, group: str, series: int) -> list[np.ndarray[tuple[in
 
 
 def save_comparison(path: Path, images: list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]) -> None:
-    """Images side by side, each in its own window 0 to the 99.5th percentile: truth first, then the chains in order."""
+    """Write the images side by side, each with its own window from 0 to the 99.5th percentile."""
     tiles = [np.clip(image / max(float(np.percentile(image, 99.5)), 1e-12), 0, 1) for image in images]
     Picture.fromarray(np.uint8(255 * np.concatenate(tiles, axis=1))).save(path)

@@ -1,4 +1,4 @@
-"""Where to compute. Knows nothing of ISMRMRD, so that training runs where that is not installed."""
+"""Choice of the device, CPU or GPU. Does not import ISMRMRD, so that training runs without it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
 def resolve_device(device: str) -> str:
-    """`auto`, `cpu` or `cuda` to one of the latter two.
+    """The device "cpu" or "cuda" for `device`, which is "auto", "cpu" or "cuda".
 
-    Torch, which takes seconds to import, is only asked where its answer can matter.
+    Torch, which takes seconds to import, is imported only if the machine may have a GPU.
 
     Raises
     ------
     BadInputError
-        For another word, or for cuda where there is none.
+        For another word, or for "cuda" without a GPU.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise BadInputError(f"device must be auto, cpu or cuda, got {device!r}")
@@ -33,7 +33,7 @@ def resolve_device(device: str) -> str:
 
 
 def has_driver() -> bool:
-    """Whether NVIDIA's driver is installed, without which torch finds no GPU."""
+    """Whether NVIDIA's driver is installed; without it torch finds no GPU."""
     try:
         ctypes.CDLL(DRIVER)
     except OSError:

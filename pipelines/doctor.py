@@ -1,4 +1,4 @@
-"""Is this installation fit to reconstruct? One finding a line."""
+"""Check of an installation: interpreter, packages, GPU, weights, chains and a small reconstruction."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ PACKAGES = ("numpy", "scipy", "torch", "ismrmrd", "gadgetron", "h5py", "safetens
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, what was found, and whether it is good."""
+    """Result of one check: its subject, the result in words, and whether it is as it should be."""
 
-    what: str
-    found: str
-    good: bool = True
+    subject: str
+    result: str
+    ok: bool = True
 
 
 def examine() -> Iterator[Finding]:
-    """All findings, cheap ones first."""
+    """Findings of all checks, quick ones first."""
     yield Finding("interpreter", f"{sys.executable}, Python {platform.python_version()}", sys.version_info >= (3, 11))
     for package in PACKAGES:
         yield package_version(package)
@@ -36,15 +36,15 @@ def examine() -> Iterator[Finding]:
 
 
 def package_version(package: str) -> Finding:
-    """Whether a required package is installed, and which."""
+    """Version of a required package, or that it is not installed."""
     try:
         return Finding(package, importlib.metadata.version(package))
     except importlib.metadata.PackageNotFoundError:
-        return Finding(package, "not installed: pip install nilatron again in this environment", good=False)
+        return Finding(package, "not installed: pip install nilatron again in this environment", ok=False)
 
 
 def gpu() -> Finding:
-    """A GPU is welcome, not needed."""
+    """Name of the GPU, or that there is none, which is no error."""
     import torch
 
     if not torch.cuda.is_available():
@@ -53,20 +53,20 @@ def gpu() -> Finding:
 
 
 def weights() -> Finding:
-    """Whether the shipped prior loads."""
+    """Whether the shipped weights can be loaded."""
     from nilatron.core.prior.edm_weights import load_prior
 
     try:
         prior = load_prior()
     except BadInputError as error:
-        return Finding("prior", str(error), good=False)
+        return Finding("prior", str(error), ok=False)
     return Finding(
         "prior", f"trained for {prior.metadata.get('trained_steps', '?')} steps, SHA-256 {prior.sha256[:16]}"
     )
 
 
 def chains() -> Finding:
-    """Whether every shipped chain is one that Gadgetron's parser would take."""
+    """Whether Gadgetron's parser would accept every shipped chain."""
     from nilatron.pipelines.chain.find import find_chain, list_chains
     from nilatron.pipelines.chain.grammar import check_grammar
 
@@ -75,12 +75,12 @@ def chains() -> Finding:
         for name in names:
             check_grammar(find_chain(name).xml, name)
     except BadInputError as error:
-        return Finding("chains", str(error), good=False)
-    return Finding("chains", ", ".join(names), good=bool(names))
+        return Finding("chains", str(error), ok=False)
+    return Finding("chains", ", ".join(names), ok=bool(names))
 
 
 def loop_back() -> Finding:
-    """Simulate a small scan and replay it."""
+    """Whether a small simulated scan can be reconstructed."""
     from nilatron.pipelines.replay import ReplaySettings, replay
     from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
 
@@ -90,6 +90,6 @@ def loop_back() -> Finding:
             simulate(raw, SimulationSettings(matrix=(64, 64, 1), n_coils=4, acceleration=2, calibration_lines=16))
             report = replay(ReplaySettings(raw, output))
         except (BadInputError, RuntimeError, OSError) as error:
-            return Finding("loop-back replay", f"{type(error).__name__}: {error}", good=False)
-    found = f"{report.n_images} of {report.n_expected} images in {report.seconds:.1f} s"
-    return Finding("loop-back replay", found, report.complete)
+            return Finding("loop-back replay", f"{type(error).__name__}: {error}", ok=False)
+    result = f"{report.n_images} of {report.n_expected} images in {report.seconds:.1f} s"
+    return Finding("loop-back replay", result, report.complete)

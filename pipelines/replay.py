@@ -17,13 +17,17 @@ import ismrmrd
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, ScanLog, ScanTiming
+from nilatron.gadgets.known_noise import NOISE_STORED
+from nilatron.gadgets.noise.header import measurement_id
 from nilatron.pipelines.chain.find import Chain, load_chain
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.client.exchange import ServerError
-from nilatron.pipelines.client.images import Remote, remote_images
+from nilatron.pipelines.client.images import RemoteSettings, remote_images
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.files.atomic import AtomicFolder, InputError
 from nilatron.pipelines.files.images import ImageFile, write_png
+from nilatron.pipelines.files.noise_file import noise_lines, noise_origin
+from nilatron.pipelines.files.noise_store import NoiseFolder
 from nilatron.pipelines.files.raw import RawFile, open_raw
 
 if TYPE_CHECKING:
@@ -44,12 +48,15 @@ class ReplaySettings:
     properties: Mapping[str, str] = field(default_factory=dict)  # over those of the chain's own node
     png: Path | None = None  # folder for pictures
     dicom: Path | None = None  # folder for DICOM files
-    noise: Path | None = None  # raw file whose lines are the noise scan
+    noise: Path | None = None  # raw file whose lines are the noise scan, in place of the scan's own noise lines
+    noise_store: Path | None = None  # folder with the noise of other measurements
     seed: int = 0
     device: str = "cpu"
     weights: Path = DEFAULT_WEIGHTS
     overwrite: bool = False
-    remote: Remote | None = None  # server that reconstructs, with a chain, properties, seed and device of its own
+    remote: RemoteSettings | None = (
+        None  # server that reconstructs, with a chain, properties, seed and device of its own
+    )
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,8 @@ class ReplayReport:
         From the first line to the last image, start-up excluded.
     failure
         Why the server did not give the rest; None when it ended well.
+    stored_noise
+        Measurement of noise alone that went to the noise store; None for all others.
     """
 
     n_images: int
@@ -73,11 +82,12 @@ class ReplayReport:
     log: ScanLog
     seconds: float
     failure: ServerError | None = None
+    stored_noise: str | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether every expected image came and none is a fall-back."""
-        whole = self.n_images > 0 and self.n_images >= self.n_expected
+        """Whether every expected image came and none is a fall-back, or the noise of a noise measurement was stored."""
+        whole = (self.n_images > 0 or self.stored_noise is not None) and self.n_images >= self.n_expected
         return whole and not self.log.problems and self.failure is None
 
 
@@ -101,9 +111,29 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
         When a server gave no image at all.
     """
     output_group = settings.output_group or datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    with open_raw(settings.raw, settings.group) as raw:
+        scan, started = ScanLog(), time.perf_counter()
+        try:
+            report = write_images(settings, raw, scan, output_group, console)
+        except NoImagesError:
+            if not scan.counts[NOISE_STORED]:
+                raise
+            seconds = time.perf_counter() - started
+            return ReplayReport(0, 0, scan, seconds, stored_noise=measurement_id(raw.header))
+    log.info("%d images to %s, group %r, in %.1f s", report.n_images, settings.output, output_group, report.seconds)
+    return report
+
+
+class NoImagesError(InputError):
+    """A scan that gives no image."""
+
+
+def write_images(
+    settings: ReplaySettings, raw: RawFile, scan: ScanLog, output_group: str, console: Console | None
+) -> ReplayReport:
+    """Run the scan and write its images, all or, on an error, none."""
     with ExitStack() as stack:
-        raw = stack.enter_context(open_raw(settings.raw, settings.group))
-        scan, failure = ScanLog(), None
+        failure = None
         images = images_of(settings, raw, scan, stack, console)
         target = stack.enter_context(ImageFile(settings.output, output_group, overwrite=settings.overwrite))
         exports = [stack.enter_context(export) for export in export_folders(settings, raw)]
@@ -117,12 +147,22 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
             if target.n_images == 0:
                 raise
             failure = error
+        for export in exports:
+            export.tell_refused(scan)
         seconds = time.perf_counter() - started
         if target.n_images == 0:
-            raise InputError(f"{settings.raw}: expected imaging lines, found {describe(scan)}; check the scan")
-        report = ReplayReport(target.n_images, scan.counts["images expected"], scan, seconds, failure)
-    log.info("%d images to %s, group %r, in %.1f s", report.n_images, settings.output, output_group, seconds)
-    return report
+            raise NoImagesError(
+                f"{settings.raw}: expected imaging lines, found {describe(scan)}; {advice(scan, settings)}"
+            )
+        return ReplayReport(target.n_images, scan.counts["images expected"], scan, seconds, failure)
+
+
+def advice(scan: ScanLog, settings: ReplaySettings) -> str:
+    """What to do about a scan without images."""
+    is_noise_alone = scan.counts["noise lines"] and not scan.counts["imaging lines"]
+    if is_noise_alone and settings.noise_store is None:
+        return "if this is a noise measurement, --noise-store DIR keeps it for the scans that depend on it"
+    return "; ".join(scan.problems) or "check the scan"
 
 
 def images_of(
@@ -133,7 +173,15 @@ def images_of(
     if settings.remote is not None:
         return stack.enter_context(closing(remote_images(settings.remote, raw, items, scan)))
     chain = load_chain(settings.chain)
-    context = Context(raw.header, resolve_device(settings.device), settings.seed, scan, heads=raw.heads())
+    context = Context(
+        raw.header,
+        resolve_device(settings.device),
+        settings.seed,
+        scan,
+        heads=raw.heads(),
+        noise_store=None if settings.noise_store is None else NoiseFolder(settings.noise_store),
+        noise_file=None if settings.noise is None else noise_origin(settings.noise),
+    )
     return run_scan(chain, stamped(items, context.timing), context, settings)
 
 
@@ -147,13 +195,22 @@ def stamped(items: Iterable[Any], timing: ScanTiming) -> Iterator[Any]:
 
 @dataclass
 class ExportFolder(AtomicFolder):
-    """Files of one kind in a folder, all images or none."""
+    """Folder of files of one kind, which appear together; images that cannot be written as such files are reported."""
 
     write_image: Callable[[ismrmrd.Image, Path, str], None]
+    refused: list[InputError] = field(default_factory=list)
 
     def write(self, image: ismrmrd.Image) -> None:
         """The files of one image, named by series and index."""
-        self.write_image(image, self.waiting, f"series{image.image_series_index:03d}_{image.image_index:04d}")
+        try:
+            self.write_image(image, self.temporary, f"series{image.image_series_index:03d}_{image.image_index:04d}")
+        except InputError as error:
+            self.refused.append(error)
+
+    def tell_refused(self, scan: ScanLog) -> None:
+        """Report how many images could not be written, and why."""
+        if self.refused:
+            scan.problem(log, f"{self.folder}: {len(self.refused)} images could not be written: {self.refused[0]}")
 
 
 def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFolder]:
@@ -165,7 +222,7 @@ def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFol
 
         measurement = raw.header.measurementInformation
         position = getattr(getattr(measurement, "patientPosition", None), "value", None)
-        yield ExportFolder(settings.dicom, DicomScan(raw.header_bytes, position or "HFS").write)
+        yield ExportFolder(settings.dicom, DicomScan(raw.header_bytes, position or "").write)
 
 
 def describe(log_of_scan: ScanLog) -> str:
@@ -186,27 +243,15 @@ def run_scan(chain: Chain, items: Iterable[Any], context: Context, settings: Rep
 
 
 def scan_items(raw: RawFile, settings: ReplaySettings) -> Iterator[Any]:
-    """Lines of the noise file, if there is one, then those of the scan."""
-    items: Iterator[Any] = raw.items()
-    return joined(noise_lines(settings.noise), items) if settings.noise else items
+    """The scan; where there is a noise file its noise lines, and those of the scan left out."""
+    if settings.noise is None:
+        return raw.items()
+    return joined(noise_lines(settings.noise, raw), (item for item in raw.items() if not is_noise(item)))
 
 
-def noise_lines(path: Path) -> Iterator[ismrmrd.Acquisition]:
-    """The noise lines of a raw file; all its lines where none is marked.
-
-    Raises
-    ------
-    InputError
-        When the file holds no lines.
-    """
-    with open_raw(path) as raw:
-        lines = [item for item in raw.items() if isinstance(item, ismrmrd.Acquisition)]
-    marked = [line for line in lines if kind_of(line.flags) is LineKind.NOISE]
-    if not lines:
-        raise InputError(f"{path}: expected a noise scan, found no lines")
-    for line in marked or lines:
-        line.set_flag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
-        yield line
+def is_noise(item: Any) -> bool:
+    """Whether this is a line of a noise scan."""
+    return isinstance(item, ismrmrd.Acquisition) and kind_of(item.flags) is LineKind.NOISE
 
 
 def with_progress(items: Iterator[Any], raw: RawFile, stack: ExitStack, console: Console | None) -> Iterator[Any]:

@@ -114,6 +114,7 @@ def test_the_server_runs_as_nobody_and_stops_on_sigterm():
     assert server[-1] == ("FROM", "server")  # without a target, not the OpenRecon image, which is root
 
 
+@pytest.mark.slow
 def test_the_server_command_is_one_that_the_command_line_knows():
     command_line = command("server.Dockerfile", "ENTRYPOINT") + command("server.Dockerfile", "CMD")
     assert command_line[:2] == ["nilatron", "serve"]

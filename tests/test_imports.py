@@ -57,29 +57,22 @@ def command(*words: str) -> str:
     return f"argv = {['nilatron', *words]!r}{RUN}"
 
 
-@pytest.mark.parametrize(
-    "words", [("--help",), ("--version",), ("configs", "list"), ("doctor", "--help"), ("replay", "--help")]
-)
-def test_help_and_lists_import_nothing_that_computes(words):
-    assert not imported_by(command(*words)) & (HEAVY | DATA)
+@pytest.mark.slow
+def test_help_and_lists_import_nothing_that_computes():
+    commands = [("--help",), ("--version",), ("configs", "list"), ("doctor", "--help"), ("replay", "--help")]
+    assert not imported_by("".join(command(*words) for words in commands)) & (HEAVY | DATA)
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "nilatron.core.backend",
-        "nilatron.pipelines.chain.find",
-        "nilatron.pipelines.device",
-        "nilatron.pipelines.chain.host",
-        "nilatron.pipelines.files.images",
-        "nilatron.pipelines.node",
-        "nilatron.pipelines.files.raw",
-    ],
-)
-def test_modules_that_do_not_compute_themselves_import_nothing_heavy(module):
-    assert not imported_by(f"import {module}") & HEAVY
+@pytest.mark.slow
+def test_modules_that_do_not_compute_themselves_import_nothing_heavy():
+    modules = ("chain.find", "chain.host", "device", "files.images", "files.raw", "node")
+    assert (
+        not imported_by(f"import nilatron.core.backend, {', '.join(f'nilatron.pipelines.{m}' for m in modules)}")
+        & HEAVY
+    )
 
 
+@pytest.mark.slow
 def test_arrays_of_numpy_never_ask_for_torch():
     code = (
         "import numpy as np\nfrom nilatron.core import backend\nx = np.ones((2, 3), np.complex64)\n"
@@ -118,12 +111,14 @@ RawFile.items = items
 """
 
 
-@pytest.mark.parametrize("chain", ["nila", "nila_published", "l1_wavelet", "cg_sense"])
+@pytest.mark.slow
+@pytest.mark.parametrize("chain", ["nila", "l1_wavelet", "cg_sense"])
 def test_the_first_line_is_read_before_anything_heavy_is_imported(raw, chain, tmp_path):
     replay = command("replay", str(raw), "-o", str(tmp_path / "images.h5"), "-c", chain, "--device", "cpu")
     assert not imported_by(STOP_AT_FIRST_LINE + replay) & HEAVY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chain", ["zero_filled", "l1_wavelet", "cg_sense"])
 def test_chains_without_a_network_never_import_torch(raw, chain, tmp_path):
     replay = command("replay", str(raw), "-o", str(tmp_path / "images.h5"), "-c", chain, "--device", "cpu")
@@ -131,6 +126,7 @@ def test_chains_without_a_network_never_import_torch(raw, chain, tmp_path):
     assert (tmp_path / "images.h5").is_file()
 
 
+@pytest.mark.slow
 def test_weights_are_read_without_the_compiler_of_torch():
     code = "from nilatron.core.prior.edm_weights import DEFAULT_WEIGHTS, load_prior\nload_prior(DEFAULT_WEIGHTS)"
     assert "sympy" not in imported_by(code)  # it comes with the compiler

@@ -3,6 +3,7 @@
 import ast
 import re
 import tomllib
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -24,12 +25,13 @@ FLOORS = (
     {"conversation", "prior"},
     {"node", "client", "server"},
     {"replay"},
-    {"demo", "doctor"},
+    {"demo", "doctor", "check"},
     {"cli"},
 )
 SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Everything that is imported anywhere in the file; of `from a import b` both a and a.b."""
     names = set()
@@ -177,7 +179,9 @@ USES_A_GPU = re.compile(r"""importorskip\("(cupy|tensorrt)"|\.cuda\(\)|, "cuda"\
 
 def unmarked_gpu_tests(text: str) -> list[str]:
     """Tests of a file that need a GPU, without the marker by which `pytest -m gpu` collects them."""
-    found = []
+    found: list[str] = []
+    if not any(word in text for word in ("cuda", "cupy", "tensorrt")):
+        return found
     for function in (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)):
         marks = [ast.unparse(mark) for mark in function.decorator_list]
         looked_at = [mark for mark in marks if "skipif" in mark] + [ast.unparse(node) for node in function.body]

@@ -132,9 +132,9 @@ def rows(found: Findings, watch: Stopwatch, candidate: Candidate, prior: EDMPrio
         raise RuntimeError(engine.remark())
     for n_images in candidate.batches:
         images = noisy_images(n_images, size, LEVELS[1]).to(device)
-        first_s = watch.once(lambda images=images: denoise_complex(engine.channels, images, LEVELS[1]))  # type: ignore[misc]
-        times = watch.times(lambda images=images: denoise_complex(engine.channels, images, LEVELS[1]))  # type: ignore[misc]
-        error = difference(engine.channels, prior.denoiser, n_images, size, device)
+        first_s = watch.once(lambda images=images: denoise_complex(engine.denoiser, images, LEVELS[1]))  # type: ignore[misc]
+        times = watch.times(lambda images=images: denoise_complex(engine.denoiser, images, LEVELS[1]))  # type: ignore[misc]
+        error = difference(engine.denoiser, prior.denoiser, n_images, size, device)
         if engine.remark():
             raise RuntimeError(engine.remark())
         found.add_row(

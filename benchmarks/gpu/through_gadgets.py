@@ -13,7 +13,6 @@ from nilatron.gadgets.compression import CoilCompression, CompressionSettings
 from nilatron.gadgets.device import on_device
 from nilatron.gadgets.items import Context, Reconstruction
 from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.gadgets.oversampling import prepare_readouts
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.gadgets.sensitivities import estimate_sensitivities
 from nilatron.pipelines.simulation.simulate import simulate_items
@@ -27,7 +26,7 @@ def gadget_chain(size: Size, device: str, n_samples: int) -> Callable[[], list[R
     header, lines = simulate_items(settings_of(size))
     context = Context(header, device=device)
     whitening = Whitening(NoiseSettings())
-    gridded = list(Accumulator()(prepare_readouts(whitening.lines(lines, context), context), context))
+    gridded = list(Accumulator()(whitening.lines(lines, context), context))
     settings = node_settings(n_samples)
 
     def call() -> list[Reconstruction]:

@@ -2,8 +2,8 @@
 
 x = argmin |A x - y|^2 / sigma^2 + |x|^2 / p^2   <=>   (A^H A + sigma^2 / p^2) x = A^H y
 
-The expected signal p is the rms of A^H D y over the whole image, D the density compensation (averages do not make an object
-brighter), so nothing is left to tune.
+The expected signal p is the rms of A^H D y over the whole image, where the density compensation D keeps averages from making
+the object brighter; so no parameter has to be tuned.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def cg_sense(
     operator
         A of the slice.
     data
-        (..., coil, k2, k1, k0) as A makes them; every batch element is solved for itself.
+        Data (..., coil, k2, k1, k0) as `operator.forward` returns them; every image of a batch is solved separately.
     sigma
         Complex standard deviation of the noise in `data`: 1 for whitened data.
     n_iterations, tolerance
-        Stop after so many iterations or at this relative residual; stopping early regularises too.
+        The solver stops after so many iterations or at this relative residual; stopping early also regularises.
 
     Returns
     -------

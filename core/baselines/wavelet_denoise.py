@@ -1,4 +1,4 @@
-"""Translation-invariant wavelet denoising of complex images, with a threshold that may be tuned against the truth.
+"""Translation-invariant wavelet denoising of complex images; its threshold can be tuned against the true image.
 
 x^ = mean over shifts T of  T^-1 W^H g(W T y)      (cycle spinning: Coifman and Donoho, Wavelets and Statistics, 1995)
 
@@ -6,10 +6,10 @@ with one of three gains g on the complex detail coefficients c, whose noise has 
 
 - soft:   c (1 - t sigma / |c|)_+
 - hard:   c where |c| > t sigma, else 0
-- wiener: c |p|^2 / (|p|^2 + (w sigma)^2), p the coefficients of the hard-thresholded image (empirical Wiener filter:
+- wiener: c |p|^2 / (|p|^2 + (w sigma)^2), with p the coefficients of the hard-thresholded image (empirical Wiener filter:
   Ghael, Sayeed and Baraniuk, SPIE 1997;3169:389)
 
-Real and imaginary part are shrunk together, by their magnitude, so that the phase of a coefficient is kept.
+The gain depends on the magnitude of a coefficient, so its phase is kept.
 """
 
 from __future__ import annotations
@@ -21,30 +21,29 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nilatron.core.backend import Array, namespace, percentile, squared_norm
-from nilatron.core.wavelet import Wavelet, soft_threshold
+from nilatron.core.wavelet import MIN_BAND, Wavelet, soft_threshold
 
 RULES = ("soft", "hard", "wiener")
 TUNING_SHIFTS = 4
-_MIN_BAND = 4  # of a wavelet level
-_MEDIAN_OF_NORMAL = 0.6745  # of |n|, in units of its standard deviation
+_MEDIAN_OF_NORMAL = 0.6745  # median of |n| of a real normal n, in units of its standard deviation
 
 
 @dataclass(frozen=True)
 class WaveletDenoiseSettings:
-    """How coefficients are shrunk.
+    """Settings of the shrinkage.
 
     Attributes
     ----------
     rule
         soft, hard or wiener.
     threshold
-        t, in units of sigma; of the pilot image for the Wiener filter.
+        t in units of sigma; for the Wiener filter that of the hard-thresholded image.
     wiener_level
-        w, the noise level that the Wiener filter reckons with, in units of sigma.
+        w, the noise level that the Wiener filter assumes, in units of sigma.
     n_shifts
-        Random shifts to average over.
+        Number of random shifts to average over.
     max_levels
-        Of the wavelet transform.
+        Largest number of levels of the wavelet transform.
     """
 
     rule: str = "wiener"
@@ -54,7 +53,7 @@ class WaveletDenoiseSettings:
     max_levels: int = 4
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be computed."""
+        """Refuse settings that cannot be computed."""
         if self.rule not in RULES:
             raise ValueError(f"the shrinkage rule must be one of {', '.join(RULES)}, got {self.rule!r}")
         if self.threshold < 0 or self.wiener_level < 0 or self.n_shifts < 1:
@@ -74,7 +73,7 @@ def wavelet_denoise(
     settings: WaveletDenoiseSettings | None = None,
     generator: np.random.Generator | None = None,
 ) -> Array:
-    """Estimate of x from y = x + sigma n.
+    """Estimate of the image x from y = x + sigma n.
 
     Parameters
     ----------
@@ -83,7 +82,7 @@ def wavelet_denoise(
     sigma
         Complex standard deviation of the noise, in the image's units.
     generator
-        Draws the shifts; seed 0 by default.
+        Random generator of the shifts; by default one of seed 0.
 
     Returns
     -------
@@ -115,9 +114,10 @@ def oracle_settings(
     sigma: float,
     candidates: Sequence[WaveletDenoiseSettings] = CANDIDATES,
 ) -> WaveletDenoiseSettings:
-    """The candidate of the least mean squared error against the truth, which only a comparison has in hand.
+    """The candidate with the smallest mean squared error against the true images, which only a comparison knows.
 
-    Every image counts the same; the search averages over few shifts, the settings returned over their own number.
+    Every image has the same weight. The search averages over `TUNING_SHIFTS` shifts to save time; the settings that are
+    returned keep their own number.
     """
 
     def error(settings: WaveletDenoiseSettings) -> float:
@@ -142,12 +142,12 @@ def estimate_sigma(image: Array) -> float:
 
     Returns
     -------
-    Standard deviation of the noise in the image's units: of complex noise, E|n|^2 = sigma^2, where the image is complex.
-    0 for an image without details.
+    Standard deviation of the noise in the image's units, for a complex image that of complex noise, E|n|^2 = sigma^2; 0 for
+    an image without details.
     """
     xp = namespace(image)
     n_y, n_x = (int(n) - int(n) % 2 for n in image.shape[-2:])
-    if min(n_y, n_x) < 2 * _MIN_BAND:
+    if min(n_y, n_x) < 2 * MIN_BAND:
         raise ValueError(f"noise cannot be measured in an image of shape {tuple(image.shape)}: too small")
     details = Wavelet((n_y, n_x), 1).analyse(image[..., :n_y, :n_x])[..., n_y // 2 :, n_x // 2 :]
     is_complex = xp.isdtype(details.dtype, "complex floating")
@@ -164,7 +164,7 @@ def _spin(
     shifts: Sequence[tuple[int, ...]],
     shrink: Callable[[Array, tuple[int, ...]], Array],
 ) -> Array:
-    """Mean over the shifts of the image with its details shrunk; the coarse block, local means, is kept."""
+    """Mean, over the shifts, of the image with its details shrunk; the coarse block (local means) is kept."""
     padded = wavelet.pad(image)
     total = namespace(image).zeros_like(padded)
     for shift in shifts:

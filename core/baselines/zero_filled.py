@@ -1,4 +1,4 @@
-"""The image of the measured samples alone: S^H F^H y, what was not measured being 0."""
+"""Zero-filled reconstruction S^H F^H y: samples that were not measured are taken as 0."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from nilatron.core.measurement import Measurement
 
 
 def zero_filled(operator: Measurement, data: Array) -> Array:
-    """Image A^H D y, D the density compensation: a line acquired several times weighs no more than one acquired once.
+    """Image A^H D y, where the density compensation D gives a line the same weight however often it was acquired.
 
     Parameters
     ----------
     operator
         A of the slice, or of each slice of a batch.
     data
-        (..., coil, k2, k1, k0) as A makes them.
+        Data (..., coil, k2, k1, k0) as `operator.forward` returns them.
 
     Returns
     -------

@@ -6,7 +6,7 @@ Averaged over the positions in the window this is a condition on each pixel r of
     G(r) S(r) = lambda(r) S(r),  lambda(r) = 1 inside the object,
     G_cd(r) = 1/|K| sum_l R_cd(l) exp(2 pi i l r),  R_cd(l) = sum_k sum_{s - s' = l} V_k[c, s] conj(V_k[d, s']),
 
-so the kernels enter only through their autocorrelation R, which is no larger than 11 samples an axis.
+so the kernels V_k enter only through their autocorrelation R, which has at most 11 samples along an axis.
 """
 
 from __future__ import annotations
@@ -22,29 +22,30 @@ from nilatron.core.fft import SPATIAL_AXES, uncentred
 
 @dataclass(frozen=True)
 class EspiritSettings:
-    """How the maps are estimated; the defaults are those of BART's `ecalib`.
+    """Settings of the map estimation; the defaults are those of BART's `ecalib`.
 
     Attributes
     ----------
     kernel_size
-        Samples an axis of the k-space window.
+        Samples of the k-space window along each axis.
     calibration_size
-        Samples an axis used of the calibration; more along the longest axes where that gives too few windows.
+        Samples of the calibration that are used along each axis; more along the longest axis if that gives too few windows.
     threshold
         Eigenvalues of the windows' covariance below this fraction of the largest are noise.
     noise_variance
         Of a calibration sample, E|n|^2; 1 after whitening, 0 where it is not known. Eigenvalues that noise alone reaches are
         noise, too: a span that holds it explains every window, and the maps of that are nobody's.
     crop
-        Pixels whose eigenvalue lambda is smaller lie outside the object.
+        Pixels whose eigenvalue lambda is below this lie outside the object.
     n_iterations
-        Of the power iteration at each pixel.
+        Number of power iterations at each pixel.
     virtual_coil_tolerance
         Fraction of the calibration's energy that may be lost by leaving out its weakest virtual coils.
     max_virtual_coils
-        The work grows with the cube of the coils; of arrays of 64 or 128, what lies beyond the first 32 virtual coils is noise.
+        Largest number of virtual coils: the work grows with its cube, and in arrays of 64 or 128 coils the virtual coils
+        beyond the first 32 hold noise only.
     slab_bytes
-        Memory for the matrices G of the pixels that are solved together; of the size of a core's cache.
+        Memory for the matrices G of one group of pixels; about the size of a CPU core's cache.
     """
 
     kernel_size: int = 6
@@ -63,15 +64,15 @@ def espirit_maps(
 ) -> Array:
     """Coil maps with sum_c |S_c|^2 = 1 inside the object and 0 outside.
 
-    The phase is that of the strongest virtual coil (first principal component of the calibration over the coils). A
-    single coil gets a map of 1 everywhere, a calibration without signal maps of 0.
+    The phase is relative to the strongest virtual coil (first principal component of the calibration over the coils). A
+    single coil gets a map of 1 everywhere; a calibration without signal gives maps of 0.
 
     Parameters
     ----------
     calibration
         Fully sampled block of k-space around DC (n // 2), complex (coil, z, y, x), whitened.
     image_shape
-        (z, y, x) of the maps; axes of size 1 must be so in both.
+        (z, y, x) of the maps; an axis of size 1 must have size 1 in the calibration, too.
 
     Returns
     -------
@@ -80,7 +81,7 @@ def espirit_maps(
     Raises
     ------
     ValueError
-        When the calibration does not have four axes, is larger than the image or not finite.
+        When the calibration does not have four axes, is larger than the image or is not finite.
     """
     settings = settings or EspiritSettings()
     xp = namespace(calibration)
@@ -110,12 +111,12 @@ def _check(calibration: Array, image_shape: tuple[int, int, int]) -> None:
 
 
 def _kernel_shape(shape: tuple[int, ...], settings: EspiritSettings) -> tuple[int, ...]:
-    """Choose the window, at most about half as long as the calibration where that is short."""
+    """Window (z, y, x), along each axis at most half as long as the calibration."""
     return tuple(min(settings.kernel_size, (n + 1) // 2) for n in shape)
 
 
 def _central_block(calibration: Array, settings: EspiritSettings) -> Array:
-    """Cut the samples around DC that are used: enough windows to span their space, and no more."""
+    """The samples around DC that are used: enough windows to span their space, and no more."""
     shape = tuple(int(n) for n in calibration.shape[1:])
     size = [min(n, settings.calibration_size) for n in shape]
     kernel = _kernel_shape(tuple(size), settings)
@@ -132,7 +133,7 @@ def _central_block(calibration: Array, settings: EspiritSettings) -> Array:
 
 
 def _signal_kernels(block: Array, kernel: tuple[int, ...], threshold: float, noise_variance: float) -> Array:
-    """Orthonormal basis (k, coil, z, y, x) of the windows of the calibration.
+    """Orthonormal basis (kernel, coil, z, y, x) of the windows of the calibration.
 
     Noise reaches n_windows sigma^2 (1 + sqrt(size / n_windows))^2 (Marchenko and Pastur, Math USSR Sb 1967;1:457).
     """
@@ -141,7 +142,7 @@ def _signal_kernels(block: Array, kernel: tuple[int, ...], threshold: float, noi
     n_z, n_y, n_x = (n - k + 1 for n, k in zip(block.shape[1:], kernel, strict=True))
     size = n_coils * math.prod(kernel)
     gram = xp.zeros((size, size), dtype=block.dtype, device=block.device)
-    for z in range(n_z):  # one plane of windows at a time bounds the memory
+    for z in range(n_z):  # only one plane of windows at a time, to save memory
         windows = xp.stack(
             [
                 xp.reshape(block[:, z + k_z, k_y : k_y + n_y, k_x : k_x + n_x], (n_coils, n_y * n_x))

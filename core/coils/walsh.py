@@ -2,7 +2,8 @@
 
 S(r) = leading eigenvector of sum_{r' in window(r)} x(r') x(r')^H
 
-For scans without a calibration block: nothing in k-space has to be fully sampled, but aliased images give aliased maps.
+They serve scans without a calibration block: no part of k-space has to be fully sampled, but aliased images give aliased
+maps.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from nilatron.core.coils.eigen import leading_vectors, virtual_coils
 
 @dataclass(frozen=True)
 class WalshSettings:
-    """How the maps are estimated.
+    """Settings of the map estimation.
 
     Attributes
     ----------
     window
-        Pixels an axis over which the covariance of the coils is averaged; odd.
+        Width in pixels, along each axis, of the box over which the covariance of the coils is averaged; odd.
     support_fraction
-        Pixels whose local rms signal is below this fraction of its 99.5th percentile lie outside the object. Low on
-        purpose: what lies outside is lost to the image.
+        Pixels whose local rms signal is below this fraction of its 99.5th percentile lie outside the object. The fraction is
+        small because pixels outside the object are missing from the image.
     n_iterations
-        Of the power iteration at each pixel.
+        Number of power iterations at each pixel.
     slab_bytes
-        Memory for the covariances of the pixels that are solved together.
+        Memory for the covariances of one group of pixels.
     """
 
     window: int = 7
@@ -42,9 +43,10 @@ class WalshSettings:
 
 
 def walsh_maps(coil_images: Array, settings: WalshSettings | None = None) -> Array:
-    """Coil maps with sum_c |S_c|^2 = 1 inside the object and 0 outside, phase of the strongest virtual coil.
+    """Coil maps with sum_c |S_c|^2 = 1 inside the object and 0 outside.
 
-    A single coil gets a map of 1 everywhere, images without signal maps of 0.
+    The phase is relative to the strongest virtual coil. A single coil gets a map of 1 everywhere; images without signal
+    give maps of 0.
 
     Parameters
     ----------
@@ -99,7 +101,7 @@ def _local_eigenvectors(images: Array, settings: WalshSettings) -> tuple[Array, 
 
 
 def _zero_border(images: Array, window: int) -> Array:
-    """Half a window of zeros around each axis of size above 1."""
+    """Images with half a window of zeros at both ends of each axis of size above 1."""
     xp = namespace(images)
     border = [window // 2 if n > 1 else 0 for n in images.shape[1:]]
     shape = tuple(n + 2 * b for n, b in zip(images.shape[1:], border, strict=True))
@@ -109,7 +111,7 @@ def _zero_border(images: Array, window: int) -> Array:
 
 
 def _box_mean(array: Array, halo: tuple[int, ...]) -> Array:
-    """Mean over boxes of halo + 1 pixels along the last three axes, without the border."""
+    """Mean over boxes of halo + 1 pixels along the last three axes, which become shorter by the halo."""
     xp = namespace(array)
     for axis, extra in zip((-3, -2, -1), halo, strict=True):
         moved = xp.moveaxis(array, axis, -1)

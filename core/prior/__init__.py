@@ -1,1 +1,1 @@
-"""The denoiser: network, preconditioning, training ingredients and weights."""
+"""The learned prior: network, preconditioning, weights, and the parts of its training."""

@@ -1,7 +1,7 @@
 """Complex training patches from magnitude or complex images: crops, resolution, contrast, coil shading, and synthetic phase.
 
-Phase augmentation after Luo et al., arXiv 2308.02340: here the synthetic phase (global, polynomial and band-limited); learned
-phases come as complex images (core/prior/phase.py).
+Phase augmentation follows Luo et al., arXiv 2308.02340. This file makes synthetic phases (global, polynomial and
+band-limited); images with learned phases are complex already (core/prior/phase.py).
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """How far a training patch may be from its image."""
+    """Ranges and probabilities of the random changes that make a training patch from an image."""
 
     resample: tuple[float, float] = (0.75, 1.33)  # pixel size ratio
-    truncate: tuple[float, float] = (0.5, 1.0)  # share of k-space kept in each direction, before the crop
-    truncate_probability: float = 0.3  # a scanner's k-space ends abruptly: edges ring
-    scale: tuple[float, float] = (0.4, 1.5)  # intensity, so that a wrong image scale is harmless
-    shading: float = 0.35  # standard deviation of the log of a smooth coil shading
+    truncate: tuple[float, float] = (0.5, 1.0)  # fraction of k-space kept in each direction, before the crop
+    truncate_probability: float = 0.3  # truncation makes edges ring, as in a scanner's images
+    scale: tuple[float, float] = (0.4, 1.5)  # intensity factor, so that a wrong image scale is harmless
+    shading: float = 0.35  # standard deviation of the logarithm of a smooth coil shading
     shading_probability: float = 0.4
-    gamma: tuple[float, float] = (0.7, 1.4)  # contrast, of the magnitude
+    gamma: tuple[float, float] = (0.7, 1.4)  # exponent of the magnitude, which changes the contrast
     gamma_probability: float = 0.3
-    phase_probability: float = 0.7  # of a smooth phase on top of the global one, for magnitude images
-    tissue_phase: float = 0.8  # radians at most: fat, fluid and vessels have a phase of their own
+    phase_probability: float = 0.7  # probability of a smooth phase in addition to the global one, for magnitude images
+    tissue_phase: float = 0.8  # largest phase in radians of single tissues, such as fat, fluid and vessels
     tissue_probability: float = 0.25
-    rough_phase: float = 0.2  # radians at most, from one pixel to the next few
+    rough_phase: float = 0.2  # largest phase in radians that varies within a few pixels
     rough_probability: float = 0.15
 
     @classmethod
     def phase_only(cls) -> AugmentSettings:
-        """Only crops, flips and phase: for measuring errors on images as they are."""
+        """Settings with crops, flips and phase only, for measuring errors on otherwise unchanged images."""
         one = (1.0, 1.0)
         return cls(
             resample=one,
@@ -49,26 +49,26 @@ class AugmentSettings:
 
 
 def uniform(low: float, high: float, generator: torch.Generator) -> float:
-    """One number from U(low, high)."""
+    """Random number, evenly distributed between low and high."""
     return low + (high - low) * float(torch.rand((), generator=generator))
 
 
 def bernoulli(probability: float, generator: torch.Generator) -> bool:
-    """Whether an event of this probability takes place."""
+    """Random event of this probability: whether it takes place."""
     return float(torch.rand((), generator=generator)) < probability
 
 
 def random_field(shape: tuple[int, int], generator: torch.Generator, n_knots: tuple[int, int] = (3, 10)) -> Tensor:
-    """Smooth random field (y, x) of about unit variance, band-limited by a random number of knots a side."""
+    """Smooth random field (y, x) of about unit variance, interpolated from a random number of knots along each side."""
     n = int(torch.randint(*n_knots, (), generator=generator))
     coarse = torch.randn(1, 1, n, n, generator=generator)
     return F.interpolate(coarse, size=shape, mode="bicubic", align_corners=True)[0, 0]
 
 
 def truncated(image: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
-    """Channels (c, y, x) at the lower resolution of a smaller k-space, sharply cut, as a scanner acquires it.
+    """Channels (c, y', x') at a lower resolution, from channels (c, y, x) whose k-space is cut off abruptly, as by a scanner.
 
-    The mean is kept, the sides become shares of what they were.
+    The mean is kept; an image that would become too small is returned unchanged.
     """
     shape = [max(32, round(n * uniform(*settings.truncate, generator))) for n in image.shape[-2:]]
     if any(new >= old for new, old in zip(shape, image.shape[-2:], strict=True)):
@@ -82,7 +82,7 @@ def truncated(image: Tensor, settings: AugmentSettings, generator: torch.Generat
 
 
 def random_crop(image: Tensor, size: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
-    """Resampled, flipped and rotated crop (c, size, size) of the channels (c, y, x) of one image."""
+    """Random crop (c, size, size) of the channels (c, y, x) of one image, resampled, flipped and rotated."""
     side = max(8, round(size / uniform(*settings.resample, generator)))
     short = max(0, side - min(image.shape[-2:]))
     if short:
@@ -95,7 +95,7 @@ def random_crop(image: Tensor, size: int, settings: AugmentSettings, generator: 
 
 
 def synthetic_phase(shape: tuple[int, int], settings: AugmentSettings, generator: torch.Generator) -> Tensor:
-    """Phase in radians (y, x): global always; often also a second-order polynomial and a band-limited random field."""
+    """Random phase (y, x) in radians: a global phase, often plus a second-order polynomial and a smooth random field."""
     phase = torch.full(shape, uniform(-math.pi, math.pi, generator))
     if not bernoulli(settings.phase_probability, generator):
         return phase
@@ -106,18 +106,19 @@ def synthetic_phase(shape: tuple[int, int], settings: AugmentSettings, generator
 
 
 def tissue_phase(magnitude: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
-    """Phase in radians (y, x) that follows the magnitude, a cos(2 pi (k m + p)) slowly varying in strength, and a rough one.
+    """Random phase (y, x) in radians that depends on the magnitude m, a cos(2 pi (k m + p)) with slowly varying a.
 
-    In measured images chemical shift, susceptibility and flow give tissues phases of their own, with steps at their edges. A
-    prior that has seen smooth phases alone takes the steps for noise.
+    A rough phase that varies within a few pixels is sometimes added. In measured images chemical shift, susceptibility and
+    flow give tissues different phases, with steps at their edges; a prior that has seen only smooth phases takes these steps
+    for noise.
     """
     shape = (magnitude.shape[-2], magnitude.shape[-1])
     phase = torch.zeros(shape)
     if bernoulli(settings.tissue_probability, generator):
         amplitude = uniform(0.0, settings.tissue_phase, generator)
         level = magnitude / magnitude.max().clamp_min(1e-6)
-        turns = uniform(0.3, 2.0, generator) * level + uniform(0.0, 1.0, generator)
-        phase = amplitude * (2 * math.pi * turns).cos() * (1 + 0.5 * random_field(shape, generator, (2, 6)))
+        cycles = uniform(0.3, 2.0, generator) * level + uniform(0.0, 1.0, generator)
+        phase = amplitude * (2 * math.pi * cycles).cos() * (1 + 0.5 * random_field(shape, generator, (2, 6)))
     if bernoulli(settings.rough_probability, generator):
         amplitude = uniform(0.0, settings.rough_phase, generator)
         phase = phase + amplitude * random_field(shape, generator, (10, 64))
@@ -125,7 +126,7 @@ def tissue_phase(magnitude: Tensor, settings: AugmentSettings, generator: torch.
 
 
 def shading(shape: tuple[int, int], settings: AugmentSettings, generator: torch.Generator) -> Tensor:
-    """Factor (y, x) of a smooth coil shading; often 1."""
+    """Random factor (y, x) of a smooth coil shading; often 1 everywhere."""
     if not bernoulli(settings.shading_probability, generator):
         return torch.ones(shape)
     return (settings.shading * random_field(shape, generator, (2, 5))).exp()
@@ -134,7 +135,7 @@ def shading(shape: tuple[int, int], settings: AugmentSettings, generator: torch.
 def random_patch(image: Tensor, size: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
     """Real channels (2, size, size) of a random patch of one image (y, x) of image scale 1.
 
-    A magnitude image gets contrast and synthetic phase; a complex one keeps its own, but for a global phase.
+    A magnitude image gets random contrast and synthetic phase; a complex image keeps both, except for a random global phase.
     """
     is_complex = image.is_complex()
     channels = (

@@ -1,7 +1,7 @@
-"""Is D what it should be: the error on images whose truth is known, and whether another reading of the network errs less.
+"""Check of a converted denoiser D: its error on images whose truth is known, and that of other units for the same network.
 
-A network asked about another noise level than it means, at another scale, or whose output is taken for something else than
-it is, still makes pictures. It cannot hide that the right reading has a smaller error: D = E[x0 | x] is the least of all.
+A network that is given the wrong noise level or image scale, or whose output is misinterpreted, still makes images. But the
+right units have a smaller error, because D = E[x0 | x] has the smallest error of all denoisers.
 """
 
 from __future__ import annotations
@@ -9,27 +9,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 from torch import Tensor
 
 from nilatron.core.baselines.wavelet_denoise import CANDIDATES, oracle_settings, wavelet_denoise
 from nilatron.core.prior.conventions import EDM, VE, VP, ContinuousVP
 from nilatron.core.prior.edm import ChannelDenoiser, denoise_complex
-from nilatron.core.prior.evaluate import draw_scene, mean_square_error
+from nilatron.core.prior.evaluate import CleanAndNoise, draw_clean_and_noise, mean_square_error
 from nilatron.core.prior.foreign import ForeignUnits
 from nilatron.core.prior.prior import MeanDenoiser
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.5)
-N_TUNING, N_NEIGHBOURS = 4, 2  # images for the wavelet's threshold, and for other readings
-BETTER = 0.95  # of the error, over all levels: where another reading is as good as this, it is the right one
-Scene: TypeAlias = tuple[Tensor, Tensor]  # a clean complex image and unit noise
+N_TUNING_IMAGES, N_ALTERNATIVE_IMAGES = 4, 2  # for the wavelet's threshold, and for alternative units
+BETTER_RATIO = (
+    0.95  # alternative units whose error is smaller than this fraction of the present error are the right ones
+)
 SOFT = [candidate for candidate in CANDIDATES if candidate.rule == "soft"]
 
 
 @dataclass(frozen=True)
-class Level:
-    """Errors at complex noise sigma, root mean squares per real component: of x itself, the wavelet's, and D's."""
+class LevelErrors:
+    """Root mean square errors, per real component, of noisy, wavelet-denoised and network-denoised images at one sigma."""
 
     sigma: float
     noisy: float
@@ -38,22 +38,22 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Another reading of the network, in the words of the option that asks for it, and its error over the present one's."""
+class Alternative:
+    """Alternative units of the network: the command line option that sets them, and their error over the present error."""
 
-    words: str
+    option: str
     ratio: float
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What was found."""
+class CheckResult:
+    """Errors of a converted denoiser at each noise level, and of the alternatives."""
 
-    levels: tuple[Level, ...]
-    readings: tuple[Reading, ...]
+    levels: tuple[LevelErrors, ...]
+    alternatives: tuple[Alternative, ...]
 
     def markdown(self) -> str:
-        """The errors as a table."""
+        """The errors at each noise level as a Markdown table."""
         rows = ["| sigma | noisy | soft wavelet | converted | converted / noisy |", "|---|---|---|---|---|"]
         rows += [
             f"| {at.sigma:g} | {at.noisy:.4f} | {at.wavelet:.4f} | {at.denoised:.4f} | {at.denoised / at.noisy:.3f} |"
@@ -61,21 +61,21 @@ class Verdict:
         ]
         return "\n".join(rows) + "\n"
 
-    def objection(self) -> str | None:
-        """Why this is not the denoiser it should be, or None."""
+    def failure(self) -> str | None:
+        """Why the conversion is wrong; None if it passed the check."""
         worse = [f"{at.sigma:g}" for at in self.levels if not at.denoised < at.noisy]
-        best = min(self.readings, key=lambda reading: reading.ratio, default=None)
+        best = min(self.alternatives, key=lambda alternative: alternative.ratio, default=None)
         hint = ""
-        if best and best.ratio < BETTER:
-            hint = f"with {best.words} its error would be {100 * (1 - best.ratio):.0f} % smaller: did you mean that?"
+        if best and best.ratio < BETTER_RATIO:
+            hint = f"with {best.option} its error would be {100 * (1 - best.ratio):.0f} % smaller: did you mean that?"
         if worse:
             return f"the image is worse after denoising than before at sigma {', '.join(worse)}; " + (
                 hint or "look at --convention, --predicts, --time, --scale, --offset and --noise"
             )
         return hint or None
 
-    def remark(self) -> str | None:
-        """What is suspicious but no proof, or None."""
+    def warning(self) -> str | None:
+        """Why the conversion may be wrong; None if nothing is suspicious."""
         poor = [f"{at.sigma:g}" for at in self.levels if at.denoised > at.wavelet]
         if not poor:
             return None
@@ -85,65 +85,65 @@ class Verdict:
         )
 
 
-def check(
+def check_denoiser(
     build: Callable[[ForeignUnits], ChannelDenoiser],
     units: ForeignUnits,
     images: Sequence[Tensor],
     sigmas: Sequence[float] = SIGMAS,
     seed: int = 0,
-) -> Verdict:
-    """Measure the network read in `units`, and in neighbouring ones.
+) -> CheckResult:
+    """Measure the errors of the network with `units`, and with alternative units.
 
     Parameters
     ----------
     build
-        The denoiser of a reading.
+        Function from units to the denoiser.
     images
-        Magnitude or complex (y, x), image scale 1; all count, the first few for neighbours.
+        Magnitude or complex images (y, x) of image scale 1; alternative units are tried on the first few.
     sigmas
         Complex noise levels.
     """
-    scenes = [draw_scene(image, seed + i) for i, image in enumerate(images)]
+    pairs = [draw_clean_and_noise(image, seed + i) for i, image in enumerate(images)]
     denoiser = as_denoiser(build(units))
     levels = []
     for sigma in sigmas:
-        methods = (lambda noisy, _: noisy, _soft_wavelet(scenes[:N_TUNING], sigma), denoiser)
-        levels.append(Level(sigma, *(rmse(method, scenes, sigma) for method in methods)))
-    few = scenes[:N_NEIGHBOURS]
+        methods = (lambda noisy, _: noisy, _soft_wavelet(pairs[:N_TUNING_IMAGES], sigma), denoiser)
+        levels.append(LevelErrors(sigma, *(rmse(method, pairs, sigma) for method in methods)))
+    few = pairs[:N_ALTERNATIVE_IMAGES]
     own = [rmse(denoiser, few, sigma) for sigma in sigmas]
-    readings = []
-    for words, other in neighbours(units):
+    alternatives = []
+    for option, other in alternative_units(units):
         errors = [rmse(as_denoiser(build(other)), few, sigma) for sigma in sigmas]
-        readings.append(Reading(words, geometric_mean([a / b for a, b in zip(errors, own, strict=True)])))
-    return Verdict(tuple(levels), tuple(readings))
+        alternatives.append(Alternative(option, geometric_mean([a / b for a, b in zip(errors, own, strict=True)])))
+    return CheckResult(tuple(levels), tuple(alternatives))
 
 
-def rmse(denoiser: MeanDenoiser, scenes: Sequence[Scene], sigma: float) -> float:
-    """Root mean square error per real component over scenes (clean, unit noise)."""
-    errors = [mean_square_error(denoiser(clean + sigma * noise, sigma), clean) for clean, noise in scenes]
+def rmse(denoiser: MeanDenoiser, pairs: Sequence[CleanAndNoise], sigma: float) -> float:
+    """Root mean square error per real component over pairs of clean image and unit noise."""
+    errors = [mean_square_error(denoiser(clean + sigma * noise, sigma), clean) for clean, noise in pairs]
     return math.sqrt(math.fsum(errors) / len(errors))
 
 
 def geometric_mean(ratios: Sequence[float]) -> float:
-    """Infinity where a ratio is not finite."""
+    """Geometric mean; infinity if a ratio is not finite or not positive."""
     if not all(0 < ratio < math.inf for ratio in ratios):
         return math.inf
     return math.exp(math.fsum(math.log(ratio) for ratio in ratios) / len(ratios))
 
 
-def _soft_wavelet(scenes: Sequence[Scene], sigma: float) -> MeanDenoiser:
-    """Soft thresholding with the best of a few thresholds, chosen with the truth in hand."""
-    tuned = oracle_settings([x for x, _ in scenes], [x + sigma * n for x, n in scenes], sigma, SOFT)
+def _soft_wavelet(pairs: Sequence[CleanAndNoise], sigma: float) -> MeanDenoiser:
+    """Soft wavelet thresholding with the threshold, of a few, that fits the true images best."""
+    tuned = oracle_settings([x for x, _ in pairs], [x + sigma * n for x, n in pairs], sigma, SOFT)
     return lambda noisy, level: wavelet_denoise(noisy, level, tuned)
 
 
 def as_denoiser(channels: ChannelDenoiser) -> MeanDenoiser:
-    """D of complex images."""
+    """Denoiser of complex images from one of real channels."""
     return lambda noisy, sigma: denoise_complex(channels, noisy, sigma)
 
 
-def neighbours(units: ForeignUnits) -> Iterator[tuple[str, ForeignUnits]]:
-    """Readings that a mistake would have led away from, each with its option."""
+def alternative_units(units: ForeignUnits) -> Iterator[tuple[str, ForeignUnits]]:
+    """Units that differ from `units` by one plausible mistake, each with the command line option that sets them."""
     if units.channels == 2:
         other = "complex" if units.noise == "component" else "component"
         yield f"--noise {other}", replace(units, noise=other)

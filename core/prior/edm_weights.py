@@ -1,6 +1,6 @@
-"""Weights of our network: its shape in the metadata, its tensors by the names of torch.
+"""Weights files of our network: the architecture is in the metadata, the tensors have their names of torch.
 
-The architecture is checked before a network is built, names and shapes before values are read.
+The architecture is checked before a network is built, and tensor names and shapes before values are read.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from nilatron.core.prior.unet import UNetConfig
 
 FORMAT = "nilatron-edm-2"
-FORMAT_WITHOUT_HASH = "nilatron-edm-1"  # the version before
+FORMAT_WITHOUT_HASH = "nilatron-edm-1"  # the previous version of the format
 MAX_LEVELS, MAX_CHANNELS, MAX_BLOCKS, MAX_EMBEDDING = 8, 1024, 16, 4096
 DTYPES = ("F16", "BF16", "F32")
 
 
 @dataclass(frozen=True)
 class EDMPrior:
-    """Our network with where it came from; `sha256` is that of the whole file."""
+    """Our trained network with the metadata and the SHA-256 of its weights file; an engine makes it a `Prior`."""
 
     denoiser: EDMDenoiser
     metadata: dict[str, str]
@@ -43,7 +43,7 @@ class EDMPrior:
 
 
 def save_prior(path: Path, denoiser: EDMDenoiser, metadata: dict[str, str], dtype: torch.dtype | None = None) -> None:
-    """Write the denoiser's weights, as float16 by default; format, architecture, sigma_data and the hash are added here."""
+    """Write the denoiser's weights, as float16 by default; adds format, architecture, sigma_data and hash to `metadata`."""
     import safetensors.torch
     import torch
 
@@ -60,24 +60,24 @@ def save_prior(path: Path, denoiser: EDMDenoiser, metadata: dict[str, str], dtyp
 
 
 def load_prior(path: Path = DEFAULT_WEIGHTS, device: torch.device | str = "cpu") -> EDMPrior:
-    """Our network of a file, in evaluation mode, on `device`.
+    """Our network from a weights file, in evaluation mode, on `device`.
 
     Raises
     ------
     WeightsError
-        When the file cannot be read, or for what `load_edm` refuses.
+        When the file cannot be read, or `load_edm` refuses it.
     """
     return load_edm(read_weights_file(path), device)
 
 
 def load_edm(file: WeightsFile, device: torch.device | str = "cpu") -> EDMPrior:
-    """Our network, in evaluation mode, on `device`.
+    """Our network from a file that has been read, in evaluation mode, on `device`.
 
     Raises
     ------
     WeightsError
-        When format, architecture, tensor names, shapes or dtypes are not those of our network, its hash is missing or wrong, or
-        a value is not finite.
+        When format, architecture, tensor names, shapes or dtypes are not those of our network, the hash is missing or wrong,
+        or a value is not finite.
     """
     import torch
 
@@ -95,7 +95,7 @@ def load_edm(file: WeightsFile, device: torch.device | str = "cpu") -> EDMPrior:
 
 
 def _architecture(path: Path, metadata: Mapping[str, Any]) -> tuple[UNetConfig, float]:
-    """The network that the metadata describe, refused before it is built where it could not be ours."""
+    """Architecture and sigma_data that the metadata describe, checked before a network is built."""
     from nilatron.core.prior.unet import UNetConfig
 
     try:
@@ -118,16 +118,16 @@ def _architecture(path: Path, metadata: Mapping[str, Any]) -> tuple[UNetConfig, 
     return config, sigma_data
 
 
-def _whole_numbers(values: object, largest: int) -> tuple[int, ...]:
+def _whole_numbers(values: object, max_value: int) -> tuple[int, ...]:
     if not isinstance(values, list) or not 1 <= len(values) <= MAX_LEVELS:
         raise ValueError(f"expected 1 to {MAX_LEVELS} levels, got {str(values)[:80]}")
-    if not all(type(value) is int and 1 <= value <= largest for value in values):
-        raise ValueError(f"expected whole numbers from 1 to {largest}, got {str(values)[:80]}")
+    if not all(type(value) is int and 1 <= value <= max_value for value in values):
+        raise ValueError(f"expected whole numbers from 1 to {max_value}, got {str(values)[:80]}")
     return tuple(values)
 
 
 def _check_tensors(path: Path, header: Mapping[str, Any], config: UNetConfig) -> None:
-    """Names, shapes and dtypes that the header announces against those of the network, without memory for either."""
+    """Check the names, shapes and dtypes in the file's header against those of the network, before memory is allocated."""
     import torch
 
     from nilatron.core.prior.edm import EDMDenoiser

@@ -1,4 +1,4 @@
-"""Error of one denoiser against another, on images whose truth is known: whole slices with synthetic phase.
+"""Comparison of the errors of two denoisers on images whose truth is known: whole slices with synthetic phase.
 
 rmse = sqrt(mean over images of  mean |D(x + sigma n) - x|^2 / 2),  per real component, at complex noise sigma.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,10 +16,12 @@ from torch import Tensor
 from nilatron.core.prior.augment import AugmentSettings, synthetic_phase
 from nilatron.core.prior.prior import MeanDenoiser
 
+CleanAndNoise: TypeAlias = tuple[Tensor, Tensor]  # a clean complex image and complex noise of variance 1
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """Errors of two denoisers on the images of one source, each the mean square per real component."""
+    """Errors of a denoiser and of a reference denoiser on the images of one source: mean squares per real component."""
 
     source: str
     sigma: float
@@ -28,31 +31,31 @@ class Comparison:
 
     @property
     def rmse(self) -> float:
-        """Of the denoiser in question."""
+        """Root mean square error of the denoiser."""
         return math.sqrt(self.mean_square)
 
     @property
     def reference_rmse(self) -> float:
-        """Of the one it is compared with."""
+        """Root mean square error of the reference denoiser."""
         return math.sqrt(self.reference_mean_square)
 
     @property
     def ratio(self) -> float:
-        """Ratio rmse / reference_rmse; 1 where both are 0."""
+        """Ratio rmse / reference_rmse; 1 if both are 0."""
         if self.reference_rmse == 0:
             return 1.0 if self.rmse == 0 else math.inf
         return self.rmse / self.reference_rmse
 
 
-def draw_scene(image: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+def draw_clean_and_noise(image: Tensor, seed: int) -> CleanAndNoise:
     """A complex image and unit noise for it, complex64 (y, x): the same for every noise level and denoiser.
 
     Parameters
     ----------
     image
-        (y, x), image scale 1: a magnitude, which gets synthetic phase, or a complex image, which keeps its own.
+        Image (y, x) of image scale 1: a magnitude, which gets synthetic phase, or a complex image, which keeps its phase.
     seed
-        Of phase and noise.
+        Seed of phase and noise.
     """
     generator = torch.Generator().manual_seed(seed)
     clean = image.to(torch.complex64)
@@ -78,7 +81,7 @@ def compare(
     source: str,
     seed: int = 0,
 ) -> Comparison:
-    """Both denoisers on the same noisy images; image i has the scene of seed + i.
+    """Errors of both denoisers on the same noisy images; image i has phase and noise of seed + i.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def compare(
         raise ValueError(f"no images of {source!r} to compare denoisers on")
     errors = []
     for index, image in enumerate(images):
-        clean, noise = draw_scene(image, seed + index)
+        clean, noise = draw_clean_and_noise(image, seed + index)
         noisy = clean + sigma * noise
         errors.append([mean_square_error(method(noisy, sigma), clean) for method in (denoiser, reference)])
     first, second = (math.fsum(column) / len(errors) for column in zip(*errors, strict=True))
@@ -97,12 +100,12 @@ def compare(
 
 
 def pooled(comparisons: Sequence[Comparison], source: str = "all") -> Comparison:
-    """All images of several sources at one noise level, each image counting the same.
+    """Errors on all images of several sources at one noise level; each image has the same weight.
 
     Raises
     ------
     ValueError
-        When there is nothing to pool, or the noise levels differ.
+        When there are no comparisons, or their noise levels differ.
     """
     if len({comparison.sigma for comparison in comparisons}) != 1:
         raise ValueError("comparisons are pooled at one noise level")

@@ -1,4 +1,4 @@
-"""A network trained elsewhere as D(x, s) of ours: units, channels and the noise number around its convention."""
+"""Networks trained elsewhere as our denoiser D(x, s): conversion of image units, channels and noise levels."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ NOISE_KINDS = ("component", "complex")
 
 @dataclass(frozen=True)
 class ForeignUnits:
-    """What a network elsewhere calls an image and its noise.
+    """Units in which a network trained elsewhere takes images and noise levels.
 
     Attributes
     ----------
     convention
-        What it predicts, and at which noise numbers.
+        Convention of its prediction and its noise levels.
     noise
-        component: its noise number is the standard deviation of each real channel, s. complex: that of complex noise,
-        sqrt(2) s.
+        "component" if its noise level is the standard deviation s of each real channel, "complex" if it is that of complex
+        noise, sqrt(2) s.
     scale, offset
-        Its images are scale x + offset, where x has image scale 1: 99.5th percentile of the magnitude 1.
+        Its images are scale x + offset, where x has image scale 1 (the 99.5th percentile of the magnitude is 1).
     channels
-        2: real and imaginary part together. 1: trained on magnitudes; applied to both parts, one after the other.
+        2 if it takes real and imaginary part together, 1 if it was trained on magnitudes; such a network is applied to each
+        part separately.
     swapped
-        The imaginary part comes first.
+        Whether the imaginary part comes first.
     time_factor
-        Its time is this times the convention's.
+        Ratio of its time to that of the convention.
     multiple
         The image sides have to be a multiple of this.
     """
@@ -49,7 +50,7 @@ class ForeignUnits:
     multiple: int = 16
 
     def __post_init__(self) -> None:
-        """Refuse what means nothing."""
+        """Refuse unknown words and impossible numbers."""
         if self.noise not in NOISE_KINDS:
             raise ValueError(f"noise must be one of {', '.join(NOISE_KINDS)}, got {self.noise!r}")
         if not 0 < self.scale < math.inf or not math.isfinite(self.offset) or not math.isfinite(self.time_factor):
@@ -65,7 +66,7 @@ class ForeignUnits:
 
     @property
     def noise_factor(self) -> float:
-        """The network's noise number over s."""
+        """Ratio of the network's noise level to s."""
         return self.scale * (math.sqrt(2) if self.noise == "complex" else 1.0)
 
 
@@ -77,11 +78,11 @@ class ForeignDenoiser(nn.Module):
     Parameters
     ----------
     network
-        N(u, time): real channels (batch, channels, y, x) and (batch,) to the same shape; time is int64 where the
-        convention counts steps, float32 otherwise. Of twice as many channels the first half counts (the others are the
+        N(u, time): real channels (batch, channels, y, x) and (batch,) to the same shape; time is int64 if the convention
+        counts steps, float32 otherwise. If it returns twice as many channels, only the first half is used (the others are
         logarithms of variances in DDPMs that learn them).
     units
-        Its own.
+        Units of the network.
     sigma_data
         Root mean square of one real component of images at image scale 1.
     """
@@ -97,33 +98,33 @@ class ForeignDenoiser(nn.Module):
 
     @property
     def n_inputs(self) -> int:
-        """Channels in: the image alone."""
+        """Number of input channels: those of the noisy image."""
         return 2
 
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
-        """Denoise real channels (batch, 2, y, x) with per-component noise s, (batch,) or (1,) for all."""
+        """Denoise real channels (batch, 2, y, x) at per-component noise s, (batch,) or (1,)."""
         s = s.expand(x.shape[0])
         return self.finish(x, s, self.network(*self.prepare(x, s)))
 
     def prepare(self, x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network is given for x (batch, 2, y, x) and s (batch,)."""
-        found = self.units.convention.coefficients(self._sigma(s))
-        time = self.units.time_factor * found.time
+        """Inputs u and time of the network for x (batch, 2, y, x) and s (batch,)."""
+        coefficients = self.units.convention.coefficients(self._sigma(s))
+        time = self.units.time_factor * coefficients.time
         if self.units.convention.time == "step":
             time = time.to(torch.int64)
-        return found.input[:, None, None, None] * self._foreign(x), time
+        return coefficients.input[:, None, None, None] * self._foreign(x), time
 
     def finish(self, x: Tensor, s: Tensor, predicted: Tensor) -> Tensor:
-        """D from what the network predicted."""
-        found = self.units.convention.coefficients(self._sigma(s))
+        """Denoised image D(x, s) from the network's output."""
+        coefficients = self.units.convention.coefficients(self._sigma(s))
         z = self._foreign(x)
         predicted = predicted[:, : self.units.channels].to(torch.float32)
-        denoised = found.skip[:, None, None, None] * z + found.gain[:, None, None, None] * predicted
+        denoised = coefficients.skip[:, None, None, None] * z + coefficients.gain[:, None, None, None] * predicted
         denoised = ((denoised - self.units.offset) / self.units.scale).reshape(x.shape)
         return denoised.flip(1) if self.units.swapped else denoised
 
     def _sigma(self, s: Tensor) -> Tensor:
-        """The network's noise number for each of its images."""
+        """Noise level in the network's units of each of its images."""
         sigma = self.units.noise_factor * s.to(torch.float32)
         return sigma if self.units.channels == 2 else sigma[:, None].expand(-1, 2).reshape(-1)
 
@@ -133,42 +134,42 @@ class ForeignDenoiser(nn.Module):
         return z if self.units.channels == 2 else z.reshape(-1, 1, *x.shape[2:])
 
 
-def renamed(tensors: Mapping[str, Tensor], prefixes: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
-    """Tensors under names whose prefix is exchanged, by the first of the pairs (old, new) that fits each.
+def rename_prefixes(tensors: Mapping[str, Tensor], prefixes: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
+    """The tensors under new names: the first pair (old, new) whose old prefix fits a name replaces that prefix.
 
     Raises
     ------
     ValueError
-        When a prefix fits no name, or two names become one.
+        When a prefix fits no name, or two tensors would get the same name.
     """
     pairs = list(prefixes)
-    found: dict[str, Tensor] = {}
+    result: dict[str, Tensor] = {}
     used: set[str] = set()
     for name, value in tensors.items():
         old, new = next(((a, b) for a, b in pairs if name.startswith(a)), ("", ""))
         used.add(old)
         changed = new + name.removeprefix(old)
-        if changed in found:
+        if changed in result:
             raise ValueError(f"two tensors would be called {changed!r}")
-        found[changed] = value
+        result[changed] = value
     for old, _ in pairs:
         if old and old not in used:
             raise ValueError(f"no tensor has a name that begins with {old!r}; there are {', '.join(list(tensors)[:3])}")
-    return found
+    return result
 
 
-def as_our_weights(network_state: Mapping[str, Tensor], config: UNetConfig, units: ForeignUnits) -> EDMDenoiser:
-    """Our own denoiser with the D of a U-Net of our shape that was trained raw, in other units: exactly, by its weights.
+def to_edm_denoiser(network_state: Mapping[str, Tensor], config: UNetConfig, units: ForeignUnits) -> EDMDenoiser:
+    """Our denoiser with weights such that its D is exactly that of a U-Net of our architecture trained in other units.
 
-    With f the network's noise number over s, k its scale and d its sigma_data, D in our units is the EDM denoiser of
-    sigma_data d / f whose network takes k / f of its input, gives f / k of its output, and knows the noise under the
-    coordinate ln(s) / 4 + ln(f) / 4. The first factor goes into the first layer, the second into the last; the shift turns
-    the Fourier features (cos w c, sin w c), which the first layer of the embedding undoes.
+    Let f be the ratio of the network's noise level to s, k its scale and d its sigma_data. In our units D is the EDM denoiser
+    of sigma_data d / f whose network takes k / f times its input, returns f / k times its output, and sees the noise
+    coordinate ln(s) / 4 + ln(f) / 4. The first factor goes into the first layer, the second into the last; the shift rotates
+    the Fourier features (cos w c, sin w c), which is compensated in the first layer of the embedding.
 
     Raises
     ------
     ValueError
-        When the convention is another, or the tensors do not fit.
+        When the network is not an EDM network that predicts "raw", or the tensors do not fit.
     """
     convention = units.convention
     if not isinstance(convention, EDM) or convention.predicts != "raw" or not _is_ours(units):
@@ -191,8 +192,8 @@ def as_our_weights(network_state: Mapping[str, Tensor], config: UNetConfig, unit
             for parameter in last.parameters():
                 parameter.copy_(parameter.flip(0))
         cos, sin = mix.chunk(2, dim=1)
-        turned = (cos * angle.cos() + sin * angle.sin(), sin * angle.cos() - cos * angle.sin())
-        mix.copy_(torch.cat(turned, dim=1))
+        rotated = (cos * angle.cos() + sin * angle.sin(), sin * angle.cos() - cos * angle.sin())
+        mix.copy_(torch.cat(rotated, dim=1))
     return denoiser.eval()
 
 

@@ -1,8 +1,7 @@
-"""ONNX graphs of networks trained elsewhere: D from a torch module, or around a graph that is given.
+"""ONNX graphs of the denoiser D from networks trained elsewhere, which are torch modules or ONNX graphs.
 
-The equations of core.prior.foreign are exported as two small graphs, in front of the network and behind it, so that there is
-one place that knows them. Models stay as they came otherwise; `core.prior.engines.onnx_file` has the last word on what may
-be in them.
+The equations of core.prior.foreign are exported as two small graphs, before and after the network, so that they are written
+down in one place only. The network's graph stays as it is; `core.prior.engines.onnx_file` decides what a graph may contain.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from torch import Tensor, nn
 
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.engines import onnx_exporter
-from nilatron.core.prior.engines.onnx_exporter import OPSET, example
-from nilatron.core.prior.engines.packages import needed
+from nilatron.core.prior.engines.onnx_exporter import OPSET, example_inputs
+from nilatron.core.prior.engines.packages import import_package
 from nilatron.core.prior.foreign import ForeignDenoiser, ForeignUnits
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
-FLOAT32 = 1  # of ONNX, as the keys below
+FLOAT32 = 1  # ONNX's number of the element type, as are the keys below
 TIME_TYPES = {FLOAT32: torch.float32, 7: torch.int64, 11: torch.float64}
 STANDARD_DOMAINS = ("", "ai.onnx")
 
@@ -38,20 +37,20 @@ class OnnxNetwork(nn.Module):
     Parameters
     ----------
     model
-        Two inputs, an image (batch, channels, y, x) and a time (batch,); the first output is used.
+        Graph with two inputs, an image (batch, channels, y, x) and a time (batch,); its first output is used.
 
     Raises
     ------
     ForeignNetworkError
-        When the inputs are others, or the runtime cannot load or compute the model.
+        When the graph has other inputs, or the runtime cannot load or compute it.
     """
 
     def __init__(self, model: ModelProto) -> None:
         super().__init__()
-        runtime = needed("onnxruntime")
+        runtime = import_package("onnxruntime")
         self.image, self.time = inputs_of(model)
         options = runtime.SessionOptions()
-        options.log_severity_level = 4  # only what stops it, and that is raised
+        options.log_severity_level = 4  # no messages; fatal errors are raised as exceptions
         options.intra_op_num_threads = torch.get_num_threads()
         content = model.SerializeToString()
         try:
@@ -60,24 +59,24 @@ class OnnxNetwork(nn.Module):
             raise ForeignNetworkError(f"ONNX Runtime {runtime.__version__} refuses the network: {error}") from error
 
     def forward(self, u: Tensor, time: Tensor) -> Tensor:
-        """Predict."""
+        """Prediction N(u, time) of the network."""
         times = time.to(TIME_TYPES[element_type(self.time)])
-        given = {self.image.name: u.contiguous().numpy(), self.time.name: times.numpy()}
+        inputs = {self.image.name: u.contiguous().numpy(), self.time.name: times.numpy()}
         try:
-            return torch.from_numpy(np.asarray(self.session.run(None, given)[0]))
+            return torch.from_numpy(np.asarray(self.session.run(None, inputs)[0]))
         except Exception as error:
             raise ForeignNetworkError(f"ONNX Runtime cannot compute the network: {error}") from error
 
 
 def read_network(content: bytes) -> ModelProto:
-    """A network in ONNX, with functions of its own inlined, at opset 18 or above.
+    """The network of an ONNX file, with its own functions inlined, at opset 18 or above.
 
     Raises
     ------
     ForeignNetworkError
-        When it is no ONNX file, keeps tensors in other files or needs operators that are not ONNX's own.
+        When `content` is no ONNX file, keeps tensors in other files or needs operators that are not ONNX's own.
     """
-    onnx = needed("onnx")
+    onnx = import_package("onnx")
     from google.protobuf.message import DecodeError
     from onnx import inliner, version_converter
 
@@ -100,7 +99,7 @@ def read_network(content: bytes) -> ModelProto:
 
 
 def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
-    """Constants of a graph and of those within it."""
+    """Constant tensors of a graph and of the graphs nested in it."""
     yield from graph.initializer
     for attribute in (attribute for node in graph.node for attribute in node.attribute):
         yield from (attribute.t, *attribute.tensors)
@@ -109,12 +108,12 @@ def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
 
 
 def inputs_of(model: ModelProto) -> tuple[ValueInfoProto, ValueInfoProto]:
-    """Image and time of a network.
+    """Image and time input of a network.
 
     Raises
     ------
     ForeignNetworkError
-        When there are others, or their sizes are fixed.
+        When the network has other inputs, or their sizes are fixed.
     """
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in constants]
@@ -134,80 +133,80 @@ def inputs_of(model: ModelProto) -> tuple[ValueInfoProto, ValueInfoProto]:
 
 
 def element_type(value: ValueInfoProto) -> int:
-    """ONNX's number of it."""
+    """ONNX's number of the element type of an input or output."""
     return int(value.type.tensor_type.elem_type)
 
 
-def exported(denoiser: ForeignDenoiser) -> ModelProto:
-    """D of a torch network; inputs x and s, output d.
+def export_denoiser(denoiser: ForeignDenoiser) -> ModelProto:
+    """Graph of D, with inputs x and s and output d, from a torch network.
 
     Raises
     ------
     ForeignNetworkError
         When torch cannot export the network.
     """
-    return export_module(denoiser, example(denoiser.multiple), ["x", "s"], ["d"])
+    return export_module(denoiser, example_inputs(denoiser.multiple), ["x", "s"], ["d"])
 
 
-def wrapped(network: ModelProto, units: ForeignUnits) -> ModelProto:
-    """D around a network that is a graph already, as `read_network` gives it; inputs x and s, output d."""
-    needed("onnx")
+def wrap_network(network: ModelProto, units: ForeignUnits) -> ModelProto:
+    """Graph of D, with inputs x and s and output d, around the graph of a network as `read_network` returns it."""
+    import_package("onnx")
     from onnx import compose, version_converter
 
     image, time = inputs_of(network)
-    x, s = example(units.multiple)
-    before = _Before(units, TIME_TYPES[element_type(time)])
-    front = export_module(before, (x, s), ["x", "s"], ["u", "time", "kept_x", "kept_s"])
-    back = export_module(_After(units), (x, s, before(x, s)[0]), ["x", "s", "predicted"], ["d"])
+    x, s = example_inputs(units.multiple)
+    prepare = _Prepare(units, TIME_TYPES[element_type(time)])
+    front = export_module(prepare, (x, s), ["x", "s"], ["u", "time", "kept_x", "kept_s"])
+    back = export_module(_Finish(units), (x, s, prepare(x, s)[0]), ["x", "s", "predicted"], ["d"])
     front, back = (version_converter.convert_version(model, _opset(network)) for model in (front, back))
     front = compose.add_prefix(front, "front/", rename_inputs=False)
     middle = compose.add_prefix(network, "network/")
     back = compose.add_prefix(back, "back/", rename_outputs=False)
     for model in (front, middle, back):
         model.ir_version = max(front.ir_version, network.ir_version)
-    given = [("front/u", f"network/{image.name}"), ("front/time", f"network/{time.name}")]
+    to_network = [("front/u", f"network/{image.name}"), ("front/time", f"network/{time.name}")]
     predicted = middle.graph.output[0].name
-    kept = [("front/kept_x", "back/x"), ("front/kept_s", "back/s"), (predicted, "back/predicted")]
-    joined = compose.merge_models(front, middle, given, outputs=[name for name, _ in kept])
-    whole: ModelProto = compose.merge_models(joined, back, kept)
+    to_back = [("front/kept_x", "back/x"), ("front/kept_s", "back/s"), (predicted, "back/predicted")]
+    joined = compose.merge_models(front, middle, to_network, outputs=[name for name, _ in to_back])
+    whole: ModelProto = compose.merge_models(joined, back, to_back)
     return whole
 
 
-class _Before(nn.Module):
-    """What the network is given, and what is needed again behind it."""
+class _Prepare(nn.Module):
+    """Inputs of the network, and copies of x and s for `_Finish`."""
 
     def __init__(self, units: ForeignUnits, time_type: torch.dtype) -> None:
         super().__init__()
-        self.frame, self.time_type = ForeignDenoiser(nn.Identity(), units, 1.0), time_type
+        self.denoiser, self.time_type = ForeignDenoiser(nn.Identity(), units, 1.0), time_type
 
     def forward(self, x: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Image and time for the network; x; s."""
-        u, time = self.frame.prepare(x, s)
+        """Image u and time for the network; copies of x and s."""
+        u, time = self.denoiser.prepare(x, s)
         return u, time.to(self.time_type), x.clone(), s.clone()
 
 
-class _After(nn.Module):
-    """D from what the network predicted."""
+class _Finish(nn.Module):
+    """Denoised image D(x, s) from the network's output."""
 
     def __init__(self, units: ForeignUnits) -> None:
         super().__init__()
-        self.frame = ForeignDenoiser(nn.Identity(), units, 1.0)
+        self.denoiser = ForeignDenoiser(nn.Identity(), units, 1.0)
 
     def forward(self, x: Tensor, s: Tensor, predicted: Tensor) -> Tensor:
         """D(x, s)."""
-        return self.frame.finish(x, s, predicted)
+        return self.denoiser.finish(x, s, predicted)
 
 
-def export_module(module: nn.Module, given: tuple[Tensor, ...], inputs: list[str], outputs: list[str]) -> ModelProto:
-    """The module as ONNX: `onnx_exporter.export_module`, with advice where it fails.
+def export_module(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str]) -> ModelProto:
+    """The module as an ONNX graph, by `onnx_exporter.export_module`; its errors get advice.
 
     Raises
     ------
     ForeignNetworkError
-        When torch cannot export it.
+        When torch cannot export the module.
     """
     try:
-        return onnx_exporter.export_module(module, given, inputs, outputs)
+        return onnx_exporter.export_module(module, example, inputs, outputs)
     except onnx_exporter.ExporterError as error:
         raise ForeignNetworkError(
             f"export the network where it was trained and give the .onnx file: {error}"

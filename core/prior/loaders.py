@@ -1,4 +1,4 @@
-"""Which file holds which kind of prior: each format with the function that reads it."""
+"""Reading a prior from a weights file: the formats, each with the function that loads it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LOADERS: dict[str, Loader] = {FORMAT: load_edm, FORMAT_WITHOUT_HASH: load_edm}
 
 
 def load_weights(path: Path, device: str) -> Prior | EDMPrior:
-    """The prior of a safetensors file: our network, which an engine has to compute, or one that computes itself.
+    """The prior of a safetensors file: our network, which needs an engine, or a `Prior`, which computes itself.
 
     Raises
     ------
     WeightsError
-        When the file cannot be read, is of a format that no loader is for, or its loader refuses it.
+        When the file cannot be read, no loader knows its format, or its loader refuses it.
     """
     file = read_weights_file(path)
     if file.format not in LOADERS:

@@ -1,4 +1,4 @@
-"""Denoising loss (Karras et al., NeurIPS 2022, Eq. 8 and Table 1), with more weight on low noise than EDM's own."""
+"""Denoising loss (Karras et al., NeurIPS 2022, Eq. 8 and Table 1), with more low noise levels than in EDM."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from nilatron.core.prior.edm import SIGMA_RANGE, EDMDenoiser
 
 
 @dataclass(frozen=True)
-class NoiseLevels:
-    """Which noise levels training visits: ln s ~ N(ln_mean, ln_std^2), s per component.
+class NoiseDistribution:
+    """Distribution of the noise levels in training: ln s ~ N(ln_mean, ln_std^2), s per real component.
 
-    Reconstruction asks for s from 0.02 to 0.35; EDM's own mean of -1.2 is for generation from pure noise, and a phase model,
-    which draws coarse phase at high noise, wants -1 or so.
+    Reconstruction uses s from 0.02 to 0.35. EDM's mean of -1.2 is for generation from pure noise; a phase model, which draws
+    coarse phase at high noise, needs about -1.
     """
 
     ln_mean: float = -2.5
     ln_std: float = 1.1
 
     def __post_init__(self) -> None:
-        """Refuse what is no distribution."""
+        """Refuse a standard deviation that is not positive."""
         if not self.ln_std > 0:
             raise ValueError(f"ln_std must be positive, got {self.ln_std}")
 
 
-def draw_sigma(n: int, generator: torch.Generator, levels: NoiseLevels | None = None) -> Tensor:
-    """Per-component noise levels (n,), clipped to the trained range."""
-    levels = levels or NoiseLevels()
-    ln_sigma = levels.ln_mean + levels.ln_std * torch.randn(n, generator=generator)
+def draw_sigma(n: int, generator: torch.Generator, distribution: NoiseDistribution | None = None) -> Tensor:
+    """Random noise levels per component (n,), clipped to the trained range."""
+    distribution = distribution or NoiseDistribution()
+    ln_sigma = distribution.ln_mean + distribution.ln_std * torch.randn(n, generator=generator)
     return ln_sigma.exp().clamp(*SIGMA_RANGE)
 
 

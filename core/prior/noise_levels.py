@@ -1,4 +1,4 @@
-"""Tables of the noise levels that a network was trained at, and the way between them."""
+"""Tables of the noise levels that a network was trained at, and its time input for levels between them."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from torch import Tensor
 
 
 def level_and_time(sigma: Tensor, levels: Sequence[float], time: str) -> tuple[Tensor, Tensor]:
-    """Noise level and time at which a network trained at `levels` is asked about sigma, (batch,).
+    """Noise level and time (batch,) with which a network trained at `levels` denoises noise of sigma (batch,).
 
     position
         Time is linear in ln(sigma) between levels; the level is sigma itself.
     step
-        Time is the whole number of the level nearest in ln(sigma), and all of D is taken at that level: D(z, level), the
-        answer to a question that the network was trained for. With |ln(level / sigma)| <= h, half of the largest distance
-        of neighbours, the error is at most h max |dD / d ln(sigma)| over that distance.
+        Time is the index of the level nearest in ln(sigma), and D is computed at that level, for which the network was
+        trained. With |ln(level / sigma)| <= h, half of the largest distance of neighbouring levels, the error is at most
+        h max |dD / d ln(sigma)| over that distance.
 
-    Beyond the ends, both are those of the end.
+    Beyond the ends of the table, level and time are those of the end.
     """
     known = sorted(math.log(level) for level in levels)
     edges = torch.tensor(known, dtype=torch.float64).to(sigma)
     wanted = sigma.log().clamp(known[0], known[-1])
     if time == "step":
-        place = (wanted[:, None] - edges).abs().argmin(1)
-        level = edges[place].exp()
+        index = (wanted[:, None] - edges).abs().argmin(1)
+        level = edges[index].exp()
     else:
-        shares = (wanted[:, None] - edges[:-1]) / (edges[1:] - edges[:-1])
-        place, level = shares.clamp(0, 1).sum(1), wanted.exp()
+        fractions = (wanted[:, None] - edges[:-1]) / (edges[1:] - edges[:-1])
+        index, level = fractions.clamp(0, 1).sum(1), wanted.exp()
     falling = levels[0] > levels[-1]
-    return level, len(known) - 1 - place if falling else place
+    return level, len(known) - 1 - index if falling else index
 
 
 def linear_alpha_bar(first: float = 1e-4, last: float = 0.02, n_steps: int = 1000) -> tuple[float, ...]:
-    """Return abar_t = prod_(i <= t) (1 - beta_i), beta_i rising linearly (Ho et al.); by default that of DDPM."""
+    """abar_t = prod_(i <= t) (1 - beta_i) with beta_i rising linearly (Ho et al.); the defaults are those of DDPM."""
     if not 0 < first < last < 1 or n_steps < 2:
         raise ValueError(f"beta must rise between 0 and 1 in 2 steps or more, got {first} to {last} in {n_steps}")
     betas = torch.linspace(first, last, n_steps, dtype=torch.float64)
@@ -44,9 +44,9 @@ def linear_alpha_bar(first: float = 1e-4, last: float = 0.02, n_steps: int = 100
 
 
 def cosine_alpha_bar(n_steps: int = 1000, offset: float = 0.008) -> tuple[float, ...]:
-    """Return abar_t = f((t + 1) / T) / f(0), f(u) = cos^2(pi / 2 (u + o) / (1 + o)) (Nichol and Dhariwal, ICML 2021).
+    """abar_t = f((t + 1) / T) / f(0), f(u) = cos^2(pi / 2 (u + o) / (1 + o)) (Nichol and Dhariwal, ICML 2021).
 
-    No single step takes more than 0.999 of the signal's power.
+    No step removes more than the fraction 0.999 of the signal's power.
     """
     if n_steps < 2:
         raise ValueError(f"a schedule has 2 steps or more, got {n_steps}")
@@ -57,19 +57,19 @@ def cosine_alpha_bar(n_steps: int = 1000, offset: float = 0.008) -> tuple[float,
 
 
 def geometric_levels(lowest: float, highest: float, n_levels: int) -> tuple[float, ...]:
-    """Noise levels at equal ratios, rising."""
+    """Rising noise levels with equal ratios of neighbours."""
     if not 0 < lowest < highest < math.inf or n_levels < 2:
         raise ValueError(f"noise levels must rise in 2 or more, got {lowest} to {highest} in {n_levels}")
     return tuple((lowest * (highest / lowest) ** (i / (n_levels - 1))) for i in range(n_levels))
 
 
 def check_levels(levels: Sequence[float]) -> None:
-    """Refuse what is no table of noise levels.
+    """Refuse a table of noise levels that neither rises nor falls throughout.
 
     Raises
     ------
     ValueError
-        Unless there are 2 or more, positive, each above or each below the one before.
+        When there are fewer than 2 levels, one is not positive, or they do not all rise or all fall.
     """
     pairs = list(itertools.pairwise(levels))
     monotonic = all(b > a for a, b in pairs) or all(b < a for a, b in pairs)

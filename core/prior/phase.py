@@ -5,13 +5,14 @@ p(x). With p(x0 | x_sigma) ~ CN(D, sigma^2 I), the most probable x0 has the phas
 
     |x^| = argmin_r (r - |D|)^2 / sigma^2 + (r - m)^2 / sigma_m^2 = |D| + w (m - |D|),   w = sigma^2 / (sigma^2 + sigma_m^2),
 
-from where noise leads on to the next level, x = x^ + sigma' z. The result is m e^{i arg x^}: the magnitude is kept exactly.
+and noise of the next level is added, x = x^ + sigma' z. The result is m e^{i arg x^}: the magnitude is kept exactly.
 
-Coarse structure of the phase is decided at high noise: at sigma = 1 a patch of a few pixels has a phase already, and starting
-there freezes that of the first noise, patch by patch. So the levels begin at 4, and half of them are above 1.
+The coarse structure of the phase is decided at high noise. At sigma = 1 each patch of a few pixels already has a phase, so a
+start at that level would keep the phase of the first noise in each patch. The levels therefore begin at 4, and half of them
+are above 1.
 
-Source: phase augmentation of Luo et al., arXiv 2308.02340. Theirs takes Langevin steps with a score network and a step of
-fixed length towards the magnitude; here each iteration is a denoising and the proximal step that the noise level implies.
+Source: phase augmentation of Luo et al., arXiv 2308.02340. They take Langevin steps with a score network and a step of fixed
+length towards the magnitude; here each iteration denoises and then takes the proximal step that follows from the noise level.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ from nilatron.core.sampling.schedule import karras_schedule
 
 @dataclass(frozen=True)
 class PhaseSettings:
-    """The way from noise to a phase. Noise levels are complex standard deviations at image scale 1."""
+    """Noise levels of the diffusion from noise to a phase, as complex standard deviations at image scale 1."""
 
     n_steps: int = 20
     sigma_first: float = 4.0
     sigma_last: float = 0.01
-    rho: float = 2.0  # of `karras_schedule`: small values stay long at high noise
-    sigma_magnitude: float = 0.02  # how far |x| may be from m on the way
+    rho: float = 2.0  # parameter of `karras_schedule`; small values give more levels at high noise
+    sigma_magnitude: float = 0.02  # standard deviation of |x| from m in the intermediate steps
 
     def __post_init__(self) -> None:
-        """Refuse what is no falling sequence."""
+        """Refuse noise levels that are not positive or do not fall."""
         if not self.sigma_first > self.sigma_last > 0 or not self.sigma_magnitude > 0 or not self.rho > 0:
             raise ValueError(f"noise levels must be positive and fall, got {self}")
         if self.n_steps < 2:
@@ -51,12 +52,12 @@ def draw_phases(
     Parameters
     ----------
     denoiser
-        (x, sigma) -> E[x0 | x = x0 + sigma n] on complex images (batch, y, x) of image scale 1. With D(u x) = u D(x) for
-        |u| = 1, as ours has it, the global phase of the result is uniform.
+        (x, sigma) -> E[x0 | x = x0 + sigma n] on complex images (batch, y, x) of image scale 1. If D(u x) = u D(x) for
+        |u| = 1, as for our denoiser, the global phase of the result is uniformly distributed.
     magnitude
-        m (batch, y, x), real, image scale 1; repeat an image to draw several of its phases.
+        Real images m (batch, y, x) of image scale 1; repeat an image to draw several phases for it.
     generator
-        On the CPU, whatever the device of the images, so that a seed means the same everywhere.
+        Random generator on the CPU, whatever the device of the images, so that a seed gives the same phases everywhere.
     settings
         Noise levels.
 
@@ -80,6 +81,9 @@ def draw_phases(
 
 
 def nearest_to_magnitude(x: Tensor, magnitude: Tensor, weight: float) -> Tensor:
-    """Complex x with |x| moved by the share `weight` of its distance to the magnitude; where it is 0, its phase is."""
+    """Image x with its magnitude moved towards `magnitude` by the fraction `weight` of the distance.
+
+    Where x is 0 its phase is taken as 0.
+    """
     length = x.abs()
     return torch.polar(length + weight * (magnitude - length), x.angle())

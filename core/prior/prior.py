@@ -1,4 +1,4 @@
-"""What samplers know of a prior: an estimate of the image behind a noisy one, with its variance where the prior tells it."""
+"""The prior as samplers see it: an estimate of the image in a noisy image, with a variance if the prior has one."""
 
 from __future__ import annotations
 
@@ -11,46 +11,45 @@ from nilatron.core.backend import Array
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a prior says of x0, given x = x0 + sigma n.
+    """Estimate of the image x0, given x = x0 + sigma n.
 
     Attributes
     ----------
     mean
         E[x0 | x], complex, of the shape of x.
     variance
-        E[|x0 - mean|^2 | x] of each pixel, real, of the shape of x; None where the prior does not tell.
+        E[|x0 - mean|^2 | x] of each pixel, real, of the shape of x; None if the prior does not estimate it.
     """
 
     mean: Array
     variance: Array | None = None
 
 
-Denoiser: TypeAlias = Callable[
-    [Array, float], Estimate
-]  # of complex images (batch, z, y, x) of image scale 1, and sigma
-MeanDenoiser: TypeAlias = Callable[[Array, float], Array]  # the same, but the mean alone
+# (x, sigma) -> estimate, for complex images x (batch, z, y, x) of image scale 1
+Denoiser: TypeAlias = Callable[[Array, float], Estimate]
+MeanDenoiser: TypeAlias = Callable[[Array, float], Array]  # a denoiser that returns only the mean of its estimate
 
 
 class ConditionedDenoiser(Protocol):
-    """A denoiser that is also shown what it made of the step before."""
+    """A denoiser that is also given its estimate of the previous step."""
 
     def __call__(self, x: Array, sigma: float, previous_estimate: Array | None, /) -> Estimate:
-        """Denoise x; the previous estimate is that of the step before, None where there is none. A prior may ignore it."""
+        """Denoise x; `previous_estimate` is the mean of the previous step or None, and may be ignored."""
 
 
 class Prior(Protocol):
-    """A prior of images of image scale 1, whatever computes it: what every sampler takes.
+    """A prior of images of image scale 1, as every sampler takes it.
 
-    Another kind of prior is one class, and one loader in `core.prior.loaders` for its file.
+    A new kind of prior needs one class, and one loader in `core.prior.loaders` for its file.
     """
 
     @property
     def sha256(self) -> str:
-        """Of the file that it was read from."""
+        """SHA-256 of the file from which the prior was read."""
 
     @property
     def label(self) -> str:
-        """What computes it, for log and image metadata."""
+        """Name of the engine that computes the prior, for log and image metadata."""
 
     def estimate(self, x: Array, sigma: float, previous_estimate: Array | None = None, /) -> Estimate:
-        """Estimate of x0 from x = x0 + sigma n, E|n|^2 = 1; arrays of any library, (batch, z, y, x), the same kind out."""
+        """Estimate of x0 from x = x0 + sigma n, E|n|^2 = 1, for arrays (batch, z, y, x) of any library."""

@@ -1,7 +1,7 @@
-"""Simulated undersampled scans of training images, as the sampler gets them, for training through the sampler.
+"""Simulated undersampled scans of training images, for training through the sampler.
 
-Coils, sampling, noise and the imperfections of real scans are drawn at random; coil maps, compression and warm start come from
-the calibration lines as in a reconstruction. The truth is what those maps make of the full noiseless scan.
+Coils, sampling, noise and the imperfections of real scans are drawn at random; coil maps, compression and warm start are
+computed from the calibration lines, as in a reconstruction. The truth is the full noiseless scan, combined with these maps.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from nilatron.core.recon import inverse_problem
 
 @dataclass(frozen=True)
 class ScanSettings:
-    """How many scans a training step reconstructs, and of which kind."""
+    """Number of scans in a training step, and the ranges from which they are drawn."""
 
-    per_step: int = 0  # scans reconstructed in each step; 0: training on white noise alone
-    weight: float = 0.3  # of their loss (the mean of ln error) beside that of white noise
-    sigma: tuple[float, float] = (0.006, 0.12)  # of the noise, image scale 1; logarithmically even
+    per_step: int = 0  # number of scans reconstructed in each step; 0: training on white noise alone
+    weight: float = 0.3  # weight of the scans' loss (the mean of ln error) relative to the loss on white noise
+    sigma: tuple[float, float] = (0.006, 0.12)  # complex noise level, image scale 1; ln(sigma) is evenly distributed
     n_coils: tuple[int, int] = (4, 12)
-    compression_probability: float = 0.5  # to a random number of virtual coils, at least the fewest
+    compression_probability: float = 0.5  # compression to a random number of virtual coils, at least n_coils[0]
     accelerations: tuple[int, ...] = (2, 3, 4, 4, 5, 6, 6, 8)
     calibration_lines: tuple[int, ...] = (16, 20, 24, 24, 32)
-    regular_probability: float = 0.7  # of every R-th line; else lines at random, denser in the middle
-    map_errors: float = 0.12  # standard deviation at most of what coil maps of the calibration lines cannot follow
-    line_errors: float = 0.02  # standard deviation at most of the lines' gain
-    noise_errors: tuple[float, float] = (0.95, 1.1)  # the noise over the measured one
+    regular_probability: float = 0.7  # probability of every R-th line; otherwise random lines, denser in the centre
+    map_errors: float = 0.12  # largest standard deviation of coil map errors that calibration lines cannot show
+    line_errors: float = 0.02  # largest standard deviation of the lines' gain
+    noise_errors: tuple[float, float] = (0.95, 1.1)  # ratio of the true noise level to the measured one
     acquisition: AcquisitionSettings = field(default_factory=AcquisitionSettings)
     augment: AugmentSettings = field(
         default_factory=lambda: AugmentSettings(
@@ -50,7 +50,7 @@ class ScanSettings:
     )
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be drawn."""
+        """Refuse ranges from which nothing can be drawn."""
         if self.per_step < 0 or not self.weight > 0:
             raise ValueError(f"expected per_step >= 0 and weight > 0, got {self.per_step} and {self.weight}")
         if not 0 < self.sigma[0] <= self.sigma[1]:
@@ -70,7 +70,7 @@ class ScanSettings:
 
 
 class TrainingScan(NamedTuple):
-    """One slice on the CPU: maps and weighted k-space (coil, z, y, x), the others (z, y, x), in SNR units."""
+    """One simulated slice in SNR units, on the CPU: maps and weighted k-space (coil, z, y, x), other arrays (z, y, x)."""
 
     coil_maps: Tensor
     counts: Tensor
@@ -82,7 +82,7 @@ class TrainingScan(NamedTuple):
 
 
 def draw_scan(images: Sequence[Tensor], settings: ScanSettings, generator: torch.Generator) -> TrainingScan:
-    """A scan of one of the images (y, x), magnitude or complex, of image scale 1."""
+    """Random scan of one of the images (y, x), which are magnitudes or complex and of image scale 1."""
     rng = np.random.default_rng(int(torch.randint(0, 2**31, (), generator=generator)))
     chosen = images[int(torch.randint(0, len(images), (), generator=generator))]
     image = simulate_acquisition(chosen, settings.acquisition, settings.augment, generator)
@@ -118,7 +118,10 @@ def _tensor(array: npt.NDArray[np.generic]) -> Tensor:
 
 
 def random_coil_maps(shape: tuple[int, ...], n_coils: int, rng: np.random.Generator) -> ComplexArray:
-    """Sensitivities (coil, z, y, x) of coils around the object at uneven places, gains and phases, sum_c |S_c|^2 = 1."""
+    """Sensitivities (coil, z, y, x) of coils at irregular positions around the object, with sum_c |S_c|^2 = 1.
+
+    Gain and phase of each coil are random.
+    """
     field_of_view = rng.uniform(0.9, 1.3)
     z, y, x = (
         positions(n, f, c)
@@ -140,7 +143,7 @@ def random_coil_maps(shape: tuple[int, ...], n_coils: int, rng: np.random.Genera
 def _map_errors(
     shape: tuple[int, ...], settings: ScanSettings, rng: np.random.Generator, generator: torch.Generator
 ) -> ComplexArray:
-    """Relative errors of each coil, of a resolution up to several times that of the calibration lines."""
+    """Relative errors (coil, z, y, x) of the coil maps, with a resolution of up to several times the calibration's."""
     n_knots, size = int(rng.integers(8, 40)), rng.uniform(0, settings.map_errors)
     knots = torch.randn((2, shape[0], n_knots, n_knots), generator=generator)
     fields = F.interpolate(knots, size=(shape[-2], shape[-1]), mode="bicubic", align_corners=True)
@@ -149,7 +152,7 @@ def _map_errors(
 
 
 def random_lines(n_lines: int, settings: ScanSettings, rng: np.random.Generator) -> tuple[npt.NDArray[np.bool_], slice]:
-    """Which phase encodings are acquired, and the calibration lines among them."""
+    """Mask of the acquired phase encodings, and the slice of calibration lines."""
     acceleration, n_calibration = int(rng.choice(settings.accelerations)), int(rng.choice(settings.calibration_lines))
     kept = np.zeros(n_lines, np.bool_)
     if rng.uniform() < settings.regular_probability:
@@ -166,7 +169,7 @@ def random_lines(n_lines: int, settings: ScanSettings, rng: np.random.Generator)
 
 
 def _compression(calibration: ComplexArray, settings: ScanSettings, rng: np.random.Generator) -> ComplexArray:
-    """Matrix (virtual coil, coil) of orthonormal rows: often fewer virtual coils."""
+    """Random compression matrix (virtual coil, coil) with orthonormal rows; often the identity."""
     n_coils = len(calibration)
     if rng.uniform() >= settings.compression_probability:
         return np.eye(n_coils, dtype=np.complex64)

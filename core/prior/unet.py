@@ -1,4 +1,4 @@
-"""A fully convolutional U-Net: no attention, no position input, so that any matrix size works."""
+"""A fully convolutional U-Net without attention and position input, so that it takes any matrix size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Shape of the network, stored with its weights.
+    """Architecture of the network, stored with its weights.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class UNetConfig:
     embedding
         Width of the noise-level embedding.
     self_conditioned
-        Whether it has two more channels in, for how the image differs from an estimate made before.
+        Whether the network has two more input channels, for the difference of the image from a previous estimate.
     """
 
     channels: tuple[int, ...] = (24, 48, 72, 96, 128)
@@ -47,7 +47,7 @@ class UNetConfig:
 
     @property
     def n_inputs(self) -> int:
-        """Real channels in."""
+        """Number of real input channels."""
         return 4 if self.self_conditioned else 2
 
 
@@ -61,17 +61,17 @@ ARCHITECTURES = {
 
 
 def zero_initialised(convolution: nn.Conv2d) -> nn.Conv2d:
-    """The same layer with weights and bias 0, so that its block starts as the identity."""
+    """The layer with weights and bias set to 0, so that its block starts as the identity."""
     for parameter in convolution.parameters():
         nn.init.zeros_(parameter)
     return convolution
 
 
 def lower_precision(network: UNet, dtype: torch.dtype) -> UNet:
-    """Convert the convolutions, nearly all of the work, in place; the noise embedding stays float32.
+    """Convert the convolutions, which are nearly all of the work, to `dtype` in place; the noise embedding stays float32.
 
-    So does the normalisation on a CPU, where a kernel takes parameters of another precision than its input, and is faster
-    for it. Its statistics are float32 everywhere.
+    On a CPU the normalisations stay float32, too: its kernel accepts parameters of another precision than the input, and is
+    faster with them. The statistics of the normalisations are float32 everywhere.
     """
     for module in network.modules():
         on_gpu = any(parameter.device.type != "cpu" for parameter in module.parameters(recurse=False))
@@ -85,7 +85,7 @@ class NoiseEmbedding(nn.Module):
 
     def __init__(self, width: int, n_frequencies: int = 16) -> None:
         super().__init__()
-        # on the CPU even where the network is built without memory: on "meta", torch imports its compiler for this
+        # on the CPU even if the network is built on "meta" (without memory): there torch would import its compiler for this
         frequencies = torch.logspace(-1, 1, n_frequencies, device="cpu")
         self.register_buffer("frequencies", 2 * math.pi * frequencies, persistent=False)
         self.mix = nn.Sequential(nn.Linear(2 * n_frequencies, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
@@ -114,7 +114,9 @@ class ResidualBlock(nn.Module):
         """Map features (batch, n_in, y, x) to (batch, n_out, y, x)."""
         scale, shift = self.film(embedding).chunk(2, dim=1)
         h = self.conv1(F.silu(self.norm1(x), inplace=True))
-        if embedding.shape[0] == 1:  # one noise level for the batch: its modulation goes into the normalisation
+        if (
+            embedding.shape[0] == 1
+        ):  # one noise level for the whole batch, so the normalisation can apply its modulation
             h = _modulated(self.norm2, h, 1 + scale[0], shift[0])
         else:
             h = torch.addcmul(shift[:, :, None, None], self.norm2(h), 1 + scale[:, :, None, None])
@@ -123,7 +125,7 @@ class ResidualBlock(nn.Module):
 
 
 def _modulated(norm: nn.GroupNorm, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Norm(x) scaled and shifted in one pass over the features; scale and shift (channel,)."""
+    """norm(x) scale + shift in one pass over the features; scale and shift are (channel,)."""
     weight = (norm.weight * scale).to(norm.weight.dtype)
     bias = torch.addcmul(shift, norm.bias, scale).to(norm.bias.dtype)
     return F.group_norm(x, norm.num_groups, weight, bias, norm.eps)
@@ -140,7 +142,7 @@ class Blocks(nn.ModuleList):
 
 
 class UNet(nn.Module):
-    """F(x, c_noise): `config.n_inputs` real channels in, two out, the same size."""
+    """F(x, c_noise): images with `config.n_inputs` real channels to images of the same size with two."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -163,7 +165,10 @@ class UNet(nn.Module):
         self.last = nn.Sequential(norm, nn.SiLU(), zero_initialised(nn.Conv2d(channels[0], 2, 3, padding=1)))
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
-        """Map (batch, n_inputs, y, x), sides a multiple of `config.multiple`, and (batch,) or (1,) to (batch, 2, y, x)."""
+        """Map images (batch, n_inputs, y, x) and noise coordinates (batch,) or (1,) to (batch, 2, y, x).
+
+        y and x have to be multiples of `config.multiple`.
+        """
         embedding = self.embed(c_noise)
         h = self.first(x.to(self.first.weight.dtype))
         kept: list[Tensor] = []

@@ -1,7 +1,7 @@
-"""Files of weights: safetensors with their metadata; nothing is ever unpickled.
+"""Weights files: safetensors with metadata, never pickles.
 
-A file is read once and believed step by step: sizes before memory is taken for them, the format before its loader is asked,
-and a SHA-256 over metadata and tensors before anything is used. What a format holds is known to its loader alone.
+A file is read once and checked step by step: sizes before memory is allocated for them, the format before its loader is
+called, and a SHA-256 over metadata and tensors before anything is used. Only the loader of a format knows its content.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from nilatron.core.errors import BadInputError
 
-if TYPE_CHECKING:  # torch takes seconds to import, and whoever names a file has not loaded it yet
+if TYPE_CHECKING:  # torch takes seconds to import, and the name of a file can be checked without it
     from torch import Tensor
 
 HASH_KEY = "content_sha256"
-FORMATS_WITHOUT_HASH = ("nilatron-edm-1",)  # older than the hash: read where they carry none
+FORMATS_WITHOUT_HASH = ("nilatron-edm-1",)  # older formats, whose files may lack the hash
 SHIPPED = ("default", "tiny")
 DEFAULT_WEIGHTS = Path(__file__).with_name("default.safetensors")
 
@@ -34,18 +34,18 @@ class WeightsError(BadInputError):
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file that has been read, and whose header is JSON; its tensors have not been looked at.
+    """A file that has been read and whose header is valid JSON; its tensors have not been checked yet.
 
     Attributes
     ----------
     path
-        For messages.
+        Path of the file, for messages.
     content
-        All bytes.
+        All bytes of the file.
     metadata
-        Texts by name, "format" among them.
+        Texts by name, among them "format".
     tensors
-        What the header says of each tensor, by name.
+        Entry of each tensor in the header, by name.
     """
 
     path: Path
@@ -55,21 +55,21 @@ class WeightsFile:
 
     @property
     def format(self) -> str:
-        """Name of the format; empty where the file has none."""
+        """Name of the format; empty if the file does not state it."""
         return str(self.metadata.get("format", ""))
 
     @property
     def sha256(self) -> str:
-        """Of the whole file."""
+        """SHA-256 of the whole file."""
         return hashlib.sha256(self.content).hexdigest()
 
     def load(self) -> dict[str, Tensor]:
-        """All tensors, on the host.
+        """All tensors, on the CPU.
 
         Raises
         ------
         WeightsError
-            When the bytes are not those that the header announces, or hold values that are not finite.
+            When the bytes do not fit the header or the hash, or a value is not finite.
         """
         import safetensors.torch
         import torch
@@ -105,7 +105,7 @@ def read_weights_file(path: Path) -> WeightsFile:
     Raises
     ------
     WeightsError
-        When it cannot be read or is not safetensors.
+        When the file cannot be read or is not safetensors.
     """
     content = read_file(path)
     header = _header(path, content)
@@ -114,12 +114,12 @@ def read_weights_file(path: Path) -> WeightsFile:
 
 
 def shipped_weights(name: str) -> Path:
-    """File of weights that come with the package.
+    """Path of weights that are shipped with the package.
 
     Raises
     ------
     WeightsError
-        When nothing is shipped under `name`, or this installation lacks the file.
+        When no weights are shipped under `name`, or this installation lacks the file.
     """
     if name not in SHIPPED:
         raise WeightsError(f"no weights are shipped as {name!r}: choose from {', '.join(SHIPPED)}, or give a file")
@@ -129,13 +129,13 @@ def shipped_weights(name: str) -> Path:
     return path
 
 
-def find_weights(given: str) -> Path:
-    """A shipped name or a path to a file."""
-    return shipped_weights(given) if given in SHIPPED else Path(given)
+def find_weights(name_or_path: str) -> Path:
+    """Path of a weights file, given the name of shipped weights or a path."""
+    return shipped_weights(name_or_path) if name_or_path in SHIPPED else Path(name_or_path)
 
 
 def content_sha256(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """SHA-256 of the metadata but for the hash itself, and of the tensors' names, dtypes, shapes and bytes."""
+    """SHA-256 of the metadata without the hash itself, and of the tensors' names, dtypes, shapes and bytes."""
     import torch
 
     described = {key: value for key, value in metadata.items() if key != HASH_KEY}
@@ -147,12 +147,12 @@ def content_sha256(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -
 
 
 def read_file(path: Path, what: str = "weights file", command: str = "train") -> bytes:
-    """All bytes of a regular file of reasonable size; messages call it `what`, and name the `command` that writes it.
+    """All bytes of a regular file of reasonable size; messages call it `what` and name the `command` that writes it.
 
     Raises
     ------
     WeightsError
-        When it is absent, no regular file, too large, or may not be read.
+        When the file is absent, too large or not a regular file, or may not be read.
     """
     try:
         status = path.stat()
@@ -171,7 +171,7 @@ def read_file(path: Path, what: str = "weights file", command: str = "train") ->
 
 
 def _header(path: Path, content: bytes) -> dict[str, Any]:
-    """The JSON in front of the tensors: 8 bytes of length, then as many of text."""
+    """Header of a safetensors file: 8 bytes with its length, then JSON text of that length."""
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or length > min(MAX_HEADER_BYTES, len(content) - 8):
         why = f"{len(content)} bytes, of which the header would take {length}; at most {MAX_HEADER_BYTES} are read"

@@ -1,1 +1,1 @@
-"""Diffusion samplers, one a file."""
+"""Diffusion samplers, one in each file."""

@@ -1,7 +1,7 @@
-"""The sampler, first at half the resolution.
+"""The sampler with its first steps at half the resolution.
 
-While the diffusion noise is strong it leaves of an image little but the low frequencies, which a quarter of the pixels hold:
-these steps cost a quarter, so that more of them can be made. What they find replaces the low frequencies of the warm start.
+Strong diffusion noise hides all but the low frequencies of an image, which a quarter of the pixels can hold. The first steps
+therefore cost only a quarter, and more of them can be made. Their result replaces the low frequencies of the warm start.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from nilatron.core.prior.prior import Denoiser
 from nilatron.core.resolution import coarse_image, coarse_shape, replace_low_frequencies, value_ratio
 from nilatron.core.sampling.nila_fast import (
     Callback,
-    Generators,
-    Numbers,
+    PerElement,
+    RandomGenerators,
     SamplerResult,
     Solver,
     SolverSettings,
@@ -34,24 +34,24 @@ def nila_coarse_to_fine(
     n_coarse: int,
     *,
     start: Array,
-    sigma: Numbers,
-    scale: Numbers,
-    generator: Generators,
+    sigma: PerElement,
+    scale: PerElement,
+    generator: RandomGenerators,
     solver: SolverSettings | None = None,
     sigma_fraction: float = 1.0,
     momentum: float = 0.0,
     solve: Solver = conjugate_gradient,
     callback: Callback | None = None,
 ) -> SamplerResult:
-    """Images with tau = 0, the first `n_coarse` steps at half the resolution where that has pixels enough.
+    """Images with tau = 0; the first `n_coarse` steps are made at half the resolution if that has enough pixels.
 
-    A level of noise s of the schedule is s / sqrt(N / M) of the image scale there (see `core.resolution`). All other parameters
-    and what is raised are those of `nila_fast`.
+    Relative to the image scale, a noise level s of the schedule is s / sqrt(N / M) at the coarse resolution (see
+    `core.resolution`). All other parameters and errors are those of `nila_fast`.
 
     Raises
     ------
     ValueError
-        Unless at least one step is left for the full resolution.
+        When `n_coarse` leaves no step for the full resolution.
     """
     if not 0 <= n_coarse < len(schedule):
         raise ValueError(f"of {len(schedule)} steps from 0 to {len(schedule) - 1} can be coarse, got {n_coarse}")
@@ -59,16 +59,16 @@ def nila_coarse_to_fine(
     coarse = coarse_shape(shape)
 
     def sample(
-        model: Measurement, measured: Array, levels: Sequence[float], begin: Array, times: float, *, first_step: int
+        measurement: Measurement, y: Array, levels: Sequence[float], x: Array, ratio: float, *, first_step: int
     ) -> SamplerResult:
         return nila_fast(
             denoiser,
-            model,
-            measured,
-            [level / times for level in levels],
-            start=begin,
+            measurement,
+            y,
+            [level / ratio for level in levels],
+            start=x,
             sigma=sigma,
-            scale=np.asarray(scale) * times,
+            scale=np.asarray(scale) * ratio,
             tau=0.0,
             generator=generator,
             solver=solver,
@@ -76,14 +76,14 @@ def nila_coarse_to_fine(
             noisy_start=not first_step,
             momentum=momentum,
             solve=solve,
-            callback=callback and (lambda step, level, x: callback(first_step + step, level * times, x)),
+            callback=callback and (lambda step, level, x: callback(first_step + step, level * ratio, x)),
         )
 
-    coarsened = operator.coarse(data, coarse) if n_coarse and coarse != shape else None
-    if coarsened is None:
+    coarse_measurement = operator.coarse(data, coarse) if n_coarse and coarse != shape else None
+    if coarse_measurement is None:
         return sample(operator, data, schedule, start, 1.0, first_step=0)
-    ratio = value_ratio(shape, coarse)
-    first = sample(*coarsened, schedule[:n_coarse], coarse_image(start, coarse), ratio, first_step=0)
-    begin = replace_low_frequencies(first.image, start)
-    then = sample(operator, data, schedule[n_coarse:], begin, 1.0, first_step=n_coarse)
-    return SamplerResult(then.image, len(schedule), first.iterations + then.iterations, n_coarse, then.variance)
+    coarse_start, ratio = coarse_image(start, coarse), value_ratio(shape, coarse)
+    first = sample(*coarse_measurement, schedule[:n_coarse], coarse_start, ratio, first_step=0)
+    fine_start = replace_low_frequencies(first.image, start)
+    second = sample(operator, data, schedule[n_coarse:], fine_start, 1.0, first_step=n_coarse)
+    return SamplerResult(second.image, len(schedule), first.iterations + second.iterations, n_coarse, second.variance)

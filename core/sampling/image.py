@@ -1,4 +1,4 @@
-"""How the image of a slice is sampled: the settings that reconstruction and training share."""
+"""Sampling of the image of a slice, with the settings that reconstruction and training share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from nilatron.core.measurement import Measurement, Shape3
 from nilatron.core.prior.prior import ConditionedDenoiser
 from nilatron.core.resolution import coarse_shape
 from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
-from nilatron.core.sampling.nila_fast import Callback, Generators, Numbers, SamplerResult, Solver, SolverSettings
+from nilatron.core.sampling.nila_fast import (
+    Callback,
+    PerElement,
+    RandomGenerators,
+    SamplerResult,
+    Solver,
+    SolverSettings,
+)
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sampling.self_conditioning import self_conditioned_denoiser
 from nilatron.core.sampling.symmetries import with_symmetries
@@ -19,22 +26,25 @@ from nilatron.core.solvers import conjugate_gradient
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """The sampler with tau = 0. The default prior was trained through it as it is by default, but for the symmetries.
+    """Settings of the sampler for the image (tau = 0).
 
-    Names that a field had before are still read (`formerly`).
+    The default prior was trained through the sampler with these defaults, except `symmetries`. Former names of a field
+    ("formerly") are still read. "Image only" settings are not used for posterior samples.
     """
 
     steps: int = 7  # network evaluations
-    coarse_share: float = 0.45  # of the steps, the first ones, are made at half the resolution (image only)
+    coarse_share: float = (
+        0.45  # fraction of the steps, from the first, that is made at half the resolution (image only)
+    )
     sigma_max: float = 0.8  # first diffusion noise level, image scale 1
     sigma_min: float = 0.03  # last diffusion noise level, image scale 1
-    # of a level, what the network is told; 1 smooths more (image only, not the samples)
+    # noise level that the network is given, as a fraction of the step's level; 1 smooths more (image only)
     sigma_fraction: float = field(default=0.75, metadata={"formerly": "noise_left"})
-    momentum: float = 0.4  # share of a step's change that the next one starts ahead by (image only)
+    momentum: float = 0.4  # fraction of the last step's change that is added to the next step's input (image only)
     tolerance: float = 1e-3  # relative residual of the data consistency problems
-    # of an iteration, as rms and share of the noise level: less than that ends them
+    # rms change, as a fraction of the noise level; a smaller change in an iteration ends the iterations
     min_change: float = field(default=0.04, metadata={"formerly": "smallest_change"})
-    iterations: int = 8  # at most, of conjugate gradients, for each of them
+    iterations: int = 8  # largest number of conjugate gradient iterations in a step
     # the network sees another symmetry of the image at each step (image only)
     symmetries: bool = field(default=True, metadata={"formerly": "turns"})
 
@@ -53,18 +63,18 @@ class ImageSettings:
 
     @property
     def solver(self) -> SolverSettings:
-        """How exactly data consistency is reached."""
+        """Settings of the solver for data consistency."""
         return SolverSettings(tolerance=self.tolerance, min_change=self.min_change, max_iterations=self.iterations)
 
     def levels(self, n_steps: int | None = None) -> tuple[float, ...]:
-        """Diffusion noise levels of `n_steps` evaluations, by default of `steps`."""
+        """Diffusion noise levels of `n_steps` evaluations, by default `steps`."""
         return karras_schedule(n_steps or self.steps, self.sigma_max, self.sigma_min)
 
 
 def network_shapes(shape: Shape3) -> tuple[Shape3, ...]:
-    """Shapes (z, y, x) at which the network sees images of `shape`: at two resolutions, each upright and transposed."""
+    """Shapes (z, y, x) of the network's input for images of `shape`: two resolutions, each upright and transposed."""
     upright = (shape, coarse_shape(shape))
-    return tuple(dict.fromkeys(seen for n, y, x in upright for seen in ((n, y, x), (n, x, y))))
+    return tuple(dict.fromkeys(view for n, y, x in upright for view in ((n, y, x), (n, x, y))))
 
 
 def sample_images(
@@ -75,13 +85,13 @@ def sample_images(
     settings: ImageSettings,
     *,
     start: Array,
-    sigma: Numbers,
-    scale: Numbers,
-    generator: Generators,
+    sigma: PerElement,
+    scale: PerElement,
+    generator: RandomGenerators,
     solve: Solver = conjugate_gradient,
     callback: Callback | None = None,
 ) -> SamplerResult:
-    """Images of one slice or several by `nila_coarse_to_fine`, which explains what is passed."""
+    """Images of one or several slices by `nila_coarse_to_fine`, where the parameters are explained."""
     return nila_coarse_to_fine(
         self_conditioned_denoiser(with_symmetries(denoiser) if settings.symmetries else denoiser),
         operator,

@@ -2,8 +2,8 @@
 
 A DDPM sampler whose network output is corrected by a few gradient steps towards the data, with a weight lambda_t that
 falls once the diffusion noise is below the noise of the measurement. It works in model space u = 2 x - 1 (real and
-imaginary part). What is known about it is left as it is: the weight jumps from 1 to 0.2, all noise is drawn anew around
-the mean (Eq. 11), which halves the posterior variance, and the gradient steps are not preconditioned. `nila_fast` is ours.
+imaginary part). Its known weaknesses are kept: the weight jumps from 1 to 0.2, all noise is drawn anew around the mean
+(Eq. 11), which halves the posterior variance, and the gradient steps are not preconditioned. Our sampler is `nila_fast`.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ MODEL_ORIGIN = 1 + 1j  # x = (u + MODEL_ORIGIN) / 2
 
 @dataclass(frozen=True)
 class NilaSettings:
-    """The published defaults."""
+    """Settings of the published sampler, with the published defaults."""
 
     n_steps: int = 1000  # network evaluations; a divisor of 1000
     n_gradient_steps: int = 4
-    adaptive: bool = True  # False: lambda = 1 throughout, the authors' "without Nila"
+    adaptive: bool = True  # False: lambda = 1 in all steps, which the authors call "without Nila"
 
 
 def dc_weight(index: int, ratio: float, sigma: float, first_below: int) -> float:
     """lambda_t (Eq. 10): 1 while ratio = sqrt(1 - abar) / sqrt(abar) >= sigma, then 0.2 t / t*.
 
-    `first_below` is t*, the first index below the threshold; at 0 (sigma at or below the schedule's end) there is nothing
-    left to attenuate and the weight stays 1, where the authors' code divides by zero.
+    `first_below` is t*, the first index below the threshold. It is 0 if sigma is at or below the end of the schedule; the
+    weight then stays 1, where the authors' code divides by zero.
     """
     if ratio >= sigma or first_below <= 0:
         return 1.0
@@ -53,7 +53,7 @@ def nila(
     settings: NilaSettings | None = None,
     callback: Callback | None = None,
 ) -> Array:
-    """One run of the published sampler, for one slice.
+    """Image of one slice by one run of the published sampler.
 
     Parameters
     ----------
@@ -62,15 +62,15 @@ def nila(
     operator, data
         Measurement and its data y (coil, k2, k1, k0), in physical units.
     sigma
-        Complex standard deviation of the noise of y, physical units.
+        Complex standard deviation of the noise of y, in physical units.
     scale
         Image scale: the network sees x / scale.
     generator
-        Source of all noise.
+        Random generator of all noise.
     settings
-        Steps.
+        Numbers of steps.
     callback
-        Called with step, sigma and x (image scale 1) in front of each evaluation; what it raises ends the run.
+        Called with step, sigma and x (image scale 1) before each evaluation; an exception that it raises ends the run.
 
     Returns
     -------

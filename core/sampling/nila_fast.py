@@ -1,13 +1,14 @@
-"""Noise-adaptive proximal sampler: Nila's idea with the weight that the likelihood implies.
+"""Noise-adaptive proximal sampler: the idea of Nila with the weight that follows from the likelihood.
 
 With p(x0 | x_sigma) ~ CN(D, sigma^2 I) the conditional posterior is Gaussian, and its mean is
 
     x^ = argmin |A x - y|^2 / sigma_y^2 + |x - D|^2 / sigma^2.                                         (P)
 
-For a unitary subset of rows this is a step of weight sigma^2 / (sigma^2 + sigma_y^2): 1 while the diffusion noise
-dominates, 1/2 where Nila's rule switches (Huang, Luo et al., MICCAI 2024, Eq. 10), 0 in the end; per singular value of A
-it is aware of the g-factor. tau = 0 gives the image. tau = 1 perturbs data and denoised image by their noise before solving
-(Papandreou and Yuille, NIPS 2010), which draws exact samples of the Gaussian; then runs are posterior samples.
+If A is a subset of the rows of a unitary matrix, this is a step of weight sigma^2 / (sigma^2 + sigma_y^2): 1 while the
+diffusion noise dominates, 1/2 where Nila's rule switches (Huang, Luo et al., MICCAI 2024, Eq. 10), 0 at the end. In general
+there is a weight for each singular value of A, which accounts for the g-factor. tau = 0 gives the image. tau = 1 perturbs
+data and denoised image by their noise before solving (Papandreou and Yuille, NIPS 2010), which draws exact samples of the
+Gaussian; each run then gives a posterior sample.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ from nilatron.core.measurement import Measurement
 from nilatron.core.prior.prior import Denoiser
 from nilatron.core.solvers import Solution, conjugate_gradient
 
-Numbers: TypeAlias = "float | Sequence[float] | npt.NDArray[np.float64]"
-Generators: TypeAlias = "np.random.Generator | Sequence[np.random.Generator]"
-# (step, sigma, x) in front of each evaluation of the denoiser, x (batch, z, y, x) in image scale 1; it stops the run by raising
+# one number, or generator, for the whole batch or one for each of its elements
+PerElement: TypeAlias = "float | Sequence[float] | npt.NDArray[np.float64]"
+RandomGenerators: TypeAlias = "np.random.Generator | Sequence[np.random.Generator]"
+# (step, sigma, x) before each evaluation of the denoiser, x (batch, z, y, x) of image scale 1; an exception ends the run
 Callback: TypeAlias = Callable[[int, float, Array], None]
 
 
 class Solver(Protocol):
-    """Solves A x = b as `conjugate_gradient` does."""
+    """A function that solves A x = b, as `conjugate_gradient` does."""
 
     def __call__(
         self,
@@ -49,29 +51,32 @@ class Solver(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class SolverSettings:
-    """How exactly (P) is solved."""
+    """Accuracy to which (P) is solved."""
 
     tolerance: float = 1e-3  # relative residual
-    min_change: float = 0.0  # of an iteration, as rms and share of the level; less than that ends them
+    min_change: float = (
+        0.0  # rms change, as a fraction of the level; a smaller change in an iteration ends the iterations
+    )
     max_iterations: int = 20
 
 
 @dataclass(frozen=True)
 class SamplerResult:
-    """Images and what they cost.
+    """Images and the work that they took.
 
     Attributes
     ----------
     image
         (batch, z, y, x) in physical units.
     n_evaluations
-        Calls of the denoiser.
+        Number of calls of the denoiser.
     iterations
-        Of conjugate gradients, of each element, all steps together: (batch, 1, 1, 1).
+        Number of conjugate gradient iterations of each element, summed over all steps: (batch, 1, 1, 1).
     n_coarse
-        Of the evaluations, at half the resolution.
+        Number of evaluations at half the resolution.
     variance
-        Of the last estimate, as the prior tells it, (batch, z, y, x), squared physical units; None where it does not.
+        Variance that the prior states with its last estimate, (batch, z, y, x), in squared physical units; None for a prior
+        without variances.
     """
 
     image: Array
@@ -82,7 +87,7 @@ class SamplerResult:
 
     @property
     def n_iterations(self) -> tuple[int, ...]:
-        """Iterations of each element; waits for a GPU."""
+        """Number of iterations of each element; reading it waits for a GPU."""
         return tuple(map(int, np.ravel(to_numpy(self.iterations))))
 
 
@@ -93,10 +98,10 @@ def nila_fast(
     schedule: Sequence[float],
     *,
     start: Array,
-    sigma: Numbers,
-    scale: Numbers,
+    sigma: PerElement,
+    scale: PerElement,
     tau: float,
-    generator: Generators,
+    generator: RandomGenerators,
     solver: SolverSettings | None = None,
     sigma_fraction: float = 1.0,
     noisy_start: bool = True,
@@ -111,40 +116,41 @@ def nila_fast(
     denoiser
         (x, sigma) -> estimate with the mean D(x, sigma), on complex images of image scale 1, (batch, z, y, x).
     operator, data
-        Measurement and its data y, physical units: (coil, k2, k1, k0) for runs of one slice, or (batch, coil, k2, k1, k0), a
-        slice each.
+        Measurement and its data y in physical units: (coil, k2, k1, k0) for several runs of one slice, or
+        (batch, coil, k2, k1, k0) with another slice in each element.
     schedule
         Falling diffusion noise levels, image scale 1.
     start
-        Warm start (batch, z, y, x), e.g. CG-SENSE, physical units; its first axis sets the batch.
+        Warm start (batch, z, y, x) in physical units, e.g. CG-SENSE; its first axis sets the batch.
     sigma
-        Complex standard deviation of the noise of y (1 for whitened data), physical units; one for each element, or for all.
+        Complex standard deviation of the noise of y in physical units (1 for whitened data).
     scale
-        Image scale, likewise: the network sees x / scale.
+        Image scale: the network sees x / scale.
     tau
         0 for the image, 1 for posterior samples.
     generator
-        Source of all noise; with one for each element that element has the noise, and so the image, that it has alone.
+        Random generator of all noise. With one generator for each element, an element gets the same noise, and so the same
+        image, in every batch.
     solver
-        How exactly (P) is solved.
+        Accuracy to which (P) is solved.
     sigma_fraction
-        Share of the level that the network is told, after the first step. With 1 the weight is exact (a Gaussian prior
-        gives its posterior mean). With tau = 0 no noise is put back, and a learned prior drifts towards its mode, which is too
-        smooth: a little less than 1 counters it.
+        Noise level that the network is given after the first step, as a fraction of the step's level. With 1 the weight is
+        exact (a Gaussian prior gives its posterior mean). With tau = 0 no noise is added back, and a learned prior drifts
+        towards its mode, which is too smooth; a fraction slightly below 1 compensates this.
     noisy_start
-        Whether noise of the first level is added to the start; False goes on from a result of that level.
+        Whether noise of the first level is added to the start; False if the start is a result of a previous level.
     momentum
-        Share of the last step's change that the network's input goes on by (Polyak, USSR Comput. Math. 1964): fewer steps
-        find the same image. Not for posterior samples.
+        Fraction of the last step's change that is added to the network's input (Polyak, USSR Comput. Math. 1964), so that
+        fewer steps reach the same image. Not for posterior samples.
     solve
-        What solves (P); training needs one that can be differentiated.
+        Solver of (P); training needs one that can be differentiated.
     callback
-        Called in front of each step; what it raises ends the run.
+        Called before each step; an exception that it raises ends the run.
 
     Raises
     ------
     ValueError
-        When a sigma or scale is not positive, the generators are not as many as the elements, or samples have momentum.
+        When a sigma or scale is not positive, there are not as many generators as elements, or momentum is set with tau > 0.
     """
     if tau and momentum:
         raise ValueError(f"posterior samples (tau = {tau}) have no momentum, got {momentum}")
@@ -157,9 +163,7 @@ def nila_fast(
     solver = solver or SolverSettings()
     xp, n_elements = namespace(data), int(start.shape[0])
 
-    def on_data_device(
-        values: npt.NDArray[np.float64],
-    ) -> Array:  # before the loop: copying to a GPU makes the host wait
+    def on_data_device(values: npt.NDArray[np.float64]) -> Array:
         return xp.astype(converted_to(values, data), real_dtype(data))
 
     def noise(shape: tuple[int, ...]) -> Array:
@@ -167,6 +171,7 @@ def nila_fast(
             return complex_normal(generator, (n_elements, *shape), data)
         return xp.concat([complex_normal(own, (1, *shape), data) for own in generator])
 
+    # copied to the device before the loop, because a copy makes the host wait for a GPU
     image_scale, sigma_y = on_data_device(scales), on_data_device(sigmas / scales)
     weights = on_data_device((np.reshape(schedule, (-1, 1, 1, 1, 1)) * scales / sigmas) ** 2)
     y = data / image_scale[..., None]
@@ -198,7 +203,7 @@ def nila_fast(
             max_iterations=solver.max_iterations,
         )
         iterations = iterations + solution.iterations
-        previous = None if noisy_start and not step else x  # of the first noise nothing is carried on
+        previous = None if noisy_start and not step else x  # the change from the first noise is no momentum
         x = solution.x
         if tau and not last:
             x = x + tau * schedule[step + 1] * noise(image_shape)

@@ -1,4 +1,4 @@
-"""Posterior samples, their mean, and a map of how sure the image is."""
+"""Posterior samples, their mean and their standard deviation: the uncertainty map of an image."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from nilatron.core.sampling.nila_fast import Callback, SolverSettings, nila_fast
 
 @dataclass(frozen=True)
 class Posterior:
-    """Summary of the samples.
+    """Mean and standard deviation of posterior samples.
 
     Attributes
     ----------
     mean
-        (z, y, x), complex.
+        Complex image (z, y, x).
     standard_deviation
-        (z, y, x), real: sqrt of the complex sample variance, the units of `mean`.
+        Real image (z, y, x): square root of the complex sample variance, in the units of `mean`.
     """
 
     mean: Array
@@ -48,7 +48,7 @@ def sample_posterior(
     Raises
     ------
     ValueError
-        With fewer than two samples, which have no variance, or for more than one slice.
+        When there are fewer than two samples, which have no variance, or more than one slice.
     """
     if start.ndim != 3:
         raise ValueError(f"samples are drawn of one slice (z, y, x), got a start of shape {tuple(start.shape)}")

@@ -1,4 +1,4 @@
-"""Noise schedules of the samplers. sigma is the complex standard deviation, image scale 1."""
+"""Noise schedules of the samplers; sigma is a complex standard deviation at image scale 1."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def karras_schedule(
     Raises
     ------
     ValueError
-        Unless n_steps >= 1 and sigma_max >= sigma_min > 0.
+        When not n_steps >= 1 and sigma_max >= sigma_min > 0.
     """
     if n_steps < 1 or not sigma_max >= sigma_min > 0:
         raise ValueError(
@@ -27,5 +27,5 @@ def karras_schedule(
 
 
 def linear_vp_schedule(n_train_steps: int = 1000) -> npt.NDArray[np.float64]:
-    """abar_t of DDPM with betas linear from 1e-4 to 0.02 (Ho et al. 2020), as the published Nila uses it."""
+    """abar_t of DDPM with betas linear from 1e-4 to 0.02 (Ho et al. 2020), as in the published Nila."""
     return np.cumprod(1 - np.linspace(1e-4, 0.02, n_train_steps), dtype=np.float64)

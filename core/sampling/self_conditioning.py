@@ -1,7 +1,7 @@
-"""Self-conditioning: at each step the network also sees what it made of the step before.
+"""Self-conditioning: at each step the network also sees its estimate of the previous step.
 
-What data consistency has changed in that estimate since tells errors of this scan from structure. The network was trained so,
-through the sampler (self-conditioning: Chen, Zhang and Hinton, ICLR 2023, arXiv 2208.04202, section 3.2).
+The changes that data consistency has made to this estimate help the network to distinguish errors of the scan from structure.
+The network was trained this way, through the sampler (Chen, Zhang and Hinton, ICLR 2023, arXiv 2208.04202, section 3.2).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from nilatron.core.prior.prior import ConditionedDenoiser, Denoiser, Estimate
 
 
 def self_conditioned_denoiser(denoiser: ConditionedDenoiser) -> Denoiser:
-    """The denoiser of one run of the sampler: each call is given the result of the one before, if that has its shape."""
+    """Denoiser for one run of the sampler that passes `denoiser` its own previous estimate, if that has the same shape."""
     previous: Array | None = None
 
     def denoise(x: Array, sigma: float) -> Estimate:

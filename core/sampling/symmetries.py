@@ -1,8 +1,8 @@
-"""The symmetries of an image: the network sees another of its views at each step.
+"""Symmetries of an image: at each step the network sees the image transposed, rotated or conjugated in another way.
 
-A network treats the views of an image - transposed, turned, conjugated - a little differently, which is an error of its own.
-Where each step shows it another view the errors of successive steps do not add up: most of the gain of averaging over all
-views, for nothing (equivariant plug-and-play: Terris et al., CVPR 2024, arXiv 2312.01831).
+A network denoises such views of an image slightly differently, which is an error of the network. If each step uses another
+view, the errors of successive steps do not add up. This gives most of the gain of averaging over all views at no cost
+(equivariant plug-and-play: Terris et al., CVPR 2024, arXiv 2312.01831).
 """
 
 from __future__ import annotations
@@ -12,34 +12,34 @@ from itertools import cycle
 from nilatron.core.backend import Array, namespace
 from nilatron.core.prior.prior import ConditionedDenoiser, Estimate
 
-# (transposed, of conjugated k-space), one after the other
+# (transposed, conjugated) of each view, in the order of use
 SYMMETRIES = ((False, False), (True, False), (False, True), (True, True))
 
 
 def symmetric_view(image: Array, transposed: bool, conjugated: bool) -> Array:
-    """A view (..., y, x) or (..., x, y) of complex images (..., y, x); the same view of it is the image again.
+    """View (..., y, x) or (..., x, y) of complex images (..., y, x); applied twice it gives the image again.
 
-    Conjugated k-space is that of conj(x(-r)): the image turned by 180 degrees, of the opposite phase (shifted by a pixel
-    where a side is even).
+    The conjugated view is conj(x(-r)), whose k-space is the conjugate: the image rotated by 180 degrees with the opposite
+    phase (shifted by a pixel along sides of even length).
     """
     xp = namespace(image)
     if transposed:
         image = xp.matrix_transpose(image)
     if not conjugated:
         return image
-    turned = xp.flip(image, axis=(-2, -1))
-    return xp.conj(turned) if xp.isdtype(image.dtype, "complex floating") else turned
+    rotated = xp.flip(image, axis=(-2, -1))
+    return xp.conj(rotated) if xp.isdtype(image.dtype, "complex floating") else rotated
 
 
 def with_symmetries(denoiser: ConditionedDenoiser) -> ConditionedDenoiser:
-    """The denoiser of one run of the sampler: each call shows `denoiser` the next view, and gives back the image upright."""
+    """Denoiser for one run of the sampler: each call passes the next view to `denoiser` and transforms the result back."""
     symmetries = cycle(SYMMETRIES)
 
     def denoise(x: Array, sigma: float, previous_estimate: Array | None, /) -> Estimate:
-        now = next(symmetries)
-        known = None if previous_estimate is None else symmetric_view(previous_estimate, *now)
-        found = denoiser(symmetric_view(x, *now), sigma, known)
-        variance = None if found.variance is None else symmetric_view(found.variance, *now)
-        return Estimate(symmetric_view(found.mean, *now), variance)
+        symmetry = next(symmetries)
+        previous_view = None if previous_estimate is None else symmetric_view(previous_estimate, *symmetry)
+        estimate = denoiser(symmetric_view(x, *symmetry), sigma, previous_view)
+        variance = None if estimate.variance is None else symmetric_view(estimate.variance, *symmetry)
+        return Estimate(symmetric_view(estimate.mean, *symmetry), variance)
 
     return denoise

@@ -1,4 +1,4 @@
-"""Images from pure noise: what a prior believes in when there is no measurement (Karras et al., NeurIPS 2022)."""
+"""Samples of a prior alone: images drawn from pure noise without a measurement (Karras et al., NeurIPS 2022)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ def sample_unconditional(
     shape
         (sample, y, x).
     schedule
-        Complex noise levels, falling, above 0; the last step ends at 0 with D itself.
+        Falling complex noise levels above 0; the last step goes to 0 and returns D.
     generator
-        Of the first noise, on the CPU, so that samples are the same on every device; nothing later is random.
+        Random generator of the first noise, on the CPU, so that samples are the same on every device; later steps are
+        deterministic.
 
     Returns
     -------
@@ -38,6 +39,6 @@ def sample_unconditional(
     x = schedule[0] / 2**0.5 * torch.complex(parts[0], parts[1]).to(device)
     for sigma, lower in pairwise(schedule):
         slope = (x - denoiser(x, sigma)) / sigma
-        ahead = x + (lower - sigma) * slope
-        x = x + (lower - sigma) * (slope + (ahead - denoiser(ahead, lower)) / lower) / 2
+        euler = x + (lower - sigma) * slope
+        x = x + (lower - sigma) * (slope + (euler - denoiser(euler, lower)) / lower) / 2
     return denoiser(x, schedule[-1])

@@ -1,8 +1,8 @@
-"""The sampler as a function of the network's weights that can be differentiated, and its error as a loss.
+"""Training through the sampler: a solver that can be differentiated, and the error of the image as a loss.
 
-Training a denoiser on white noise alone leaves out what it meets inside the sampler with tau = 0: images whose error is what
-data consistency has left, aliasing and noise of the coil geometry. The weights are therefore also trained through the whole
-sampler (unrolled: Hammernik et al., MRM 2018; Aggarwal et al., MoDL, IEEE TMI 2019).
+A denoiser that is trained on white noise alone never sees the errors of images inside the sampler with tau = 0: aliasing and
+noise amplification that data consistency has not removed. The weights are therefore also trained through the whole sampler
+(unrolled: Hammernik et al., MRM 2018; Aggarwal et al., MoDL, IEEE TMI 2019).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch import Tensor
 from nilatron.core.metrics import FOREGROUND
 from nilatron.core.solvers import Solution, conjugate_gradient
 
-Solve: TypeAlias = Callable[[Tensor], Tensor]
+TensorMap: TypeAlias = Callable[[Tensor], Tensor]
 
-MAGNITUDE_SHARE = 0.75  # of the loss: images are looked at as magnitudes
+MAGNITUDE_SHARE = 0.75  # fraction of the loss that counts magnitudes, which are what a reader sees
 BACKWARD_TOLERANCE = 3e-3  # relative residual
 
 
 def differentiable_solve(
-    apply: Solve,
+    apply: TensorMap,
     b: Tensor,
     start: Tensor,
     *,
@@ -32,56 +32,57 @@ def differentiable_solve(
     min_change: float,
     max_iterations: int,
 ) -> Solution:
-    """`conjugate_gradient` on torch tensors with the derivative of the exact solution: where x = A^-1 b, db = A^-1 dx.
+    """`conjugate_gradient` on torch tensors, with the derivative of the exact solution x = A^-1 b, which is db = A^-1 dx.
 
-    A is Hermitian, so that a derivative costs one more solution and no memory (MoDL, section III).
+    A is Hermitian, so a derivative costs one more solution and no memory (MoDL, section III).
     """
-    found: list[Solution] = []
+    solutions: list[Solution] = []
 
-    def solution(right: Tensor) -> Tensor:
-        found.append(
+    def solve(right_side: Tensor) -> Tensor:
+        solutions.append(
             conjugate_gradient(
                 apply,
-                right,
+                right_side,
                 start.detach(),
                 tolerance=tolerance,
                 min_change=min_change,
                 max_iterations=max_iterations,
             )
         )
-        return cast("Tensor", found[-1].x)
+        return cast("Tensor", solutions[-1].x)
 
-    def derivative(outer: Tensor) -> Tensor:
-        solved = conjugate_gradient(apply, outer, outer, tolerance=BACKWARD_TOLERANCE, max_iterations=max_iterations)
+    def backward(dx: Tensor) -> Tensor:
+        solved = conjugate_gradient(apply, dx, dx, tolerance=BACKWARD_TOLERANCE, max_iterations=max_iterations)
         return cast("Tensor", solved.x)
 
-    x = _Inverse.apply(b, solution, derivative)  # type: ignore[no-untyped-call]
-    return replace(found[0], x=x)
+    x = _Inverse.apply(b, solve, backward)  # type: ignore[no-untyped-call]
+    return replace(solutions[0], x=x)
 
 
 class _Inverse(torch.autograd.Function):
-    """b -> A^-1 b, and the same for derivatives."""
+    """The map b -> A^-1 b, and the same map for derivatives."""
 
     @staticmethod
-    def forward(ctx: Any, b: Tensor, solution: Solve, derivative: Solve) -> Tensor:
-        ctx.derivative = derivative
-        return solution(b)
+    def forward(ctx: Any, b: Tensor, solve: TensorMap, backward: TensorMap) -> Tensor:
+        ctx.solve_backward = backward
+        return solve(b)
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.derivative(outer[0]), None, None
+    def backward(ctx: Any, *dx: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.solve_backward(dx[0]), None, None
 
 
 def log_error(image: Tensor, truth: Tensor, scale: float) -> Tensor:
     """Logarithm of the relative squared error, of magnitudes in the foreground and of the whole complex image.
 
-    ln (1.5 |(|x| - |t|)_F|^2 / |t_F|^2 + 0.25 |x - t|^2 / |t|^2), F where |t| is above 8 % of the image scale: the magnitude's
-    error is about half of the complex one. The logarithm weighs hard and easy scans alike.
+    It is ln (1.5 |(|x| - |t|)_F|^2 / |t_F|^2 + 0.25 |x - t|^2 / |t|^2) with image x and truth t; F are the pixels where |t| is
+    above 8 % of the image scale. The term of the magnitudes has twice its share, because their error is about half of the
+    complex error. The logarithm gives hard and easy scans the same weight.
     """
-    inside = truth.abs() > FOREGROUND * scale
-    least = (1e-6 * scale) ** 2  # a magnitude of 0 has no derivative, an empty truth no relative error
-    magnitude = (image.real.square() + image.imag.square() + least).sqrt()
-    expected = truth.abs()[inside]
-    of_magnitude = (magnitude[inside] - expected).square().sum() / (expected.square().sum() + least)
-    of_all = (image - truth).abs().square().sum() / (truth.abs().square().sum() + least)
-    return (2 * MAGNITUDE_SHARE * of_magnitude + (1 - MAGNITUDE_SHARE) * of_all).log()
+    foreground = truth.abs() > FOREGROUND * scale
+    floor = (1e-6 * scale) ** 2  # a magnitude of 0 has no derivative, and a truth of zeros no relative error
+    magnitude = (image.real.square() + image.imag.square() + floor).sqrt()
+    expected = truth.abs()[foreground]
+    magnitude_error = (magnitude[foreground] - expected).square().sum() / (expected.square().sum() + floor)
+    complex_error = (image - truth).abs().square().sum() / (truth.abs().square().sum() + floor)
+    return (2 * MAGNITUDE_SHARE * magnitude_error + (1 - MAGNITUDE_SHARE) * complex_error).log()

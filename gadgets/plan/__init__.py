@@ -3,5 +3,6 @@
 upcoming   what a table of all line heads says is still to come (files)
 progress   what has come of one image, and what of it is missing
 scan       ScanPlan: weighs flags, limits, counters and what is known of the lines to come
+contradictions   what header and heads say against each other
 centre     where the centre of k-space is: the header against the strongest line
 """

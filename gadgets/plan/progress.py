@@ -24,7 +24,7 @@ class Progress:
     last_step
         Encoding steps (y, z) of the latest line.
     is_flagged
-        Whether a line was marked as the last of the slice.
+        Whether the latest line was marked as the last of the slice.
     """
 
     n_lines: int = 0
@@ -42,7 +42,7 @@ class Progress:
         self.last_at, self.last_step = number, step
         for seen, index in zip(self.steps, step, strict=True):
             seen.add(index)
-        self.is_flagged = self.is_flagged or is_last
+        self.is_flagged = is_last
 
 
 def gap(steps: Collection[int]) -> int:

@@ -1,7 +1,7 @@
-"""Chains that are defined by XML.
+"""Reconstruction chains that are defined by XML.
 
-find      by shipped name or path
-xml       parsed into readers, gadgets, nodes and writers
-grammar   would Gadgetron's own parser take it?
-host      run inside this process, with equivalents of the stock gadgets
+find      finds a chain by name or path
+xml       parses a chain into readers, gadgets, nodes and writers
+grammar   checks whether Gadgetron's own parser would accept a chain
+host      runs a chain inside this process, with equivalents of the stock gadgets
 """

@@ -1,6 +1,6 @@
-"""Gadgetron chains by name or path: those shipped, and those of a site.
+"""Search for Gadgetron chains by name or path: shipped chains and those of a site.
 
-The chains themselves are described and parsed in `pipelines.chain.xml`.
+`pipelines.chain.xml` describes and parses the chains themselves.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from nilatron.pipelines.chain.xml import Chain, ChainError, External, Node, Port, StockGadget, parse_chain
+from nilatron.pipelines.chain.xml import Chain, ChainError, External, Node, ReaderOrWriter, StockGadget, parse_chain
 
 __all__ = [
     "Chain",
@@ -18,7 +18,7 @@ __all__ = [
     "ChainFile",
     "External",
     "Node",
-    "Port",
+    "ReaderOrWriter",
     "StockGadget",
     "find_chain",
     "list_chains",
@@ -44,21 +44,21 @@ def list_chains(config_dirs: Iterable[Path] = ()) -> list[str]:
 
 
 def find_chain(name_or_path: str, config_dirs: Iterable[Path] = (), *, allow_paths: bool = True) -> ChainFile:
-    """Look up a chain by name (with or without ".xml"; directories go before the shipped ones) or by path.
+    """The file of a chain, found by name or path.
 
     Parameters
     ----------
     name_or_path
-        Only a name when it comes from a network: see `allow_paths`.
+        Name, with or without ".xml", or path. Chains in `config_dirs` take precedence over shipped ones of the same name.
     config_dirs
-        Directories with further chains; the first that has the name wins.
+        Directories with further chains; the first one that has the name is used.
     allow_paths
-        Whether the path of an existing file will do.
+        Whether the path of a file is accepted; it must not be for a name that comes from a network.
 
     Raises
     ------
     ChainError
-        There is none; the message lists the names. Or the file cannot be read.
+        When there is no such chain (the message lists the names), or its file cannot be read.
     """
     available = _available(config_dirs)
     name = name_or_path.removesuffix(".xml")

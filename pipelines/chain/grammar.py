@@ -1,7 +1,7 @@
-"""What Gadgetron 4.7.2 takes as a chain: its elements, and the classes of its own libraries.
+"""Grammar of the chains that Gadgetron 4.7.2 accepts: XML elements, and the classes in its own libraries.
 
-The embedded host (`chain.xml`) runs less than this; the grammar here is for chains that are meant for a server. Libraries that
-Gadgetron does not bring along may hold any class.
+The embedded host (`chain.xml`) accepts fewer elements; this grammar is for chains that are meant for a server. Libraries that
+do not belong to Gadgetron may hold any class.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ _MRICORE_GADGETS = """
     NoiseAdjustGadget NoiseAdjustGadget_unoptimized NoiseSummaryGadget PCACoilGadget PartialFourierAdjustROGadget
     PhysioInterpolationGadget RemoveROOversamplingGadget ScaleGadget SimpleReconGadget
 """
+_EPI_GADGETS = (
+    "CutXGadget EPICorrGadget EPIPackNavigatorGadget EPIReconXGadget FFTXGadget FFTYZGadget OneEncodingGadget"
+)
 _CORE_ITEMS = ("Acquisition", "Waveform", "Image", "Buffer", "IsmrmrdImageArray", "AcquisitionBucket", "Text")
 
 STOCK_CLASSES: dict[str, dict[str, frozenset[str]]] = {
@@ -55,19 +58,20 @@ STOCK_CLASSES: dict[str, dict[str, frozenset[str]]] = {
         "branch": frozenset({"AcquisitionFanout", "WaveformFanout", "ImageFanout"}),
         "merge": frozenset({"UnorderedMerge"}),
     },
+    "gadgetron_epi": {"gadget": frozenset(_EPI_GADGETS.split())},
     "gadgetron_dicom": {"gadget": frozenset({"DicomFinishGadget"})},
 }
-"""Library, kind of element, classes."""
+"""Classes of each library and kind of element."""
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """What an element may hold: children that must be there once, may be there once, or any number of times."""
+    """Children that an element must have once, may have once, or may have any number of times; and its attributes."""
 
     once: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     many: tuple[str, ...] = ()
-    attributes: dict[str, bool] = field(default_factory=dict)  # name: whether it must be there
+    attributes: dict[str, bool] = field(default_factory=dict)  # name: whether it is required
 
 
 _CLASS = _Rule(once=("dll", "classname"), optional=("name",), many=("property",))
@@ -97,12 +101,12 @@ _LEAVES = ("version", "dll", "classname", "name", "slot")
 
 
 def check_grammar(xml: bytes | str, name: str = "chain") -> None:
-    """Compare a chain with the grammar.
+    """Check a chain against the grammar.
 
     Raises
     ------
     ChainError
-        Lists everything that Gadgetron would refuse, or take for something else than it says.
+        When Gadgetron would refuse or misunderstand a part of the chain; the message lists all of them.
     """
     try:
         root: Element = fromstring(xml, forbid_dtd=True)

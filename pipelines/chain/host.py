@@ -1,4 +1,4 @@
-"""The embedded host: runs a chain inside this process, gadget by gadget, as generators."""
+"""The embedded host, which runs a chain inside this process; gadgets are generators that pass items to the next one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import ismrmrd
 
 from nilatron.gadgets.items import Context, Gadget
 from nilatron.gadgets.settings import SettingsError
-from nilatron.pipelines.chain.find import Chain, ChainError, External, Node, Port
+from nilatron.gadgets.statements import StatementCheck
+from nilatron.pipelines.chain.find import Chain, ChainError, External, Node, ReaderOrWriter
 
 NodeFactory: TypeAlias = Callable[[str, dict[str, str]], Gadget]
 
@@ -27,22 +28,22 @@ _logger = logging.getLogger(__name__)
 
 
 def default_node(target: str, properties: dict[str, str]) -> Gadget:
-    """Make our own node, `gadgets.node.build_node`, imported when a chain asks for it."""
-    from nilatron.gadgets.node import build_node  # brings in the reconstructions, which not every chain needs
+    """Our own node, made by `gadgets.node.build_node`."""
+    from nilatron.gadgets.node import build_node  # imports all reconstructions, which not every chain needs
 
     return build_node(target, properties)
 
 
 def build(chain: Chain, node_factory: NodeFactory = default_node) -> list[Gadget]:
-    """Make the gadgets of a chain, in their order.
+    """Build the gadgets of a chain in their order.
 
-    Stock gadgets come from `gadgets.stock.registry.STOCK_GADGETS`; `<execute name="nilatron.pipelines.node" target="…"/>` is
-    `node_factory(target, properties)`. Nothing in a chain names code to import.
+    Stock gadgets come from `gadgets.stock.registry.STOCK_GADGETS`; `<execute name="nilatron.pipelines.node" target="…"/>`
+    becomes `node_factory(target, properties)`. A chain cannot make this process import other code.
 
     Raises
     ------
     ChainError
-        For any other gadget, program or port, unknown readers or writers, and properties that a gadget does not take.
+        For any other gadget, program or port, unknown readers or writers, and properties that a gadget does not have.
     """
     _check_ports(chain, chain.readers, "reader", KNOWN_READERS)
     _check_ports(chain, chain.writers, "writer", KNOWN_WRITERS)
@@ -55,27 +56,29 @@ def build(chain: Chain, node_factory: NodeFactory = default_node) -> list[Gadget
 def run_chain(
     chain: Chain, items: Iterable[Any], context: Context, node_factory: NodeFactory = default_node
 ) -> Iterator[ismrmrd.Image]:
-    """Send items through a chain, and hand over the images that arrive at its end, one by one.
+    """Images that a chain makes of the items of a scan, one by one.
 
-    What is not an image at the end is left out, counted in the scan's log and named once in a warning.
+    Items at the end of the chain that are not images are dropped, counted in the scan's log and reported once in a warning.
 
     Parameters
     ----------
     chain
-        Checked, and its gadgets made, when this is called, before the first item is asked for.
+        The chain; its gadgets are built at once, before the first item is read.
     items
-        `ismrmrd.Acquisition` and `ismrmrd.Waveform`, in the order of the scan; read as images are asked for.
+        `ismrmrd.Acquisition` and `ismrmrd.Waveform` in the order of the scan; they are read as images are requested.
     context
-        Of the scan.
+        Context of the scan.
     node_factory
-        Makes our own node from target and properties.
+        Function that builds our own node from target and properties.
 
     Raises
     ------
     ChainError
-        As `build`.
+        When `build` refuses the chain.
+    ScanError
+        When `gadgets.statements.StatementCheck` refuses a line, as images are requested.
     """
-    stream: Iterator[Any] = iter(items)
+    stream = StatementCheck()(items, context)
     for gadget in build(chain, node_factory):
         stream = gadget(stream, context)
     return _images(stream, context)
@@ -92,7 +95,7 @@ def _images(stream: Iterator[Any], context: Context) -> Iterator[ismrmrd.Image]:
         context.log.counts[count] += 1
 
 
-def _check_ports(chain: Chain, ports: tuple[Port, ...], kind: str, known: tuple[str, ...]) -> None:
+def _check_ports(chain: Chain, ports: tuple[ReaderOrWriter, ...], kind: str, known: tuple[str, ...]) -> None:
     for port in ports:
         if port.classname not in known:
             raise ChainError(
@@ -103,7 +106,7 @@ def _check_ports(chain: Chain, ports: tuple[Port, ...], kind: str, known: tuple[
 def _gadget(node: Node, chain: Chain, node_factory: NodeFactory) -> Gadget:
     if isinstance(node, External):
         return node_factory(_own_target(node, chain), dict(node.properties))
-    from nilatron.gadgets.stock.registry import STOCK_GADGETS  # brings in linear algebra, for chains that have them
+    from nilatron.gadgets.stock.registry import STOCK_GADGETS  # imports linear algebra, which not every chain needs
 
     if node.classname not in STOCK_GADGETS:
         raise ChainError(
@@ -114,7 +117,7 @@ def _gadget(node: Node, chain: Chain, node_factory: NodeFactory) -> Gadget:
 
 
 def _own_target(node: External, chain: Chain) -> str:
-    """Return the target of our own node; anything else outside this process is refused."""
+    """The target of our own node; other programs and connections are refused."""
     if node.kind == "connect":
         raise ChainError(
             f"chain {chain.name!r}: <connect> to {node.address}:{node.port} is not followed by the embedded host; use "

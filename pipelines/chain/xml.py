@@ -1,7 +1,7 @@
-"""Gadgetron chains: the XML that names readers, writers and the gadgets in between.
+"""Parser of Gadgetron chains: XML that lists readers, gadgets and writers.
 
 The grammar is that of Gadgetron 4.7.2 for `<configuration>` with `<version>2</version>`, without the elements that a
-host in one process cannot run (`parallel`, `distributed` and their kin).
+host in one process cannot run (`parallel`, `distributed` and similar ones).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _BRANCHING = ("parallel", "distributed", "parallelprocess", "puredistributed")
 
 
 class ChainError(BadInputError):
-    """A chain that does not exist, is not well formed, or asks for what this host does not do."""
+    """A chain that does not exist, is not well formed, or needs something that this host does not support."""
 
 
 @dataclass(frozen=True)
-class Port:
-    """A reader or a writer: library, class and, for readers, the message identifier that it is to serve."""
+class ReaderOrWriter:
+    """A `<reader>` or `<writer>`: its class, its library and, for a reader, the identifier of the messages that it reads."""
 
     classname: str
     dll: str
@@ -34,7 +34,7 @@ class Port:
 
 @dataclass(frozen=True)
 class StockGadget:
-    """A `<gadget>`: class, library, its name in the chain (the class unless it has one) and its properties."""
+    """A `<gadget>`: its class, library, name in the chain (by default that of the class) and properties."""
 
     classname: str
     dll: str
@@ -49,15 +49,15 @@ class External:
     Attributes
     ----------
     module, target, language
-        Of `execute`: the module, the callable in it, and `type`.
+        For "execute": the module, the callable in it, and the attribute `type`.
     address, port
-        Of `connect`.
+        For "connect": where to connect.
     properties
         The `<property>` children of the configuration.
     configuration_xml
         The whole `<configuration>`, as the program receives it.
     readers, writers
-        Classes, empty for Gadgetron's default.
+        Classes of readers and writers; empty for Gadgetron's default.
     """
 
     kind: Literal["execute", "connect"]
@@ -68,8 +68,8 @@ class External:
     port: int = 0
     properties: dict[str, str] = field(default_factory=dict)
     configuration_xml: str = "<configuration/>"
-    readers: tuple[Port, ...] = ()
-    writers: tuple[Port, ...] = ()
+    readers: tuple[ReaderOrWriter, ...] = ()
+    writers: tuple[ReaderOrWriter, ...] = ()
 
 
 Node: TypeAlias = StockGadget | External
@@ -80,42 +80,42 @@ class Chain:
     """A parsed chain: its name, readers and writers, and the nodes in the order of the stream."""
 
     name: str
-    readers: tuple[Port, ...]
-    writers: tuple[Port, ...]
+    readers: tuple[ReaderOrWriter, ...]
+    writers: tuple[ReaderOrWriter, ...]
     stream: tuple[Node, ...]
 
 
 def parse_chain(xml: bytes | str, name: str = "chain") -> Chain:
     """Parse the XML of a chain.
 
-    Entities and document types are refused. A property value `name@Gadget` is replaced by that property of the gadget.
+    Entities and document types are refused. A property value `name@Gadget` is replaced by the property `name` of the gadget.
 
     Raises
     ------
     ChainError
-        Says which element is wrong, what was expected and what to do.
+        When the chain is wrong; the message names the element, what was expected and what to do.
     """
     root = _root(xml, name)
-    _only(root, ("version", "readers", "writers", "stream"), name)
+    _check_children(root, ("version", "readers", "writers", "stream"), name)
     version = (root.findtext("version") or "").strip()
     if version != "2":
         raise ChainError(f"chain {name!r}: expected <version>2</version> inside <configuration>, got {version!r}")
     stream = root.find("stream")
     if stream is None:
         raise ChainError(f"chain {name!r}: <configuration> has no <stream>; expected one with at least one node")
-    nodes = _resolved([_node(element, name) for element in stream], name)
+    nodes = _resolve_references([_node(element, name) for element in stream], name)
     if not nodes:
         raise ChainError(f"chain {name!r}: <stream> is empty; expected at least one <gadget> or <external>")
     return Chain(name, _ports(root, "reader", name), _ports(root, "writer", name), tuple(nodes))
 
 
 def parse_configuration(xml: bytes | str, name: str) -> dict[str, str]:
-    """Properties of a node's own `<configuration>`, which is all that Gadgetron sends it of the chain.
+    """Properties in the `<configuration>` of a node, the only part of the chain that Gadgetron sends to the node.
 
     Raises
     ------
     ChainError
-        When it is not XML, has another root, or a property without name or value.
+        When the configuration is not XML, has another root element, or a property without name or value.
     """
     return _properties(_root(xml, name), name, name)
 
@@ -141,7 +141,7 @@ def _root(xml: bytes | str, name: str) -> ElementTree.Element:
     return root
 
 
-def _only(element: ElementTree.Element, allowed: tuple[str, ...], where: str) -> None:
+def _check_children(element: ElementTree.Element, allowed: tuple[str, ...], where: str) -> None:
     for child in element:
         if child.tag not in allowed:
             raise ChainError(
@@ -157,19 +157,21 @@ def _text(element: ElementTree.Element, tag: str, where: str) -> str:
     return text
 
 
-def _ports(parent: ElementTree.Element, kind: str, where: str) -> tuple[Port, ...]:
+def _ports(parent: ElementTree.Element, kind: str, where: str) -> tuple[ReaderOrWriter, ...]:
     group = parent.find(f"{kind}s")
     if group is None:
         return ()
-    _only(group, (kind,), where)
+    _check_children(group, (kind,), where)
     ports = []
     for element in group:
-        _only(element, ("slot", "dll", "classname"), where)
+        _check_children(element, ("slot", "dll", "classname"), where)
         slot = (element.findtext("slot") or "").strip()
         if slot and not slot.isdecimal():
             raise ChainError(f"chain {where!r}: <slot> of a <{kind}> is {slot!r}; expected a message identifier")
         ports.append(
-            Port(_text(element, "classname", where), _text(element, "dll", where), int(slot) if slot else None)
+            ReaderOrWriter(
+                _text(element, "classname", where), _text(element, "dll", where), int(slot) if slot else None
+            )
         )
     return tuple(ports)
 
@@ -188,7 +190,7 @@ def _node(element: ElementTree.Element, where: str) -> Node:
 
 
 def _gadget(element: ElementTree.Element, where: str) -> StockGadget:
-    _only(element, ("name", "dll", "classname", "property"), where)
+    _check_children(element, ("name", "dll", "classname", "property"), where)
     classname = _text(element, "classname", where)
     return StockGadget(
         classname=classname,
@@ -215,7 +217,7 @@ def _properties(element: ElementTree.Element, owner: str, where: str) -> dict[st
 
 
 def _external(element: ElementTree.Element, where: str) -> External:
-    _only(element, ("execute", "connect", "configuration", "readers", "writers"), where)
+    _check_children(element, ("execute", "connect", "configuration", "readers", "writers"), where)
     ways = [child for child in element if child.tag in ("execute", "connect")]
     if len(ways) != 1:
         raise ChainError(
@@ -250,8 +252,8 @@ def _connected(element: ElementTree.Element, where: str) -> External:
     return External("connect", address=element.get("address", "localhost").strip(), port=int(port))
 
 
-def _resolved(nodes: list[Node], where: str) -> list[Node]:
-    """Replace the references `property@Gadget` in the properties of gadgets."""
+def _resolve_references(nodes: list[Node], where: str) -> list[Node]:
+    """The nodes with references `property@Gadget` in their properties replaced by the values."""
     gadgets = {node.name: node for node in reversed(nodes) if isinstance(node, StockGadget)}
 
     def value(text: str, seen: tuple[str, ...]) -> str:

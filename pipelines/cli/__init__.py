@@ -1,6 +1,7 @@
-"""The command line, in the same words as the XML properties. One module a command; importing it adds it.
+"""The command line; its options have the names of the XML properties. Importing the module of a command adds the command.
 
-Exit codes: 0 done, 2 bad input, 3 reconstruction, 4 connection, 5 training stopped before its end (`--resume` goes on).
+Exit codes: 0 success, 2 bad input, 3 reconstruction failed or incomplete, 4 connection failed, 5 training stopped before its
+end (`--resume` continues it).
 """
 
 from __future__ import annotations
@@ -8,14 +9,27 @@ from __future__ import annotations
 import logging
 import sys
 
-from nilatron.pipelines.cli import configs, convert, demo, doctor, export, phases, prior, replay, serve, simulate, train  # noqa: F401
+from nilatron.pipelines.cli import (  # noqa: F401
+    check,
+    configs,
+    convert,
+    demo,
+    doctor,
+    export,
+    phases,
+    prior,
+    replay,
+    serve,
+    simulate,
+    train,
+)
 from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTION_FAILED, app, stderr
 
 log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Run the command line; what the user can mend is one line and code 2, the rest code 3 with the log."""
+    """Run the command line; errors that the user can correct give one line and code 2, others the traceback and code 3."""
     from nilatron.core.errors import BadInputError
 
     try:

@@ -1,4 +1,4 @@
-"""The command line itself: options of all commands, exit codes, and how a command ends with an error."""
+"""The command line application: options shared by all commands, exit codes, and ending a command with an error."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ stderr = Console(stderr=True)
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """One line on stderr, and out."""
+    """Print one line on stderr and end the program with an exit code."""
     stderr.print(f"nilatron: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
 
 
 def print_version(wanted: bool) -> None:
-    """Print the version and stop, before anything else is looked at."""
+    """Print the version and stop, before other options are checked."""
     if wanted:
         print(__version__)
         raise typer.Exit
@@ -47,7 +47,7 @@ def common(
     ] = False,
 ) -> None:
     """Set logging and threads up for every command."""
-    del version  # its callback has seen it
+    del version  # its callback has printed it
     handler = RichHandler(console=stderr, show_path=False) if stderr.is_terminal else logging.StreamHandler()
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], format="%(message)s")
     calm_threads()

@@ -62,12 +62,12 @@ def convert(
     """Turn a denoiser trained elsewhere into weights for --weights, if it proves to denoise."""
     from nilatron.pipelines.prior.convert import ConvertSettings
     from nilatron.pipelines.prior.convert import convert as run
-    from nilatron.pipelines.prior.convert_settings import ReadingSettings
+    from nilatron.pipelines.prior.convert_settings import ForeignUnitSettings
     from nilatron.pipelines.prior.convert_source import SourceSettings
 
     settings = ConvertSettings(
         source=SourceSettings(source, network, architecture, tuple(_renaming(words) for words in key or [])),
-        reading=ReadingSettings(
+        unit_settings=ForeignUnitSettings(
             convention=convention,
             predicts=predicts,
             time=time,

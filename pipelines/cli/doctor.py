@@ -12,7 +12,7 @@ def doctor() -> None:
 
     sound = True
     for finding in examine():
-        sound = sound and finding.good
-        print(f"{'ok  ' if finding.good else 'FAIL'} {finding.what}: {finding.found}")
+        sound = sound and finding.ok
+        print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.subject}: {finding.result}")
     if not sound:
         fail("something is wrong with this installation: see the lines marked FAIL", RECONSTRUCTION_FAILED)

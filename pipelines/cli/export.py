@@ -37,7 +37,7 @@ def export(
     sizes = [parse_size(text) for text in tensorrt or []]
     settings = ExportSettings(output, find_weights(weights), precision, overwrite)
     if sizes:
-        check_tensorrt()  # before the work
+        check_tensorrt()  # before the export, which takes long
     with stderr.status("reading") as status:
         report = run(settings, lambda text: status.update(text))
         print(table(report))
@@ -47,7 +47,7 @@ def export(
 
 
 def table(report: ExportReport) -> str:
-    """Relative errors: a row for each noise level, a column for each matrix size."""
+    """Table of relative errors with a row for each noise level and a column for each matrix size."""
     from nilatron.pipelines.prior.export import SIGMAS
 
     names = [agreement.name for agreement in report.agreements]
@@ -64,7 +64,7 @@ def table(report: ExportReport) -> str:
 
 
 def parse_size(text: str) -> tuple[int, int, int]:
-    """YxX, or S*YxX for S images at a time."""
+    """Number of images and matrix size (S, y, x) from a text YxX or S*YxX."""
     n, _, matrix = text.rpartition("*")
     parts = [n or "1", *matrix.split("x")]
     if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):

@@ -66,7 +66,7 @@ def evaluate(
     from nilatron.pipelines.prior.report import evaluate as run
 
     if output is not None:
-        AtomicFolder(output)  # refuses a file of this name before the work, not after it
+        AtomicFolder(output)  # refuses a file of this name before the evaluation, not after it
     settings = EvaluationSettings(
         images=tuple(images),
         weights=find_weights(weights),
@@ -110,7 +110,7 @@ def denoise(
 
 
 def parse_sigma(text: str) -> float | None:
-    """A positive number, or None for auto."""
+    """The number in a text, or None for "auto"."""
     if text == "auto":
         return None
     try:

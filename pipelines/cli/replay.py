@@ -10,7 +10,7 @@ import typer
 from nilatron.pipelines.cli.app import BAD_INPUT, CONNECTION_FAILED, RECONSTRUCTION_FAILED, app, fail, stderr
 
 if TYPE_CHECKING:
-    from nilatron.pipelines.client.images import Remote
+    from nilatron.pipelines.client.images import RemoteSettings
 
 
 @app.command()
@@ -30,7 +30,13 @@ def replay(
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Folder for pictures.")] = None,
     dicom: Annotated[Path | None, typer.Option(help="Folder for DICOM files (needs pydicom).")] = None,
-    noise: Annotated[Path | None, typer.Option(help="Raw file with the noise scan.")] = None,
+    noise: Annotated[
+        Path | None, typer.Option(help="Raw file with the noise scan, used in place of the scan's own.")
+    ] = None,
+    noise_store: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps noise measurements, and has them for the scans that depend on them."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     weights: Annotated[
@@ -72,6 +78,7 @@ def replay(
         png=png,
         dicom=dicom,
         noise=noise,
+        noise_store=noise_store,
         seed=seed,
         device=device,
         weights=find_weights(weights),
@@ -83,11 +90,16 @@ def replay(
             "--set, --engine, --seed, --device and --weights are the server's own: set them in the chain (-c FILE.xml)",
             BAD_INPUT,
         )
+    if address and noise_store:
+        fail("--noise-store is the server's own: nilatron serve --noise-store DIR", BAD_INPUT)
     try:
         report = run(settings, stderr)
     except ServerError as error:
         fail(f"{error}; nothing was written", CONNECTION_FAILED)
-    print(f"{report.n_images} images to {output} in {report.seconds:.1f} s")
+    if report.stored_noise is not None:
+        print(f"noise of measurement {report.stored_noise!r} stored in {noise_store}; it gives no images")
+    else:
+        print(f"{report.n_images} images to {output} in {report.seconds:.1f} s")
     if report.failure is not None:
         kept = f"{report.n_images} of {report.n_expected} expected images came and were kept"
         fail(f"{report.failure}; {kept}", CONNECTION_FAILED)
@@ -98,24 +110,24 @@ def replay(
 
 def remote_of(
     address: str | None, chain: str, real_time: bool, timeout_s: float | None, idle_timeout_s: float | None
-) -> Remote | None:
-    """The server of the options; None without --address."""
+) -> RemoteSettings | None:
+    """Settings of the server from the options; None without --address."""
     if address is None:
         if real_time or timeout_s is not None or idle_timeout_s is not None:
             fail("--real-time, --timeout and --idle-timeout need a server: give --address HOST:PORT", BAD_INPUT)
         return None
     from nilatron.pipelines.client.exchange import ClientTimeouts
-    from nilatron.pipelines.client.images import Remote
+    from nilatron.pipelines.client.images import RemoteSettings
     from nilatron.pipelines.client.request import parse_address, request_for
 
-    timeouts = ClientTimeouts(whole_s=timeout_s)
+    timeouts = ClientTimeouts(total_s=timeout_s)
     if idle_timeout_s is not None:
-        timeouts = ClientTimeouts(idle_s=idle_timeout_s, whole_s=timeout_s)
-    return Remote(parse_address(address), request_for(chain), timeouts, real_time)
+        timeouts = ClientTimeouts(idle_s=idle_timeout_s, total_s=timeout_s)
+    return RemoteSettings(parse_address(address), request_for(chain), timeouts, real_time)
 
 
 def parse_properties(texts: list[str]) -> dict[str, str]:
-    """NAME=VALUE texts to a dictionary."""
+    """Dictionary of the properties in texts NAME=VALUE."""
     properties = {}
     for text in texts:
         name, separator, value = text.partition("=")

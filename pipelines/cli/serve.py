@@ -33,6 +33,10 @@ def serve(
     memory_mb: Annotated[
         int | None, typer.Option(min=1, help="Memory for all scans, in MiB (default: 4/5 of what is free).")
     ] = None,
+    noise_store: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps noise measurements, and has them for the scans that depend on them."),
+    ] = None,
     scan_budget_s: Annotated[float | None, typer.Option(help="Time for the reconstruction of a scan, in s.")] = None,
     slice_budget_s: Annotated[float | None, typer.Option(help="Time for the reconstruction of a slice, in s.")] = None,
     idle_s: Annotated[float, typer.Option(help="Longest silence of the other end, in s.")] = 900.0,
@@ -47,6 +51,11 @@ def serve(
 
     if log_format not in ("auto", "json", "text"):
         fail(f"--log-format must be auto, json or text, got {log_format!r}", BAD_INPUT)
+    if noise_store is not None:
+        try:
+            noise_store.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            fail(f"--noise-store {noise_store} cannot be a folder: {error.strerror}", BAD_INPUT)
     as_json = log_format == "json" or (log_format == "auto" and not stderr.is_terminal)
     verbose = bool(context.parent and context.parent.params.get("verbose"))
     settings = ServeSettings(
@@ -59,6 +68,7 @@ def serve(
         config_dirs=tuple(config_dir or ()),
         max_scans=max_scans,
         memory_bytes=None if memory_mb is None else memory_mb * MIB,
+        noise_store=noise_store,
         scan_budget_s=scan_budget_s,
         slice_budget_s=slice_budget_s,
         idle_s=idle_s,

@@ -51,7 +51,7 @@ def simulate(
 
 
 def parse_matrix(text: str) -> tuple[int, int, int]:
-    """X,Y or X,Y,Z."""
+    """Matrix size (x, y, z) from a text X,Y or X,Y,Z."""
     parts = text.lower().replace("x", ",").split(",")
     if len(parts) not in (2, 3) or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
         fail(f"--matrix expects two or three positive numbers such as 256,256, got {text!r}", BAD_INPUT)

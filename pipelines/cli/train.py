@@ -1,4 +1,4 @@
-"""`nilatron train`. Exit code 5: stopped before the last step, by --minutes, SIGTERM or Ctrl-C; `--resume` goes on."""
+"""`nilatron train`. Exit code 5: stopped before the last step by --minutes, SIGTERM or Ctrl-C; `--resume` continues."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nilatron.pipelines.cli.app import app
 if TYPE_CHECKING:
     from nilatron.pipelines.training.checkpoint import Checkpoint
     from nilatron.pipelines.training.settings import TrainSettings
-    from nilatron.pipelines.training.stop import StopWatch
+    from nilatron.pipelines.training.stop import StopCondition
 
 STOPPED_EARLY = 5
 
@@ -47,10 +47,10 @@ def train(
     nodes: Annotated[int | None, typer.Option(help="Nodes; start the command on each with SLURM or torchrun.")] = None,
 ) -> None:
     """Train a prior from magnitude or complex images."""
-    from nilatron.pipelines.training.stop import StopWatch
+    from nilatron.pipelines.training.stop import StopCondition
 
-    watch = StopWatch(minutes)  # before anything that takes time
-    from nilatron.pipelines.training.checkpoint import read_checkpoint, refuse_old_run
+    watch = StopCondition(minutes)  # before the imports, which take time
+    from nilatron.pipelines.training.checkpoint import check_new_folder, read_checkpoint
     from nilatron.pipelines.training.config import to_toml
     from nilatron.pipelines.training.settings import TrainingError, TrainSettings
 
@@ -73,23 +73,23 @@ def train(
     if not images or output is None:
         raise TrainingError("give images and an output folder: nilatron train IMAGES... OUT")
     if not checkpoint:
-        refuse_old_run(output)
+        check_new_folder(output)
     _run(settings, images, output, validation or [], checkpoint, watch)
 
 
 def _chosen(
     base: TrainSettings, config: Path | None, assignments: list[str], flags: Mapping[str, object]
 ) -> TrainSettings:
-    """`base`, under the file, under the assignments, under the flags that were given."""
-    from nilatron.pipelines.training.config import merge, parse_words, read_toml
+    """Settings from `base`, overridden by the file, then by the assignments, then by the flags that were given."""
+    from nilatron.pipelines.training.config import merge, parse_assignments, read_toml
 
     settings = merge(base, read_toml(config), str(config)) if config else base
-    settings = merge(settings, parse_words(assignments), "--set")
+    settings = merge(settings, parse_assignments(assignments), "--set")
     return merge(settings, _given(flags), "command line")
 
 
 def _given(flags: Mapping[str, object]) -> dict[str, object]:
-    """Flags without those that were left out."""
+    """The flags that were given on the command line."""
     nested = {name: _given(value) if isinstance(value, Mapping) else value for name, value in flags.items()}
     return {name: value for name, value in nested.items() if value is not None}
 
@@ -100,23 +100,23 @@ def _run(
     output: Path,
     validation: list[Path],
     checkpoint: Checkpoint | None,
-    watch: StopWatch,
+    watch: StopCondition,
 ) -> None:
-    """Train in this process, with others where the settings ask for them."""
+    """Train in this process, and in others if the settings ask for several devices."""
     from nilatron.pipelines.training.images import load_images
     from nilatron.pipelines.training.processes import launch
-    from nilatron.pipelines.training.settings import refuse_other_run
+    from nilatron.pipelines.training.settings import check_resumable
     from nilatron.pipelines.training.train import WEIGHTS_NAME, Trainer
 
     if checkpoint:
-        refuse_other_run(checkpoint.settings, settings)
+        check_resumable(checkpoint.settings, settings)
     fabric = launch(settings)
     logging.getLogger("nilatron").setLevel(logging.INFO if fabric.is_global_zero else logging.ERROR)
     held_out = load_images(validation) if validation else []
     trainer = Trainer(load_images(images), settings, output, fabric, held_out=held_out, checkpoint=checkpoint)
     done = trainer.run(watch)
     if not fabric.is_global_zero:
-        return  # the first process speaks for all
+        return  # only the first process reports
     for sigma, error in trainer.errors.items():
         print(f"error per real component at complex noise level {sigma:g}: {error:.5f}")
     print(f"weights: {output / WEIGHTS_NAME}")

@@ -1,7 +1,7 @@
-"""A scan through a running server.
+"""Client that has a running server reconstruct a scan.
 
-request    where, which chain, which files
-exchange   the conversation: everything sent, everything received, bounded in time
-pacing     lines sent as fast as the scanner made them
-images     the images that came back, for replay
+request    address of the server, the requested chain, the expected number of images
+exchange   the connection: sends the scan and receives the images, with time limits
+pacing     sends lines as fast as the scanner acquired them
+images     images of a raw file from a server, for replay
 """

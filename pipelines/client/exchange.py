@@ -1,4 +1,4 @@
-"""A scan sent to a running Gadgetron, Nilatron or other ISMRMRD server; its images come back while lines still go out."""
+"""Sending a scan to a running Gadgetron, Nilatron or other ISMRMRD server; images are received while lines are sent."""
 
 from __future__ import annotations
 
@@ -19,57 +19,64 @@ from nilatron.pipelines.wire import Close, Connection, Error, Message, Text, Tim
 
 log = logging.getLogger(__name__)
 
-REMARKS = ("DEBUG", "INFO", "WARN")  # how the log lines of FIRE's servers begin; a Gadgetron sends nothing but errors
-_LOOK_S = 0.05
+LOG_LEVELS = (
+    "DEBUG",
+    "INFO",
+    "WARN",
+)  # first words of log lines from FIRE servers; a Gadgetron sends only errors as texts
+_CHECK_INTERVAL_S = 0.05
 
 
 class ServerError(RuntimeError):
-    """The server or the connection failed; `said` if the server itself gives this reason and went on to the end."""
+    """A failure of the server or the connection.
 
-    def __init__(self, reason: str, *, said: bool = False) -> None:
+    `from_server` is true if the server itself reported the reason and then ended the scan regularly.
+    """
+
+    def __init__(self, reason: str, *, from_server: bool = False) -> None:
         super().__init__(reason)
-        self.said = said
+        self.from_server = from_server
 
 
 @dataclass(frozen=True)
 class ClientTimeouts:
-    """In seconds.
+    """Time limits in seconds.
 
     Attributes
     ----------
     connect_s
-        Until the server takes the connection.
+        Time until the server accepts the connection.
     message_s
-        Inside a message, in either direction.
+        Longest pause inside a message, in either direction.
     idle_s
-        Without anything sent or received.
-    whole_s
-        From the connection to the end; None is without limit.
-    last_words_s
-        For the server to say why, when it takes nothing more.
+        Longest time in which nothing is sent or received.
+    total_s
+        Time from the connection to the end; None for no limit.
+    error_message_s
+        Time to wait for an error message after the server has stopped to receive.
     """
 
     connect_s: float = 10.0
     message_s: float = 60.0
     idle_s: float = 600.0
-    whole_s: float | None = None
-    last_words_s: float = 5.0
+    total_s: float | None = None
+    error_message_s: float = 5.0
 
 
 @dataclass
 class Reply:
-    """What came back beside images: `errors` and `remarks` of the server, and the number of each other kind of message."""
+    """Messages from the server other than images: its errors, its log lines, and the number of each other kind."""
 
     n_images: int = 0
     errors: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    log_lines: list[str] = field(default_factory=list)
     others: dict[str, int] = field(default_factory=dict)
 
-    def note(self, message: Message) -> None:
-        """Take in what is no image."""
+    def add(self, message: Message) -> None:
+        """Record a message that is not an image."""
         if isinstance(message, Error | Text):
-            is_remark = isinstance(message, Text) and message.text.startswith(REMARKS)
-            (self.remarks if is_remark else self.errors).append(message.text.strip())
+            is_log_line = isinstance(message, Text) and message.text.startswith(LOG_LEVELS)
+            (self.log_lines if is_log_line else self.errors).append(message.text.strip())
             log.info("the server says: %s", message.text.strip())
         else:
             name = type(message).__name__
@@ -79,13 +86,13 @@ class Reply:
 
 
 @contextmanager
-def connected(address: Address, timeouts: ClientTimeouts) -> Iterator[Connection]:
-    """A connection to the server.
+def open_connection(address: Address, timeouts: ClientTimeouts) -> Iterator[Connection]:
+    """Connection to the server, as a context manager.
 
     Raises
     ------
     ServerError
-        When there is none to be had.
+        When the server cannot be reached.
     """
     try:
         sock = socket.create_connection((address.host, address.port), timeouts.connect_s)
@@ -97,25 +104,25 @@ def connected(address: Address, timeouts: ClientTimeouts) -> Iterator[Connection
 
 
 class Exchange:
-    """One scan over a connection.
+    """Exchange of one scan for its images over a connection.
 
     Parameters
     ----------
     connection
-        To the server; nothing was said yet. It is closed at the end.
+        New connection to the server; it is closed at the end.
     opening
-        Configuration and header.
+        Messages with configuration and header.
     items
-        Asked for in a thread of its own.
+        Items of the scan; a separate thread reads and sends them.
     timeouts
-        `connect_s` does not matter any more.
+        Time limits; `connect_s` is not used.
     real_time
-        Send the items at the times of their stamps, not as fast as the server takes them.
+        Send the items at the times of their time stamps instead of as fast as the server receives them.
 
     Attributes
     ----------
     reply
-        What came back.
+        Messages from the server other than images.
     """
 
     def __init__(
@@ -131,21 +138,21 @@ class Exchange:
         self._stopping = threading.Event()
         self._connection, self._timeouts, self._opening = connection, timeouts, opening
         self._items = paced(items, time.monotonic, self._stopping.wait) if real_time else items
-        self._all_sent = False  # but for CLOSE
+        self._all_sent = False  # all items; CLOSE may still be missing
         self._bad_input: Exception | None = None
-        self._not_taken: WireError | None = None
-        self._given_up: str | None = None
+        self._send_error: WireError | None = None
+        self._timeout_reason: str | None = None
         self._started_s = self._active_s = self._sent_s = time.monotonic()
 
     def images(self) -> Generator[ismrmrd.Image]:
-        """All images, as they come.
+        """All images, in the order of arrival.
 
         Raises
         ------
         ServerError
-            After the images that could be had: when the connection or the server failed, or the server did not take all.
+            After the last image, when the connection or the server failed, or the server did not receive all items.
         Exception
-            What the items raise; nothing more is received then.
+            Any exception that reading the items raises; the exchange then ends at once.
         """
         threads = [threading.Thread(target=job, daemon=True) for job in (self._send, self._watch)]
         for thread in threads:
@@ -161,10 +168,10 @@ class Exchange:
             raise self._bad_input
         reasons = [*self.reply.errors, *([ending] if ending else [])]
         if reasons:
-            raise ServerError("; ".join(reasons), said=not ending)
+            raise ServerError("; ".join(reasons), from_server=not ending)
 
     def _receive(self) -> Generator[ismrmrd.Image, None, str | None]:
-        """Images up to CLOSE; returns what was wrong with the end, or nothing."""
+        """Images up to CLOSE; returns why the end was not regular, or None."""
         try:
             for message in self._connection:
                 self._active_s = time.monotonic()
@@ -180,9 +187,9 @@ class Exchange:
                     )
                     yield message
                 else:
-                    self.reply.note(message)
+                    self.reply.add(message)
         except WireError as error:
-            return self._given_up or str(self._not_taken or error)
+            return self._timeout_reason or str(self._send_error or error)
         if not self._all_sent and not self.reply.errors:
             return "the server ended the scan before it had taken everything"
         return None
@@ -202,23 +209,23 @@ class Exchange:
             self._bad_input = error
             self._connection.close()
         except WireError as error:
-            self._not_taken = error  # the server may say why: its last words are read before the end
+            self._send_error = error  # the exchange goes on for a while, because the server may send the reason
         except Exception as error:  # noqa: BLE001 - raised again by `images`
             self._bad_input = error
             self._connection.close()
 
     def _watch(self) -> None:
-        """Close the connection when the time is over."""
+        """Close the connection when a time limit is exceeded."""
         timeouts, broken_s = self._timeouts, None
-        while not self._stopping.wait(_LOOK_S):
+        while not self._stopping.wait(_CHECK_INTERVAL_S):
             now = time.monotonic()
-            broken_s = broken_s or (now if self._not_taken else None)
-            if timeouts.whole_s is not None and now - self._started_s > timeouts.whole_s:
-                self._given_up = f"not finished after {timeouts.whole_s:g} s"
+            broken_s = broken_s or (now if self._send_error else None)
+            if timeouts.total_s is not None and now - self._started_s > timeouts.total_s:
+                self._timeout_reason = f"not finished after {timeouts.total_s:g} s"
             elif now - self._active_s > timeouts.idle_s:
-                self._given_up = f"nothing came from the server for {timeouts.idle_s:g} s"
-            elif broken_s is not None and now - broken_s > timeouts.last_words_s:
-                self._given_up = str(self._not_taken)
-            if self._given_up is not None:
+                self._timeout_reason = f"nothing came from the server for {timeouts.idle_s:g} s"
+            elif broken_s is not None and now - broken_s > timeouts.error_message_s:
+                self._timeout_reason = str(self._send_error)
+            if self._timeout_reason is not None:
                 self._connection.close()
                 return

@@ -1,4 +1,4 @@
-"""The images of a raw file from a server, for `pipelines.replay`."""
+"""Images of a raw file, reconstructed by a server, for `pipelines.replay`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import ismrmrd
 
 from nilatron.core.errors import BadInputError
 from nilatron.gadgets.items import ScanLog
-from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, ServerError, connected
-from nilatron.pipelines.client.request import Address, Request, SliceCount
+from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, ServerError, open_connection
+from nilatron.pipelines.client.request import Address, Request, SliceCounter
 from nilatron.pipelines.files.raw import RawFile
 from nilatron.pipelines.wire import Header
 
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Remote:
-    """A server and what is asked of it."""
+class RemoteSettings:
+    """The server that reconstructs a raw file, and the requested chain."""
 
     address: Address
     request: Request
@@ -30,22 +30,24 @@ class Remote:
     real_time: bool = False
 
 
-def remote_images(remote: Remote, raw: RawFile, items: Iterator[Any], scan: ScanLog) -> Generator[ismrmrd.Image]:
-    """Send the items of a raw file, hand over the images, and note in the scan's log how many were to be expected.
+def remote_images(
+    remote: RemoteSettings, raw: RawFile, items: Iterator[Any], scan: ScanLog
+) -> Generator[ismrmrd.Image]:
+    """Images that the server makes of the items of a raw file; the scan's log gets the number of expected images.
 
     A fall-back or a doubtful image is a problem of the scan, as it is in this process.
 
     Raises
     ------
     ServerError
-        After the images that could be had.
+        After the last image, when the connection or the server failed.
     InputError
-        When the raw file cannot be read any further.
+        When the raw file can no longer be read.
     """
-    count = SliceCount(raw.header)
-    counted, n_images = count.watch(items), 0
+    counter = SliceCounter(raw.header)
+    counted, n_images = counter.count(items), 0
     try:
-        with connected(remote.address, remote.timeouts) as connection:
+        with open_connection(remote.address, remote.timeouts) as connection:
             opening = (remote.request.message, Header(raw.header_bytes))
             exchange = Exchange(connection, opening, counted, remote.timeouts, real_time=remote.real_time)
             for image in exchange.images():
@@ -54,14 +56,14 @@ def remote_images(remote: Remote, raw: RawFile, items: Iterator[Any], scan: Scan
                     if reason := image.meta.get(name):
                         scan.problem(log, f"slice {image.slice}: {reason}")
                 yield image
-        if count.slices and not n_images:
+        if counter.slices and not n_images:
             others = ", ".join(f"{n} {name}" for name, n in exchange.reply.others.items())
             raise ServerError(f"the server ended the scan without an image{f' (it sent {others})' if others else ''}")
     except ServerError as error:
         with suppress(BadInputError):
-            for _ in counted:  # what was not sent is missing, too
+            for _ in counted:  # items that were not sent count as expected images, too
                 pass
-        if not (error.said and scan.problems):  # else it is what the images say themselves
+        if not (error.from_server and scan.problems):  # otherwise the images have reported the same reason
             raise
     finally:
-        scan.counts["images expected"] = len(count.slices) * remote.request.series_per_slice
+        scan.counts["images expected"] = len(counter.slices) * remote.request.series_per_slice

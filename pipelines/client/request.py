@@ -1,4 +1,4 @@
-"""What a client asks of a server: where it is, which chain, and how many images that should give."""
+"""Request of a client to a server: the server's address, the chain, and the number of images to expect."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nilatron.pipelines.wire.structures import CONFIG_NAME_BYTES
 
 @dataclass(frozen=True)
 class Address:
-    """A server."""
+    """Host and port of a server."""
 
     host: str
     port: int
@@ -32,12 +32,12 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """HOST:PORT, with an IPv6 host in brackets.
+    """Address from a text HOST:PORT, with an IPv6 host in brackets.
 
     Raises
     ------
     InputError
-        When it is something else.
+        When the text has another form.
     """
     host, colon, port = text.strip().rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
@@ -48,14 +48,14 @@ def parse_address(text: str) -> Address:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for.
+    """The requested chain.
 
     Attributes
     ----------
     message
-        The chain by name, which the server looks up, or by content.
+        Message with the name of the chain, which the server looks up, or with its XML.
     series_per_slice
-        Images of each slice, as far as this end can know it.
+        Number of images of each slice, as far as the client can know it.
     """
 
     message: Config | ConfigName
@@ -63,14 +63,14 @@ class Request:
 
 
 def request_for(name_or_path: str) -> Request:
-    """A chain by content if this is the path of a file and no shipped name, else by name.
+    """Request for a chain: by its XML for the path of a file, by its name for a shipped or another name.
 
-    Shipped names are sent with ".xml", as a Gadgetron looks for files.
+    Shipped names are sent with ".xml", because a Gadgetron looks for files.
 
     Raises
     ------
     InputError
-        For a file that cannot be read, or a name that does not fit into its message.
+        For a file that cannot be read, or a name that does not fit into the message.
     """
     shipped = name_or_path.removesuffix(".xml") in list_chains()
     if shipped:
@@ -88,10 +88,10 @@ def request_for(name_or_path: str) -> Request:
 
 
 def series_of(xml: bytes) -> int:
-    """Images that a chain gives of each slice: as many as our node has series; 1 for other chains."""
+    """Number of images that a chain makes of each slice: the number of series of our node; 1 for other chains."""
     try:
         chain = parse_chain(xml)
-    except ChainError:  # a server may understand more than this end
+    except ChainError:  # the server may support more than this host
         return 1
     return max((len(series) for series in _own_series(chain)), default=1)
 
@@ -105,14 +105,14 @@ def _own_series(chain: Chain) -> Iterator[tuple[str, ...]]:
 
 
 @dataclass
-class SliceCount:
-    """How many slices there are among the items that were asked for."""
+class SliceCounter:
+    """Counter of the slices among the items that have passed."""
 
     header: Any
     slices: set[ImageKey] = field(default_factory=set)
 
-    def watch(self, items: Iterable[Any]) -> Iterator[Any]:
-        """The items, unchanged."""
+    def count(self, items: Iterable[Any]) -> Iterator[Any]:
+        """The items, unchanged; their slices are counted."""
         for item in items:
             if isinstance(item, ismrmrd.Acquisition) and _is_imaging(item, self.header):
                 self.slices.add(image_key(item))

@@ -1,8 +1,8 @@
-"""One scan over one connection, as node and server hold it: opening, items, images, end.
+"""One scan over one connection, for node and server: items are received, images are sent.
 
-conversation   from the opening to the end, with every way to fail
-terms          what the other side is told
-end            the goodbye: drained, closed, or an error that can be read
-eager_reader   input is read at once, by a thread of its own, within a bound
-memory         what a scan will take, before it takes it
+conversation   receives, reconstructs and sends, from the beginning to the end, and handles all failures
+types          settings, opening and report of a conversation
+end            ends a connection so that no data or error message is lost
+eager_reader   reads the input in a thread of its own, within a memory limit
+memory         estimates the memory of a scan before the scan takes it
 """

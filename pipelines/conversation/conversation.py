@@ -1,7 +1,7 @@
-"""One scan over a connection: items in, images out, and an end that loses nothing.
+"""One scan over a connection: receives items, sends images, and ends so that nothing is lost.
 
-Success is CLOSE after the last image, and everything read that the other end still sends. Failure is ERROR with a readable
-text after the images that could be made, the same reading, and CLOSE.
+After success, CLOSE follows the last image. After a failure, ERROR with a readable text follows the images that could be
+made, and then CLOSE. In both cases the rest of the input is read before the connection is closed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import ismrmrd
 
 from nilatron.core.errors import BadInputError
 from nilatron.gadgets.items import Context, Gadget, ScanError
+from nilatron.gadgets.known_noise import NOISE_STORED
 from nilatron.pipelines.conversation.eager_reader import MIB, EagerReader
-from nilatron.pipelines.conversation.end import farewell, keep_alive
-from nilatron.pipelines.conversation.terms import (
+from nilatron.pipelines.conversation.end import end_connection, keep_alive
+from nilatron.pipelines.conversation.types import (
     DEFAULT_SETTINGS,
     ConversationSettings,
     Opening,
@@ -35,7 +36,6 @@ from nilatron.pipelines.wire import (
     Error,
     Header,
     ImageArray,
-    Message,
     PeerGoneError,
     Query,
     Response,
@@ -45,7 +45,7 @@ from nilatron.pipelines.wire import (
     WireTimeoutError,
 )
 
-if TYPE_CHECKING:  # heavy: reading begins before it is imported
+if TYPE_CHECKING:  # a slow import, which must not delay the reading
     from nilatron.pipelines.chain.host import NodeFactory
 
 __all__ = [
@@ -55,8 +55,8 @@ __all__ = [
     "Opening",
     "Preparation",
     "Report",
-    "hold_conversation",
     "prepare",
+    "run_conversation",
 ]
 
 log = logging.getLogger(__name__)
@@ -66,32 +66,32 @@ PASSED = "images that were no raw data, passed on unchanged"
 
 
 class IncompleteError(RuntimeError):
-    """Images are missing, or are not what was asked for."""
+    """Images are missing, or were not made by the requested method."""
 
 
-def hold_conversation(
+def run_conversation(
     connection: Connection,
     opening: Opening,
     build_node: NodeFactory | None = None,
     device: str = "auto",
     settings: ConversationSettings = DEFAULT_SETTINGS,
 ) -> Report:
-    """Reconstruct one scan with one node; the connection is closed at the end, however it ends.
+    """Reconstruct one scan with one node; the connection is closed at the end in any case.
 
     Parameters
     ----------
     connection
-        Configuration and header have been received.
+        Connection from which configuration and header have been received.
     opening
-        These.
+        This configuration and header.
     build_node
-        Makes the gadget of a target with its properties; `gadgets.node.build_node` by default.
+        Function that builds the gadget from target and properties; `gadgets.node.build_node` by default.
     device
         "auto", "cpu" or "cuda".
     settings
-        Bounds.
+        Limits of the conversation.
     """
-    return Conversation(connection, opening.target, settings).hold(lambda: prepare(opening, build_node, device))
+    return Conversation(connection, opening.target, settings).run(lambda: prepare(opening, build_node, device))
 
 
 def prepare(
@@ -100,12 +100,12 @@ def prepare(
     device: str = "auto",
     memory_gib: float | None = None,
 ) -> Preparation:
-    """The gadget of a scan, which refuses one that takes more memory than it may, and its context.
+    """Gadget and context of a scan; the gadget refuses a scan that needs more than `memory_gib`.
 
     Raises
     ------
     BadInputError
-        For header or configuration that cannot be used.
+        When header or configuration cannot be used.
     """
     from nilatron.pipelines.chain.host import default_node
     from nilatron.pipelines.chain.xml import parse_configuration
@@ -115,7 +115,8 @@ def prepare(
 
     context = Context(parse_header(opening.header), resolve_device(device))
     text = opening.configuration.strip(b"\0 \r\n\t")
-    is_empty = not text or (text.startswith(b"<?xml") and text.find(b"?>") == len(text) - 2)  # Gadgetron's for none
+    # without a configuration Gadgetron sends the XML declaration alone
+    is_empty = not text or (text.startswith(b"<?xml") and text.find(b"?>") == len(text) - 2)
     properties = {} if is_empty else parse_configuration(text, opening.target)
     gadget = (build_node or default_node)(opening.target, properties)
     check = refuse_above(memory_bytes() if memory_gib is None else int(memory_gib * GIB))
@@ -123,18 +124,18 @@ def prepare(
 
 
 class Conversation:
-    """One scan; `hold` it once.
+    """One scan over a connection; `run` may be called once.
 
     Reading begins at once, in a thread of its own.
 
     Parameters
     ----------
     connection
-        Belongs to the conversation from now on.
+        Connection, which belongs to the conversation from now on.
     name
-        Of what reconstructs, for messages.
+        Name of the reconstruction, for messages.
     settings
-        Bounds.
+        Limits of the conversation.
     """
 
     def __init__(
@@ -143,21 +144,21 @@ class Conversation:
         self.connection, self.name, self.settings = connection, name, settings
         self._started = time.perf_counter()
         self._n_images = self._n_raw = 0
-        self._ending = threading.Lock()  # taken once, by the thread that says goodbye
+        self._ending = threading.Lock()  # acquired once, by the thread that ends the connection
         self._aborted: str | None = None
         keep_alive(connection.socket)
         self.reader = EagerReader(connection.receive_some, settings.queue_mib * MIB)
 
     @property
     def peer_lost(self) -> bool:
-        """Whether the input broke off, so that nobody may be waiting for images."""
+        """Whether the input broke off, so that the peer may no longer wait for images."""
         return isinstance(self.reader.problem, PeerGoneError | TruncatedError | WireTimeoutError)
 
-    def hold(self, prepare: Callable[[], Preparation]) -> Report:
-        """Make the gadget (while items are already being read), feed it, send the images, end the conversation.
+    def run(self, prepare: Callable[[], Preparation]) -> Report:
+        """Prepare the gadget (items are already being read), reconstruct, send the images and end the connection.
 
-        Exceptions of all kinds become the error of the report, and are told to the other end; those that ask for the
-        end of the process (KeyboardInterrupt, SystemExit) are raised again afterwards.
+        Every exception is sent to the peer as an error and becomes the error of the report. KeyboardInterrupt and
+        SystemExit are then raised again.
         """
         context, ready_s, error = None, 0.0, None
         stop: BaseException | None = None
@@ -190,14 +191,14 @@ class Conversation:
         return report
 
     def abort(self, reason: str, timeout_s: float = 5.0) -> bool:
-        """End the conversation with an error, from any thread, while `hold` is busy in another one.
+        """End the conversation with an error, from another thread than that of `run`.
 
-        Returns whether it was this call that ended it, and the other end took everything.
+        Returns whether this call has ended it and the peer has received everything.
         """
         if not self._ending.acquire(blocking=False):
             return False
         self._aborted = reason
-        return self._say_goodbye(reason, timeout_s) is None
+        return self._end_connection(reason, timeout_s) is None
 
     def _items(self, context: Context) -> Iterator[Any]:
         for message in self.reader:
@@ -231,16 +232,13 @@ class Conversation:
         if not isinstance(item, ismrmrd.Image):
             context.log.counts[f"{type(item).__name__} items at the end, not sent"] += 1
             return
-        self._say(item)
-        self._n_images += 1
-
-    def _say(self, message: Message) -> None:
         if self._aborted is not None:
             raise PeerGoneError(f"the conversation was ended: {self._aborted}")
-        self.connection.send(message)
+        self.connection.send(item)
+        self._n_images += 1
 
     def _check(self, context: Context) -> None:
-        """Refuse to call a scan complete that is not."""
+        """Raise `IncompleteError` for a scan that is not complete."""
         counts = context.log.counts
         expected, made = counts["images expected"], self._n_images - counts[PASSED]
         problems = list(context.log.problems)
@@ -258,20 +256,24 @@ class Conversation:
         if self._n_raw and not made:
             found = ", ".join(f"{n} {what}" for what, n in counts.items())
             raise IncompleteError(f"none of the {self._n_raw} items that came gave an image ({found or 'no lines'})")
-        if not self._n_images:
-            log.warning("%s: only noise lines and waveforms came, so there are no images", self.name)
+        if not self._n_images and not counts[NOISE_STORED]:
+            log.warning(
+                "%s: only noise lines and waveforms came, so there are no images; `nilatron serve --noise-store DIR` keeps "
+                "noise for the scans that depend on it",
+                self.name,
+            )
 
     def _end(self, error: str | None) -> str | None:
-        """End it, unless someone else does; why the other end may not have got everything, None if it has."""
+        """End the connection, unless another thread does; returns why the peer may lack data, or None."""
         if not self._ending.acquire(blocking=False):
             return None
-        return self._say_goodbye(error, self.settings.end_s)
+        return self._end_connection(error, self.settings.end_s)
 
-    def _say_goodbye(self, reason: str | None, timeout_s: float) -> str | None:
+    def _end_connection(self, reason: str | None, timeout_s: float) -> str | None:
         kind = Text if self.settings.errors_as == "text" else Error
         error = None if reason is None else kind.of(sendable(f"nilatron {self.name}: {reason}"))
         try:
-            farewell(self.connection, self.reader, error, timeout_s, self.settings.end_mib * MIB)
+            end_connection(self.connection, self.reader, error, timeout_s, self.settings.end_mib * MIB)
         except WireError as problem:
             return str(problem)
         return None

@@ -1,4 +1,4 @@
-"""Messages read by a thread of their own as they come, so that the other end never waits for a reconstruction."""
+"""Reading of messages in a separate thread as they arrive, so that the peer does not have to wait for a reconstruction."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import ismrmrd
 
 from nilatron.pipelines.wire import Close, Message, PeerGoneError, WireError
 
-_Waiting: TypeAlias = tuple[deque[Message], int, float]  # what came at once, its memory, and when
+_Batch: TypeAlias = tuple[deque[Message], int, float]  # messages received together, their bytes, and the time
 
 log = logging.getLogger(__name__)
 
 MIB = 1 << 20
-_OVERHEAD_BYTES = 2048  # of the objects around the arrays of one item
+_OVERHEAD_BYTES = 2048  # memory of the objects around the arrays of one item
 _ARRAYS = (
     "data",
     "ref",
@@ -37,29 +37,29 @@ _ARRAYS = (
 
 
 class EagerReader:
-    """Iterate to get the messages of a connection up to CLOSE.
+    """Iterator over the messages of a connection up to CLOSE, which a thread reads ahead.
 
-    The thread reads ahead until `limit_bytes` wait, and then lets the other end wait; what came at once passes at once,
-    however large.
+    The thread stops reading while messages of more than `limit_bytes` are queued, so that the peer has to wait. Messages that
+    are received together enter the queue together, however large they are.
 
     Parameters
     ----------
     receive
-        The next messages, one at least, or none at the end of the stream: `wire.Connection.receive_some`. Called by the
-        thread alone.
+        Function that returns the next messages, or none at the end of the stream: `wire.Connection.receive_some`. Only the
+        thread calls it.
     limit_bytes
-        Of memory for messages that wait.
+        Memory for queued messages.
 
     Attributes
     ----------
     n_messages, n_bytes, peak_bytes
-        Received without CLOSE, their memory, and the largest that waited at one time.
+        Number of received messages without CLOSE, their memory, and the largest memory of queued messages.
     problem
-        Why the stream ended without CLOSE, None as long as it did not.
+        Why the stream ended without CLOSE; None if it has not.
     arrived_s
-        When the message came that was handed over last, by `time.monotonic`; None before the first.
+        Time, by `time.monotonic`, at which the message that was yielded last arrived; None before the first.
     ended_s
-        When the stream ended; None as long as it has not.
+        Time at which the stream ended; None before.
     """
 
     def __init__(self, receive: Callable[[], Sequence[Message]], limit_bytes: int = 1024 * MIB) -> None:
@@ -68,8 +68,8 @@ class EagerReader:
         self.arrived_s: float | None = None
         self.ended_s: float | None = None
         self._receive, self._limit_bytes = receive, limit_bytes
-        self._waiting: deque[_Waiting] = deque()
-        self._waiting_bytes = self._used_bytes = 0  # the latter are counted among the former still
+        self._queue: deque[_Batch] = deque()
+        self._queued_bytes = self._freed_bytes = 0  # freed bytes are still contained in the queued bytes
         self._ended = self._discarding = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._read, name="eager reader", daemon=True)
@@ -81,26 +81,26 @@ class EagerReader:
         Raises
         ------
         WireError
-            What stopped the reading; it comes after everything that was whole.
+            When reading failed; it is raised after the last complete message.
         """
         while batches := self._take():
             while batches:
                 messages, n_bytes, self.arrived_s = batches.popleft()
                 while messages:
-                    yield messages.popleft()  # and not kept: its memory is free before it is counted as free
-                self._used_bytes += n_bytes
-                if self._used_bytes > self._limit_bytes >> 4:
+                    yield messages.popleft()  # without a reference here, so that memory counted as free is free
+                self._freed_bytes += n_bytes
+                if self._freed_bytes > self._limit_bytes >> 4:
                     with self._changed:
                         self._release()
         if self.problem is not None:
             raise self.problem
 
     def discard(self, timeout_s: float, limit_bytes: int) -> bool:
-        """Read on, and forget what comes, until the stream ends; False if it did not within these bounds."""
+        """Read and drop all further input until the stream ends; False if it did not end within these limits."""
         with self._changed:
             self._discarding = True
-            self._waiting.clear()
-            self._waiting_bytes, start = 0, self.n_bytes
+            self._queue.clear()
+            self._queued_bytes, start = 0, self.n_bytes
             self._changed.notify_all()
         deadline = time.monotonic() + timeout_s
         with self._changed:
@@ -110,32 +110,32 @@ class EagerReader:
             return self._ended
 
     def join(self, timeout_s: float) -> bool:
-        """Whether the thread has ended, which it does soon after its connection is closed."""
+        """Wait for the thread, which ends soon after its connection is closed; returns whether it has ended."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def _take(self) -> deque[_Waiting]:
-        """Everything that waits; nothing at the end of the stream."""
+    def _take(self) -> deque[_Batch]:
+        """All queued messages, as soon as there are any; none at the end of the stream."""
         with self._changed:
             self._release()
-            self._changed.wait_for(lambda: self._waiting or self._ended or self._discarding)
-            batches, self._waiting = self._waiting, deque()
+            self._changed.wait_for(lambda: self._queue or self._ended or self._discarding)
+            batches, self._queue = self._queue, deque()
             return batches
 
     def _release(self) -> None:
-        was_full = self._waiting_bytes > self._limit_bytes
-        self._waiting_bytes = max(0, self._waiting_bytes - self._used_bytes)
-        self._used_bytes = 0
+        was_full = self._queued_bytes > self._limit_bytes
+        self._queued_bytes = max(0, self._queued_bytes - self._freed_bytes)
+        self._freed_bytes = 0
         if was_full:
             self._changed.notify_all()
 
     def _read(self) -> None:
         try:
-            while self._keep(self._receive()):
+            while self._put(self._receive()):
                 pass
         except WireError as error:
             self.problem = error
-        except Exception as error:  # whatever it is, the input must not look complete
+        except Exception as error:  # after any error the input must not look complete
             log.exception("reading failed")
             self.problem = WireError(f"the input cannot be read: {type(error).__name__}: {error}")
         finally:
@@ -144,34 +144,34 @@ class EagerReader:
                 self._ended = True
                 self._changed.notify_all()
 
-    def _keep(self, messages: Sequence[Message]) -> bool:
-        """Whether there is more to come."""
+    def _put(self, messages: Sequence[Message]) -> bool:
+        """Queue the messages up to CLOSE and wait while the queue is full; returns whether to read on."""
         if not messages:
             raise PeerGoneError("the other end closed the connection without CLOSE: data may be missing")
         arrived_s = time.monotonic()
         new = deque(takewhile(lambda message: not isinstance(message, Close), messages))
         n_bytes = sum(map(memory_of, new))
-        go_on = len(new) == len(messages)
+        read_on = len(new) == len(messages)
         with self._changed:
             self.n_messages += len(new)
             self.n_bytes += n_bytes
             if self._discarding:
                 self._changed.notify_all()
-                return go_on
-            were_none = not self._waiting
+                return read_on
+            was_empty = not self._queue
             if new:
-                self._waiting.append((new, n_bytes, arrived_s))
-            self._waiting_bytes += n_bytes
-            self.peak_bytes = max(self.peak_bytes, self._waiting_bytes)
-            if were_none:
+                self._queue.append((new, n_bytes, arrived_s))
+            self._queued_bytes += n_bytes
+            self.peak_bytes = max(self.peak_bytes, self._queued_bytes)
+            if was_empty:
                 self._changed.notify_all()
-            del messages, new  # what is used while this waits must not live on here
-            self._changed.wait_for(lambda: self._waiting_bytes <= self._limit_bytes or self._discarding)
-        return go_on
+            del messages, new  # while this waits, messages that are used elsewhere must be freed
+            self._changed.wait_for(lambda: self._queued_bytes <= self._limit_bytes or self._discarding)
+        return read_on
 
 
 def memory_of(message: Any) -> int:
-    """Bytes of the arrays of a message, and a little for what is around them."""
+    """Memory of a message in bytes: its arrays and a small overhead."""
     if isinstance(message, ismrmrd.Acquisition):
         return int(message.data.nbytes + message.traj.nbytes) + _OVERHEAD_BYTES
     total, parts = _OVERHEAD_BYTES, [message]

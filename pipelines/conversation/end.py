@@ -1,4 +1,4 @@
-"""The last words of a conversation: said so that nothing that is still on its way gets lost, and within bounds."""
+"""End of a connection: within time and memory limits, and without losing data that are still being transferred."""
 
 from __future__ import annotations
 
@@ -10,31 +10,35 @@ from nilatron.pipelines.wire import Close, Connection, Error, PeerGoneError, Tex
 
 log = logging.getLogger(__name__)
 
-_KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 8}  # a dead machine is noticed after 3 minutes
+_KEEP_ALIVE = {
+    "TCP_KEEPIDLE": 60,
+    "TCP_KEEPINTVL": 15,
+    "TCP_KEEPCNT": 8,
+}  # seconds, seconds, probes: 3 minutes in total
 
 
-def farewell(
+def end_connection(
     connection: Connection, reader: EagerReader, error: Error | Text | None, timeout_s: float, limit_bytes: int
 ) -> None:
-    """The error if there is one; read the other end to its CLOSE; CLOSE; read until it has closed the socket; close.
+    """Send the error, read the input up to CLOSE, send CLOSE, read until the peer has closed the socket, and close it.
 
-    Closing a socket with unread input resets the connection, which destroys what the other end has not read yet.
+    A socket that is closed with unread input resets the connection, which destroys data that the peer has not read yet.
 
     Parameters
     ----------
     connection, reader
-        Only the reader receives from the connection.
+        The connection and the reader of its input.
     error
-        Said first; None for success.
+        Error to send; None after success.
     timeout_s
-        For each of the two readings.
+        Time limit for each of the two readings.
     limit_bytes
-        Of what is read and forgotten.
+        Limit of the input that is read and dropped.
 
     Raises
     ------
     WireError
-        When the other end is gone, so that it may not have got everything. The socket is closed all the same.
+        When the connection broke, so that the peer may not have received everything. The socket is closed even then.
     """
     try:
         if error is not None:
@@ -54,9 +58,9 @@ def farewell(
 
 
 def keep_alive(sock: socket.socket) -> None:
-    """Have the system ask whether a silent peer is still there."""
+    """Have the operating system check whether a silent peer still exists."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         for name, value in _KEEP_ALIVE.items():
-            if hasattr(socket, name):  # not on every system
+            if hasattr(socket, name):  # some systems lack it
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

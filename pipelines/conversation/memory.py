@@ -1,4 +1,4 @@
-"""The memory that a scan will take, estimated before it takes it."""
+"""Estimate of the memory of a scan, and refusal of a scan that needs too much, at its first line."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from nilatron.gadgets.items import Context, ScanError
 
 GIB = 1 << 30
 _SAMPLE_BYTES = 8
-_WORKING_COPIES = 8  # of one image's k-space, while it is reconstructed: mean, maps, conjugate gradients, transforms
-_OPEN_AT_ONCE = ("slice", "contrast", "phase", "set")  # repetitions and averages are closed or merged as they pass
+_WORKING_COPIES = 8  # arrays of the size of one image's k-space during its reconstruction: mean, maps, iterations
+_OPEN_AT_ONCE = ("slice", "contrast", "phase", "set")  # repetitions are completed and averages merged one by one
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Memory of a scan: `n_images` of `image_bytes` each wait for lines at once, and one is reconstructed."""
+    """Memory of a scan: `n_images` of `image_bytes` each collect lines at the same time, and one is reconstructed."""
 
     n_images: int
     image_bytes: int
@@ -31,29 +31,29 @@ class Estimate:
 
     @property
     def n_bytes(self) -> int:
-        """All together."""
+        """Total memory in bytes."""
         return (self.n_images + _WORKING_COPIES) * self.image_bytes
 
     @property
     def text(self) -> str:
-        """In words."""
+        """The estimate in words, for messages."""
         shape = " x ".join(map(str, self.shape))
         return f"{self.n_bytes / GIB:.3g} GiB ({self.n_images} images of {shape} samples (coil, z, y, x) at once)"
 
 
 def estimate(header: Any, n_coils: int) -> Estimate:
-    """Estimate, from a parsed ISMRMRD header, the memory of a scan whose lines come one by one; the larger side of it."""
+    """Upper estimate, from a parsed ISMRMRD header, of the memory of a scan whose lines arrive one by one."""
     estimates = []
     for encoding in header.encoding:
         matrix = encoding.encodedSpace.matrixSize
         shape = (n_coils, int(matrix.z), int(matrix.y), min(kept_width(encoding), int(matrix.x)))
         n_images = prod(_extent(getattr(encoding.encodingLimits, name, None)) for name in _OPEN_AT_ONCE)
         estimates.append(Estimate(n_images, prod(shape) * _SAMPLE_BYTES, shape))
-    return max(estimates, key=lambda found: found.n_bytes)
+    return max(estimates, key=lambda candidate: candidate.n_bytes)
 
 
 def refuse_above(limit_bytes: int) -> Callable[[Iterable[Any], Context], Iterator[Any]]:
-    """A gadget that passes everything, unless the first imaging line tells that the scan will not fit."""
+    """Gadget that passes all items on, but refuses the scan at its first line if it needs more than `limit_bytes`."""
 
     def check(items: Iterable[Any], context: Context) -> Iterator[Any]:
         checked = False
@@ -72,7 +72,7 @@ def refuse_above(limit_bytes: int) -> Callable[[Iterable[Any], Context], Iterato
 
 
 def memory_bytes() -> int:
-    """Memory of this machine, or of the container."""
+    """Memory of this machine, or of the container if that has less."""
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         return min(physical, int(_CGROUP_LIMIT.read_text()))

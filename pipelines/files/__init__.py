@@ -1,8 +1,12 @@
-"""Files of a scan: raw data and headers in, images and DICOM out; nothing is ever half-written.
+"""Reading and writing files: raw data, headers, images and DICOM; output files are never left half-written.
 
-raw      RawFile: header, lines and waveforms of an ISMRMRD file
-header   the XML header, parsed and checked
-images   images of a run as an ISMRMRD file and as pictures
-dicom    the same as DICOM
-atomic   files that appear whole or not at all
+raw         reads header, lines and waveforms of an ISMRMRD raw file
+header      checks and completes the XML header
+header_xml  parses the XML header
+heads       converts heads of lines of any layout
+samples     converts samples of lines of any type
+table       reads blocks and fields of HDF5 tables
+images      writes images as an ISMRMRD file and as pictures
+dicom       writes images as DICOM files
+atomic      writes files that appear only when they are complete
 """

@@ -1,4 +1,4 @@
-"""Files that cannot be used, and files that appear whole or not at all."""
+"""Writing files that appear only when they are complete, and the error for files that cannot be used."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _METADATA_CACHE_BYTES = 1 << 21
 
 
 class InputError(BadInputError):
-    """A file or a setting of the user's that cannot be used: what was expected, what came, what to do."""
+    """A file or setting of the user that cannot be used; the message says what was expected, what came and what to do."""
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """Open for reading.
+    """Open an HDF5 file for reading.
 
     Raises
     ------
     InputError
-        When it is missing, not readable, truncated or not HDF5.
+        When the file is missing, not readable, truncated or not HDF5.
     """
     if not path.is_file():
         raise InputError(f"{path}: {'is not a file' if path.exists() else 'no such file'}")
@@ -43,14 +43,14 @@ def open_hdf5(path: Path) -> h5py.File:
             ) from None
         raise InputError(f"{path}: is not an HDF5 file, so it is not ISMRMRD data ({error})") from None
     cache = file.id.get_mdc_config()
-    cache.initial_size = cache.max_size = _METADATA_CACHE_BYTES  # else it grows with the file, up to 32 MiB
+    cache.initial_size = cache.max_size = _METADATA_CACHE_BYTES  # by default it grows with the file, up to 32 MiB
     file.id.set_mdc_config(cache)
     return file
 
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`, which takes its place on success and vanishes on failure.
+    """Temporary path in the folder of `target`; its file is renamed to `target` on success and deleted on failure.
 
     Raises
     ------
@@ -71,18 +71,18 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @dataclass
 class AtomicFolder:
-    """Files that appear in `folder` all at once, when the block ends without an exception.
+    """Context manager for files that appear in `folder` together, when the block ends without an exception.
 
     Raises
     ------
     InputError
-        When there is a file of this name.
+        When `folder` is a file.
     """
 
     folder: Path
 
     def __post_init__(self) -> None:
-        """Refuse what is no folder."""
+        """Refuse a path that is not a folder."""
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"{self.folder} is not a folder: give one for the files")
 
@@ -92,13 +92,13 @@ class AtomicFolder:
         return self
 
     @property
-    def waiting(self) -> Path:
-        """Where files are written until the end."""
+    def temporary(self) -> Path:
+        """Temporary folder in which the files are written."""
         return Path(self._temporary.name)
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         if kind is None:
             self.folder.mkdir(exist_ok=True)
-            for path in sorted(self.waiting.iterdir()):
+            for path in sorted(self.temporary.iterdir()):
                 path.replace(self.folder / path.name)
         self._temporary.cleanup()

@@ -1,16 +1,19 @@
-"""Images to DICOM, for viewers and archives; needs the extra `dicom` (pydicom).
+"""Writing images as DICOM for viewers and archives; needs the extra `dicom` (pydicom).
 
-One MR Image Storage object per slice. Pixel centres: the first pixel lies at
+Each slice becomes one MR Image Storage object. The position in the image header is the centre of pixel n // 2 of each axis
+(see `gadgets.images`), so the centre of the first pixel of slice z lies at
 
-    position - (fov_x / 2 - dx / 2) read_dir - (fov_y / 2 - dy / 2) phase_dir,
+    position - (n_x // 2) dx read_dir - (n_y // 2) dy phase_dir + (z - n_z // 2) dz slice_dir,
 
-since ISMRMRD's position is the centre of the slice (or slab). Images are marked DERIVED and as research; of the patient
-nothing is copied. All identifiers follow from the scan, so that the same scan gives the same files.
+with d = field of view / n. Positions and directions are in patient coordinates (left, posterior, superior), as DICOM defines
+them, so they do not depend on the patient position. Images are marked DERIVED and as research; no patient data are copied. All
+identifiers are computed from the scan, so that the same scan gives the same files.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,52 +29,61 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
-UID_ROOT = "2.25."  # identifiers made from a 128-bit number, no registration needed
+UID_ROOT = "2.25."  # root of identifiers made from a 128-bit number, which needs no registration
 MAX_STORED = 32767
 SLOPE = 0.1  # SNR units of one stored step, unless an image is too bright for it
+DIRECTION_TOLERANCE = 1e-3  # largest error of lengths and cosines that counts as rounding
 MIN_SLOPE = 1e-9  # of uncertainty maps, which may be empty
 
 
 @dataclass(frozen=True)
 class DicomScan:
-    """The identity of one scan.
+    """Properties of a scan that all its DICOM files share.
 
     Attributes
     ----------
     header_bytes
-        The ISMRMRD header as stored; its hash makes the identifiers.
+        The ISMRMRD header as stored; the identifiers are made from its hash.
     position
-        "HFS" and the like; DICOM's Patient Position.
+        DICOM's Patient Position, e.g. "HFS"; empty if it is unknown.
+
+    Raises
+    ------
+    InputError
+        When pydicom is not installed.
     """
 
     header_bytes: bytes
-    position: str = "HFS"
+    position: str = ""
+
+    def __post_init__(self) -> None:
+        """Check for pydicom before images are reconstructed."""
+        if importlib.util.find_spec("pydicom") is None:
+            raise InputError("DICOM output needs pydicom: pip install 'nilatron[dicom]'")
 
     def uid(self, *parts: object) -> str:
-        """A unique identifier for these parts of the scan."""
+        """A unique identifier of the scan and these parts."""
         text = repr(parts).encode() + self.header_bytes
         return UID_ROOT + str(int.from_bytes(hashlib.sha256(text).digest()[:16], "big"))
 
     def datasets(self, image: ismrmrd.Image) -> list[Dataset]:
-        """One DICOM object for each slice of an image.
+        """DICOM objects of an image, one for each slice.
 
         Raises
         ------
         InputError
-            When pydicom is not installed, or the image has several channels or no field of view.
+            When the image has several channels, or no geometry that DICOM can hold.
         """
-        try:
-            from pydicom.dataset import Dataset, FileMetaDataset
-            from pydicom.uid import ExplicitVRLittleEndian
-        except ImportError as error:
-            raise InputError("DICOM output needs pydicom: pip install 'nilatron[dicom]'") from error
+        from pydicom.dataset import Dataset, FileMetaDataset
+        from pydicom.uid import ExplicitVRLittleEndian
+
         pixels = np.abs(image.data) * image_slope(image)
-        if pixels.shape[0] != 1 or not all(size > 0 for size in image.field_of_view):
+        if pixels.shape[0] != 1 or not all(0 < size < np.inf for size in image.field_of_view):
             raise InputError(
                 f"DICOM needs one channel and a field of view, got {pixels.shape[0]} and {list(image.field_of_view)} mm"
             )
         stored, slope = to_stored(pixels[0], finest=is_uncertainty(image))
-        made = []
+        datasets = []
         for z in range(stored.shape[0]):
             number = (image.image_index - 1) * stored.shape[0] + z + 1
             meta = FileMetaDataset()
@@ -81,13 +93,13 @@ class DicomScan:
             data = Dataset()
             data.file_meta = meta
             self._describe(data, image, number)
-            place(data, image, z, stored.shape)
-            fill(data, stored[z], slope)
-            made.append(data)
-        return made
+            set_geometry(data, image, z, stored.shape)
+            set_pixels(data, stored[z], slope)
+            datasets.append(data)
+        return datasets
 
     def write(self, image: ismrmrd.Image, folder: Path, stem: str) -> None:
-        """One file for each slice of an image."""
+        """Write one file for each slice of an image."""
         datasets = self.datasets(image)
         for z, data in enumerate(datasets):
             name = f"{stem}.dcm" if len(datasets) == 1 else f"{stem}_{z:04d}.dcm"
@@ -142,21 +154,54 @@ def to_stored(pixels: npt.NDArray[Any], *, finest: bool = False) -> tuple[npt.ND
     return np.rint(np.nan_to_num(pixels) / slope).astype(np.uint16), slope
 
 
-def place(data: Any, image: ismrmrd.Image, z: int, shape: tuple[int, ...]) -> None:
-    """Position, orientation and spacing of slice `z` of `shape` (z, y, x), in mm and patient coordinates."""
-    fov, sizes = np.array(image.field_of_view[:], float), np.array(shape[::-1], float)
-    spacing = fov / sizes
-    read, phase, normal = (np.array(d[:], float) for d in (image.read_dir, image.phase_dir, image.slice_dir))
-    first = np.array(image.position[:], float) - (fov[0] - spacing[0]) / 2 * read - (fov[1] - spacing[1]) / 2 * phase
-    first = first + (z - (shape[0] - 1) / 2) * spacing[2] * normal
-    data.ImagePositionPatient = [f"{v:.6g}" for v in first]
-    data.ImageOrientationPatient = [f"{v:.6g}" for v in (*read, *phase)]
-    data.PixelSpacing = [f"{spacing[1]:.6g}", f"{spacing[0]:.6g}"]  # between rows, then between columns
-    data.SliceThickness = f"{spacing[2]:.6g}"
+def set_geometry(data: Any, image: ismrmrd.Image, z: int, shape: tuple[int, ...]) -> None:
+    """Set position, orientation and spacing of slice `z` of an image of `shape` (z, y, x), in mm and patient coordinates.
+
+    Raises
+    ------
+    InputError
+        When the position is not finite, or `directions` refuses the directions.
+    """
+    position, axes = np.array(image.position[:], float), directions(image)
+    if not np.isfinite(position).all():
+        raise InputError(f"DICOM needs a position, got {_numbers(position)} mm")
+    sizes = np.array(shape[::-1])
+    spacing = np.array(image.field_of_view[:], float) / sizes
+    first = position + ((0, 0, z) - sizes // 2) * spacing @ axes
+    data.ImagePositionPatient = [f"{v:.8g}" for v in first]
+    data.ImageOrientationPatient = [f"{v:.8g}" for v in axes[:2].reshape(-1)]
+    data.PixelSpacing = [f"{spacing[1]:.8g}", f"{spacing[0]:.8g}"]  # between rows, then between columns
+    data.SliceThickness = f"{spacing[2]:.8g}"
+    if shape[0] > 1:
+        data.SpacingBetweenSlices = f"{spacing[2]:.8g}"
 
 
-def fill(data: Any, stored: npt.NDArray[np.uint16], slope: float) -> None:
-    """Pixels (y, x) with their meaning and a window from 0 to the 99.5th percentile, in rescaled units."""
+def directions(image: ismrmrd.Image) -> npt.NDArray[np.float64]:
+    """Read, phase and slice direction of an image (rows of a matrix), with rounding errors removed.
+
+    Raises
+    ------
+    InputError
+        When a direction does not have unit length, or two of them are not at right angles.
+    """
+    found = np.array([image.read_dir[:], image.phase_dir[:], image.slice_dir[:]], float)
+    lengths = np.linalg.norm(found, axis=1)
+    cosines = (found @ found.T)[np.triu_indices(3, 1)]
+    if not max(np.abs(lengths - 1).max(), np.abs(cosines).max()) < DIRECTION_TOLERANCE:  # NaN is refused as well
+        names = ("read_dir", "phase_dir", "slice_dir")
+        told = ", ".join(f"{name} {_numbers(axis)}" for name, axis in zip(names, found, strict=True))
+        raise InputError(f"DICOM needs directions of length 1 at right angles, got {told}")
+    left, _, right = np.linalg.svd(found)
+    nearest: npt.NDArray[np.float64] = left @ right
+    return np.round(nearest, 9) + 0.0  # without it, zeros would be written as -0
+
+
+def _numbers(values: npt.NDArray[np.float64]) -> str:
+    return f"({', '.join(f'{v:.4g}' for v in values)})"
+
+
+def set_pixels(data: Any, stored: npt.NDArray[np.uint16], slope: float) -> None:
+    """Set the pixels (y, x), their format and slope, and a window from 0 to the 99.5th percentile in rescaled units."""
     data.Rows, data.Columns = stored.shape
     data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
     data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0

@@ -1,4 +1,4 @@
-"""Images out: ISMRMRD HDF5 and pictures."""
+"""Writing images as ISMRMRD HDF5 files and as pictures."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from nilatron.pipelines.files.atomic import InputError, atomic_path, open_hdf5
 
 logger = logging.getLogger(__name__)
 
-PNG_PERCENTILE = 99.5  # of the magnitude is white
+PNG_PERCENTILE = 99.5  # percentile of the magnitude that becomes white
 
 AnyArray = npt.NDArray[Any]
 
 
 class ImageFile:
-    """Images to ISMRMRD HDF5, one at a time, in the layout /<group>/image_<series>/{data, header, attributes}.
+    """Writer of an ISMRMRD image file, with the layout /<group>/image_<series>/{data, header, attributes}.
 
-    A context manager: the file appears under its name when the block ends without an exception; otherwise nothing is
-    left and an older file stays as it was. Other groups of an existing file are kept. Images of a series whose matrix
-    or data type differs from its first ones get a group of their own, image_<series>_2 and so on: none is lost.
+    It is a context manager: the file appears under its name when the block ends without an exception; otherwise nothing is
+    written and an older file stays unchanged. Other groups of an existing file are kept. Images of a series whose matrix or
+    data type differs from the first ones get another group, image_<series>_2 and so on.
 
     Parameters
     ----------
     path, group
-        Where to.
+        File and group to write.
     overwrite
         Replace the group if the file has it; a group with raw data is never replaced.
 
     Raises
     ------
     InputError
-        On entering: when the file exists and is not HDF5, or the group exists and may not be replaced.
+        On entering the block, when the file exists and is not HDF5, or the group exists and may not be replaced.
     """
 
     def __init__(self, path: str | Path, group: str, *, overwrite: bool = False) -> None:
@@ -113,10 +113,10 @@ class ImageFile:
 
 
 def write_png(image: ismrmrd.Image | AnyArray, path: str | Path) -> None:
-    """Magnitude as an 8-bit grey picture, window 0 to the 99.5th percentile.
+    """Write the magnitude as an 8-bit grey picture, with a window from 0 to the 99.5th percentile.
 
-    `image` is an `ismrmrd.Image` or an array (..., y, x); what is stacked in front of y goes side by side in a mosaic
-    that is about square. Values that are not finite become black.
+    `image` is an `ismrmrd.Image` or an array (..., y, x); several images are arranged in a mosaic that is about square.
+    Values that are not finite become black.
     """
     from PIL import Image as Picture
 

@@ -1,8 +1,10 @@
-"""What Gadgetron starts: `<execute name="nilatron.pipelines.node" target="nila" type="python"/>`; the targets are here.
+"""The node that Gadgetron starts by `<execute name="nilatron.pipelines.node" target="nila" type="python"/>`.
 
-entry     each target holds one conversation and ends the process; imports nothing that can fail
-session   one scan: settings of the environment, the prior made warm, the exit code
-watch     ends a node whose parent or peer is gone
+The targets are the functions of this package.
+
+entry     the targets: each reconstructs one scan and ends the process; imports nothing that can fail
+session   one scan: settings from the environment, loading the network while lines arrive, the exit code
+watch     ends a node whose parent process or peer is gone
 """
 
 from nilatron.pipelines.node.entry import cg_sense, l1_wavelet, nila, nila_published, zero_filled

@@ -1,4 +1,4 @@
-"""One scan of a node: its settings, its model made warm while lines arrive, its exit code."""
+"""One scan of a node: settings from the environment, loading the network while lines arrive, and the exit code."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ WITH_PRIOR = ("nila", "nila_published")
 
 @dataclass(frozen=True)
 class NodeSettings:
-    """What a site may set for all its nodes, by environment variables NILATRON_NODE_IDLE_S and so on.
+    """Settings of a site for all its nodes, from environment variables NILATRON_NODE_IDLE_S and so on.
 
     Attributes
     ----------
     device
         auto, cpu or cuda.
     idle_s
-        Longest silence of Gadgetron between two items; a whole measurement may pass in front of a bucket.
+        Longest pause of Gadgetron between two items; it may be a whole measurement before a bucket.
     message_s
-        Longest silence inside an item, and longest wait for Gadgetron to take an image.
+        Longest pause inside an item, and longest time until Gadgetron receives an image.
     end_s, queue_mib
         As in `ConversationSettings`.
     memory_gib
-        That a scan may take; by default what the machine has.
+        Memory that a scan may take; by default that of the machine.
     """
 
     device: str = "auto"
@@ -61,41 +61,41 @@ class NodeSettings:
 
 
 def reconstruct(target: str, sock: socket.socket, configuration: bytes, header: bytes, watch: Watch) -> int:
-    """Hold the conversation of one scan and close the socket; returns the exit code: 0, 3 (failed) or 4 (peer gone).
+    """Reconstruct one scan and close the socket; returns the exit code: 0, 3 (failed) or 4 (peer gone).
 
     Raises
     ------
     SettingsError
-        For environment variables that cannot be used; nothing has been said then.
+        For environment variables that cannot be used; nothing has been sent then.
     """
     settings = settings_from(os.environ)
     connection = Connection(sock, timeouts=Timeouts(settings.message_s, settings.idle_s, settings.end_s))
     conversation = Conversation(connection, target, ConversationSettings(settings.queue_mib, settings.end_s))
     watch.conversation = conversation
     opening = Opening(target, configuration or b"", header)
-    report = conversation.hold(lambda: warm(opening, settings))
+    report = conversation.run(lambda: prepare_warm(opening, settings))
     return EXIT_CODES[report.outcome]
 
 
 def settings_from(environment: Mapping[str, str]) -> NodeSettings:
-    """Settings of the variables with our prefix.
+    """Settings from the environment variables with our prefix.
 
     Raises
     ------
     SettingsError
-        For one that does not exist, or whose value cannot be used.
+        For a variable that is no setting, or whose value cannot be used.
     """
     values = {name[len(PREFIX) :].lower(): text for name, text in environment.items() if name.startswith(PREFIX)}
     return from_properties(NodeSettings, values, f"environment ({PREFIX}*)")
 
 
-def warm(opening: Opening, settings: NodeSettings) -> Preparation:
-    """The gadget of a scan, after its network, if it has one, has been loaded and run once on an image of that size.
+def prepare_warm(opening: Opening, settings: NodeSettings) -> Preparation:
+    """Gadget and context of a scan; the network, if there is one, has been loaded and run once on images of the right size.
 
     Raises
     ------
     BadInputError
-        For header, configuration or weights that cannot be used.
+        When header, configuration or weights cannot be used.
     """
     gadget, context = prepare(opening, device=settings.device, memory_gib=settings.memory_gib)
     if opening.target in WITH_PRIOR:
@@ -111,7 +111,7 @@ def warm(opening: Opening, settings: NodeSettings) -> Preparation:
 
 
 def evaluate_once(context: Context) -> None:
-    """Run the default network on one empty slice of each shape that it will see, which takes memory and chooses kernels."""
+    """Run the default network on an empty slice of each shape that it will see, so that memory and kernels are ready."""
     import torch
 
     from nilatron.core.prior.weights import DEFAULT_WEIGHTS
@@ -122,5 +122,5 @@ def evaluate_once(context: Context) -> None:
     encoding = context.header.encoding[0]
     shape = (1, int(encoding.encodedSpace.matrixSize.y), kept_width(encoding))
     prior = prior_for(DEFAULT_WEIGHTS, context.device).prior
-    for seen in network_shapes(shape):
-        prior.estimate(torch.zeros(seen, dtype=torch.complex64, device=context.device), 0.1)
+    for network_shape in network_shapes(shape):
+        prior.estimate(torch.zeros(network_shape, dtype=torch.complex64, device=context.device), 0.1)

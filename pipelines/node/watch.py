@@ -1,4 +1,4 @@
-"""Signals, and the end of other processes, noticed while a node computes. Imports nothing that can fail."""
+"""Thread that ends a node on a signal, or when its parent process or peer is gone. Imports nothing that can fail."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ log = logging.getLogger(__name__)
 
 ERROR_MESSAGE, CLOSE_MESSAGE = 8, 4
 INTERVAL_S = 0.5
-GRACE_S = 10.0  # for the reconstruction to notice by itself that nobody listens any more
-GOODBYE_S = 4.0
+GRACE_S = 10.0  # time in which the reconstruction should notice by itself that the peer is gone
+ABORT_S = 4.0
 
 
 class Abortable(Protocol):
-    """What there is to end: a `pipelines.conversation.Conversation`."""
+    """A conversation that can be aborted: a `pipelines.conversation.Conversation`."""
 
     @property
     def peer_lost(self) -> bool:
-        """Whether the other end is gone."""
+        """Whether the peer is gone."""
 
     def abort(self, reason: str, timeout_s: float) -> bool:
-        """End it with an error, from another thread."""
+        """End the conversation with an error, from another thread."""
 
 
 class Watch:
-    """Ends the process when it is asked to terminate, or nobody is left who could want its images.
+    """Thread that ends the process on SIGTERM, or when its images can no longer be received.
 
-    SIGTERM: the other end gets an ERROR, and the exit code is 143. The process that started this one has ended, or the
-    connection has been broken for `GRACE_S`: exit code 4.
+    On SIGTERM the peer gets an ERROR, and the exit code is 143. The exit code is 4 when the parent process has ended, or the
+    connection has been broken for `GRACE_S`.
 
     Parameters
     ----------
     sock
-        Of the conversation.
+        Socket of the conversation.
     name
-        Of what reconstructs, for messages.
+        Name of the reconstruction, for messages.
     """
 
     def __init__(self, sock: socket.socket, name: str) -> None:
-        self.conversation: Abortable | None = None  # as soon as there is one
+        self.conversation: Abortable | None = None  # set as soon as there is one
         self._socket, self._name, self._parent = sock, name, os.getppid()
         self._lost_at: float | None = None
         self._inbox, self._outbox = socket.socketpair()
         self._outbox.setblocking(False)
         if threading.current_thread() is threading.main_thread():
-            # the system writes into the socket at once, while a handler would wait for the main thread
+            # the system writes into the socket at once, while a signal handler would wait for the main thread
             signal.set_wakeup_fd(self._outbox.fileno(), warn_on_full_buffer=False)
             signal.signal(signal.SIGTERM, lambda *_: None)
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """End the thread and restore the signal handling."""
         self._outbox.send(b"\0")
         self._thread.join()
         if threading.current_thread() is threading.main_thread():
@@ -87,30 +87,30 @@ class Watch:
             return True
         try:
             poll = select.poll()
-            poll.register(self._socket, 0)  # errors are always reported
+            poll.register(self._socket, 0)  # without events: only errors are reported
             return bool(poll.poll(0))
-        except (OSError, ValueError):  # closed at this end: the conversation is over
+        except (OSError, ValueError):  # this process has closed the socket: the conversation is over
             return False
 
     def _end_process(self, reason: str, code: int) -> None:
         log.critical("%s ends: %s", self._name, reason)
-        goodbye = threading.Thread(target=self._say_goodbye, args=(reason,), daemon=True)
-        goodbye.start()
-        goodbye.join(3 * GOODBYE_S)  # an image may be on its way to a slow reader, and would be waited for
+        ending = threading.Thread(target=self._end_connection, args=(reason,), daemon=True)
+        ending.start()
+        ending.join(3 * ABORT_S)  # with a limit, because an image may be on its way to a slow reader
         logging.shutdown()
         os._exit(code)
 
-    def _say_goodbye(self, reason: str) -> None:
+    def _end_connection(self, reason: str) -> None:
         if self.conversation is not None:
-            self.conversation.abort(reason, GOODBYE_S)
+            self.conversation.abort(reason, ABORT_S)
         else:
-            say_error(self._socket, f"nilatron {self._name}: {reason}", GOODBYE_S)
+            send_error(self._socket, f"nilatron {self._name}: {reason}", ABORT_S)
 
 
-def say_error(sock: socket.socket, text: str, timeout_s: float = 30.0) -> None:
-    """ERROR and CLOSE, then reading until the other end has closed: unread input would destroy what is on its way.
+def send_error(sock: socket.socket, text: str, timeout_s: float = 30.0) -> None:
+    """Send ERROR and CLOSE and read until the peer has closed the connection, because unread input would reset it.
 
-    For when the messages of `pipelines.wire` cannot even be imported. Does nothing to a socket that is closed.
+    This works even if `pipelines.wire` cannot be imported. It does nothing if the socket is closed.
     """
     if sock.fileno() < 0:
         return

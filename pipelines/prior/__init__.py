@@ -1,6 +1,8 @@
-"""Weights in and out: converted from elsewhere, exported for engines, described, judged on pictures.
+"""Tools for the weights of a prior: conversion, export, description and evaluation.
 
-convert, convert_settings, convert_source   denoisers that were trained elsewhere
-export                                      one ONNX file and engines
-info, report, denoise                       what weights are, how well they denoise, and what they do to a picture
+convert, convert_settings, convert_source   convert denoisers that were trained elsewhere
+export                                      exports weights as ONNX and builds TensorRT engines
+info                                        describes a weights file
+report                                      evaluates how well weights denoise
+denoise                                     denoises one image file
 """

@@ -25,7 +25,7 @@ DEFAULTS = {  # predicts, time, time factor
 
 
 @dataclass(frozen=True)
-class ReadingSettings:
+class ForeignUnitSettings:
     """How the network is to be read; None is the convention's default.
 
     Attributes

@@ -26,7 +26,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from nilatron.core.prior.foreign import renamed
+from nilatron.core.prior.foreign import rename_prefixes
 from nilatron.core.prior.foreign_onnx import ForeignNetworkError, OnnxNetwork, read_network
 from nilatron.core.prior.unet import ARCHITECTURES, UNet
 from nilatron.pipelines.prior.convert_settings import ConversionError
@@ -124,7 +124,7 @@ def read_source(settings: SourceSettings) -> Source:
     if kind == ".onnx":
         return _from_onnx(settings, weights, content, sha256)
     try:
-        tensors = renamed(safetensors.torch.load(content), settings.prefixes)
+        tensors = rename_prefixes(safetensors.torch.load(content), settings.prefixes)
     except (SafetensorError, ValueError) as error:
         raise ConversionError(f"{weights}: {error}") from error
     network = _built(settings.network) if settings.network else _own(settings.architecture)

@@ -18,7 +18,7 @@ from nilatron.core.prior.edm_weights import EDMPrior, load_prior
 from nilatron.core.prior.engines.onnx_engine import OnnxDenoiser
 from nilatron.core.prior.engines.onnx_export import DTYPES, cached_onnx, lower_for_export
 from nilatron.core.prior.engines.onnx_file import OnnxModel
-from nilatron.core.prior.engines.packages import EngineError, needed
+from nilatron.core.prior.engines.packages import EngineError, import_package
 from nilatron.core.sampling.image import network_shapes
 from nilatron.gadgets.engine_cache import user_cache
 from nilatron.gadgets.nila.settings import NilaNodeSettings
@@ -105,7 +105,7 @@ def export(settings: ExportSettings, report: Report) -> ExportReport:
         When the file cannot be written, or does not agree.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
-        needed(package)
+        import_package(package)
     prior, limit = load_prior(settings.weights), LIMITS[settings.precision]
     with atomic_path(settings.output) as waiting:
         report("exporting")
@@ -172,7 +172,7 @@ def check_tensorrt() -> Any:
     EngineError
         When it is not installed, or there is no GPU.
     """
-    trt = needed("tensorrt")
+    trt = import_package("tensorrt")
     if not torch.cuda.is_available():
         raise EngineError("TensorRT engines are built on the GPU that runs them, and torch finds none here")
     return trt

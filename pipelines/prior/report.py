@@ -22,7 +22,7 @@ from nilatron.core.baselines.wavelet_denoise import (
     wavelet_denoise,
 )
 from nilatron.core.prior.edm_weights import EDMPrior, load_prior
-from nilatron.core.prior.evaluate import Comparison, compare, draw_scene, pooled
+from nilatron.core.prior.evaluate import Comparison, compare, draw_clean_and_noise, pooled
 from nilatron.core.prior.prior import MeanDenoiser
 from nilatron.pipelines.files.atomic import AtomicFolder, InputError
 from nilatron.pipelines.training.images import READERS, load_images
@@ -125,10 +125,10 @@ class Evaluation:
     def write(self, folder: Path) -> None:
         """Write table.md, table.json and one PNG a source, all at once."""
         with AtomicFolder(folder) as output:
-            (output.waiting / "table.md").write_text(self.markdown())
-            (output.waiting / "table.json").write_text(self.json() + "\n")
+            (output.temporary / "table.md").write_text(self.markdown())
+            (output.temporary / "table.json").write_text(self.json() + "\n")
             for source, pixels in self.pictures.items():
-                Picture.fromarray(pixels).save(output.waiting / f"{source}.png")
+                Picture.fromarray(pixels).save(output.temporary / f"{source}.png")
 
 
 def describe(settings: WaveletDenoiseSettings | None) -> str:
@@ -206,7 +206,7 @@ def _oracle_wavelet(
     images: Sequence[Tensor], sigma: float, settings: EvaluationSettings
 ) -> tuple[WaveletDenoiseSettings, MeanDenoiser]:
     candidates = [candidate for candidate in CANDIDATES if candidate.rule in settings.rules]
-    scenes = [draw_scene(image, settings.seed + i) for i, image in enumerate(_spread(images, TUNING_IMAGES))]
+    scenes = [draw_clean_and_noise(image, settings.seed + i) for i, image in enumerate(_spread(images, TUNING_IMAGES))]
     tuned = oracle_settings([x for x, _ in scenes], [x + sigma * n for x, n in scenes], sigma, candidates)
     return tuned, lambda noisy, level: wavelet_denoise(noisy, level, tuned)
 
@@ -219,7 +219,7 @@ def picture_row(
     image: Tensor, sigma: float, prior: MeanDenoiser, wavelet: MeanDenoiser, seed: int
 ) -> npt.NDArray[np.uint8]:
     """Side by side: clean, noisy, prior, wavelet (window 0 to 1.1), then the errors of both, five times as bright."""
-    clean, noise = draw_scene(image, seed)
+    clean, noise = draw_clean_and_noise(image, seed)
     noisy = clean + sigma * noise
     estimates = [prior(noisy, sigma), wavelet(noisy, sigma)]
     tiles = [clean.abs(), noisy.abs(), *(x.abs() for x in estimates)]

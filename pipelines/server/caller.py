@@ -16,7 +16,7 @@ class Caller(IntEnum):
     FIRE = 3  # a scanner's client: errors are TEXT messages, pixels int16
 
 
-class Shared:
+class SharedState:
     """Two bytes that the front sees as well: the caller, and whether a message is going out."""
 
     def __init__(self, memory: Any) -> None:
@@ -41,7 +41,7 @@ class Shared:
         self._memory[1] = value
 
 
-def farewell(shared: Shared, reason: str) -> bytes | None:
+def error_and_close(shared: SharedState, reason: str) -> bytes | None:
     """What the front says for a session that cannot any more: error and CLOSE; None when a message is cut already.
 
     Written by hand: the front loads no codec.

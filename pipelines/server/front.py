@@ -23,11 +23,11 @@ from nilatron.pipelines.server.health import Health, Metrics
 from nilatron.pipelines.server.processes import fork_context
 from nilatron.pipelines.server.scans import Scan
 from nilatron.pipelines.server.settings import ServeSettings
-from nilatron.pipelines.server.supervision import Running, SupervisedWorker
+from nilatron.pipelines.server.supervision import ChildProcess, SupervisedWorker
 
 log = logging.getLogger(__name__)
 
-TURN_S = 1.0
+MAX_WAIT_S = 1.0
 BACKLOG = 128
 MAX_REFUSALS = 32  # at once; what comes beyond them is closed without a word
 STOP_S = 10.0  # for sessions to say so when the grace time is over
@@ -46,7 +46,7 @@ class Front:
         self.listeners: list[socket.socket] = []
         self._numbers = itertools.count(1)
         self._stop_at_s: float | None = None  # when the grace time is over
-        self._told_to_stop = False
+        self._stop_sent = False
 
     def run(self) -> None:
         """Serve until `stop`, and until the scans that ran then have ended.
@@ -63,7 +63,7 @@ class Front:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nilatron-")))
             self.listeners = listen(self.settings.host, self.settings.port)
             stack.callback(self._close_listeners)
-            health = Health(self.settings.health_port, self.metrics, self.obstacles)
+            health = Health(self.settings.health_port, self.metrics, self.readiness_problems)
             stack.callback(health.close)
             self.wakeup = stack.enter_context(wake_by_signals())
             self.workers = self._make_workers(folder)
@@ -74,8 +74,8 @@ class Front:
             log.info("listening", extra={"fields": {"host": host, "port": port, "health_port": health.port}})
             stack.callback(self._end_all)
             while self._stop_at_s is None or self.scans:
-                health.alive()
-                self._turn()
+                health.heartbeat()
+                self._handle_events()
                 self._check_workers()
         log.info("ended")
 
@@ -84,7 +84,7 @@ class Front:
         if self._stop_at_s is None:
             self._stop_at_s = time.monotonic() + self.settings.grace_s
 
-    def obstacles(self) -> list[str]:
+    def readiness_problems(self) -> list[str]:
         """Why a scan should not be sent here now."""
         problems = ["it is being stopped"] if self._stop_at_s is not None else []
         if not any(worker.ready for worker in self.workers):
@@ -113,7 +113,7 @@ class Front:
         if len(reasons) == len(self.workers) and all(reasons):
             raise BadInputError(f"no worker can be started: {reasons[0]}")
 
-    def _turn(self) -> None:
+    def _handle_events(self) -> None:
         """Wait for something to happen, and see to it."""
         for worker in self.workers:
             if worker.due:
@@ -122,13 +122,13 @@ class Front:
         if self._stop_at_s is None:
             sources |= {listener: partial(self._accept, listener) for listener in self.listeners}
         for scan in list(self.scans.values()):
-            sources[scan.running.control] = partial(self._hear_scan, scan)
+            sources[scan.child.control] = partial(self._handle_scan_event, scan)
         for worker in self.workers:
-            if worker.running is not None:
-                sources[worker.running.control] = partial(self._hear_worker, worker, worker.running)
-        for source in wait(list(sources), TURN_S):
+            if worker.child is not None:
+                sources[worker.child.control] = partial(self._handle_worker_event, worker, worker.child)
+        for source in wait(list(sources), MAX_WAIT_S):
             sources[source]()
-        self._look_at_the_clock()
+        self._check_deadlines()
 
     def _accept(self, listener: socket.socket) -> None:
         try:
@@ -149,25 +149,25 @@ class Front:
         self.metrics.active.set(self.n_running)
         log.info("connection", extra={"fields": {"scan": number, "peer": str(address[0]), "refused": bool(refusal)}})
 
-    def _hear_scan(self, scan: Scan) -> None:
+    def _handle_scan_event(self, scan: Scan) -> None:
         event = scan.read()
         if event is None:
-            self._bury(scan)
+            self._remove(scan)
         elif event["event"] == "admit":
             refused = self.admission.admit(scan.number, int(event["bytes"]))
             usable = [worker for worker in self.workers if worker.unusable is None] or self.workers
             scan.worker = min(usable, key=lambda worker: worker.n_sessions)
             scan.worker.n_sessions += 1
             self.metrics.memory.set(self.admission.used_bytes)
-            scan.say({"refused": refused, "worker": str(scan.worker.address)})
+            scan.send({"refused": refused, "worker": str(scan.worker.address)})
 
-    def _bury(self, scan: Scan) -> None:
+    def _remove(self, scan: Scan) -> None:
         del self.scans[scan.number]
         self.admission.release(scan.number)
         if scan.worker is not None:
             scan.worker.n_sessions -= 1
-        code = scan.ended()
-        done = scan.done or {"outcome": "stopped" if scan.killed_because else "died"}
+        code = scan.clean_up()
+        done = scan.done or {"outcome": "stopped" if scan.kill_reason else "died"}
         seconds = time.monotonic() - scan.began_s
         fields = {"scan": scan.number, **done, "seconds": round(seconds, 3), "code": code}
         fields.pop("event", None)
@@ -180,8 +180,8 @@ class Front:
         self.metrics.active.set(self.n_running)
         self.metrics.memory.set(self.admission.used_bytes)
 
-    def _hear_worker(self, worker: SupervisedWorker, running: Running) -> None:
-        event = worker.hear(running)
+    def _handle_worker_event(self, worker: SupervisedWorker, child: ChildProcess) -> None:
+        event = worker.receive(child)
         if event is None:
             self.metrics.worker_restarts.labels(worker.name).inc()
         elif event["event"] == "job":
@@ -192,7 +192,7 @@ class Front:
         self.metrics.working.labels(worker.name).set(event is not None and event["event"] == "begin")
         self.metrics.waiting.labels(worker.name).set(worker.n_waiting)
 
-    def _look_at_the_clock(self) -> None:
+    def _check_deadlines(self) -> None:
         now = time.monotonic()
         for scan in self.scans.values():
             if not scan.opened and now - scan.began_s > self.settings.opening_s:
@@ -200,11 +200,11 @@ class Front:
         if self._stop_at_s is None or now < self._stop_at_s:
             return
         for scan in self.scans.values():
-            if not self._told_to_stop:
-                scan.say({"stop": "the server is being stopped, and the grace time is over"})
+            if not self._stop_sent:
+                scan.send({"stop": "the server is being stopped, and the grace time is over"})
             elif now > self._stop_at_s + STOP_S:
                 scan.kill("the server is being stopped, and the grace time is over")
-        self._told_to_stop = True
+        self._stop_sent = True
 
     def _drain_wakeup(self) -> None:
         self.wakeup.recv(4096)

@@ -66,17 +66,17 @@ class Health:
         Why the server is not ready for scans; nothing when it is.
     """
 
-    def __init__(self, port: int, metrics: Metrics, obstacles: Callable[[], list[str]]) -> None:
-        self._metrics, self._obstacles = make_wsgi_app(metrics.registry), obstacles
-        self._turn_s = time.monotonic()
+    def __init__(self, port: int, metrics: Metrics, readiness_problems: Callable[[], list[str]]) -> None:
+        self._metrics, self._obstacles = make_wsgi_app(metrics.registry), readiness_problems
+        self._last_beat_s = time.monotonic()
         self._server = _Server(("127.0.0.1", port), _Quiet)
         self._server.set_app(self._answer)
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
 
-    def alive(self) -> None:
+    def heartbeat(self) -> None:
         """The front's loop has made a turn."""
-        self._turn_s = time.monotonic()
+        self._last_beat_s = time.monotonic()
 
     def close(self) -> None:
         """Stop answering."""
@@ -97,7 +97,7 @@ class Health:
         return [json.dumps({"ok": not problems, "version": __version__, "problems": problems}).encode() + b"\n"]
 
     def _stuck(self) -> list[str]:
-        silent_s = time.monotonic() - self._turn_s
+        silent_s = time.monotonic() - self._last_beat_s
         return [f"the front has not moved for {silent_s:.0f} s"] if silent_s > STALE_S else []
 
 

@@ -19,8 +19,8 @@ from nilatron.gadgets.problem import Outcome, Problem
 
 Arrays = dict[str, npt.NDArray[Any]]
 DTYPES = ("complex64", "complex128", "float32", "float64")
-HEAD_BYTES = 1 << 20
-ARRAY_BYTES = 16 << 30
+MAX_HEAD_BYTES = 1 << 20
+MAX_ARRAY_BYTES = 16 << 30
 
 
 def send_frame(connection: Connection, head: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -49,7 +49,7 @@ def receive_frame(connection: Connection) -> tuple[dict[str, Any], Arrays]:
         When the other end is gone.
     """
     try:
-        head = json.loads(connection.recv_bytes(HEAD_BYTES))
+        head = json.loads(connection.recv_bytes(MAX_HEAD_BYTES))
         layout = [(str(name), str(dtype), tuple(map(int, shape))) for name, dtype, shape in head.pop("arrays")]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadInputError(f"not the head of a frame: {error}") from error
@@ -58,8 +58,8 @@ def receive_frame(connection: Connection) -> tuple[dict[str, Any], Arrays]:
         if dtype not in DTYPES or min(shape, default=0) < 0:
             raise BadInputError(f"array {name!r} of {dtype} {shape}: expected one of {', '.join(DTYPES)}")
         array = np.empty(shape, dtype)
-        if array.nbytes > ARRAY_BYTES:
-            raise BadInputError(f"array {name!r} of {array.nbytes} bytes, more than {ARRAY_BYTES}")
+        if array.nbytes > MAX_ARRAY_BYTES:
+            raise BadInputError(f"array {name!r} of {array.nbytes} bytes, more than {MAX_ARRAY_BYTES}")
         if array.size:
             n_bytes = connection.recv_bytes_into(array.reshape(-1).view(np.uint8).data)
             if n_bytes != array.nbytes:

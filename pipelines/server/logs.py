@@ -51,6 +51,6 @@ def configure(part: str, *, as_json: bool, verbose: bool) -> None:
     _about["part"] = part
 
 
-def about(**fields: Any) -> None:
+def add_fields(**fields: Any) -> None:
     """Add to what every line of this process says."""
     _about.update(fields)

@@ -29,12 +29,12 @@ from nilatron.pipelines.wire import Close, Config, ConfigName, Header, Malformed
 
 DEFAULT_CHAIN = "nila"
 OPENRECON = "openrecon"  # what every OpenRecon scan asks for; the variable of this name says which chain is meant
-STORING = ("savedataonly", "null")
+STORE_ONLY_NAMES = ("savedataonly", "null")
 MAX_NAME = 200
 
 
 @dataclass(frozen=True)
-class Request:
+class ScanRequest:
     """What a scan wants.
 
     Attributes
@@ -52,7 +52,7 @@ class Request:
     header: bytes
 
 
-def read_request(connection: PeerConnection, config_dirs: tuple[Path, ...] = ()) -> Request | None:
+def read_request(connection: PeerConnection, config_dirs: tuple[Path, ...] = ()) -> ScanRequest | None:
     """Read what comes before the data; None when the caller only asked something, or nothing at all.
 
     Raises
@@ -84,7 +84,7 @@ def read_request(connection: PeerConnection, config_dirs: tuple[Path, ...] = ())
         else:
             connection.put_back(extra)
     chain = _chain(asked, caller, name, parameters, config_dirs)
-    return Request(caller, chain, header.content)
+    return ScanRequest(caller, chain, header.content)
 
 
 def _next(connection: PeerConnection) -> Message | None:
@@ -162,7 +162,7 @@ def chain_by_name(name: str, config_dirs: tuple[Path, ...] = ()) -> Chain:
     """
     if name == OPENRECON:
         name = os.environ.get(OPENRECON, DEFAULT_CHAIN)
-    if name in STORING:
+    if name in STORE_ONLY_NAMES:
         raise ChainError(f"configuration {name!r} would only store raw data, which this server does not do")
     if len(name) > MAX_NAME or not name.isprintable() or "/" in name or "\\" in name:
         raise ChainError(f"{name[:MAX_NAME]!r} is not the name of a configuration: send a name without folders")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nilatron.gadgets.items import ScanTiming
-from nilatron.pipelines.server.caller import Caller, Shared
+from nilatron.pipelines.server.caller import Caller, SharedState
 from nilatron.pipelines.wire import Connection, Error, Limits, Message, PeerGoneError, Text, Timeouts, WireError
 
 
@@ -26,7 +26,7 @@ class PeerConnection(Connection):
         Why nothing can be expected of the other end any more, once that is so.
     """
 
-    def __init__(self, sock: socket.socket, limits: Limits, timeouts: Timeouts, shared: Shared) -> None:
+    def __init__(self, sock: socket.socket, limits: Limits, timeouts: Timeouts, shared: SharedState) -> None:
         super().__init__(sock, limits, timeouts)
         self.shared = shared
         self.timing = ScanTiming()

@@ -27,7 +27,7 @@ def fork_context() -> ForkServerContext:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["__main__", "nilatron.pipelines.server.sheltered", *PARTS.values(), "torch._dynamo"]
+        ["__main__", "nilatron.pipelines.server.fork_server", *PARTS.values(), "torch._dynamo"]
     )
     return context
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerContext
 from typing import Any
 
-from nilatron.pipelines.server.caller import Shared, farewell
+from nilatron.pipelines.server.caller import SharedState, error_and_close
 from nilatron.pipelines.server.processes import start
 from nilatron.pipelines.server.settings import ServeSettings
-from nilatron.pipelines.server.supervision import Running, SupervisedWorker, end
+from nilatron.pipelines.server.supervision import ChildProcess, SupervisedWorker, reap
 
 log = logging.getLogger(__name__)
 
-LAST_WORD_S = 10.0
+SEND_ERROR_S = 10.0
 
 
 @dataclass
@@ -45,13 +45,13 @@ class Scan:
 
     number: int
     sock: socket.socket
-    shared: Shared
-    running: Running
+    shared: SharedState
+    child: ChildProcess
     began_s: float = field(default_factory=time.monotonic)
     opened: bool = False
     done: dict[str, Any] | None = None
     worker: SupervisedWorker | None = None
-    killed_because: str | None = None
+    kill_reason: str | None = None
     refused: bool = False
 
     @classmethod
@@ -63,12 +63,12 @@ class Scan:
         ours, theirs = context.Pipe()
         process = start(context, f"scan {number}", "session", sock, theirs, memory, settings, number, refusal)
         theirs.close()
-        return cls(number, sock, Shared(memory), Running(process, ours), refused=refusal is not None)
+        return cls(number, sock, SharedState(memory), ChildProcess(process, ours), refused=refusal is not None)
 
     def read(self) -> dict[str, Any] | None:
         """Its next event; None when there will be none any more."""
         try:
-            event: dict[str, Any] = json.loads(self.running.control.recv_bytes())
+            event: dict[str, Any] = json.loads(self.child.control.recv_bytes())
         except (EOFError, OSError):
             return None
         self.opened |= event["event"] in ("opened", "done")
@@ -76,41 +76,41 @@ class Scan:
             self.done = event
         return event
 
-    def say(self, order: dict[str, Any]) -> None:
+    def send(self, order: dict[str, Any]) -> None:
         """An answer or an order."""
         try:
-            self.running.control.send_bytes(json.dumps(order).encode())
+            self.child.control.send_bytes(json.dumps(order).encode())
         except OSError:
             log.debug("scan %d is gone already", self.number)
 
     def kill(self, reason: str) -> None:
         """End the process at once; the peer hears the reason."""
-        self.killed_because = self.killed_because or reason
-        self.running.process.kill()
+        self.kill_reason = self.kill_reason or reason
+        self.child.process.kill()
 
-    def ended(self) -> int | None:
+    def clean_up(self) -> int | None:
         """Clear away after the process has ended; if it said no end of its own, the front does. Returns the exit code."""
-        code = end(self.running)
+        code = reap(self.child)
         if self.done is None:
-            reason = self.killed_because or f"the process of this scan died (code {code}); images are missing"
-            threading.Thread(target=last_word, args=(self.sock, self.shared, reason)).start()
+            reason = self.kill_reason or f"the process of this scan died (code {code}); images are missing"
+            threading.Thread(target=send_error, args=(self.sock, self.shared, reason)).start()
         else:
             self.sock.close()
         return code
 
 
-def last_word(sock: socket.socket, shared: Shared, reason: str) -> None:
+def send_error(sock: socket.socket, shared: SharedState, reason: str) -> None:
     """Error and CLOSE, and reading until the peer has closed; a reset where a message was cut, so that it looks like none."""
     with sock:
-        words = farewell(shared, f"nilatron: {reason}")
+        words = error_and_close(shared, f"nilatron: {reason}")
         try:
             if words is None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return
-            sock.settimeout(LAST_WORD_S)
+            sock.settimeout(SEND_ERROR_S)
             sock.sendall(words)
             sock.shutdown(socket.SHUT_WR)
-            deadline = time.monotonic() + LAST_WORD_S
+            deadline = time.monotonic() + SEND_ERROR_S
             poll = select.poll()
             poll.register(sock, select.POLLIN)
             while (left_s := deadline - time.monotonic()) > 0 and poll.poll(1000 * left_s):

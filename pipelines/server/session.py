@@ -23,11 +23,12 @@ from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.conversation.conversation import Conversation, ConversationSettings, Preparation, Report
 from nilatron.pipelines.conversation.eager_reader import MIB
 from nilatron.pipelines.files.header import parse_header
+from nilatron.pipelines.files.noise_store import NoiseFolder
 from nilatron.pipelines.server import logs
 from nilatron.pipelines.server.admission import estimate_bytes
-from nilatron.pipelines.server.caller import Caller, Shared
+from nilatron.pipelines.server.caller import Caller, SharedState
 from nilatron.pipelines.server.fire import with_int16_pixels
-from nilatron.pipelines.server.opening import Request, read_request
+from nilatron.pipelines.server.opening import ScanRequest, read_request
 from nilatron.pipelines.server.peer import PeerConnection
 from nilatron.pipelines.server.remote import WorkerClient
 from nilatron.pipelines.server.settings import ServeSettings
@@ -60,10 +61,10 @@ class Session:
     stopped: bool = False  # by the front
     _answers: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
 
-    def hold(self) -> Report | None:
+    def run(self) -> Report | None:
         """Take part in the whole conversation; None when nothing was asked for."""
         problem: BadInputError = RefusedError("nothing was asked for")
-        request: Request | None = None
+        request: ScanRequest | None = None
         try:
             request = read_request(self.connection, self.settings.config_dirs)
             if request is None:
@@ -71,7 +72,7 @@ class Session:
                 return None
         except BadInputError as error:
             problem = error
-        self.tell({"event": "opened", "caller": self.connection.shared.caller.name.lower()})
+        self.send_event({"event": "opened", "caller": self.connection.shared.caller.name.lower()})
         self.conversation = Conversation(self.connection, request.chain.name if request else "server", BOUNDS)
 
         def prepare() -> Preparation:
@@ -79,13 +80,13 @@ class Session:
                 raise problem
             return self._prepare(request)
 
-        return self.conversation.hold(prepare)
+        return self.conversation.run(prepare)
 
-    def tell(self, event: dict[str, Any]) -> None:
+    def send_event(self, event: dict[str, Any]) -> None:
         """Send an event to the front."""
         self.control.send_bytes(json.dumps(event).encode())
 
-    def obey(self) -> None:
+    def handle_orders(self) -> None:
         """Take answers and orders of the front, for ever (in a thread)."""
         while True:
             try:
@@ -98,13 +99,13 @@ class Session:
             self.stopped = True
             log.warning("scan is ended: %s", order["stop"])
             if self.conversation is not None and self.conversation.abort(order["stop"], ABORT_S):
-                self.tell({"event": "done", "outcome": "stopped"})
+                self.send_event({"event": "done", "outcome": "stopped"})
             os._exit(1)
 
-    def _prepare(self, request: Request) -> Preparation:
+    def _prepare(self, request: ScanRequest) -> Preparation:
         header, address = parse_header(request.header), ""
         measurement = getattr(header.measurementInformation, "measurementID", None)
-        logs.about(measurement=measurement or "unknown", chain=request.chain.name)
+        logs.add_fields(measurement=measurement or "unknown", chain=request.chain.name)
         if self.refusal is None:
             self.refusal, address = self._admit(estimate_bytes(header, BOUNDS.queue_mib * MIB))
         if self.refusal is not None:
@@ -117,11 +118,13 @@ class Session:
             images = run_chain(chain, items, context, node_factory)
             return with_int16_pixels(images, context) if request.caller is Caller.FIRE else images
 
-        return gadget, Context(header, "cpu", timing=self.connection.timing)
+        folder = self.settings.noise_store
+        store = None if folder is None else NoiseFolder(folder)
+        return gadget, Context(header, "cpu", timing=self.connection.timing, noise_store=store)
 
     def _admit(self, n_bytes: int) -> tuple[str | None, str]:
         """Why the scan is not taken, if it is not, and where its worker is."""
-        self.tell({"event": "admit", "bytes": n_bytes})
+        self.send_event({"event": "admit", "bytes": n_bytes})
         answer = self._answers.get(timeout=ANSWER_S)
         return answer["refused"], answer["worker"]
 
@@ -162,7 +165,7 @@ def main(
     control
         Events to the front, answers and orders from it.
     memory
-        Behind `Shared`.
+        Behind `SharedState`.
     settings
         Of the server.
     scan
@@ -171,18 +174,18 @@ def main(
         Why this scan is not taken, if it is not.
     """
     logs.configure("session", as_json=settings.log_json, verbose=settings.verbose)
-    logs.about(scan=scan)
+    logs.add_fields(scan=scan)
     timeouts = Timeouts(idle_s=settings.idle_s)
-    session = Session(PeerConnection(sock, LIMITS, timeouts, Shared(memory)), control, settings, refusal)
-    orders = threading.Thread(target=session.obey, name="orders", daemon=True)
+    session = Session(PeerConnection(sock, LIMITS, timeouts, SharedState(memory)), control, settings, refusal)
+    orders = threading.Thread(target=session.handle_orders, name="orders", daemon=True)
     orders.start()
-    report = session.hold()
+    report = session.run()
     if session.stopped:
         orders.join()  # it says the last words, and ends this process
     if report is None:
-        session.tell({"event": "done", "outcome": "empty"})
+        session.send_event({"event": "done", "outcome": "empty"})
         return
-    session.tell(
+    session.send_event(
         {
             "event": "done",
             "outcome": "refused" if session.refusal else report.outcome,

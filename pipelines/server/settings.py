@@ -29,6 +29,8 @@ class ServeSettings:
         At once; further ones are refused.
     memory_bytes
         That all scans together may need, as estimated from their headers; None takes four fifths of what is free at start.
+    noise_store
+        Folder that keeps noise measurements for the scans that depend on them; None keeps none.
     scan_budget_s, slice_budget_s
         For the reconstruction; None is without limit.
     worker_wait_s
@@ -52,6 +54,7 @@ class ServeSettings:
     config_dirs: tuple[Path, ...] = ()
     max_scans: int = 16
     memory_bytes: int | None = None
+    noise_store: Path | None = None
     scan_budget_s: float | None = None
     slice_budget_s: float | None = None
     worker_wait_s: float = 20.0

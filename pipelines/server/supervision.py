@@ -17,12 +17,12 @@ from nilatron.pipelines.server.settings import ServeSettings
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+MIN_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
 BACKLOG = 128
 
 
 @dataclass(frozen=True)
-class Running:
+class ChildProcess:
     """A process and the pipe from it."""
 
     process: ForkServerProcess
@@ -59,9 +59,9 @@ class SupervisedWorker:
     n_restarts: int = 0
     n_waiting: int = 0
     n_sessions: int = 0
-    running: Running | None = None
+    child: ChildProcess | None = None
     next_start_s: float = 0.0
-    _pause_s: float = FIRST_PAUSE_S
+    _pause_s: float = MIN_PAUSE_S
     _listener: socket.socket = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,22 +72,22 @@ class SupervisedWorker:
     @property
     def due(self) -> bool:
         """Whether it should be started now."""
-        return self.running is None and self.unusable is None and time.monotonic() >= self.next_start_s
+        return self.child is None and self.unusable is None and time.monotonic() >= self.next_start_s
 
     def start(self) -> None:
         """Start the process."""
         ours, theirs = self.context.Pipe()
         process = start(self.context, self.name, "worker", self._listener, theirs, self.settings, self.gpu)
         theirs.close()
-        self.running = Running(process, ours)
+        self.child = ChildProcess(process, ours)
         log.info("%s starts", self.name, extra={"fields": {"worker_pid": process.pid}})
 
-    def hear(self, running: Running) -> dict[str, Any] | None:
+    def receive(self, child: ChildProcess) -> dict[str, Any] | None:
         """Its next event; None when it has ended, which is seen to."""
         try:
-            event: dict[str, Any] = json.loads(running.control.recv_bytes())
+            event: dict[str, Any] = json.loads(child.control.recv_bytes())
         except (EOFError, OSError):
-            self._bury(running)
+            self._remove(child)
             return None
         self.n_waiting = event.get("waiting", self.n_waiting)
         if event["event"] == "ready":
@@ -95,20 +95,20 @@ class SupervisedWorker:
         elif event["event"] == "unusable":
             self.unusable = event["reason"]
         elif event["event"] == "job":
-            self._pause_s = FIRST_PAUSE_S
+            self._pause_s = MIN_PAUSE_S
         return event
 
     def kill(self) -> None:
         """End it for good."""
         self._listener.close()
         self.address.unlink(missing_ok=True)
-        if self.running is not None:
-            self.running.process.kill()
-            self.running.process.join()
+        if self.child is not None:
+            self.child.process.kill()
+            self.child.process.join()
 
-    def _bury(self, running: Running) -> None:
-        code = end(running)
-        self.running = None
+    def _remove(self, child: ChildProcess) -> None:
+        code = reap(child)
+        self.child = None
         self.ready, self.n_waiting = False, 0
         if self.unusable is not None:
             self._listener.close()  # sessions see at once that nobody is there
@@ -118,16 +118,16 @@ class SupervisedWorker:
         self.n_restarts += 1
         self.next_start_s = time.monotonic() + self._pause_s
         log.error("%s ended with code %s, is started again in %g s", self.name, code, self._pause_s)
-        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        self._pause_s = min(2 * self._pause_s, MAX_PAUSE_S)
 
 
-def end(running: Running) -> int | None:
+def reap(child: ChildProcess) -> int | None:
     """The exit code of a process that has closed its pipe; one that lives on nevertheless is killed."""
-    running.process.join(1.0)
-    code = running.process.exitcode
+    child.process.join(1.0)
+    code = child.process.exitcode
     if code is None:
-        running.process.kill()
-        running.process.join()
-    running.process.close()
-    running.control.close()
+        child.process.kill()
+        child.process.join()
+    child.process.close()
+    child.control.close()
     return code

@@ -28,9 +28,9 @@ from nilatron.gadgets.nila.prior import prior_for
 from nilatron.gadgets.problem import Outcome, Problem
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.server import logs
+from nilatron.pipelines.server.job_queue import CancelledError, Job, JobQueue
 from nilatron.pipelines.server.jobs import pack_outcome, receive_frame, send_frame, unpack_generator, unpack_settings
 from nilatron.pipelines.server.settings import ServeSettings
-from nilatron.pipelines.server.waiting import CancelledError, Job, WaitingJobs
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Worker:
     report: Callable[[dict[str, Any]], None]
     methods: Mapping[str, Method] = field(default_factory=lambda: METHODS)
     engine: str = "torch"
-    waiting: WaitingJobs = field(default_factory=WaitingJobs)
+    waiting: JobQueue = field(default_factory=JobQueue)
     job: Job | None = None  # being reconstructed
 
     def warm_up(self) -> str:
@@ -124,7 +124,7 @@ class Worker:
 
     def _reconstruct(self, job: Job) -> Outcome:
         job.check()
-        settings = less_waiting(unpack_settings(job.head), time.monotonic() - job.head["sent_s"])
+        settings = reduced_budgets(unpack_settings(job.head), time.monotonic() - job.head["sent_s"])
         maps, counts, data, conventional = (
             to_device(job.arrays[name], self.device) for name in ("coil_maps", "counts", "data", "conventional")
         )
@@ -141,7 +141,7 @@ class Worker:
         return self.methods[job.head["target"]].run(problem, settings)
 
 
-def less_waiting(settings: Any, waited_s: float) -> Any:
+def reduced_budgets(settings: Any, waited_s: float) -> Any:
     """The settings with what the wait has left of their budgets.
 
     Raises
@@ -179,7 +179,7 @@ def main(listener: socket.socket, control: Connection, settings: ServeSettings, 
 
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-        logs.about(gpu=gpu)
+        logs.add_fields(gpu=gpu)
     threading.Thread(target=end_with_front, args=(control,), name="front", daemon=True).start()
     started = time.perf_counter()
     try:
@@ -191,14 +191,14 @@ def main(listener: socket.socket, control: Connection, settings: ServeSettings, 
         return
     log.info("worker is ready on %s after %.1f s", worker.device, time.perf_counter() - started)
     report({"event": "ready", "device": worker.device, "weights_sha256": sha256})
-    threading.Thread(target=take_connections, args=(listener, worker), name="listener", daemon=True).start()
+    threading.Thread(target=accept_sessions, args=(listener, worker), name="listener", daemon=True).start()
     threading.Thread(target=end_if_stuck, args=(worker,), name="watchdog", daemon=True).start()
     while True:
         if (job := worker.waiting.get()) is not None:
             worker.work(job)
 
 
-def take_connections(listener: socket.socket, worker: Worker) -> None:
+def accept_sessions(listener: socket.socket, worker: Worker) -> None:
     """Start a thread for every session that connects."""
     listener.setblocking(True)
     while True:

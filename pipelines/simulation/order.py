@@ -56,7 +56,7 @@ def _middle(n: int, n_block: int) -> range:
     return range(first, min(first + n_block, n))
 
 
-def passes(settings: SimulationSettings) -> Iterator[list[Line]]:
+def contrast_blocks(settings: SimulationSettings) -> Iterator[list[Line]]:
     """Lines of one contrast of one repetition, all slices and averages, in order of time."""
     separate, imaging = _phase_encodes(settings)
     order = slice_order(settings)
@@ -73,7 +73,7 @@ def passes(settings: SimulationSettings) -> Iterator[list[Line]]:
             yield [line for lines in per_slice for line in lines]
 
 
-def flagged(lines: list[Line], settings: SimulationSettings) -> Iterator[Line]:
+def with_flags(lines: list[Line], settings: SimulationSettings) -> Iterator[Line]:
     """Add FIRST and LAST flags: of average and slice among the lines of that slice, of the rest among all of them."""
     extent: dict[tuple[str, int, int], list[int]] = {}
     for number, line in enumerate(lines):

@@ -44,7 +44,7 @@ def to_recon_grid(settings: SimulationSettings, image: ComplexArray) -> ComplexA
     return np.asarray(ifft(kspace, axes=(-2, -1)) * np.float32(scale), np.complex64)
 
 
-def kspace_of(settings: SimulationSettings, slice_index: int, contrast: int) -> ComplexArray:
+def object_kspace(settings: SimulationSettings, slice_index: int, contrast: int) -> ComplexArray:
     """Noise-free k-space of all lines, complex64 (coil, z, y, x)."""
     maps = coil_maps(settings.n_coils, **_geometry(settings, slice_index))
     maps *= _object(settings, slice_index, contrast)

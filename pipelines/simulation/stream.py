@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.core.backend import ComplexArray
-from nilatron.pipelines.simulation.order import Line, flagged, passes
-from nilatron.pipelines.simulation.scanned_object import kspace_of
+from nilatron.pipelines.simulation.order import Line, contrast_blocks, with_flags
+from nilatron.pipelines.simulation.scanned_object import object_kspace
 from nilatron.pipelines.simulation.settings import EXTRA_FLAGS, SimulationSettings
 
 TICKS_PER_LINE = 4  # time stamps count 2.5 ms
@@ -24,7 +24,7 @@ def simulate_stream(settings: SimulationSettings) -> Iterator[ismrmrd.Acquisitio
     scanner = _Scanner(settings)
     for _ in range(settings.noise_lines if settings.noise_std else 0):
         yield scanner.noise_line()
-    lines = (line for one_pass in passes(settings) for line in flagged(one_pass, settings))
+    lines = (line for one_pass in contrast_blocks(settings) for line in with_flags(one_pass, settings))
     for number, line in enumerate(lines):
         if settings.waveform_every and number % settings.waveform_every == 0:
             yield scanner.waveform()
@@ -49,7 +49,7 @@ class _Scanner:
         n_bytes = 8 * settings.n_coils * math.prod(settings.encoded_matrix)
         if settings.n_repetitions > 1 and settings.n_slices * settings.n_contrasts * n_bytes < 2**28:
             n_kept = settings.n_slices * settings.n_contrasts
-        self.kspace = lru_cache(maxsize=n_kept)(lambda index, contrast: kspace_of(settings, index, contrast))
+        self.kspace = lru_cache(maxsize=n_kept)(lambda index, contrast: object_kspace(settings, index, contrast))
 
     def noise(self, root: ComplexArray, n_samples: int) -> ComplexArray:
         """Noise (coil, sample) of covariance root root^H."""

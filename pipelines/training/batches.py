@@ -36,7 +36,7 @@ class Batch(NamedTuple):
         Real channels (patch, 2, y, x); noise of variance 1.
     s
         Per-component noise levels (patch,).
-    share
+    loss_weight
         Weight of this process's mean loss, so that the mean over processes is the mean over all patches.
     n_patches
         Of all processes together.
@@ -47,10 +47,10 @@ class Batch(NamedTuple):
     clean: Tensor
     s: Tensor
     noise: Tensor
-    share: float
+    loss_weight: float
     n_patches: int
     scans: Sequence[TrainingScan] = ()
-    scan_share: float = 0.0
+    scan_loss_weight: float = 0.0
 
 
 def measure_sigma_data(images: Sequence[Tensor]) -> float:
@@ -59,7 +59,7 @@ def measure_sigma_data(images: Sequence[Tensor]) -> float:
     return round(math.sqrt(power / 2), 4)
 
 
-def seeded(*numbers: int) -> torch.Generator:
+def seeded_generator(*numbers: int) -> torch.Generator:
     """A generator for these numbers; 32 bits of seed are all that torch's CPU generator keeps."""
     entropy = (len(numbers), *numbers)  # zeros at the end alone would not count
     return torch.Generator().manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
@@ -74,7 +74,7 @@ class Batches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         """Draw this process's patches of one step."""
         s = self.settings
-        choice = int(torch.randint(0, len(s.patch_sizes), (), generator=seeded(s.seed, step)))
+        choice = int(torch.randint(0, len(s.patch_sizes), (), generator=seeded_generator(s.seed, step)))
         size = s.patch_sizes[choice]
         n_patches = max(1, s.batch_size * min(s.patch_sizes) ** 2 // size**2)
         # a process without a patch of its own has to take part in the exchange of gradients: with weight 0
@@ -86,11 +86,13 @@ class Batches(Dataset[Batch]):
     def _scans(self, step: int) -> tuple[list[TrainingScan], float]:
         scans = self.settings.scans
         mine = range(self.rank, scans.per_step, self.n_ranks)
-        drawn = [draw_scan(self.images, scans, seeded(self.settings.seed, step, index, SCAN)) for index in mine]
+        drawn = [
+            draw_scan(self.images, scans, seeded_generator(self.settings.seed, step, index, SCAN)) for index in mine
+        ]
         return drawn, scans.weight * self.n_ranks / max(1, scans.per_step)
 
     def _patch(self, step: int, index: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        generator = seeded(self.settings.seed, step, index)
+        generator = seeded_generator(self.settings.seed, step, index)
         s = self.settings
         if bernoulli(s.acquired_probability, generator):
             clean = acquired_patches(self.images, 1, size, s.scans.acquisition, s.scans.augment, generator)

@@ -101,7 +101,7 @@ def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: dict[str, T
         raise TrainingError(f"{path}: the metadata lack {error}: {_ADVICE}") from error
 
 
-def refuse_old_run(folder: Path) -> None:
+def check_new_folder(folder: Path) -> None:
     """See that a new run in `folder` overwrites nothing.
 
     Raises

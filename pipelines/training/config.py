@@ -87,7 +87,7 @@ def read_toml(path: Path) -> dict[str, object]:
         raise TrainingError(f"{path} cannot be read as TOML: {error}") from error
 
 
-def parse_words(words: Sequence[str]) -> dict[str, object]:
+def parse_assignments(words: Sequence[str]) -> dict[str, object]:
     """Words such as `batch_size=16` or `augment.scale=[0.5, 1.5]` as nested tables; what is no TOML value is a text.
 
     Raises

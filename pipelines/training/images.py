@@ -20,15 +20,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nilatron.core.backend import percentile
 from nilatron.core.errors import BadInputError
-from nilatron.core.scale import image_scale
+from nilatron.core.scale import SCALE_PERCENT
 
 log = logging.getLogger(__name__)
 
-DARK = (
+MIN_BRIGHTNESS = (
     0.05  # of the brightest slice of its stack: below it a slice is air, and scaling would make an image of its noise
 )
-NEGATIVE = 0.1  # of the file's largest value: resampling leaves less below zero, signed images more
+MAX_NEGATIVE = 0.1  # of the file's largest value: resampling leaves less below zero, signed images more
 HDF5_IMAGES = ("reconstruction_rss", "reconstruction_esc", "image")
 ISMRMRD_IMAGE_TYPES = (0, 1, 5)  # not stated, magnitude, complex; 2 to 4 are phase, real and imaginary part
 UNCERTAINTY_SERIES = 101
@@ -112,12 +113,12 @@ def _slices(stack: Stack, path: Path) -> tuple[list[Tensor], int]:
         if not image.is_complex():
             low, high = min(low, float(image.min())), max(high, peak)
             magnitude = image.clamp_min(0)
-        scale = peak * image_scale(magnitude / peak) if peak else 0.0
+        scale = peak * percentile(magnitude / peak, SCALE_PERCENT) if peak else 0.0
         found.append((_at_scale_one(image, scale), scale) if scale > 1e-6 * peak else (image[:0], 0.0))
-    if low < -NEGATIVE * high:
+    if low < -MAX_NEGATIVE * high:
         raise TrainingImagesError(f"{path}: a magnitude image has no values below zero, this goes from {low} to {high}")
     brightest = max((scale for _, scale in found), default=0.0)
-    kept = [image for image, scale in found if scale > DARK * brightest]
+    kept = [image for image, scale in found if scale > MIN_BRIGHTNESS * brightest]
     return kept, len(found) - len(kept)
 
 

@@ -88,8 +88,8 @@ def write_phases(job: PhaseJob, settings: PhaseSettings | None = None) -> int:
             magnitude = image.to(device, torch.float32).expand(job.samples_per_image, *image.shape)
             drawn = draw_phases(prior.denoiser.denoise, magnitude, generator, settings).cpu().numpy()
             for sample, pixels in enumerate(drawn):
-                np.save(folder.waiting / f"image_{number:06d}_phase_{sample:02d}.npy", pixels)
+                np.save(folder.temporary / f"image_{number:06d}_phase_{sample:02d}.npy", pixels)
             if (number + 1) % LOG_EVERY == 0:
                 log.info("phases of %d of %d images", number + 1, len(images))
-        (folder.waiting / "phases.json").write_text(json.dumps(origin, indent=2))
+        (folder.temporary / "phases.json").write_text(json.dumps(origin, indent=2))
     return len(images) * job.samples_per_image

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nilatron.core.measurement import mask_outside_coils
-from nilatron.core.prior.edm import EDMDenoiser, complex_estimate
+from nilatron.core.prior.edm import EDMDenoiser, estimate_complex
 from nilatron.core.prior.training_scans import TrainingScan
 from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sampling.unrolled import differentiable_solve, log_error
@@ -34,7 +34,7 @@ def scan_loss(model: EDMDenoiser, scan: TrainingScan, generator: np.random.Gener
     coil_maps, counts, data, start, truth = (tensor.to(device) for tensor in scan[:5])
     operator = SenseOperator(coil_maps, counts)
     image = sample_images(
-        partial(complex_estimate, model),
+        partial(estimate_complex, model),
         operator,
         data,
         SAMPLER.levels(),

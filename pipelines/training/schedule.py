@@ -18,7 +18,7 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
     return warm * (low + (high - low) * (1 + math.cos(math.pi * done)) / 2)
 
 
-def ema_keep(n_steps: int, settings: TrainSettings) -> float:
+def ema_decay(n_steps: int, settings: TrainSettings) -> float:
     """Weight of the moving average so far against the weights after `n_steps` steps."""
     half_life = min(settings.ema_half_life_images, EMA_RAMP * n_steps * settings.batch_size + 1)
     return float(0.5 ** (settings.batch_size / half_life))

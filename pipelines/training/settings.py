@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.augment import AugmentSettings
-from nilatron.core.prior.loss import NoiseLevels
+from nilatron.core.prior.loss import NoiseDistribution
 from nilatron.core.prior.training_scans import ScanSettings
 from nilatron.core.prior.unet import ARCHITECTURES, UNetConfig
 
@@ -80,7 +80,7 @@ class TrainSettings:
     licence: str = "not stated"  # of the weights, for their metadata
     acquired_probability: float = 0.3  # of a patch as a scanner acquires it (scans.acquisition, scans.augment)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
-    noise: NoiseLevels = field(default_factory=NoiseLevels)
+    noise: NoiseDistribution = field(default_factory=NoiseDistribution)
     scans: ScanSettings = field(default_factory=ScanSettings)
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
@@ -118,7 +118,7 @@ def require(condition: bool, message: str) -> None:
         raise TrainingError(message)
 
 
-def refuse_other_run(old: TrainSettings, new: TrainSettings) -> None:
+def check_resumable(old: TrainSettings, new: TrainSettings) -> None:
     """See that a run with `old` settings may go on with `new` ones.
 
     Steps, the last learning rate, the words of the metadata, `monitor` and `compute` may change; the others decide what

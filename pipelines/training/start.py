@@ -31,7 +31,7 @@ def start_network(settings: TrainSettings, images: Sequence[Tensor]) -> tuple[ED
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             network = EDMDenoiser(replace(config, self_conditioned=False), measure_sigma_data(images))
-        return (self_conditioned(network) if config.self_conditioned else network), ""
+        return (with_self_conditioning(network) if config.self_conditioned else network), ""
     path = find_weights(settings.start)
     prior = load_prior(path)
     found = prior.denoiser.network.config
@@ -45,10 +45,10 @@ def start_network(settings: TrainSettings, images: Sequence[Tensor]) -> tuple[ED
             f"{path} holds a self-conditioned network: leave self_conditioned at true, or start without it"
         )
     network = prior.denoiser.requires_grad_(True)
-    return (self_conditioned(network) if config != found else network), prior.sha256
+    return (with_self_conditioning(network) if config != found else network), prior.sha256
 
 
-def self_conditioned(plain: EDMDenoiser) -> EDMDenoiser:
+def with_self_conditioning(plain: EDMDenoiser) -> EDMDenoiser:
     """The same denoiser with inputs for an estimate made before, whose weights are 0."""
     with torch.device("meta"):  # takes no random numbers
         network = EDMDenoiser(replace(plain.network.config, self_conditioned=True), plain.sigma_data)

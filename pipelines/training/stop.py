@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class StopWatch:
+class StopCondition:
     """Says when to stop; inside its block SIGTERM and Ctrl-C only ask for it. The same signal again acts at once.
 
     Parameters

@@ -22,10 +22,10 @@ from nilatron.pipelines.training.checkpoint import Checkpoint, replace_durably, 
 from nilatron.pipelines.training.images import fingerprint
 from nilatron.pipelines.training.monitor import Monitor
 from nilatron.pipelines.training.scans import scan_loss
-from nilatron.pipelines.training.schedule import ema_keep, learning_rate
+from nilatron.pipelines.training.schedule import ema_decay, learning_rate
 from nilatron.pipelines.training.settings import TrainingError, TrainSettings
 from nilatron.pipelines.training.start import start_network
-from nilatron.pipelines.training.stop import StopWatch
+from nilatron.pipelines.training.stop import StopCondition
 from nilatron.pipelines.training.validation import pictures, validate
 
 if TYPE_CHECKING:
@@ -95,12 +95,12 @@ class Trainer:
         clean = clean.contiguous(memory_format=torch.channels_last)
         self.optimizer.zero_grad(set_to_none=True)
         of_scans = self._learn_from_scans(batch)
-        loss = batch.share * denoising_loss(self._shared_model, clean, s, noise)
+        loss = batch.loss_weight * denoising_loss(self._shared_model, clean, s, noise)
         self.fabric.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self._optimizer.step()
         self.step += 1
-        keep = ema_keep(self.step, self.settings)
+        keep = ema_decay(self.step, self.settings)
         for name, value in self.model.state_dict().items():
             self.average[name].lerp_(value, 1 - keep)
         return loss.detach() + of_scans, norm
@@ -113,12 +113,12 @@ class Trainer:
             generator = np.random.default_rng((self.settings.seed, self.step, number))
             # the processes exchange these gradients with those of the patches, which come last
             with self.fabric.no_backward_sync(self._fabric_module):
-                loss = batch.scan_share * scan_loss(self._shared_model, scan, generator, self.fabric.device)
+                loss = batch.scan_loss_weight * scan_loss(self._shared_model, scan, generator, self.fabric.device)
                 self.fabric.backward(loss)
             total += loss.detach()
         return total
 
-    def run(self, watch: StopWatch | None = None) -> bool:
+    def run(self, watch: StopCondition | None = None) -> bool:
         """Train to the last step, or until `watch` or a signal asks for a stop; checkpoints and weights on the way.
 
         Returns
@@ -132,7 +132,7 @@ class Trainer:
         """
         if self.fabric.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
-        with watch or StopWatch() as watch:
+        with watch or StopCondition() as watch:
             if not self.fabric.is_global_zero:
                 self._loop(watch, None)
             else:
@@ -140,7 +140,7 @@ class Trainer:
                     self._loop(watch, monitor)
         return self.step == self.settings.steps
 
-    def _loop(self, watch: StopWatch, monitor: Monitor | None) -> None:
+    def _loop(self, watch: StopCondition, monitor: Monitor | None) -> None:
         steps, every = self.settings.steps, self.settings.monitor
         if self.step == 0:
             self.save()  # so that a run can be resumed from its first step on
@@ -171,7 +171,7 @@ class Trainer:
             self._measure(monitor)
         self.save()
 
-    def _agreed(self, watch: StopWatch) -> bool:
+    def _agreed(self, watch: StopCondition) -> bool:
         """Whether any process has to stop: all leave after the same step."""
         if self.fabric.world_size == 1:
             return watch.reason is not None

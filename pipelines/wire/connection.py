@@ -71,8 +71,8 @@ class Connection:
         self._source = SocketSource(sock, timeouts.message_s, timeouts.idle_s)
         self._reader = MessageReader(self._source, limits)
         self._sending = threading.Lock()
-        self._said_close = False
-        self._cut = False  # a message went out in part, so nothing can follow it
+        self._close_sent = False
+        self._partly_sent = False  # a message went out in part, so nothing can follow it
 
     def __enter__(self) -> Self:
         return self
@@ -132,13 +132,13 @@ class Connection:
         """
         parts = [part for part in encode(message) if len(part)]
         with self._sending:
-            if self._cut:
+            if self._partly_sent:
                 raise PeerGoneError("an earlier message went out in part; nothing can follow it")
-            self._cut = True
+            self._partly_sent = True
             for start in range(0, len(parts), _PARTS_AT_ONCE):
                 self._send_parts(parts[start : start + _PARTS_AT_ONCE])
-            self._cut = False
-            self._said_close |= isinstance(message, Close)
+            self._partly_sent = False
+            self._close_sent |= isinstance(message, Close)
 
     def end(self, error: str | None = None) -> None:
         """End the conversation so that nothing is lost, and close.
@@ -156,7 +156,7 @@ class Connection:
             if error is not None:
                 self.send(Error.of(error))
             self._drain()
-            if not self._said_close:
+            if not self._close_sent:
                 self.send(Close())
             self.socket.shutdown(socket.SHUT_WR)
             read_to_end(self.socket, self.timeouts.end_s, _END_BYTES)

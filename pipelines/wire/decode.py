@@ -23,7 +23,7 @@ from nilatron.pipelines.wire.messages import (
 from nilatron.pipelines.wire.parse_bucket import read_bucket
 from nilatron.pipelines.wire.parse_buffers import read_image_array, read_recon_data
 from nilatron.pipelines.wire.parse_items import read_acquisition, read_image, read_waveform
-from nilatron.pipelines.wire.parsing import Parser, read_bytes, read_counted, read_numbers
+from nilatron.pipelines.wire.parsing import Parser, read_bytes, read_length_prefixed, read_numbers
 from nilatron.pipelines.wire.structures import CONFIG_NAME_BYTES, QUERY, RESPONSE, U32, U64, MessageId
 
 
@@ -56,11 +56,11 @@ def _config_name(_: Budget) -> Parser[ConfigName]:
 
 
 def _config(budget: Budget) -> Parser[Config]:
-    return Config((yield from read_counted(U32, "config_bytes", budget, "a configuration")))
+    return Config((yield from read_length_prefixed(U32, "config_bytes", budget, "a configuration")))
 
 
 def _header(budget: Budget) -> Parser[Header]:
-    return Header((yield from read_counted(U32, "header_bytes", budget, "an ISMRMRD header")))
+    return Header((yield from read_length_prefixed(U32, "header_bytes", budget, "an ISMRMRD header")))
 
 
 def _close(_: Budget) -> Parser[Close]:
@@ -69,11 +69,11 @@ def _close(_: Budget) -> Parser[Close]:
 
 
 def _text(budget: Budget) -> Parser[Text]:
-    return Text((yield from read_counted(U32, "text_bytes", budget, "a text")))
+    return Text((yield from read_length_prefixed(U32, "text_bytes", budget, "a text")))
 
 
 def _error(budget: Budget) -> Parser[Error]:
-    return Error((yield from read_counted(U64, "text_bytes", budget, "an error")))
+    return Error((yield from read_length_prefixed(U64, "text_bytes", budget, "an error")))
 
 
 def _query(budget: Budget) -> Parser[Query]:
@@ -93,9 +93,9 @@ def _text_of(length: int, budget: Budget) -> Parser[bytearray]:
 
 
 def _dicom(budget: Budget) -> Parser[Dicom]:
-    content = yield from read_counted(U32, "message_bytes", budget, "a DICOM file")
-    name = yield from read_counted(U64, "text_bytes", budget, "the name of a DICOM file")
-    attributes = yield from read_counted(U64, "attributes_bytes", budget, "the attributes of a DICOM file")
+    content = yield from read_length_prefixed(U32, "message_bytes", budget, "a DICOM file")
+    name = yield from read_length_prefixed(U64, "text_bytes", budget, "the name of a DICOM file")
+    attributes = yield from read_length_prefixed(U64, "attributes_bytes", budget, "the attributes of a DICOM file")
     return Dicom(content, name, attributes)
 
 

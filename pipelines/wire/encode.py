@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.pipelines.wire.encode_compound import bucket_parts, image_array_parts, recon_data_parts
-from nilatron.pipelines.wire.encoding_parts import Part, counted, raw, samples_of, waveform_parts
+from nilatron.pipelines.wire.encoding_parts import Part, length_prefixed, line_parts, raw, waveform_parts
 from nilatron.pipelines.wire.errors import UnsendableError
 from nilatron.pipelines.wire.messages import (
     Close,
@@ -53,7 +53,7 @@ def encode(message: Message) -> list[Part]:
 
 
 def _acquisition(line: ismrmrd.Acquisition) -> list[Part]:
-    head, trajectory, samples = samples_of(line)
+    head, trajectory, samples = line_parts(line)
     return [_id(MessageId.ACQUISITION) + head, *([raw(trajectory)] if trajectory.size else []), raw(samples)]
 
 
@@ -97,9 +97,9 @@ def _config_name(message: ConfigName) -> list[Part]:
     return [_id(MessageId.CONFIG_NAME) + name.ljust(CONFIG_NAME_BYTES, b"\0")]
 
 
-def _counted_by(number: MessageId, length: struct.Struct) -> _Encoder:
+def _length_prefixed_encoder(number: MessageId, length: struct.Struct) -> _Encoder:
     def encoder(message: Any) -> list[Part]:
-        return [_id(number) + counted(message.content, length)]
+        return [_id(number) + length_prefixed(message.content, length)]
 
     return encoder
 
@@ -115,7 +115,7 @@ def _response(message: Response) -> list[Part]:
 
 
 def _dicom(message: Dicom) -> list[Part]:
-    rest = counted(message.name, U64) + counted(message.attributes, U64)
+    rest = length_prefixed(message.name, U64) + length_prefixed(message.attributes, U64)
     return [_id(MessageId.DICOM) + U32.pack(len(message.content)), message.content, rest]
 
 
@@ -132,10 +132,10 @@ _ENCODERS: tuple[tuple[type[Any], _Encoder], ...] = (
     (ismrmrd.Image, _image),
     (ismrmrd.Waveform, _waveform),
     (Close, _close),
-    (Error, _counted_by(MessageId.ERROR, U64)),
-    (Text, _counted_by(MessageId.TEXT, U32)),
-    (Header, _counted_by(MessageId.HEADER, U32)),
-    (Config, _counted_by(MessageId.CONFIG, U32)),
+    (Error, _length_prefixed_encoder(MessageId.ERROR, U64)),
+    (Text, _length_prefixed_encoder(MessageId.TEXT, U32)),
+    (Header, _length_prefixed_encoder(MessageId.HEADER, U32)),
+    (Config, _length_prefixed_encoder(MessageId.CONFIG, U32)),
     (ConfigName, _config_name),
     (Query, _query),
     (Response, _response),

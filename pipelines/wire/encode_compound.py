@@ -11,10 +11,10 @@ import numpy as np
 from nilatron.gadgets.stock.types import COUNTERS
 from nilatron.pipelines.wire.encoding_parts import (
     Part,
-    counted,
+    length_prefixed,
+    line_parts,
     raw,
     raw_fortran,
-    samples_of,
     shape_part,
     structured,
     waveform_parts,
@@ -61,7 +61,7 @@ def bucket_parts(bucket: Any) -> list[Part]:
 def _lines(lines: Sequence[Any]) -> _Lines:
     if isinstance(lines, LineBlock):
         return _Lines(len(lines), raw(lines.headers), [raw(lines.trajectories)], [raw(lines.samples)])
-    parts = [samples_of(line) for line in lines]
+    parts = [line_parts(line) for line in lines]
     trajectories: list[Part] = [raw(part[1]) for part in parts if part[1].size]
     return _Lines(len(parts), b"".join(part[0] for part in parts), trajectories, [raw(part[2]) for part in parts])
 
@@ -102,7 +102,7 @@ def image_array_parts(images: Any) -> list[Part]:
     """Images with their headers and attributes, and perhaps the waveforms and lines they came from."""
     meta = [entry.encode() if isinstance(entry, str) else entry for entry in images.meta]
     parts = [*_array(images.data, "<c8"), *_headers(images.headers, IMAGE_HEADER), U64.pack(len(meta))]
-    parts += [counted(entry, U64) for entry in meta]
+    parts += [length_prefixed(entry, U64) for entry in meta]
     if images.waveform is None:
         parts.append(_ABSENT)
     else:

@@ -24,7 +24,7 @@ def raw_fortran(array: npt.NDArray[Any]) -> memoryview:
     return raw(array.T)
 
 
-def samples_of(line: ismrmrd.Acquisition) -> tuple[bytes, npt.NDArray[np.float32], npt.NDArray[np.complex64]]:
+def line_parts(line: ismrmrd.Acquisition) -> tuple[bytes, npt.NDArray[np.float32], npt.NDArray[np.complex64]]:
     """Header, trajectory and samples of a line.
 
     Raises
@@ -82,7 +82,7 @@ def structured(headers: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[n
     return np.frombuffer(joined, dtype).reshape(headers.shape, order="F")
 
 
-def counted(content: bytes, length: struct.Struct) -> bytes:
+def length_prefixed(content: bytes, length: struct.Struct) -> bytes:
     """Bytes after their number.
 
     Raises

@@ -16,7 +16,7 @@ from nilatron.pipelines.wire.structures import MessageId
 Sizes: TypeAlias = tuple[int, int, int]  # samples, channels, trajectory dimensions
 
 _SLAB_BYTES = 1 << 22
-MOST_LINES = 64
+MAX_LINES = 64
 _ALIGNMENT = 64
 _NUMBERS = struct.Struct("<H34xHxxH136xH")  # message id, then samples, channels and trajectory dimensions of the header
 _ID = int(MessageId.ACQUISITION).to_bytes(2, "little")
@@ -39,7 +39,7 @@ def sizes_of(line: ismrmrd.Acquisition) -> Sizes:
 def lines_in_a_slab(sizes: Sizes, limit_bytes: int) -> int:
     """Lines that share memory; 0 where it brings nothing: without samples, and for lines of more than 2 MiB."""
     n_bytes = _payload_bytes(sizes)
-    n_lines = min(MOST_LINES, min(_SLAB_BYTES, limit_bytes) // n_bytes) if n_bytes else 0
+    n_lines = min(MAX_LINES, min(_SLAB_BYTES, limit_bytes) // n_bytes) if n_bytes else 0
     return n_lines if n_lines > 1 else 0
 
 

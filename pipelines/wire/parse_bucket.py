@@ -16,7 +16,7 @@ from nilatron.pipelines.wire.parsing import Parser, read_flat, read_numbers
 from nilatron.pipelines.wire.structures import ACQUISITION_HEADER, BUCKET, U64, WAVEFORM_HEADER
 
 _SAMPLE, _COORDINATE, _COUNTER = np.dtype("<c8"), np.dtype("<f4"), np.dtype("<u2")
-_BYTES_OF_A_COUNTER = 128  # as an element of a set
+_COUNTER_SET_BYTES = 128  # as an element of a set
 
 
 def read_bucket(budget: Budget) -> Parser[AcquisitionBucket]:
@@ -60,7 +60,7 @@ def _read_stats(size: int, budget: Budget) -> Parser[list[AcquisitionBucketStats
         values: dict[str, set[int]] = {}
         for name in COUNTERS:
             (count,) = yield from read_numbers(U64)
-            budget.take(count * _BYTES_OF_A_COUNTER, "counters of a bucket")
+            budget.take(count * _COUNTER_SET_BYTES, "counters of a bucket")
             values[name] = set((yield from read_flat(_COUNTER, count, budget, "counters of a bucket")).tolist())
             n_bytes += U64.size + count * _COUNTER.itemsize
         stats.append(AcquisitionBucketStats(**values))

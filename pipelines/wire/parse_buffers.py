@@ -12,7 +12,7 @@ from nilatron.gadgets.stock.types import Buffer, ReconBit, ReconData, SamplingDe
 from nilatron.pipelines.wire.limits import Budget
 from nilatron.pipelines.wire.messages import ImageArray
 from nilatron.pipelines.wire.parse_items import read_waveform
-from nilatron.pipelines.wire.parsing import Parser, read_array, read_counted, read_numbers, read_optional
+from nilatron.pipelines.wire.parsing import Parser, read_array, read_length_prefixed, read_numbers, read_optional
 from nilatron.pipelines.wire.structures import ACQUISITION_HEADER, IMAGE_HEADER, SAMPLING, U64
 
 _COMPLEX, _FLOAT = np.dtype("<c8"), np.dtype("<f4")
@@ -49,7 +49,7 @@ def read_image_array(budget: Budget) -> Parser[ImageArray]:
     budget.check(count, "images", "attributes of an image array")
     meta = []
     for _ in range(count):
-        meta.append((yield from read_counted(U64, "attributes_bytes", budget, "image attributes")))
+        meta.append((yield from read_length_prefixed(U64, "attributes_bytes", budget, "image attributes")))
     waveforms = yield from read_optional(partial(_read_waveforms, budget), "waveforms")
     acq_headers = yield from read_optional(
         partial(read_array, ACQUISITION_HEADER, budget, "acquisition headers", "lines"), "acquisition headers"

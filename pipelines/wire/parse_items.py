@@ -7,7 +7,7 @@ import numpy as np
 
 from nilatron.pipelines.wire.errors import MalformedError
 from nilatron.pipelines.wire.limits import Budget
-from nilatron.pipelines.wire.parsing import Parser, read_bytes, read_counted, read_flat
+from nilatron.pipelines.wire.parsing import Parser, read_bytes, read_flat, read_length_prefixed
 from nilatron.pipelines.wire.received_image import ReceivedImage
 from nilatron.pipelines.wire.structures import ACQUISITION_HEADER, IMAGE_HEADER, PIXEL_TYPES, U64, WAVEFORM_HEADER
 
@@ -85,6 +85,6 @@ def read_image(budget: Budget) -> Parser[ReceivedImage]:
         raise MalformedError(f"image with the data type {head.data_type}; expected 1 to {max(PIXEL_TYPES)}")
     x, y, z = head.matrix_size
     n_pixels = head.channels * z * y * x
-    attributes = yield from read_counted(U64, "attributes_bytes", budget, "image attributes")
+    attributes = yield from read_length_prefixed(U64, "attributes_bytes", budget, "image attributes")
     pixels = yield from read_flat(dtype, n_pixels, budget, "an image")
     return ReceivedImage(raw, attributes, pixels.reshape(head.channels, z, y, x))

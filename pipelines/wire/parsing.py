@@ -46,7 +46,7 @@ def read_flat(dtype: np.dtype[Any], count: int, budget: Budget, what: str) -> Pa
     return raw.view(dtype)
 
 
-def read_counted(length: struct.Struct, limit: str, budget: Budget, what: str) -> Parser[bytes]:
+def read_length_prefixed(length: struct.Struct, limit: str, budget: Budget, what: str) -> Parser[bytes]:
     """Bytes after their number."""
     (size,) = yield from read_numbers(length)
     budget.check(size, limit, f"bytes of {what}")

@@ -8,7 +8,7 @@ import ismrmrd
 
 from nilatron.pipelines.wire.errors import TruncatedError
 from nilatron.pipelines.wire.limits import Limits
-from nilatron.pipelines.wire.line_slab import MOST_LINES, LineSlab, Sizes, lines_in_a_slab, sizes_of
+from nilatron.pipelines.wire.line_slab import MAX_LINES, LineSlab, Sizes, lines_in_a_slab, sizes_of
 from nilatron.pipelines.wire.messages import Message
 from nilatron.pipelines.wire.slab_memory import SlabMemory
 from nilatron.pipelines.wire.source import SocketSource, read_message
@@ -77,7 +77,7 @@ class MessageReader:
         slab = self._current_slab(sizes)
         while slab is not None:
             if lines := slab.take_lines():
-                self._window = min(2 * self._window, MOST_LINES)
+                self._window = min(2 * self._window, MAX_LINES)
                 if slab.full:
                     self._slab = None
                 return lines

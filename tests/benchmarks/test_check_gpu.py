@@ -53,6 +53,7 @@ def test_nothing_is_installed_before_the_driver_was_asked():
     assert not {"numpy", "torch", "h5py", "ismrmrd"} & set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_the_cpu_stands_in(tmp_path):
     done = program("-o", str(tmp_path), "--device", "cpu", "--tiny", "--sections", "tests", "environment")
     assert done.returncode == 0, done.stderr

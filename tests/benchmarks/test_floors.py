@@ -20,6 +20,7 @@ def test_a_product_moves_maps_twice_and_coil_images_four_times():
     assert product_bytes(16, (1, 256, 256)) == 6 * 16 * 256 * 256 * 8
 
 
+@pytest.mark.slow
 def test_flops_are_those_of_the_convolutions():
     weights, side = shipped_weights("tiny"), 112
     config = load_prior(weights).denoiser.network.config

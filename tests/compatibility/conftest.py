@@ -16,7 +16,7 @@ from ismrmrd.xsd import ToXML
 from nilatron.core.metrics import nrmse
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.stock.registry import STOCK_GADGETS
-from nilatron.pipelines.conversation.conversation import ConversationSettings, Opening, Report, hold_conversation
+from nilatron.pipelines.conversation.conversation import ConversationSettings, Opening, Report, run_conversation
 from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth, simulate_items
 from nilatron.pipelines.wire import Close, Connection, Decoder, Error, Text, Timeouts, encode
 
@@ -198,7 +198,7 @@ def hold(
     reports = []
 
     def node():
-        reports.append(hold_conversation(connection, opening, build_node, "cpu", ConversationSettings(end_s=5)))
+        reports.append(run_conversation(connection, opening, build_node, "cpu", ConversationSettings(end_s=5)))
 
     def send():
         for item in items:
@@ -241,7 +241,7 @@ def start_node():
         opening = Opening(target, b"", ToXML(scan.header).encode())
         settings = ConversationSettings(**{"end_s": 5, **bounds})
         run = threading.Thread(
-            target=lambda: reports.append(hold_conversation(connection, opening, None, "cpu", settings)), daemon=True
+            target=lambda: reports.append(run_conversation(connection, opening, None, "cpu", settings)), daemon=True
         )
         run.start()
 

@@ -14,7 +14,9 @@ import pytest
 
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.node import build_node
-from nilatron.pipelines.wire import Timeouts
+from nilatron.pipelines.wire import Close, Timeouts
+
+pytestmark = pytest.mark.slow  # through a whole node what gadgets and conversation are asked alone
 
 QUICK = Timeouts(message_s=0.5, idle_s=0.5, end_s=0.5)
 
@@ -97,11 +99,16 @@ def test_a_killed_node_is_no_success(nodes, forked, signal_number, when):
         if when == "before":
             time.sleep(0.2)
         os.kill(server.process.pid, signal_number)
+        if signal_number == signal.SIGTERM:
+            server.read_messages(n_images + 1)
+            server.send(Close())
         messages = server.read_to_end()
         images = [message for message in messages if isinstance(message, ismrmrd.Image)]
         assert len(images) == n_images
         if signal_number == signal.SIGTERM:
-            assert "asked to terminate" in messages[n_images].text
+            error, close = messages[n_images:]
+            assert "asked to terminate (SIGTERM)" in error.text
+            assert isinstance(close, Close)
             assert server.exit_code() == 128 + signal_number
         else:
             assert len(messages) == n_images  # no CLOSE: Gadgetron takes it for the failure that it is

@@ -27,6 +27,7 @@ def test_what_was_found_stays_fixed(fuzz, path):
     targets[path.parent.name](path.read_bytes())
 
 
+@pytest.mark.slow
 def test_every_target_has_seeds_that_it_takes(fuzz):
     targets, seeds = fuzz
     assert targets.keys() == seeds.keys()

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from ismrmrd.xsd import ToXML
 
+pytestmark = pytest.mark.slow  # through a whole node what gadgets and conversation are asked alone
+
 
 def xml_of(scan):
     return ToXML(scan.header).encode()
@@ -55,13 +57,13 @@ HEADERS = {
 @pytest.mark.row("F2.20")
 @pytest.mark.parametrize("kind", HEADERS)
 def test_headers_that_are_not_as_they_should_be(simulated, converse, kind):
-    scan = simulated(acceleration=2)
+    scan = simulated(acceleration=2, n_slices=2)
     xml = HEADERS[kind](xml_of(scan))
     assert xml != xml_of(scan)
     reply = converse(xml, scan.items)
     assert reply.error is None
-    (image,) = reply.images
-    assert scan.error_of(image) < 0.1
+    assert len(reply.images) == 2
+    assert all(scan.error_of(image, image.slice) < 0.04 for image in reply.images)
 
 
 @pytest.mark.row("F2.21")
@@ -71,7 +73,7 @@ def test_numbers_of_channels(simulated, converse, n_coils):
     reply = converse(scan)
     assert reply.error is None
     (image,) = reply.images
-    assert scan.error_of(image) < 0.1
+    assert scan.error_of(image) < 0.02
 
 
 @pytest.mark.row("F2.21")

@@ -16,6 +16,7 @@ BOTH_FAMILIES = ("DataRole", "ImageComment", "ImageProcessingHistory", "WindowCe
 PROVENANCE = ("version", "weights_sha256", "sampler", "steps", "seed", "sigma_used", "scale", "acceleration", "chi2")
 
 
+@pytest.mark.slow
 @pytest.mark.row("F2.29")
 @pytest.mark.parametrize(
     ("pixel_type", "code", "tolerance"),
@@ -53,6 +54,7 @@ def test_more_images_than_an_index_can_count(simulated, monkeypatch):
     assert images[1].meta["GADGETRON_ImageNumber"] == "65536"
 
 
+@pytest.mark.slow
 @pytest.mark.row("F2.30")
 def test_a_second_and_a_third_series(simulated, converse):
     scan = simulated(n_slices=2, angles_deg=(10.0, 20.0, 30.0))
@@ -151,6 +153,7 @@ def test_no_identifier_of_the_header_is_in_what_the_node_sends(simulated, conver
             assert word.encode() not in reply.received
 
 
+@pytest.mark.slow
 @pytest.mark.row("F2.34")
 def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not(simulated, converse):
     scan = simulated(noise_std=0.05)

@@ -7,6 +7,8 @@ import pytest
 from nilatron.pipelines.replay import ReplaySettings, replay
 from nilatron.pipelines.simulation.simulate import simulate
 
+pytestmark = pytest.mark.slow  # through a whole node what gadgets and conversation are asked alone
+
 WHITENED = ("NoiseAdjustGadget", "RemoveROOversamplingGadget")
 
 
@@ -29,7 +31,7 @@ def test_the_noise_scan_of_the_stream_sets_the_scale(simulated, converse, dwell_
     reply = converse(scan)
     assert reply.error is None
     (image,) = reply.images
-    assert scan.error_of(image) < 0.05
+    assert scan.error_of(image) < 0.035
     assert image.meta["nilatron_noise_source"] == "noise scan"
 
 
@@ -41,7 +43,7 @@ def test_noise_that_the_chain_in_front_has_used_is_recognised(simulated, convers
     assert reply.error is None
     (image,) = reply.images
     assert image.meta["nilatron_noise_source"] == "upstream"
-    assert scan.error_of(image) < 0.06
+    assert scan.error_of(image) < 0.035
 
 
 @pytest.mark.row("F2.13")
@@ -66,7 +68,7 @@ def test_without_a_noise_scan_the_noise_is_measured_and_the_image_says_so(simula
     (image,) = reply.images
     assert image.meta["nilatron_noise_source"] == "data"
     assert any("no noise scan" in comment for comment in image.meta["ImageComment"])
-    assert scan.error_of(image) < 0.1
+    assert scan.error_of(image) < 0.04
 
 
 @pytest.mark.row("F2.13")
@@ -119,3 +121,77 @@ def test_a_singular_noise_covariance(simulated, converse, fault):
     assert np.isfinite(image.data).all()
     assert scan.error_of(image) < (0.5 if fault == "repeated coil" else 0.3)
     assert reply.error is None or "noise scan" in reply.error
+
+
+@pytest.mark.row("F2.13")
+def test_noise_of_more_coils_than_the_image_is_matched_by_coil_label(simulated, converse):
+    """gadgetron/gadgetron#7 and #598: coils switched off after the noise scan; labels and channel masks tell."""
+    scan = simulated(noise_std=0.05, noise_gain_spread=6.0, n_coils=6)
+    scan.header.acquisitionSystemInformation.coilLabel = [
+        ismrmrd.xsd.coilLabelType(coilNumber=number, coilName=f"Head_32:1:H{number}") for number in range(6)
+    ]
+    chosen = [0, 2, 3, 5]
+
+    def active(line):
+        line = with_data(line, line.data[chosen])
+        line.channel_mask[0] = sum(1 << channel for channel in chosen)
+        return line
+
+    noise, imaging = scan.noise, [active(line) for line in scan.imaging]
+    scan.items = [active(line) for line in noise] + imaging
+    straight = converse(scan)
+    scan.items = noise + imaging
+    reply = converse(scan)
+    assert reply.error is None
+    (image,), (expected,) = reply.images, straight.images
+    assert np.linalg.norm(image.data - expected.data) < 1e-4 * np.linalg.norm(expected.data)
+    assert not any("Head_32" in value for value in image.meta.values())
+
+
+@pytest.mark.row("F2.13")
+@pytest.mark.parametrize("place", ["before", "in the middle"])
+@pytest.mark.parametrize("dwell_factor", [2, 4])
+def test_navigators_of_another_bandwidth_set_no_scale(simulated, converse, place, dwell_factor):
+    """gadgetron/gadgetron#598: the noise scale that an unlike first line sets."""
+    scan = simulated(noise_std=0.05)
+    straight = converse(scan)
+    navigator = with_data(scan.imaging[0], 3 * scan.imaging[0].data[:2])
+    navigator.set_flag(ismrmrd.ACQ_IS_NAVIGATION_DATA)
+    navigator.sample_time_us *= dwell_factor
+    n = len(scan.noise) + (0 if place == "before" else 7)
+    scan.items = [*scan.items[:n], navigator, *scan.items[n:]]
+    reply = converse(scan)
+    assert reply.error is None
+    (image,), (expected,) = reply.images, straight.images
+    np.testing.assert_array_equal(image.data, expected.data)
+    assert sigma_of(image)["used"] == 1.0
+
+
+@pytest.mark.row("F2.13")
+@pytest.mark.parametrize("n_before", [1, 13, 39])
+def test_noise_lines_in_the_middle_of_an_image_count_for_all_of_it(simulated, converse, n_before):
+    scan = simulated(noise_std=0.05)
+    straight = converse(scan)
+    scan.items = [*scan.imaging[:n_before], *scan.noise, *scan.imaging[n_before:]]
+    reply = converse(scan)
+    assert reply.error is None
+    (image,), (expected,) = reply.images, straight.images
+    np.testing.assert_array_equal(image.data, expected.data)
+
+
+@pytest.mark.row("F2.13")
+def test_a_noise_measurement_that_is_missing_is_told(simulated, converse):
+    """ismrmrd/ismrmrd#54, gadgetron/gadgetron#437: a scan that names the measurement of its noise, and it is not there."""
+    scan = simulated(noise_std=0.02, matrix=(64, 64, 1))
+    scan.header.measurementInformation.measurementDependency = [
+        ismrmrd.xsd.measurementDependencyType(dependencyType="Noise", measurementID="45160_88093439_88093444_513")
+    ]
+    whitened = converse(scan.behind(*WHITENED))
+    scan.items = scan.imaging
+    reply = converse(scan)
+    assert reply.error is None
+    (image,) = reply.images
+    assert any("'45160_88093439_88093444_513'" in comment for comment in image.meta["ImageComment"])
+    (image,) = whitened.images
+    assert image.meta["nilatron_noise_source"] == "upstream"
+    assert not any("45160" in comment for comment in image.meta["ImageComment"])

@@ -13,6 +13,8 @@ from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.wire import Config, Decoder, Text
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.row("F2.28")
 def test_eight_scans_at_once(server, talk):

@@ -12,6 +12,8 @@ from nilatron.core.noise import (
     bandwidth_scale,
     covariance_from_data,
     noise_covariance,
+    quiet_samples,
+    shrunk_covariance,
     sigma_from_data,
     whiten,
     whitening_matrix,
@@ -92,6 +94,7 @@ def test_the_bandwidth_scale_follows_dwell_times_and_ratio():
     assert bandwidth_scale(10.0, 5.0, 0.8) == pytest.approx(2.5)
     assert bandwidth_scale(0.0, 5.0, 0.8) == 1.0
     assert bandwidth_scale(10.0, 0.0, 0.8) == 1.0
+    assert bandwidth_scale(float("nan"), 5.0, 0.8) == bandwidth_scale(10.0, float("nan"), 0.8) == 1.0
 
 
 @pytest.mark.parametrize("sigma_scale", [0.05, 0.3, 2.0])
@@ -106,6 +109,77 @@ def test_the_covariance_is_found_in_the_data(sigma_scale, acceleration, shape):
     root = np.linalg.cholesky(truth)
     white = whiten(np.linalg.inv(root), kspace)
     assert sigma_from_data(white, counts) == pytest.approx(1, abs=0.12)
+
+
+def white_scan(n_coils, shape, acceleration, seed):
+    """K-space of white noise alone, and which lines of it were acquired."""
+    parts = np.random.default_rng(seed).standard_normal((2, n_coils, 1, *shape)) * np.sqrt(0.5)
+    counts = np.zeros((1, *shape), np.float32)
+    counts[:, ::acceleration] = 1
+    return ((parts[0] + 1j * parts[1]) * counts).astype(np.complex64), counts
+
+
+def eigenvalues_after_whitening(kspace, counts):
+    """Of white noise of variance 1."""
+    whitening = whitening_matrix(covariance_from_data(kspace, counts)).astype(np.complex128)
+    return np.linalg.eigvalsh(whitening @ whitening.conj().T)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("n_coils", [8, 32, 64])
+def test_white_noise_of_few_samples_stays_white(n_coils, seed):
+    values = eigenvalues_after_whitening(*white_scan(n_coils, (64, 64), 4, seed))
+    assert values[0] > 0.7
+    assert values[-1] < 1.4
+
+
+def test_unlike_coils_keep_their_gains_and_dead_ones_stay_dead():
+    kspace, counts = white_scan(32, (64, 64), 4, 0)
+    gains = np.geomspace(1, 20, 32)
+    gains[7] = 0
+    found = covariance_from_data((gains[:, None, None, None] * kspace).astype(np.complex64), counts)
+    alive = gains > 0
+    assert not found[7].any()
+    assert not found[:, 7].any()
+    # 50 samples: a deviation is known to 1 / sqrt(4 * 50) = 7 %
+    np.testing.assert_allclose(np.sqrt(np.diag(found).real[alive]) / gains[alive], 1, atol=0.25)
+
+
+@pytest.mark.parametrize("n_coils", [1, 4, 8])
+def test_many_samples_are_not_shrunk(n_coils):
+    noise, _ = correlated_noise(n_coils, (200_000,), np.random.default_rng(9))
+    plain = noise @ noise.conj().T / noise.shape[1]
+    shrunk = shrunk_covariance(plain, noise.shape[1])
+    assert np.linalg.norm(shrunk - plain) < 1e-3 * np.linalg.norm(plain)
+
+
+@pytest.mark.parametrize("n_coils", [8, 32])
+@pytest.mark.parametrize("n_samples", [20, 100, 400])
+def test_shrinkage_brings_the_covariance_nearer_to_the_truth(n_coils, n_samples):
+    """In the measure that whitening sees: |W Psi W^H - I| with the true Psi."""
+    errors = {"plain": [], "shrunk": []}
+    for seed in range(10):
+        noise, truth = correlated_noise(n_coils, (n_samples,), np.random.default_rng(seed))
+        plain = (noise @ noise.conj().T / n_samples).astype(np.complex128)
+        for name, covariance in (("plain", plain), ("shrunk", shrunk_covariance(plain, n_samples))):
+            whitening = whitening_matrix(covariance)
+            errors[name].append(np.linalg.norm(whitening @ truth @ whitening.conj().T - np.eye(n_coils)))
+    assert np.mean(errors["shrunk"]) < np.mean(errors["plain"])
+
+
+def test_shrinkage_is_known_for_two_coils_and_the_same_in_torch():
+    plain = np.array([[1, 0.5j], [-0.5j, 1]])
+    n = 20  # tr R = 2, tr R^2 = 2.5: rho = (4 - 1.25) / ((20 - 0.5) (2.5 - 2))
+    rho = 2.75 / (19.5 * 0.5)
+    expected = np.array([[1, 0.5j * (1 - rho)], [-0.5j * (1 - rho), 1]])
+    np.testing.assert_allclose(shrunk_covariance(plain, n), expected, rtol=1e-12)
+    np.testing.assert_allclose(shrunk_covariance(torch.from_numpy(plain), n).numpy(), expected, rtol=1e-12)
+
+
+def test_the_level_is_that_of_the_quiet_samples():
+    kspace, counts, _ = scan(4, (96, 96), 0.5, np.random.default_rng(5))
+    samples = quiet_samples(kspace, counts)
+    assert sigma_from_data(kspace, counts) == pytest.approx(np.sqrt(np.mean(np.abs(samples) ** 2)), rel=1e-6)
 
 
 def test_averaged_lines_count_with_their_number():

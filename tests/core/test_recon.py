@@ -149,6 +149,7 @@ def test_every_method_takes_any_measurement(name, toy_measurement, toy_prior):
         assert relative(image[seen], truth[seen]) < 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in ONE_SLICE_ONLY])
 def test_a_batch_is_each_of_its_slices(name, slices, batch, toy_prior):
     together = METHODS[name](Given(batch, toy_prior, seeds=(3, 4)))

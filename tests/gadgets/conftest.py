@@ -78,6 +78,7 @@ def scan_header() -> Callable[..., Any]:
         recon: tuple[int, int, int] | None = None,
         *,
         y_limits: tuple[int, int, int] | None = None,
+        n_repetitions: int = 0,
         mode: str | None = None,
         bandwidth: float | None = None,
     ) -> Any:
@@ -95,6 +96,8 @@ def scan_header() -> Callable[..., Any]:
             kspace_encoding_step_1=xsd.limitType(minimum=first, center=centre, maximum=last),
             kspace_encoding_step_2=xsd.limitType(minimum=0, center=encoded[2] // 2, maximum=encoded[2] - 1),
         )
+        if n_repetitions:
+            limits.repetition = xsd.limitType(minimum=0, center=0, maximum=n_repetitions - 1)
         encoding = xsd.encodingType(
             encodedSpace=space(encoded),
             reconSpace=space(recon or encoded),

@@ -79,8 +79,15 @@ def by_slice(images):
     return sorted(images, key=lambda image: image.source.head.idx.slice)
 
 
-@pytest.mark.parametrize(("batch_size", "sizes"), [(2, [2, 2, 1]), (4, [4, 1]), (9, [5])])
-@pytest.mark.parametrize("series", [("conventional", "nila"), ("nila", "uncertainty"), ("nila", "conventional")])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("series", "batch_size", "sizes"),
+    [
+        (("conventional", "nila"), 2, [2, 2, 1]),
+        (("nila", "uncertainty"), 4, [4, 1]),
+        (("nila", "conventional"), 9, [5]),
+    ],
+)
 def test_images_are_those_of_one_by_one(slices, one_by_one, series, batch_size, sizes):
     nila = Nila()
     found, log = run(slices, batch_size, nila, series=series)
@@ -90,9 +97,11 @@ def test_images_are_those_of_one_by_one(slices, one_by_one, series, batch_size, 
     assert log.counts["images expected"] == 10
 
 
-@pytest.mark.parametrize("series", ["conventional,nila", "nila,uncertainty"])
-@pytest.mark.parametrize("batch_size", [2, 4])
-def test_a_chain_numbers_its_images_as_it_does_one_by_one(series, batch_size):
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("series", "batch_size", "sizes"), [("conventional,nila", 2, [2, 2, 1]), ("nila,uncertainty", 4, [4, 1])]
+)
+def test_a_chain_numbers_its_images_as_it_does_one_by_one(series, batch_size, sizes):
     nila = Nila()
 
     def images(batch_slices):
@@ -103,7 +112,7 @@ def test_a_chain_numbers_its_images_as_it_does_one_by_one(series, batch_size):
         return {(image.image_series_index, image.image_index): image for image in node(lines, Context(header))}
 
     found = images(batch_size)
-    assert nila.sizes == {2: [2, 2, 1], 4: [4, 1]}[batch_size]
+    assert nila.sizes == sizes
     expected = images(1)
     assert found.keys() == expected.keys()
     assert len(expected) == 10
@@ -137,6 +146,7 @@ def out_of_memory(problems):
         raise RuntimeError("CUDA error: out of memory")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("series", [("conventional", "nila"), ("nila", "uncertainty")])
 def test_when_the_batch_fails_each_slice_is_done_alone_with_its_own_noise(slices, one_by_one, series):
     nila = Nila(out_of_memory)
@@ -161,6 +171,7 @@ def test_when_everything_fails_every_slice_has_its_conventional_image(slices):
         assert len(log.problems) == log.counts["fall-backs"] == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [2, 4])
 def test_an_image_that_is_not_finite_is_replaced_and_the_others_stay(slices, one_by_one, batch_size):
     def damage(outcomes):
@@ -180,6 +191,7 @@ def test_an_image_that_is_not_finite_is_replaced_and_the_others_stay(slices, one
     assert len(log.problems) == 1
 
 
+@pytest.mark.slow
 def test_a_slice_without_signal_is_empty_and_takes_no_part(slices):
     items = list(slices)
     items[1] = replace(slices[1], kspace=0 * slices[1].kspace)
@@ -194,6 +206,7 @@ def test_a_slice_without_signal_is_empty_and_takes_no_part(slices):
     assert log.problems == []
 
 
+@pytest.mark.slow
 def test_slices_of_other_sizes_are_not_mixed(slices):
     items = list(slices)
     for place in (2, 3):
@@ -206,6 +219,7 @@ def test_slices_of_other_sizes_are_not_mixed(slices):
     assert nila.sizes == [2, 2, 1]
 
 
+@pytest.mark.slow
 def test_slices_of_unlike_coils_may_be(slices):
     """As coil compression makes them."""
     items = list(slices)
@@ -219,6 +233,7 @@ def test_slices_of_unlike_coils_may_be(slices):
     assert nila.sizes == [4, 1]
 
 
+@pytest.mark.slow
 def test_other_items_keep_their_place(slices):
     def order(batch_size):
         items, _ = run([*slices[:3], "note", *slices[3:]], batch_size, series=("nila",))

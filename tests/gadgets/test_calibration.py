@@ -116,6 +116,7 @@ def test_no_slice_is_without_calibration_behind_a_node(way):
     assert uncalibrated(build_node("zero_filled", {}), in_front(way, items, Context(header)), header) == 0
 
 
+@pytest.mark.slow
 def test_scans_do_not_share_their_calibration():
     header, items = simulate_items(SCAN)
     items, node = list(items), build_node("zero_filled", {})

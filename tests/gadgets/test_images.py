@@ -120,15 +120,13 @@ def uncertainty(source, top):
 
 @pytest.mark.parametrize("image_scale", [1.0, 10.0, 3.0])
 @pytest.mark.parametrize("top", [1e-3, 0.9, 4.0, 32.767, 5e5])
-@pytest.mark.parametrize(("pixel_type", "largest"), [("int16", 32767), ("uint16", 65535)])
-def test_an_uncertainty_map_uses_the_range_of_its_integers_and_says_their_step(
-    source, pixel_type, largest, top, image_scale
-):
+@pytest.mark.parametrize("pixel_type", ["int16", "uint16"])
+def test_an_uncertainty_map_uses_the_range_of_its_integers_and_says_their_step(source, pixel_type, top, image_scale):
     item = uncertainty(source, top)
     (exact,), _ = make(item)
     (image,), log = make(item, pixel_type=pixel_type, image_scale=image_scale)
     slope = float(image.meta["RescaleSlope"])
-    assert largest / 11 < image.data.max() <= largest
+    assert 3000 < image.data.max() <= 32767
     assert np.abs(image.data * slope - exact.data).max() <= 0.501 * slope  # half a step, and float32's rounding
     assert len(np.unique(image.data)) >= min(200, len(np.unique(exact.data)))
     assert float(image.meta["GADGETRON_ScaleRatio"]) * slope == pytest.approx(1)

@@ -62,6 +62,7 @@ def test_targets_are_those_of_the_shipped_chains():
     assert all(method.history for method in METHODS.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", METHODS)
 def test_every_target_takes_any_measurement(target, run):
     outcome, error = run(target, shipped_weights("tiny"))

@@ -7,7 +7,7 @@ import pytest
 from nilatron.core.metrics import nrmse
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import save_prior
-from nilatron.core.prior.unet import ARCHITECTURES
+from nilatron.core.prior.unet import UNetConfig
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.node import build_node
@@ -73,9 +73,10 @@ def test_methods_can_be_replaced():
         build_node("nila", {}, methods={"zero_filled": watched})
 
 
+@pytest.mark.slow
 def test_seed_property_goes_before_that_of_the_run(tmp_path):
     weights = tmp_path / "prior.safetensors"
-    save_prior(weights, EDMDenoiser(ARCHITECTURES["tiny"], sigma_data=0.5), {})
+    save_prior(weights, EDMDenoiser(UNetConfig((8,), (1,), 8), sigma_data=0.5), {})
 
     def image(seed_of_run, **properties):
         return run("nila", {"series": "nila", **properties}, seed=seed_of_run, weights=weights)[0]

@@ -71,6 +71,7 @@ def test_images_differ_in_each_counter_of_theirs_and_in_no_other():
     assert image_key(line) == (1, 0, 0, 0, 0, 0)
 
 
+@pytest.mark.slow
 @given(n_y=SIZES, n_z=SIZES, is_announced=st.booleans())
 def test_a_full_scan_fills_every_row_once_and_its_central_index_is_dc(n_y, n_z, is_announced):
     limits = {1: (0, n_y // 2, n_y - 1), 2: (0, n_z // 2, n_z - 1)} if is_announced else {}

@@ -168,6 +168,7 @@ def test_data_that_do_not_fit_the_header_are_an_error(accelerated, scan_header):
         list(slices_from_recon_data(data, Context(scan_header((N_X, N_Y // 2, 1), mode="embedded"))))
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("scan", ["", "_brain_8ch_R4"])
 def test_lines_buckets_and_the_servers_buffers_give_the_same_slices(recording, scan):

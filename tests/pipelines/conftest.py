@@ -13,18 +13,20 @@ import ismrmrd
 import numpy as np
 import pytest
 from ismrmrd.serialization import ProtocolDeserializer, ProtocolSerializer
+from PIL import Image
 from safetensors.torch import save_file
 
+from nilatron.core.phantom import phantom
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import load_prior, save_prior
-from nilatron.core.prior.unet import ARCHITECTURES
+from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.prior.weights import shipped_weights
 from nilatron.gadgets.items import Context
-from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, ServerError, connected
+from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, ServerError, open_connection
 from nilatron.pipelines.client.request import Address
 from nilatron.pipelines.conversation.conversation import Conversation, ConversationSettings
 from nilatron.pipelines.replay import ReplaySettings, replay
-from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate, simulate_items
 from nilatron.pipelines.wire import ConfigName, Connection, Decoder, Error, Header, Timeouts, encode
 
 TIMEOUTS = Timeouts(5, 5, 5)
@@ -38,6 +40,14 @@ def own(tmp_path):
     tensors["first.weight"] = tensors["first.weight"][:, :2]
     path = tmp_path / "own.safetensors"
     save_file({f"net.{name}": tensor.contiguous() for name, tensor in tensors.items()}, path)
+    return path
+
+
+@pytest.fixture
+def head(tmp_path):
+    """A small picture of a head."""
+    path = tmp_path / "head.png"
+    Image.fromarray(np.uint8(200 * np.abs(phantom((1, 96, 80))[0]))).save(path)
     return path
 
 
@@ -86,7 +96,7 @@ def read_images(path, group="images"):
 def linear_prior(tmp_path):
     """Weights of a prior whose network is zero: the denoiser of white Gaussian images, known in closed form."""
     path = tmp_path / "prior.safetensors"
-    denoiser = EDMDenoiser(ARCHITECTURES["tiny"], sigma_data=0.5)
+    denoiser = EDMDenoiser(UNetConfig((8,), (1,), 8), sigma_data=0.5)
     save_prior(path, denoiser, {"licence": "none", "trained_steps": "0"})
     return path
 
@@ -181,12 +191,12 @@ def exchange():
     """
     condition = ismrmrd.xsd.experimentalConditionsType(H1resonanceFrequency_Hz=1)
     xml = ismrmrd.xsd.ToXML(ismrmrd.xsd.ismrmrdHeader(experimentalConditions=condition)).encode()
-    quick = ClientTimeouts(connect_s=5, message_s=5, idle_s=5, last_words_s=0.3)
+    quick = ClientTimeouts(connect_s=5, message_s=5, idle_s=5, error_message_s=0.3)
 
     def run(address, items=None, timeouts=quick, came=lambda: None, **options):
         found, error = [], None
         sent = map(scan_line, range(12)) if items is None else items
-        with connected(address, timeouts) as connection:
+        with open_connection(address, timeouts) as connection:
             talk = Exchange(connection, (ConfigName("cg_sense.xml"), Header(xml)), sent, timeouts, **options)
             try:
                 for image in talk.images():
@@ -276,7 +286,7 @@ def held():
         conversation = Conversation(
             Connection(here, timeouts=timeouts), "test", ConversationSettings(**{"end_s": 5, **settings})
         )
-        thread = threading.Thread(target=lambda: reports.append(conversation.hold(prepare)), daemon=True)
+        thread = threading.Thread(target=lambda: reports.append(conversation.run(prepare)), daemon=True)
         thread.start()
 
         def wait(within_s=15.0):
@@ -308,3 +318,37 @@ def serving():
                 process.communicate() if isinstance(process, subprocess.Popen) else process.join()
 
     return run
+
+
+@pytest.fixture
+def raw_file_of():
+    """Write a raw file of a header and lines, replacing what was there."""
+
+    def write(path, header, lines):
+        path.unlink(missing_ok=True)
+        with ismrmrd.Dataset(path, "dataset") as file:
+            file.write_xml_header(ismrmrd.xsd.ToXML(header).encode())
+            for line in lines:
+                file.append_acquisition(line)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def noise_measurement():
+    """Header and lines of a simulated scan, its header telling coil labels, an id and the noise measurement it needs."""
+
+    def make(settings, labels="", own=None, depends_on=None):
+        header, items = simulate_items(settings)
+        header.acquisitionSystemInformation.coilLabel = [
+            ismrmrd.xsd.coilLabelType(coilNumber=number, coilName=name) for number, name in enumerate(labels)
+        ]
+        header.measurementInformation.measurementID = own
+        if depends_on:
+            header.measurementInformation.measurementDependency = [
+                ismrmrd.xsd.measurementDependencyType(dependencyType="noise", measurementID=depends_on)
+            ]
+        return header, items
+
+    return make

@@ -19,6 +19,7 @@ def demo(tmp_path_factory):
     return folder, run_demo(folder, seed=3, scan=SMALL)
 
 
+@pytest.mark.slow
 def test_every_reconstruction_has_its_row(demo):
     _, report = demo
     assert report.complete
@@ -26,12 +27,14 @@ def test_every_reconstruction_has_its_row(demo):
     assert all(row.seconds_per_slice > 0 for row in report.rows)
 
 
+@pytest.mark.slow
 def test_nila_is_the_best(demo):
     values = {row.method: row.psnr_db for row in demo[1].rows}
     assert max(values, key=values.get) == "Nila"
     assert all(15 < value < 50 for value in values.values())
 
 
+@pytest.mark.slow
 def test_table_can_be_read(demo):
     console = Console(width=100)
     with console.capture() as capture:
@@ -41,6 +44,7 @@ def test_table_can_be_read(demo):
         assert f"{row.psnr_db:.2f}" in capture.get()
 
 
+@pytest.mark.slow
 def test_picture_shows_truth_and_reconstructions_side_by_side(demo):
     _, report = demo
     with Picture.open(report.picture) as picture:
@@ -51,6 +55,7 @@ def test_picture_shows_truth_and_reconstructions_side_by_side(demo):
         assert np.corrcoef(tile.ravel(), truth.ravel())[0, 1] > 0.85
 
 
+@pytest.mark.slow
 def test_images_are_read_in_slice_order(demo):
     folder, _ = demo
     images = read_series(folder / "cg_sense.h5", "images", 1)
@@ -59,6 +64,7 @@ def test_images_are_read_in_slice_order(demo):
         assert int(np.argmax(similar)) == index
 
 
+@pytest.mark.slow
 def test_a_second_demo_replaces_the_first(demo):
     folder, report = demo
     before = sorted(path.name for path in folder.iterdir())
@@ -67,6 +73,7 @@ def test_a_second_demo_replaces_the_first(demo):
     assert [row.psnr_db for row in again.rows] == [row.psnr_db for row in report.rows]
 
 
+@pytest.mark.slow
 def test_an_engine_may_be_named(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     report = run_demo(tmp_path, seed=3, scan=replace(SMALL, matrix=(32, 32, 1), n_slices=1), engine="tensorrt")

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from ismrmrd.xsd import ToXML
 
-from nilatron.pipelines.conversation.conversation import ConversationSettings, Opening, hold_conversation
+from nilatron.pipelines.conversation.conversation import ConversationSettings, Opening, run_conversation
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 from nilatron.pipelines.wire import (
     Close,
@@ -33,6 +33,8 @@ from nilatron.pipelines.wire import (
     Timeouts,
     encode,
 )
+
+pytestmark = pytest.mark.slow
 
 COUNT = int(os.environ.get("NILATRON_MUTATIONS", "150"))
 COUNT_SERVER = int(os.environ.get("NILATRON_MUTATIONS", "40"))
@@ -155,7 +157,7 @@ def node_outcome(seed, header, stream):
 
     def hold():
         connection = Connection(here, LIMITS, Timeouts(5, 5, 5))
-        reports.append(hold_conversation(connection, opening, None, "cpu", ConversationSettings(64, 5, 64)))
+        reports.append(run_conversation(connection, opening, None, "cpu", ConversationSettings(64, 5, 64)))
 
     thread = threading.Thread(target=hold)
     thread.start()

@@ -24,10 +24,10 @@ from nilatron.pipelines.chain.find import ChainError
 from nilatron.pipelines.chain.grammar import check_grammar
 from nilatron.pipelines.chain.host import build
 from nilatron.pipelines.chain.xml import parse_chain, parse_configuration
-from nilatron.pipelines.conversation.conversation import ConversationSettings, Opening, hold_conversation
+from nilatron.pipelines.conversation.conversation import ConversationSettings, Opening, run_conversation
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.files.header import parse_header
-from nilatron.pipelines.server.caller import Shared
+from nilatron.pipelines.server.caller import SharedState
 from nilatron.pipelines.server.opening import read_request
 from nilatron.pipelines.server.peer import PeerConnection
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
@@ -107,7 +107,7 @@ def open_scan(data, folders=()):
         peer.sendall(data)
         peer.shutdown(socket.SHUT_WR)
         try:
-            request = read_request(PeerConnection(here, Limits(), TIMEOUTS, Shared(bytearray(2))), folders)
+            request = read_request(PeerConnection(here, Limits(), TIMEOUTS, SharedState(bytearray(2))), folders)
             build(request.chain)
         except BadInputError as error:
             return str(error)
@@ -253,7 +253,7 @@ def test_nothing_that_a_node_receives_is_unpickled(header):
         with watched() as seen:
             thread = threading.Thread(target=lambda: peer.recv(1 << 20))
             thread.start()
-            report = hold_conversation(
+            report = run_conversation(
                 Connection(node, timeouts=TIMEOUTS),
                 Opening("cg_sense", b"", header.encode()),
                 settings=ConversationSettings(end_s=0.2),
@@ -274,6 +274,7 @@ FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "import_module", "ex
 SOURCES = [path for layer in ("core", "gadgets", "pipelines") for path in sorted((ROOT / layer).rglob("*.py"))]
 
 
+@pytest.mark.slow
 def test_no_source_can_unpickle_or_import_by_name():
     found = []
     for path in SOURCES:

@@ -12,7 +12,8 @@ from PIL import Image as Picture
 
 from nilatron.core.metrics import foreground, psnr
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.replay import ReplaySettings, noise_lines, replay
+from nilatron.pipelines.files.raw import open_raw
+from nilatron.pipelines.replay import ReplaySettings, replay
 from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth, simulate
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared/data"
@@ -26,6 +27,7 @@ def metadata(path, series=1, number=0):
         return ismrmrd.Meta.deserialize(file[f"images/image_{series}/attributes"][number].decode())
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_another_seed_other_bytes(replayed, linear_prior, tmp_path):
     stored = []
     for seed in (1, 1, 2):
@@ -38,6 +40,7 @@ def test_same_seed_same_bytes_another_seed_other_bytes(replayed, linear_prior, t
     assert stored[0] != stored[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "chain", ["zero_filled", "cg_sense", "l1_wavelet", "nila", "nila_published", "nila_after_gadgetron"]
 )
@@ -53,6 +56,7 @@ def test_every_shipped_chain_gives_all_its_images(replayed, linear_prior, chain)
         assert psnr(image.astype(np.float32), truth, foreground(truth)) > 15
 
 
+@pytest.mark.slow
 def test_properties_go_before_those_of_the_chain(replayed, linear_prior, tmp_path):
     _, images = replayed(
         SCAN, "nila", weights=linear_prior, properties={"series": "nila", "steps": "3", "pixel_type": "int16"}
@@ -82,6 +86,27 @@ def test_dicom_files_beside_the_images(replayed, tmp_path):
     assert len({pydicom.dcmread(path).SeriesInstanceUID for path in files}) == 1
 
 
+def test_images_that_dicom_cannot_hold_are_told_and_kept(replayed, tmp_path):
+    """Here one slice of three has no read direction."""
+    pytest.importorskip("pydicom")
+
+    def spoil(path):
+        with h5py.File(path, "r+") as file:
+            rows = file["dataset/data"][:]
+            rows["head"]["read_dir"][rows["head"]["idx"]["slice"] == 1] = 0
+            file["dataset/data"][:] = rows
+
+    report, images = replayed(SCAN, chain="zero_filled", edit=spoil, dicom=tmp_path / "dicom")
+    assert len(images) == 3
+    assert len(list((tmp_path / "dicom").iterdir())) == 2
+    assert not report.complete
+    (problem,) = (text for text in report.log.problems if "DICOM" in text)
+    assert problem.startswith(
+        f"{tmp_path / 'dicom'}: 1 images could not be written: DICOM needs directions of length 1"
+    )
+    assert "read_dir (0, 0, 0)" in problem
+
+
 def test_images_of_an_earlier_run_are_kept_beside_the_new_ones(tmp_path):
     simulate(tmp_path / "raw.h5", SCAN)
     for group in ("first", "second"):
@@ -91,32 +116,94 @@ def test_images_of_an_earlier_run_are_kept_beside_the_new_ones(tmp_path):
         np.testing.assert_array_equal(file["first/image_1/data"][:], file["second/image_1/data"][:])
 
 
-def test_noise_file_whose_lines_are_not_marked(tmp_path):
-    simulate(tmp_path / "noise.h5", replace(SCAN, noise_lines=5))
-    with h5py.File(tmp_path / "noise.h5", "r+") as file:
-        table = file["dataset/data"]
-        table.resize(5, axis=0)
-        rows = table[:]
-        rows["head"]["flags"] = 0
-        table[:] = rows
-    lines = list(noise_lines(tmp_path / "noise.h5"))
-    assert len(lines) == 5
-    assert all(line.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT) for line in lines)
-
-
-def test_noise_file_without_lines(tmp_path):
-    simulate(tmp_path / "noise.h5", SCAN)
-    with h5py.File(tmp_path / "noise.h5", "r+") as file:
-        file["dataset/data"].resize(0, axis=0)
-    with pytest.raises(InputError, match="expected a noise scan, found no lines"):
-        list(noise_lines(tmp_path / "noise.h5"))
-
-
 def test_log_names_the_slices(replayed, caplog):
     with caplog.at_level(logging.INFO):
         replayed(SCAN)
     assert "slice 2: " in caplog.text
     assert "sigma_measured" in caplog.text
+
+
+# --- noise of other measurements
+
+NOISY = replace(SCAN, n_coils=4, n_slices=1, noise_lines=24, noise_gain_spread=8.0)
+
+
+def is_noise(line):
+    return line.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+
+
+def ordered(lines, channels):
+    return [ismrmrd.Acquisition(line.getHead(), np.ascontiguousarray(line.data[channels])) for line in lines]
+
+
+@pytest.fixture
+def apart(tmp_path, raw_file_of, noise_measurement):
+    """A scan, its noise in a file of its own with the channels in another order, and both together."""
+    order = [3, 0, 2, 1]
+    header, items = noise_measurement(NOISY, "DACB", "noise_7")
+    noise = raw_file_of(tmp_path / "noise.h5", header, ordered([item for item in items if is_noise(item)], order))
+    header, items = noise_measurement(NOISY, "ABCD", "scan_8", "noise_7")
+    scan = raw_file_of(tmp_path / "scan.h5", header, [item for item in items if not is_noise(item)])
+    return noise, scan, raw_file_of(tmp_path / "both.h5", header, items)
+
+
+def reconstructed(path, output, chain="cg_sense", **options):
+    report = replay(ReplaySettings(path, output, chain, output_group="images", overwrite=True, **options))
+    with h5py.File(output) as file:
+        return report, file["images/image_1/data"][:], metadata(output)
+
+
+@pytest.mark.parametrize("chain", ["cg_sense", "nila_after_noise_adjust"])
+def test_a_noise_file_counts_as_the_scans_own_noise(apart, tmp_path, linear_prior, chain):
+    """Whether our own node whitens or the stock gadget in front of it, which knows of no noise file."""
+    noise, scan, both = apart
+    options = {"weights": linear_prior}
+    report, found, meta = reconstructed(scan, tmp_path / "out.h5", chain, noise=noise, **options)
+    _, expected, _ = reconstructed(both, tmp_path / "out.h5", chain, **options)
+    assert report.complete
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * expected.max())
+    if chain == "cg_sense":
+        assert (meta["nilatron_noise_source"], meta["nilatron_noise_measurement"]) == ("noise file", "noise_7")
+        assert (meta["nilatron_noise_dwell_us"], meta["nilatron_noise_bandwidth_ratio"]) == ("7.5", "0.793")
+
+
+def test_a_noise_file_goes_before_the_scans_own_noise(apart, tmp_path):
+    noise, _, both = apart
+    report, _, meta = reconstructed(both, tmp_path / "out.h5", noise=noise)
+    assert meta["nilatron_noise_source"] == "noise file"
+    assert report.log.counts["noise lines"] == 24
+
+
+def test_noise_of_an_earlier_measurement_comes_from_the_store(apart, tmp_path):
+    noise, scan, both = apart
+    store, output = tmp_path / "store", tmp_path / "out.h5"
+    report = replay(ReplaySettings(noise, output, "cg_sense", noise_store=store))
+    assert (report.n_images, report.stored_noise, report.complete) == (0, "noise_7", True)
+    assert not output.exists()
+    report, found, meta = reconstructed(scan, output, noise_store=store)
+    assert report.complete
+    assert (meta["nilatron_noise_source"], meta["nilatron_noise_measurement"]) == ("store", "noise_7")
+    _, expected, meta = reconstructed(both, output, noise_store=store)
+    assert (meta["nilatron_noise_source"], meta["nilatron_noise_measurement"]) == ("noise scan", "scan_8")
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * expected.max())
+
+
+@pytest.mark.parametrize(("name", "why"), [(None, "no noise store is configured"), ("empty", "it is not stored")])
+def test_noise_that_is_missing_is_told_on_the_images(apart, tmp_path, name, why):
+    store = None if name is None else tmp_path / name
+    _, _, meta = reconstructed(apart[1], tmp_path / "out.h5", noise_store=store)
+    assert meta["nilatron_noise_source"] == "data"
+    assert any("'noise_7'" in comment and why in comment for comment in meta["ImageComment"])
+
+
+def test_a_noise_measurement_without_id_is_a_failure(apart, tmp_path, raw_file_of, noise_measurement):
+    with open_raw(apart[0]) as raw:
+        lines = list(raw.items())
+    raw_file_of(apart[0], noise_measurement(NOISY)[0], lines)
+    with pytest.raises(
+        InputError, match=r"expected imaging lines, found 24 noise lines; .*its header has no measurementID"
+    ):
+        replay(ReplaySettings(apart[0], tmp_path / "out.h5", "cg_sense", noise_store=tmp_path / "store"))
 
 
 # --- real scans
@@ -150,6 +237,7 @@ def without_noise_lines(raw, path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize(("name", "least"), [("brain_8ch_R4.h5", 36.0), ("brain_8ch_R4_noisy.h5", 30.5)])
 def test_accelerated_brain_against_the_full_scan(real, tmp_path, name, least):
@@ -160,6 +248,7 @@ def test_accelerated_brain_against_the_full_scan(real, tmp_path, name, least):
     assert values[1] > values[2] + 3
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_brain_without_noise_lines(real, tmp_path):
     reference = replay_file(real("raw/brain_8ch_full.h5"), tmp_path / "out.h5", "cg_sense")[1]
@@ -171,6 +260,7 @@ def test_brain_without_noise_lines(real, tmp_path):
     assert measured > known - 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_scan_with_zero_dwell_time_and_without_measurement_information(real, tmp_path):
     found = replay_file(real("kspace/grappa2_1rep.h5"), tmp_path / "out.h5")

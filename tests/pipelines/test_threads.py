@@ -28,6 +28,7 @@ def test_the_environment_of_children_is_set_and_what_was_set_stays(monkeypatch):
     assert {name: os.environ[name] for name in ENVIRONMENT} == ENVIRONMENT | {"OPENBLAS_NUM_THREADS": "2"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("2", "2")])
 def test_blas_gets_one_thread_whenever_it_is_loaded_unless_the_environment_says_otherwise(given, expected):
     if (os.cpu_count() or 1) < 2:

@@ -65,6 +65,7 @@ def test_gadgetron_would_take_it_and_the_node_understands_its_properties(name):
     build_node(target, properties)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CHAINS if name not in SERVER_ALONE])
 def test_the_embedded_host_runs_it(name):
     def cg_sense_instead(_, properties):

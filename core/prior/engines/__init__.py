@@ -1,1 +1,1 @@
-"""Engines: what computes the network's part of D, and in which precision."""
+"""Engines that compute the denoiser D: torch, ONNX Runtime, OpenVINO and TensorRT, in several precisions."""

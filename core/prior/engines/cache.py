@@ -1,4 +1,4 @@
-"""Where models and engines that take long to make wait for the next process: whoever starts an engine decides."""
+"""Interface of a cache for models and engines that take long to build; the caller of an engine chooses the cache."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from typing import Protocol
 
 
 class ModelCache(Protocol):
-    """Bytes by kind and key. Whether they are whole is its own affair; whether they are what they should be, the reader's."""
+    """A store of bytes by kind and key.
+
+    The cache checks that an entry is undamaged; the reader checks that it is the right one.
+    """
 
     def read(self, kind: str, key: Mapping[str, str]) -> bytes | None:
-        """The bytes that were kept under `key`; None where there are none, or they are damaged."""
+        """The bytes stored under `key`; None if there are none or they are damaged."""
 
     def write(self, kind: str, key: Mapping[str, str], content: bytes) -> None:
-        """Keep `content`; failing to keep it is no error."""
+        """Store `content`; a failure to store it is no error."""
 
 
 @dataclass(frozen=True)
 class NoCache:
-    """Keeps nothing."""
+    """A cache that stores nothing."""
 
-    def read(self, kind: str, key: Mapping[str, str]) -> bytes | None:  # noqa: ARG002 - of the protocol
-        """None."""
+    def read(self, kind: str, key: Mapping[str, str]) -> bytes | None:  # noqa: ARG002 - parameters of the protocol
+        """None: there is never an entry."""
         return None
 
     def write(self, kind: str, key: Mapping[str, str], content: bytes) -> None:
-        """Nothing."""
+        """Discard `content`."""

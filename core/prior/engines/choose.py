@@ -1,4 +1,4 @@
-"""From weights and settings to the engine that runs."""
+"""Choice of the engine: reads weights and builds the engine that the settings ask for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def read_weights(path: Path, device: str) -> EDMPrior | OnnxModel | Prior:
-    """A network of ours, the denoiser of a file that ends in .onnx, or a prior that computes itself (`core.prior.loaders`).
+    """Content of a weights file: our network, an ONNX model (.onnx), or a `Prior` that needs no engine.
 
     Raises
     ------
@@ -42,14 +42,16 @@ def read_weights(path: Path, device: str) -> EDMPrior | OnnxModel | Prior:
 def engine_for(
     source: EDMPrior | OnnxModel, settings: EngineSettings, device: str, cache: Callable[[], ModelCache] = NoCache
 ) -> Engine:
-    """D of `source`, ready to run on `device`; `cache` gives, where it is needed, what keeps models that take long to make.
+    """Engine that computes the denoiser of `source` on `device`.
+
+    `cache` returns the cache for models that take long to build; it is called only when one is needed.
 
     Raises
     ------
     EngineError
-        When the engine is not installed, or cannot compute on the device or in the precision that was asked for.
+        When the engine is not installed, or cannot compute on the device or in the requested precision.
     ValueError
-        When torch cannot compute in the precision that was asked for.
+        When torch cannot compute in the requested precision.
     """
     if settings.engine == "torch" and isinstance(source, EDMPrior):
         from nilatron.core.prior.engines.torch_engine import torch_engine
@@ -58,8 +60,8 @@ def engine_for(
     if settings.engine == "tensorrt":
         from nilatron.core.prior.engines.tensorrt_engine import tensorrt_engine
 
-        instead = _instead(source, settings, device)
-        return tensorrt_engine(lambda: _model(source, settings, device, cache), device, instead, cache)
+        fallback = _fallback_engine(source, settings, device)
+        return tensorrt_engine(lambda: _model(source, settings, device, cache), device, fallback, cache)
     model = _model(source, settings, device, cache)
     if settings.engine == "openvino":
         from nilatron.core.prior.engines.openvino_engine import openvino_engine
@@ -72,8 +74,8 @@ def engine_for(
     return onnx_engine(model, device)
 
 
-def _instead(source: EDMPrior | OnnxModel, settings: EngineSettings, device: str) -> Engine:
-    """What computes where TensorRT cannot: torch, and for an ONNX file its runtime, on the CPU if it lacks the GPU."""
+def _fallback_engine(source: EDMPrior | OnnxModel, settings: EngineSettings, device: str) -> Engine:
+    """Engine for the case that TensorRT fails: torch, or for an ONNX file ONNX Runtime, on the CPU if it lacks the GPU."""
     settings = EngineSettings("torch", settings.precision)
     try:
         return engine_for(source, settings, device)
@@ -86,7 +88,7 @@ def _instead(source: EDMPrior | OnnxModel, settings: EngineSettings, device: str
 def _model(
     source: EDMPrior | OnnxModel, settings: EngineSettings, device: str, cache: Callable[[], ModelCache]
 ) -> OnnxModel:
-    """The file's own model, or the network exported in the precision that the engine is to compute in."""
+    """The ONNX model of the file, or our network exported in the precision in which the engine computes."""
     from nilatron.core.prior.engines.onnx_file import OnnxModel
 
     if isinstance(source, OnnxModel):
@@ -102,12 +104,12 @@ def _model(
 
 
 def model_precision(settings: EngineSettings, device: str) -> str:
-    """Precision of the model for an engine; OpenVINO lowers an fp32 model itself.
+    """Precision of the exported model for an engine; OpenVINO takes an fp32 model and lowers its precision itself.
 
     Raises
     ------
     EngineError
-        For bf16, which has no operators in ONNX Runtime, and for fp16 on a CPU, which emulates it.
+        For bf16, for which ONNX Runtime has no operators, and for fp16 on a CPU, which only emulates it.
     """
     if settings.engine == "openvino":
         return "fp32"

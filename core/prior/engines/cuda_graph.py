@@ -1,4 +1,4 @@
-"""The torch network as a CUDA graph: recorded once for each shape, then one launch instead of several hundred."""
+"""The torch network as a CUDA graph: recorded once for each shape, it needs one launch instead of several hundred."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from torch import Tensor
 from nilatron.core.prior.edm import ChannelDenoiser
 from nilatron.core.prior.engines.engine import MAX_SHAPES
 
-N_WARM_UPS = 3  # torch's advice: kernels are chosen and workspaces taken before the recording
+N_WARM_UPS = 3  # as torch advises: kernels are chosen and workspaces allocated before the recording
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A graph with the tensors that it reads and writes.
+    """A CUDA graph with the tensors that it reads and writes.
 
     Attributes
     ----------
     x, s
-        Inputs, to be overwritten before a replay.
+        Inputs, which have to be overwritten before a replay.
     out
-        D(x, s), overwritten by each replay.
+        D(x, s), which each replay overwrites.
     replay
-        Queues the graph.
+        Function that queues the graph on the GPU.
     """
 
     x: Tensor
@@ -45,32 +45,32 @@ def record(denoiser: ChannelDenoiser, x: Tensor, s: Tensor) -> Recording:
     Raises
     ------
     RuntimeError
-        When something in the network cannot be recorded, or the memory does not suffice.
+        When an operation of the network cannot be recorded, or there is not enough memory.
     """
     x, s = x.clone(), s.clone()
-    aside = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream(x.device))
-    with torch.cuda.stream(aside):
+    side_stream = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
+    side_stream.wait_stream(torch.cuda.current_stream(x.device))
+    with torch.cuda.stream(side_stream):
         for _ in range(N_WARM_UPS):
             denoiser(x, s)
-    torch.cuda.current_stream(x.device).wait_stream(aside)
+    torch.cuda.current_stream(x.device).wait_stream(side_stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         out = denoiser(x, s)
     return Recording(x, s, out, graph.replay)
 
 
-class GraphedDenoiser:
-    """D by replay; shapes that cannot be recorded, or whose replay differs, are computed as they are.
+class CudaGraphDenoiser:
+    """D by replaying CUDA graphs; without a graph if a shape cannot be recorded or the result of its replay differs.
 
     The last `MAX_SHAPES` recordings are kept, with their memory on the GPU.
 
     Parameters
     ----------
     denoiser
-        D of torch.
+        Denoiser of torch.
     recorder
-        Makes a recording, as `record` does.
+        Function that makes a recording, as `record` does.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class GraphedDenoiser:
 
     @property
     def n_inputs(self) -> int:
-        """Channels in: 2, or 4 of a self-conditioned network."""
+        """Number of input channels: 2, or 4 for a self-conditioned network."""
         return self._denoiser.n_inputs
 
     def remark(self) -> str:
@@ -102,8 +102,8 @@ class GraphedDenoiser:
         return self.failure
 
     def __call__(self, x: Tensor, s: Tensor, /) -> Tensor:
-        """D(x, s); see `ChannelDenoiser`. The host waits for the GPU at the first call of a shape only."""
-        with self._lock:  # a recording holds the inputs of one call
+        """D(x, s); see `ChannelDenoiser`. The host waits for the GPU only at the first call for each shape."""
+        with self._lock:  # a recording has memory for the inputs of only one call
             recording = self._recording(x, s)
             if recording is None:
                 return self._denoiser(x, s)
@@ -119,14 +119,14 @@ class GraphedDenoiser:
         return self._recordings[key]
 
     def _checked(self, x: Tensor, s: Tensor) -> Recording | None:
-        """A recording that gives what the network gives."""
+        """A new recording whose result equals that of the network; None if there is none."""
         try:
             recording = self._recorder(self._denoiser, x, s)
         except RuntimeError as error:
             self._failed(f"no CUDA graph for {tuple(x.shape)}: {error}")
             return None
-        expected, found = self._denoiser(x, s), replayed(recording, x, s)
-        difference = float((found - expected).norm() / expected.norm().clamp_min(torch.finfo(torch.float32).tiny))
+        expected, result = self._denoiser(x, s), replayed(recording, x, s)
+        difference = float((result - expected).norm() / expected.norm().clamp_min(torch.finfo(torch.float32).tiny))
         if not difference < 1e-2:
             self._failed(f"the CUDA graph for {tuple(x.shape)} differs by {difference:.2g}")
             return None
@@ -138,7 +138,7 @@ class GraphedDenoiser:
 
 
 def replayed(recording: Recording, x: Tensor, s: Tensor) -> Tensor:
-    """D(x, s) in memory of its own."""
+    """D(x, s) by a replay, copied out of the recording's memory."""
     recording.x.copy_(x)
     recording.s.copy_(s)
     recording.replay()

@@ -1,4 +1,4 @@
-"""What every engine gives."""
+"""The common result of all engines: a denoiser with its name."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ if TYPE_CHECKING:
     from nilatron.core.prior.edm import ChannelDenoiser
 
 
-MAX_SHAPES = 18  # kept ready: of two slice sizes, batches full and not at two resolutions and as views, and samples
+# input shapes kept ready: for two slice sizes, full and partial batches at two resolutions as upright and transposed views,
+# and posterior samples
+MAX_SHAPES = 18
 
 
 def no_remark() -> str:
-    """Nothing to add."""
+    """Empty remark."""
     return ""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """D on real channels, ready to run.
+    """A denoiser on real channels that is ready to run.
 
     Attributes
     ----------
-    channels
-        The function.
+    denoiser
+        The denoiser D.
     name
         Engine and precision, e.g. "torch bf16".
     remark
-        What is to be said of them by now, e.g. why another engine took over; empty where all went as asked.
+        Function that returns a remark on the engine so far, e.g. why another engine took over; empty if there is none.
     """
 
-    channels: ChannelDenoiser
+    denoiser: ChannelDenoiser
     name: str
     remark: Callable[[], str] = no_remark
 

@@ -1,4 +1,4 @@
-"""A denoising network on its engine, as samplers take it: a `Prior`."""
+"""A denoising network with its engine, as a `Prior` for samplers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EnginePrior:
-    """D(x, sigma) for arrays of any library.
+    """A `Prior` whose estimate D(x, sigma) an engine computes, for arrays of any library.
 
     Attributes
     ----------
     engine
-        What computes D.
+        Engine that computes D.
     device
-        Of its tensors.
+        Device of the engine's tensors.
     sha256
-        Of the weights file.
+        SHA-256 of the weights file.
     """
 
     engine: Engine
@@ -33,13 +33,13 @@ class EnginePrior:
 
     @property
     def label(self) -> str:
-        """Engine and precision, with what is to be said of them."""
+        """Engine and precision, with the engine's remark if there is one."""
         return self.engine.label
 
     def estimate(self, x: Array, sigma: float, previous_estimate: Array | None = None, /) -> Estimate:
-        """E[x0 | x]; memory is handed to torch and back without a copy where it can be."""
+        """E[x0 | x]; arrays are passed to torch and back without a copy where possible."""
         from nilatron.core.prior.edm import denoise_complex
 
-        known = None if previous_estimate is None else to_torch(previous_estimate).to(self.device)
-        mean = denoise_complex(self.engine.channels, to_torch(x).to(self.device), sigma, known)
+        previous = None if previous_estimate is None else to_torch(previous_estimate).to(self.device)
+        mean = denoise_complex(self.engine.denoiser, to_torch(x).to(self.device), sigma, previous)
         return Estimate(converted_to(mean, x))

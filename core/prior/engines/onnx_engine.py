@@ -1,4 +1,4 @@
-"""ONNX Runtime."""
+"""Engine that computes the denoiser by ONNX Runtime, on a CPU or GPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nilatron.core.prior.engines.engine import Engine
 from nilatron.core.prior.engines.onnx_file import OnnxModel
-from nilatron.core.prior.engines.packages import EngineError, needed
+from nilatron.core.prior.engines.packages import EngineError, import_package
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -21,16 +21,16 @@ log = logging.getLogger(__name__)
 
 
 class OnnxDenoiser:
-    """D by a session of ONNX Runtime: one for all shapes, and for all threads.
+    """D by ONNX Runtime; one session serves all shapes and threads.
 
     Parameters
     ----------
     model
-        Checked.
+        Checked model.
     device
         "cpu" or "cuda".
     n_threads
-        On a CPU; as many as torch uses by default.
+        Number of threads on a CPU; by default that of torch.
 
     Raises
     ------
@@ -51,17 +51,17 @@ class OnnxDenoiser:
             with as_runtime_error():
                 (out,) = self._session.run(["d"], {"x": x.cpu().numpy(), "s": s.cpu().numpy()})
             return torch.from_numpy(out).to(x.device)
-        torch.cuda.current_stream(x.device).synchronize()  # the runtime's stream is another than torch's
+        torch.cuda.current_stream(x.device).synchronize()  # the runtime does not use torch's stream
         return self._in_place(x, s)
 
     def _in_place(self, x: Tensor, s: Tensor) -> Tensor:
-        """From memory to memory of one device, without a copy; returns when it is done."""
+        """D(x, s) computed in the GPU's memory without a copy; returns when it is finished."""
         out = torch.empty_like(x[:, :2])
         binding = self._session.io_binding()
-        place = x.device.type, x.device.index or 0, np.float32
+        memory = x.device.type, x.device.index or 0, np.float32
         for name, tensor in (("x", x), ("s", s)):
-            binding.bind_input(name, *place, tuple(tensor.shape), tensor.data_ptr())
-        binding.bind_output("d", *place, tuple(out.shape), out.data_ptr())
+            binding.bind_input(name, *memory, tuple(tensor.shape), tensor.data_ptr())
+        binding.bind_output("d", *memory, tuple(out.shape), out.data_ptr())
         with as_runtime_error():
             self._session.run_with_iobinding(binding)
             binding.synchronize_outputs()
@@ -70,7 +70,7 @@ class OnnxDenoiser:
 
 @contextmanager
 def as_runtime_error() -> Iterator[None]:
-    """ONNX Runtime's exceptions, which have no base but Exception in common, as one that callers know."""
+    """Turn the exceptions of ONNX Runtime, whose only common base is Exception, into RuntimeError."""
     try:
         yield
     except Exception as error:
@@ -78,14 +78,14 @@ def as_runtime_error() -> Iterator[None]:
 
 
 def graph_inputs(x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-    """Contiguous float32 (S, 2 or 4, H, W) and (S,), one level for all repeated."""
+    """Contiguous float32 images (S, 2 or 4, H, W) and noise levels (S,); a single level is repeated."""
     s = s.to(torch.float32).expand(x.shape[0]) if s.shape[0] == 1 else s.to(torch.float32)
     return x.detach().to(torch.float32).contiguous(), s.detach().contiguous()
 
 
 def open_session(model: OnnxModel, device: str, n_threads: int) -> Any:
-    """A session of ONNX Runtime."""
-    runtime = needed("onnxruntime")
+    """A session of ONNX Runtime for the model; see `OnnxDenoiser` for parameters and errors."""
+    runtime = import_package("onnxruntime")
     provider = PROVIDERS[device]
     if provider not in runtime.get_available_providers():
         raise EngineError(
@@ -95,8 +95,8 @@ def open_session(model: OnnxModel, device: str, n_threads: int) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = n_threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors; warnings tell of nodes that stay on the CPU on purpose
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the solver needs the cores in between
+    options.log_severity_level = 3  # errors only; warnings report nodes that stay on the CPU on purpose
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # between calls the solver needs the cores
     try:
         with as_runtime_error():
             session = runtime.InferenceSession(model.content, options, providers=[provider], enable_fallback=0)
@@ -108,7 +108,7 @@ def open_session(model: OnnxModel, device: str, n_threads: int) -> Any:
 
 
 def onnx_engine(model: OnnxModel, device: str) -> Engine:
-    """D of `model` by ONNX Runtime."""
+    """Engine that computes the denoiser of `model` by ONNX Runtime."""
     if device == "cpu" and model.facts.precision == "fp16":
         log.info("ONNX Runtime emulates fp16 on a CPU: an fp32 file is faster there")
     return Engine(OnnxDenoiser(model, device), f"onnx {model.facts.precision}")

@@ -1,4 +1,4 @@
-"""Our network as an ONNX model, by torch's exporter."""
+"""Export of our network as an ONNX model, by torch's exporter."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import Tensor, nn
 from nilatron import __version__
 from nilatron.core.prior.edm_weights import EDMPrior
 from nilatron.core.prior.engines.cache import ModelCache
-from nilatron.core.prior.engines.onnx_exporter import OPSET, example, export_module
+from nilatron.core.prior.engines.onnx_exporter import OPSET, example_inputs, export_module
 from nilatron.core.prior.engines.onnx_file import FORMAT, OnnxFacts, OnnxModel, pack_onnx, parse_onnx
 from nilatron.core.prior.unet import UNet
 from nilatron.core.prior.weights import WeightsError
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
-OF_THE_WEIGHTS_FILE = ("format", "architecture", "sigma_data", "content_sha256")
+WEIGHTS_FILE_KEYS = ("format", "architecture", "sigma_data", "content_sha256")  # metadata of the weights file's format
 
 log = logging.getLogger(__name__)
 
 
 class CastConvolution(nn.Module):
-    """A convolution in `dtype`, whatever comes in."""
+    """A convolution that converts its input to `dtype`."""
 
     def __init__(self, convolution: nn.Conv2d, dtype: torch.dtype) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class CastConvolution(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """Of the convolution."""
+        """Weight of the convolution."""
         return self.convolution.weight
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ class CastConvolution(nn.Module):
 
 
 class FullNormalisation(nn.GroupNorm):
-    """A normalisation in float32, statistics and result, whatever comes in."""
+    """A normalisation that converts its input to float32, so that statistics and result are float32."""
 
     def __init__(self, norm: nn.GroupNorm) -> None:
         super().__init__(norm.num_groups, norm.num_channels, norm.eps)
@@ -54,9 +54,9 @@ class FullNormalisation(nn.GroupNorm):
 
 
 def export_onnx(prior: EDMPrior, precision: str) -> OnnxModel:
-    """`prior` in the format of `onnx_file`, checked as if it had been read from a file.
+    """ONNX model of our network in the format of `onnx_file`, checked like one that was read from a file.
 
-    Features are kept in the precision of the convolutions; normalisation, modulation and SiLU between them are float32.
+    Features have the precision of the convolutions; normalisation, modulation and SiLU between them are float32.
 
     Raises
     ------
@@ -66,17 +66,17 @@ def export_onnx(prior: EDMPrior, precision: str) -> OnnxModel:
         When the exporter fails.
     """
     denoiser = prior.denoiser
-    notes = {key: value for key, value in prior.metadata.items() if key not in OF_THE_WEIGHTS_FILE}
+    notes = {key: value for key, value in prior.metadata.items() if key not in WEIGHTS_FILE_KEYS}
     facts = OnnxFacts(denoiser.sigma_data, denoiser.multiple, precision, prior.sha256, notes)
     lowered = copy.deepcopy(denoiser).cpu()
     if precision != "fp32":
         lower_for_export(lowered.network, DTYPES[precision])
-    graph = export_module(lowered, example(denoiser.multiple, denoiser.n_inputs), ["x", "s"], ["d"])
+    graph = export_module(lowered, example_inputs(denoiser.multiple, denoiser.n_inputs), ["x", "s"], ["d"])
     return parse_onnx(pack_onnx(graph, facts), "the exported model")
 
 
 def cached_onnx(prior: EDMPrior, precision: str, cache: ModelCache) -> OnnxModel:
-    """`export_onnx`, which takes seconds, once for the same weights, precision, and versions of torch and ours."""
+    """The result of `export_onnx`, from the cache if weights, precision and the versions of torch and Nilatron are the same."""
     versions = {"torch": str(torch.__version__), "nilatron": __version__, "opset": str(OPSET)}
     key = {"format": FORMAT, "weights": prior.sha256, "precision": precision, **versions}
     kept = cache.read("onnx", key)
@@ -92,7 +92,7 @@ def cached_onnx(prior: EDMPrior, precision: str, cache: ModelCache) -> OnnxModel
 
 
 def lower_for_export(network: UNet, dtype: torch.dtype) -> None:
-    """Convolutions in `dtype`, with the conversions written into the graph; in place."""
+    """Replace the network's convolutions by ones in `dtype`, in place, with the conversions as part of the graph."""
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Conv2d):

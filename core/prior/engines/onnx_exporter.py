@@ -1,4 +1,4 @@
-"""Torch's ONNX exporter, as all graphs of ours are made."""
+"""Torch's ONNX exporter with the options that all our graphs share."""
 
 from __future__ import annotations
 
@@ -11,54 +11,54 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from nilatron.core.prior.engines.packages import needed
+from nilatron.core.prior.engines.packages import import_package
 from nilatron.core.prior.weights import WeightsError
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-OPSET = 18  # the lowest that the exporter writes without conversion: every runtime knows it
+OPSET = 18  # the lowest opset that the exporter writes without conversion, so every runtime knows it
 
 
 class ExporterError(WeightsError):
     """A network that torch cannot write as ONNX."""
 
 
-def example(multiple: int, n_inputs: int = 2) -> tuple[Tensor, Tensor]:
-    """Images and noise levels of sizes that differ from each other, from the number of channels and from 1."""
+def example_inputs(multiple: int, n_inputs: int = 2) -> tuple[Tensor, Tensor]:
+    """Example images and noise levels whose sizes differ from each other, from the number of channels and from 1."""
     return torch.zeros(3, n_inputs, 4 * multiple, 5 * multiple), torch.full((3,), 0.1)
 
 
 def export_module(
-    module: nn.Module, given: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]
+    module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]
 ) -> ModelProto:
-    """The module as ONNX.
+    """The module as an ONNX graph.
 
     Parameters
     ----------
     module
-        Is left in evaluation mode.
-    given
-        Example inputs: of (n, channels, y, x) n, y and x become dynamic, of (n,) n.
+        Module to export; it is put into evaluation mode.
+    example
+        Example inputs. The sizes n, y and x of inputs (n, channels, y, x) become dynamic, and n of inputs (n,).
     inputs, outputs
-        Names.
+        Names of inputs and outputs.
 
     Raises
     ------
     EngineError
         When onnx or onnxscript is not installed.
     ExporterError
-        When torch cannot export it.
+        When torch cannot export the module.
     """
-    needed("onnx")
-    needed("onnxscript")
+    import_package("onnx")
+    import_package("onnxscript")
     dynamic: Any = torch.export.Dim.DYNAMIC
-    sizes = tuple(dict.fromkeys((0, 2, 3)[: max(1, tensor.ndim - 1)], dynamic) for tensor in given)
+    sizes = tuple(dict.fromkeys((0, 2, 3)[: max(1, tensor.ndim - 1)], dynamic) for tensor in example)
     try:
         with quiet_exporter():
             program = torch.onnx.export(
                 module.eval(),
-                given,
+                example,
                 input_names=inputs,
                 output_names=outputs,
                 opset_version=OPSET,
@@ -77,7 +77,7 @@ def export_module(
 
 @contextmanager
 def quiet_exporter() -> Iterator[None]:
-    """Without what torch's exporter says to its own developers: operators of torchvision, coming changes of torch."""
+    """Silence messages of torch's exporter that concern only its developers, e.g. on future changes of torch."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     try:

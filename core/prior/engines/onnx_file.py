@@ -1,10 +1,10 @@
-"""Denoisers as ONNX files: what a file has to be, writing one, and believing one step by step.
+"""Denoisers as ONNX files: definition of the file format, writing a file, and checking one step by step.
 
 Format ``nilatron-onnx-1``, a ModelProto of the standard operators only (domain ""), all of it in one file:
 
 =================  ====================================================================================================
 input ``x``        float32 (S, 2, H, W): real and imaginary part of S images of scale 1, noise of standard deviation s each;
-                   or (S, 4, H, W): behind them those of an estimate made before, where there is none of the images again
+                   or (S, 4, H, W): followed by those of a previous estimate or, without one, of the images again
 input ``s``        float32 (S,): *per-component* standard deviation, sigma / sqrt(2) of the complex noise
 output ``d``       float32 (S, 2, H, W): D(x, s), preconditioning included
 =================  ====================================================================================================
@@ -12,25 +12,25 @@ output ``d``       float32 (S, 2, H, W): D(x, s), preconditioning included
 S, H and W are dynamic (named dimensions); H and W are multiples of ``multiple``, to which the caller pads. Inputs and
 output are float32 in every precision; so are c_in, c_skip and c_out, c_noise = ln(s) / 4 and the statistics of the
 normalisations, because at small s an error of 1e-3 of the image is as large as its noise. ``precision`` is that of the
-convolutions. Levels outside the range that the network was trained for are the graph's own to clip.
+convolutions. The graph itself has to clip noise levels outside the range that the network was trained for.
 
 ``metadata_props``, texts:
 
 =========================  ============================================================================================
 ``format``                 ``nilatron-onnx-1``
-``sigma_data``             root mean square of one real component of the training images: c_skip of levels above all
+``sigma_data``             root mean square of one real component of the training images, for c_skip above all trained levels
 ``multiple``               whole number, 1 to 1024
 ``precision``              fp32, bf16 or fp16
-``weights_sha256``         of the file that the model was made from, 64 hexadecimal digits
-``nilatron_version``       of the program that wrote the file
+``weights_sha256``         SHA-256 of the file that the model was made from, 64 hexadecimal digits
+``nilatron_version``       version of the program that wrote the file
 further keys               notes copied from the weights: licence, data, date, noise convention, ...
 ``content_sha256``         SHA-256 of all bytes before this entry, 64 hexadecimal digits
 =========================  ============================================================================================
 
-The entry ``content_sha256`` is the last thing in the file: a message of the protocol-buffer format may be continued by
-appending fields, so that the hash covers every byte in front of it and needs no parser to be verified. It finds damage;
-what a stranger wrote is held to the other rules: no external data, no operator or function from elsewhere, bounded size,
-these inputs and outputs. Only then are the bytes given to a runtime.
+The entry ``content_sha256`` is the last part of the file: a message of the protocol-buffer format may be continued by
+appending fields, so the hash covers every byte before it and can be verified without a parser. It finds damage. Files of
+unknown origin have to obey the other rules as well: no external data, no operator or function from elsewhere, bounded size,
+these inputs and outputs. Only then are the bytes passed to a runtime.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nilatron import __version__
-from nilatron.core.prior.engines.packages import needed
+from nilatron.core.prior.engines.packages import import_package
 from nilatron.core.prior.weights import MAX_FILE_BYTES, WeightsError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ SIGNATURE_TEXT = "inputs x (S, 2 or 4, H, W) and s (S,) and output d (S, 2, H, W
 
 @dataclass(frozen=True)
 class OnnxFacts:
-    """What a file says about its denoiser.
+    """Metadata of a file: the properties of its denoiser.
 
     Attributes
     ----------
@@ -71,13 +71,13 @@ class OnnxFacts:
     multiple
         The image sides have to be a multiple of this.
     precision
-        Of the convolutions: fp32, bf16 or fp16.
+        Precision of the convolutions: fp32, bf16 or fp16.
     weights_sha256
-        Of the file that the model was made from.
+        SHA-256 of the file that the model was made from.
     notes
-        Licence, data and whatever else its source states.
+        Licence, training data and other notes of the model's source.
     nilatron_version
-        Of the program that wrote the file.
+        Version of the program that wrote the file.
     """
 
     sigma_data: float
@@ -88,7 +88,7 @@ class OnnxFacts:
     nilatron_version: str = __version__
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be; the notes lose the keys that are the format's own."""
+        """Refuse impossible values, and drop notes whose keys belong to the format."""
         if not 0 < self.sigma_data < math.inf:
             raise ValueError(f"sigma_data must be positive and finite, got {self.sigma_data}")
         if not 1 <= self.multiple <= MAX_MULTIPLE:
@@ -103,18 +103,18 @@ class OnnxFacts:
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """A file that has been checked: what a runtime is given, and what it is.
+    """A file that has been checked and can be passed to a runtime.
 
     Attributes
     ----------
     content
         All bytes of the file.
     facts
-        What it says about the denoiser.
+        Metadata of the file.
     sha256
-        Of `content`.
+        SHA-256 of `content`.
     n_inputs
-        Channels of x: 2, or 4 of a self-conditioned denoiser.
+        Number of channels of x: 2, or 4 for a self-conditioned denoiser.
     """
 
     content: bytes = field(repr=False)
@@ -124,14 +124,14 @@ class OnnxModel:
 
 
 def pack_onnx(model: ModelProto, facts: OnnxFacts) -> bytes:
-    """Content of a file: `model` without the exporter's remarks (paths of the machine among them), facts and hash.
+    """Content of a file: the model, its metadata and the hash; remarks of the exporter, e.g. local paths, are removed.
 
     Raises
     ------
     WeightsError
-        When the model is not what the format asks for.
+        When the model does not fit the format.
     """
-    onnx = needed("onnx")
+    onnx = import_package("onnx")
     packed = onnx.ModelProto()
     packed.CopyFrom(model)
     for described in (packed, *_parts(packed.graph)):
@@ -159,7 +159,7 @@ def pack_onnx(model: ModelProto, facts: OnnxFacts) -> bytes:
 
 
 def hash_entry(body: bytes) -> bytes:
-    """The last bytes of a file: `metadata_props` (field 14) with key (field 1) and value (field 2), as protocol buffer."""
+    """The last bytes of a file: a `metadata_props` entry (field 14) with key (field 1) and value (field 2)."""
     value = hashlib.sha256(body).hexdigest()
     entry = b"".join(
         bytes([number << 3 | 2, len(text)]) + text.encode() for number, text in ((1, HASH_KEY), (2, value))
@@ -168,12 +168,12 @@ def hash_entry(body: bytes) -> bytes:
 
 
 def parse_onnx(content: bytes, name: str) -> OnnxModel:
-    """Check the content of a file that messages call `name`; no runtime sees it.
+    """The checked model of a file's content, which messages call `name`; no runtime is involved.
 
     Raises
     ------
     WeightsError
-        When it is damaged, or is not what the format asks for.
+        When the content is damaged or does not fit the format.
     """
     tail = len(hash_entry(b""))
     if hash_entry(content[:-tail]) != content[-tail:]:
@@ -181,7 +181,7 @@ def parse_onnx(content: bytes, name: str) -> OnnxModel:
             f"{name} is damaged, or no {FORMAT} file: it does not end with the SHA-256 of its content; copy it again, or "
             "make one with `nilatron export` or `nilatron convert`"
         )
-    onnx = needed("onnx")
+    onnx = import_package("onnx")
     from google.protobuf.message import DecodeError
 
     model = onnx.ModelProto()
@@ -195,9 +195,9 @@ def parse_onnx(content: bytes, name: str) -> OnnxModel:
 
 
 def _facts(model: ModelProto, name: str) -> OnnxFacts:
-    """The metadata, believed where they can be."""
+    """Metadata of the model, checked."""
     texts = {entry.key: entry.value for entry in model.metadata_props}
-    if not all(isinstance(text, str) for pair in texts.items() for text in pair):  # bytes, where they are not UTF-8
+    if not all(isinstance(text, str) for pair in texts.items() for text in pair):  # texts that are not UTF-8 are bytes
         raise WeightsError(f"{name}: its metadata are no texts")
     if texts.get("format") != FORMAT:
         raise WeightsError(
@@ -217,7 +217,7 @@ def _facts(model: ModelProto, name: str) -> OnnxFacts:
 
 
 def _check_model(model: ModelProto, name: str) -> int:
-    """Refuse what would run code or open files from elsewhere, and what cannot be called as D(x, s); the channels of x."""
+    """Number of channels of x, after refusing models that run foreign code, open files or are not called as D(x, s)."""
     parts = list(_parts(model.graph))
     domains = {imported.domain for imported in model.opset_import}
     domains |= {part.domain for part in parts if part.DESCRIPTOR.name == "NodeProto"}
@@ -245,7 +245,7 @@ def _check_model(model: ModelProto, name: str) -> int:
 
 
 def _parts(graph: GraphProto) -> Iterator[Any]:
-    """A graph, its nodes, values and tensors, and those of the graphs within it."""
+    """A graph, its nodes, values and tensors, and those of the graphs nested in it."""
     yield from (graph, *graph.input, *graph.output, *graph.value_info, *graph.initializer)
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, in bf16 where that is native: the fastest of the engines there."""
+"""Engine that computes the denoiser by OpenVINO on a CPU, in bf16 if the CPU supports it: the fastest engine there."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor
 from nilatron.core.prior.engines.engine import MAX_SHAPES, Engine
 from nilatron.core.prior.engines.onnx_engine import graph_inputs
 from nilatron.core.prior.engines.onnx_file import OnnxModel
-from nilatron.core.prior.engines.packages import EngineError, needed
+from nilatron.core.prior.engines.packages import EngineError, import_package
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
 class OpenVINODenoiser:
-    """D by OpenVINO, compiled for each shape (S, H, W) that comes, the last `MAX_SHAPES` kept.
+    """D by OpenVINO, compiled for each shape (S, H, W); the last `MAX_SHAPES` are kept.
 
-    In bf16 OpenVINO keeps what follows the last convolution, c_skip x + c_out F, in float32.
+    In bf16 OpenVINO computes the part after the last convolution, c_skip x + c_out F, in float32.
 
     Raises
     ------
@@ -31,7 +31,7 @@ class OpenVINODenoiser:
     def __init__(self, model: OnnxModel, precision: str, n_threads: int | None = None) -> None:
         self.sigma_data, self.multiple = model.facts.sigma_data, model.facts.multiple
         self.n_inputs = model.n_inputs
-        self._core = needed("openvino").Core()
+        self._core = import_package("openvino").Core()
         self._content = model.content
         self._properties = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
@@ -48,12 +48,12 @@ class OpenVINODenoiser:
     def __call__(self, x: Tensor, s: Tensor, /) -> Tensor:
         """D(x, s); see `ChannelDenoiser`."""
         x, s = graph_inputs(x, s)
-        with self._lock:  # a request computes one thing at a time, and its result is its own memory
-            found = self._request(tuple(x.shape)).infer({"x": x.numpy(), "s": s.numpy()}, share_inputs=True)
-            return torch.from_numpy(found["d"].copy())
+        with self._lock:  # a request computes one batch at a time, and the next one overwrites its result
+            result = self._request(tuple(x.shape)).infer({"x": x.numpy(), "s": s.numpy()}, share_inputs=True)
+            return torch.from_numpy(result["d"].copy())
 
     def _request(self, shape: tuple[int, ...]) -> Any:
-        """What computes images of this shape."""
+        """Inference request for images of this shape, compiled if it is new."""
         if shape not in self._requests:
             model = self._core.read_model(self._content)
             model.reshape({"x": list(shape), "s": [shape[0]]})
@@ -65,12 +65,12 @@ class OpenVINODenoiser:
 
 
 def openvino_engine(model: OnnxModel, precision: str, device: str) -> Engine:
-    """D of an fp32 `model` by OpenVINO; precision "auto" takes bf16 where the processor has it.
+    """Engine that computes the denoiser of an fp32 `model` by OpenVINO; "auto" means bf16 if the CPU supports it.
 
     Raises
     ------
     EngineError
-        For another device than the CPU, or a precision that OpenVINO lacks there.
+        When the device is not the CPU, or OpenVINO lacks the precision there.
     """
     if device != "cpu":
         raise EngineError("engine openvino computes on the CPU: use --device cpu, or engine torch or tensorrt")
@@ -80,6 +80,6 @@ def openvino_engine(model: OnnxModel, precision: str, device: str) -> Engine:
             f"in {model.facts.precision}: export it with --precision fp32, and use precision auto, fp32 or bf16"
         )
     if precision == "auto":
-        able = needed("openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precision = "bf16" if "BF16" in able else "fp32"
+        capabilities = import_package("openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        precision = "bf16" if "BF16" in capabilities else "fp32"
     return Engine(OpenVINODenoiser(model, precision), f"openvino {precision}")

@@ -1,4 +1,4 @@
-"""Packages that only some engines need, imported when one of those is asked for."""
+"""Optional packages, which only some engines need and which are imported only for these."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class EngineError(BadInputError):
 
 
 def is_installed(package: str) -> bool:
-    """Whether it could be imported; nothing is."""
+    """Whether the package can be found; it is not imported."""
     return importlib.util.find_spec(package) is not None
 
 
-def needed(package: str) -> Any:
+def import_package(package: str) -> Any:
     """The imported package.
 
     Raises
     ------
     EngineError
-        When it is not installed, with the extra that brings it, or cannot be loaded.
+        When the package is not installed or cannot be loaded; the message names the extra to install.
     """
     try:
         return importlib.import_module(package)
@@ -42,5 +42,5 @@ def needed(package: str) -> Any:
         raise EngineError(
             f"the package {package} is not installed: pip install 'nilatron[{EXTRAS[package]}]', or use engine torch"
         ) from None
-    except (ImportError, OSError, RuntimeError) as error:  # a shared library of it is missing or does not fit
+    except (ImportError, OSError, RuntimeError) as error:  # one of its shared libraries is missing or does not fit
         raise EngineError(f"{package} is installed but cannot be loaded ({error}): install it again") from error

@@ -1,4 +1,4 @@
-"""One word for the engine and one for the precision, as in XML properties and on the command line."""
+"""Settings of an engine: its name and its precision, as in XML properties and on the command line."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ PACKAGES = {"torch": (), "onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """How the network is computed.
+    """Engine and precision that compute the network.
 
     Attributes
     ----------
     engine
-        One of `ENGINES`. An ONNX file is never computed by torch: for it, "torch", the default, means ONNX Runtime.
+        One of `ENGINES`. Torch never computes an ONNX file: for such a file the default "torch" means ONNX Runtime.
     precision
-        Of the convolutions: "auto", "fp32", "bf16" or "fp16". That of an ONNX file is its own: "auto", or the same word.
+        Precision of the convolutions: "auto", "fp32", "bf16" or "fp16". An ONNX file has a fixed precision, for which only
+        "auto" or its name are accepted.
     """
 
     engine: str = "torch"
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse words that mean nothing, and engines that are not installed; TensorRT's absence is no error."""
+        """Refuse unknown words and engines that are not installed, except TensorRT, which has a fallback."""
         if self.engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {self.engine!r}")
         if self.precision not in PRECISIONS:

@@ -1,7 +1,7 @@
-"""TensorRT engines: building one for a shape, and keeping it for the GPU that it was built on.
+"""Building TensorRT engines, one for each shape, and caching them for the GPU on which they were built.
 
-Written for TensorRT 10 and 11. Networks are strongly typed: precisions are those written in the ONNX graph, so that the
-preconditioning and the normalisations stay float32 where the convolutions are fp16.
+This is written for TensorRT 10 and 11. Networks are strongly typed: precisions are those of the ONNX graph, so that the
+preconditioning and the normalisations stay float32 when the convolutions are fp16.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Gpu:
-    """What an engine is tied to: name and compute capability, e.g. "9.0"."""
+    """Model of a GPU, to which an engine is tied: name and compute capability, e.g. "9.0"."""
 
     name: str
     capability: str
@@ -30,18 +30,18 @@ class Gpu:
 
 @dataclass
 class Builder:
-    """Engines of one model on one GPU.
+    """Builder of the engines of one model for one GPU.
 
     Attributes
     ----------
     trt
-        The package.
+        The package tensorrt.
     model
-        What is built.
+        Model to build engines for.
     gpu
-        Where.
+        GPU on which the engines are built and run.
     cache
-        Keeps what was built.
+        Cache for the engines.
     """
 
     trt: Any
@@ -50,12 +50,12 @@ class Builder:
     cache: ModelCache
 
     def __post_init__(self) -> None:
-        """One logger and one runtime, which have to live as long as the engines."""
+        """Create the logger and the runtime, which have to live as long as the engines."""
         self.logger = python_logger(self.trt)
         self.runtime = self.trt.Runtime(self.logger)
 
     def key(self, shape: tuple[int, int, int]) -> dict[str, str]:
-        """What decides whether an engine fits; `shape` is (S, H, W)."""
+        """Cache key of the engine for `shape` (S, H, W): all properties on which it depends."""
         return {
             "model": self.model.sha256,
             "weights": self.model.facts.weights_sha256,
@@ -67,17 +67,17 @@ class Builder:
         }
 
     def engine(self, shape: tuple[int, int, int]) -> Any:
-        """The engine for S images of H x W, from the cache or built, which takes from seconds to minutes.
+        """The engine for `shape` (S, H, W), from the cache or newly built, which takes from seconds to minutes.
 
         Raises
         ------
         EngineError
-            When TensorRT cannot build it.
+            When TensorRT cannot build the engine.
         """
         key = self.key(shape)
-        kept = self.cache.read(KIND, key)
-        if kept is not None:
-            engine = self.runtime.deserialize_cuda_engine(kept)
+        cached = self.cache.read(KIND, key)
+        if cached is not None:
+            engine = self.runtime.deserialize_cuda_engine(cached)
             if engine is not None:
                 return engine
             log.warning("TensorRT does not take its own engine for %s back: it is built again", key["shape"])
@@ -111,18 +111,18 @@ class Builder:
 
 
 def python_logger(trt: Any) -> Any:
-    """TensorRT's messages in our log; its own logger writes to stdout, which belongs to the protocol."""
+    """Logger that passes TensorRT's messages to our log; its own writes to stdout, which belongs to the protocol."""
     severity = trt.ILogger.Severity
     levels = {severity.INTERNAL_ERROR: logging.ERROR, severity.ERROR: logging.ERROR, severity.WARNING: logging.INFO}
 
     class PythonLogger(trt.ILogger):  # type: ignore[misc]
-        """Hands messages on."""
+        """TensorRT's logger interface."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
 
         def log(self, severity: Any, msg: str) -> None:
-            """One message."""
+            """Log one message."""
             log.log(levels.get(severity, logging.DEBUG), "TensorRT: %s", msg)
 
     return PythonLogger()

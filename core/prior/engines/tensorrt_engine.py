@@ -1,4 +1,4 @@
-"""TensorRT on an NVIDIA GPU, with another engine for the day that it cannot."""
+"""Engine that computes the denoiser by TensorRT on an NVIDIA GPU, with another engine as fallback."""
 
 from __future__ import annotations
 
@@ -16,49 +16,49 @@ from nilatron.core.prior.engines.cache import ModelCache
 from nilatron.core.prior.engines.engine import MAX_SHAPES, Engine
 from nilatron.core.prior.engines.onnx_engine import graph_inputs
 from nilatron.core.prior.engines.onnx_file import OnnxModel
-from nilatron.core.prior.engines.packages import EngineError, needed
+from nilatron.core.prior.engines.packages import EngineError, import_package
 from nilatron.core.prior.engines.tensorrt_build import Builder, Gpu
 
 log = logging.getLogger(__name__)
 
 
 class TensorRTDenoiser:
-    """D by TensorRT, one engine for each shape (S, H, W); shapes that it cannot build are left to `instead`.
+    """D by TensorRT with one engine for each shape (S, H, W); `fallback` computes shapes that TensorRT cannot.
 
-    The last `MAX_SHAPES` are kept, with their memory on the GPU.
+    The last `MAX_SHAPES` engines are kept, with their memory on the GPU.
 
     Parameters
     ----------
     builder
-        Of the engines.
-    instead
-        Computes where TensorRT cannot.
+        Builder of the engines.
+    fallback
+        Denoiser for shapes that TensorRT cannot compute.
     launch
-        Runs a context on tensors: (context, device).
+        Function (context, device) that runs a context.
     """
 
     def __init__(
-        self, builder: Builder, instead: ChannelDenoiser, launch: Callable[[Any, torch.device], None] | None = None
+        self, builder: Builder, fallback: ChannelDenoiser, launch: Callable[[Any, torch.device], None] | None = None
     ) -> None:
         self.sigma_data, self.multiple = builder.model.facts.sigma_data, builder.model.facts.multiple
         self.n_inputs = builder.model.n_inputs
         self.failure = ""
         self._builder = builder
-        self._instead = instead
+        self._fallback = fallback
         self._launch = launch or launch_on_stream
         self._contexts: OrderedDict[tuple[int, int, int], Any] = OrderedDict()
         self._lock = threading.Lock()
 
     def remark(self) -> str:
-        """Why another engine computed some shape; empty where none did."""
+        """Why the fallback computed a shape; empty if it computed none."""
         return self.failure
 
     def __call__(self, x: Tensor, s: Tensor, /) -> Tensor:
-        """D(x, s); see `ChannelDenoiser`. Nothing here waits for the GPU."""
-        with self._lock:  # a context holds the addresses of one call
+        """D(x, s); see `ChannelDenoiser`. The call does not wait for the GPU."""
+        with self._lock:  # a context holds the tensor addresses of only one call
             context = self._context((x.shape[0], x.shape[2], x.shape[3]))
             if context is None:
-                return self._instead(x, s)
+                return self._fallback(x, s)
             x, s = graph_inputs(x, s)
             out = torch.empty_like(x[:, :2])
             for name, tensor in (("x", x), ("s", s), ("d", out)):
@@ -67,7 +67,7 @@ class TensorRTDenoiser:
                 self._launch(context, x.device)
             except RuntimeError as error:
                 self._failed(x.shape, error)
-                return self._instead(x, s)
+                return self._fallback(x, s)
             return out
 
     def _failed(self, shape: Sequence[int], error: Exception) -> None:
@@ -75,7 +75,7 @@ class TensorRTDenoiser:
         log.warning("%s; another engine computes it", self.failure)
 
     def _context(self, shape: tuple[int, int, int]) -> Any:
-        """What computes images of this shape; None where TensorRT cannot."""
+        """TensorRT's execution context for images of this shape; None if TensorRT cannot compute them."""
         if shape not in self._contexts:
             self._contexts[shape] = self._new_context(shape)
             if len(self._contexts) > MAX_SHAPES:
@@ -98,15 +98,16 @@ class TensorRTDenoiser:
 
 
 def this_gpu() -> Gpu:
-    """The GPU that torch computes on."""
+    """The GPU on which torch computes."""
     major, minor = torch.cuda.get_device_capability()
     return Gpu(torch.cuda.get_device_name(), f"{major}.{minor}")
 
 
 def launch_on_stream(context: Any, device: torch.device) -> None:
-    """Queue a context behind what torch has queued, and what torch queues next behind it.
+    """Queue a context on the GPU after the work that torch has queued and before the work that torch queues next.
 
-    On torch's own stream; on another one beside the default stream, for which TensorRT would wait every time.
+    It runs on torch's stream, unless that is the default stream, on which TensorRT would wait at every call; then it gets a
+    stream of its own.
     """
     current = torch.cuda.current_stream(device)
     stream = torch.cuda.Stream(device) if current.cuda_stream == 0 else current  # type: ignore[no-untyped-call]
@@ -117,17 +118,17 @@ def launch_on_stream(context: Any, device: torch.device) -> None:
 
 
 def tensorrt_engine(
-    model: Callable[[], OnnxModel], device: str, instead: Engine, cache: Callable[[], ModelCache]
+    model: Callable[[], OnnxModel], device: str, fallback: Engine, cache: Callable[[], ModelCache]
 ) -> Engine:
-    """D by TensorRT; `instead`, with a warning and a remark, where there is no GPU, no TensorRT or no model."""
+    """Engine that computes the denoiser by TensorRT; `fallback`, with a remark, without a GPU, TensorRT or model."""
     try:
         if device != "cuda":
             raise EngineError("no GPU")
-        trt = needed("tensorrt")
-        made = model()
-        channels = TensorRTDenoiser(Builder(trt, made, this_gpu(), cache()), instead.channels)
+        trt = import_package("tensorrt")
+        built = model()
+        denoiser = TensorRTDenoiser(Builder(trt, built, this_gpu(), cache()), fallback.denoiser)
     except (EngineError, RuntimeError) as error:
         why = f"tensorrt absent: {error}"
-        log.warning("%s; %s computes in its place", why, instead.name)
-        return Engine(instead.channels, instead.name, lambda: why)
-    return Engine(channels, f"tensorrt {made.facts.precision}", channels.remark)
+        log.warning("%s; %s computes in its place", why, fallback.name)
+        return Engine(fallback.denoiser, fallback.name, lambda: why)
+    return Engine(denoiser, f"tensorrt {built.facts.precision}", denoiser.remark)

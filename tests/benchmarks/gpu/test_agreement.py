@@ -13,6 +13,7 @@ from gpu.place import NUMPY, TORCH_CPU
 EXPECTED = {name: np.ones((2, 1, 4, 4), np.complex64) for name in ("ESPIRiT", "CG-SENSE", "l1-wavelet")}
 
 
+@pytest.mark.slow
 def test_numpy_and_torch_agree_on_the_cpu(found, small):
     measure(found, "cpu", small)
     rows = found.tables["Relative difference to NumPy"]
@@ -24,6 +25,7 @@ def test_numpy_and_torch_agree_on_the_cpu(found, small):
     assert found.absent == {}
 
 
+@pytest.mark.slow
 def test_every_place_of_a_gpu_is_compared(found, small, monkeypatch):
     stand_ins = [replace(TORCH_CPU, name=name) for name in ("CuPy", "torch, GPU")]
     monkeypatch.setattr(agreement, "places", lambda _: (stand_ins, {"TensorRT": "not installed"}))

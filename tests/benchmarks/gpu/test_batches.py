@@ -15,6 +15,7 @@ def times_without_a_clock(monkeypatch):
     monkeypatch.setattr(batches.Stopwatch, "times", times)
 
 
+@pytest.mark.slow
 def test_milliseconds_are_those_of_a_slice(found, small):
     measure(found, "cpu", small)
     rows = found.tables[TITLE]

@@ -19,6 +19,7 @@ def chain(small):
     return Chain(raw_slice(small), NUMPY, small.weights, replace(node_settings(), precision="fp32"))
 
 
+@pytest.mark.slow
 def test_the_image_is_that_of_the_object_in_every_place(chain):
     image = chain.run()["main"]
     conventional = chain.problem().conventional

@@ -31,6 +31,7 @@ def measured(found, small, monkeypatch):
     return measured
 
 
+@pytest.mark.slow
 def test_float32_is_the_reference_and_bf16_is_near(measured, prior):
     found = measured(*(Candidate("torch", one, (1, 2), lambda one=one: eager(prior, one)) for one in ("fp32", "bf16")))
     rows = found.tables[TITLE]
@@ -40,6 +41,7 @@ def test_float32_is_the_reference_and_bf16_is_near(measured, prior):
     assert [bar.passed for bar in found.bars] == [True, True]
 
 
+@pytest.mark.slow
 def test_an_engine_that_computes_something_else_misses_its_bar(measured, prior):
     wrong = copy.deepcopy(prior.denoiser)
     with torch.no_grad():

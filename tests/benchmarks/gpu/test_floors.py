@@ -7,6 +7,7 @@ from gpu import floors as module
 from gpu.timing import Times
 
 
+@pytest.mark.slow
 def test_floors_of_a_known_machine(found, small, monkeypatch):
     monkeypatch.setattr(module, "measure_machine", lambda _: Machine(2, 1e12, "bfloat16", 1e9))
     monkeypatch.setattr(module.Stopwatch, "times", lambda _, call: Times((1.0,)) if call() is not None else None)

@@ -34,6 +34,7 @@ def test_without_data_only_simulated_cases():
     assert {source.name for source in sources(None)} == {"simulated0.03", "simulated0.1"}
 
 
+@pytest.mark.slow
 def test_simulated_noise_is_that_of_the_image_scale():
     case = simulated(0.1)
     assert percentile(np.abs(case.reference), 99.5) == pytest.approx(10, rel=1e-3)

@@ -19,6 +19,7 @@ def image(seed):
     return torch.randn((1, 40, 36), dtype=torch.complex64, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [1e-4, 0.1, 2.0, 50.0])
 def test_values_are_those_of_denoise(denoiser, sigma):
     x = 0.5 * image(0)

@@ -10,6 +10,7 @@ from peers.bart_programs import child_peak
 from peers.figure import LOWEST_DB, points
 
 
+@pytest.mark.slow
 def test_memory_of_a_program_does_not_begin_with_ours(tmp_path):
     ballast = bytearray(b"x") * (200 << 20)
     peak = child_peak(Bart(sys.executable, tmp_path), "-I", "-S", "-c", "x = bytearray(b'x') * (40 << 20)")

@@ -29,6 +29,7 @@ def run(method, operator, data, denoiser):
     return method(denoiser, operator, data, **arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [dds, pula])
 def test_a_denoiser_that_knows_the_truth_gives_it_back(problem, method):
     operator, truth, data = problem
@@ -36,6 +37,7 @@ def test_a_denoiser_that_knows_the_truth_gives_it_back(problem, method):
     np.testing.assert_allclose(image, 2 * truth, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_noise_levels_that_the_network_is_told_fall(problem):
     operator, truth, data = problem
     for method, n_levels in ((dds, 50), (pula, N_LEVELS)):
@@ -52,6 +54,7 @@ def test_noise_levels_that_the_network_is_told_fall(problem):
     assert told[-1] == pytest.approx(SIGMA_MIN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [dds, pula])
 def test_the_noise_in_the_image_is_what_the_network_is_told(problem, method):
     """With a denoiser that knows the truth, x differs from the solution by noise of the level that is told."""

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from nilatron.core.prior.weights import shipped_weights
 from peers.results import Report, floor_row
 
@@ -23,6 +25,7 @@ def test_no_floor_for_what_did_not_run():
     assert floor_row(MACHINE, "", (4, 1, 64, 64), {}, TINY) is None
 
 
+@pytest.mark.slow
 def test_twice_the_machine_is_twice_as_far_from_the_floor():
     faster = {**MACHINE, "convolution_flops": 2e11, "copy_bytes": 2e10}
     rows = [floor_row(machine, "", (4, 1, 64, 64), NILA, TINY) for machine in (MACHINE, faster)]

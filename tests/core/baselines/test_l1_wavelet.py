@@ -27,6 +27,7 @@ def problem(shape=(1, 90, 75), acceleration=3, scale=40):
     return operator, data, image
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [15, 60])
 def test_own_lambda_is_near_the_oracle_and_better_than_cg_sense(scale):
     operator, data, image = problem(scale=scale)
@@ -55,12 +56,14 @@ class NoShift(np.random.Generator):
         return 0
 
 
+@pytest.mark.slow
 def test_scales_with_the_data_and_their_noise():
     operator, data, _ = problem()
     image = l1_wavelet(operator, data)
     np.testing.assert_allclose(l1_wavelet(operator, 10 * data, sigma=10.0), 10 * image, rtol=1e-2, atol=0.05)
 
 
+@pytest.mark.slow
 def test_averages_sharpen_the_image_as_less_noise_does():
     """Four averages of a mean k-space are one measurement of it with noise of half the standard deviation."""
     once, data, _ = problem((1, 48, 48))

@@ -70,6 +70,7 @@ def test_a_large_threshold_leaves_local_means(rule):
     np.testing.assert_allclose(found, 0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_oracle_finds_the_best_candidate():
     clean, noisy = noisy_phantom()
     candidates = [WaveletDenoiseSettings("hard", t, n_shifts=2) for t in (0.0, 2.1, 30.0)]

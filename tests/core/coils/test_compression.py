@@ -33,7 +33,7 @@ def test_as_many_virtual_coils_stay_as_there_are_signals(n_signals):
 
 def test_white_noise_stays_white_and_the_strongest_comes_first():
     data, _ = weighted(8, 8, snr=np.linspace(5, 3, 8)[:, None, None, None])
-    matrix = compression_matrix(data, COUNTS, at_most=5)
+    matrix = compression_matrix(data, COUNTS, max_coils=5)
     np.testing.assert_allclose(matrix @ matrix.conj().T, np.eye(5), atol=1e-5)
     energy = np.sum(np.abs(compress(matrix, data)) ** 2, axis=(1, 2, 3))
     assert (np.diff(energy) <= 0).all()
@@ -55,4 +55,4 @@ def test_torch_gives_the_same_virtual_coils():
 
 def test_no_coil_at_all_is_refused():
     with pytest.raises(ValueError, match="at least 1 virtual coil"):
-        compression_matrix(weighted(4, 2, 3)[0], COUNTS, at_most=0)
+        compression_matrix(weighted(4, 2, 3)[0], COUNTS, max_coils=0)

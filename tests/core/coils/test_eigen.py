@@ -56,7 +56,7 @@ def test_leading_vectors():
 def test_the_number_of_virtual_coils_can_be_bounded():
     samples = np.random.default_rng(0).normal(size=(6, 50)) + 0j
     everything, _ = virtual_coils(samples)
-    virtual, to_coils = virtual_coils(samples, at_most=2)
+    virtual, to_coils = virtual_coils(samples, max_coils=2)
     assert virtual.shape == (2, 50)
     assert to_coils.shape == (6, 2)
     assert np.allclose(virtual, everything[:2])

@@ -145,6 +145,7 @@ def test_bad_calibrations_are_refused():
         espirit_maps(np.full((2, 1, 8, 8), np.nan, np.complex64), (1, 16, 16))
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_nothing_of_a_measured_brain_is_cut():
     path = SHARED / "data/kspace/brain_t1_8ch_espirit_full.h5"

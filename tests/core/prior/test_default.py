@@ -55,6 +55,7 @@ def test_the_file_is_small_and_says_where_it_comes_from(prior, name):
     assert path.with_suffix(".md").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field_of_view", [(0.01, 1.1, 1.1), BRAIN], ids=["head", "brain"])
 @pytest.mark.parametrize("sigma", [0.05, 0.2])
 def test_the_output_turns_with_the_global_phase(denoise, sigma, field_of_view):
@@ -69,6 +70,7 @@ def test_the_output_turns_with_the_global_phase(denoise, sigma, field_of_view):
 SIZES = [(64, 64), (65, 65), (97, 97), (127, 127), (180, 230), (256, 256), (511, 512)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SIZES)
 def test_every_matrix_size_is_denoised_up_to_its_borders(denoise, shape):
     clean = brain(*shape)
@@ -90,6 +92,7 @@ def interior_difference(denoise, shift, sigma=0.1, rim=40):
     return rms((first[shift:, shift:] - second[: n - shift, : n - shift])[rim:-rim, rim:-rim]) / rms(clean)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [1, 7, 16, 48])
 def test_there_is_no_tiling(denoise, shift):
     """Whole strides or not: what remains grows with the shift, since groups are normalised over another crop."""
@@ -124,6 +127,7 @@ def test_noise_alone_becomes_no_anatomy(denoise):
         assert rms(denoise(sigma * noise((128, 128)), sigma)) < 0.25 * sigma
 
 
+@pytest.mark.slow
 def test_a_bright_spot_disturbs_its_neighbourhood_only(denoise):
     clean = brain(176, 176)
     noisy = clean + 0.1 * noise(clean.shape)

@@ -237,6 +237,7 @@ def test_values_that_are_not_finite_are_refused(saved):
         load_prior(path)
 
 
+@pytest.mark.slow
 def test_a_corrupted_file_is_refused_or_makes_no_difference(saved):
     """Seeded damage of four kinds, half of it in the header; nothing but WeightsError ever comes out."""
     path, _ = saved

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from nilatron.core.prior.evaluate import Comparison, compare, draw_scene, mean_square_error, pooled
+from nilatron.core.prior.evaluate import Comparison, compare, draw_clean_and_noise, mean_square_error, pooled
 
 IMAGES = [torch.ones(48, 40), torch.full((33, 57), 0.5, dtype=torch.float16)]
 
@@ -13,7 +13,7 @@ def leave(noisy, sigma):  # noqa: ARG001
 
 
 def test_a_scene_has_the_magnitude_and_unit_noise():
-    clean, noise = draw_scene(torch.rand(96, 128, generator=torch.Generator().manual_seed(0)), 5)
+    clean, noise = draw_clean_and_noise(torch.rand(96, 128, generator=torch.Generator().manual_seed(0)), 5)
     expected = torch.rand(96, 128, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(clean.abs(), expected, atol=1e-6)
     assert clean.angle().std() > 0.01
@@ -22,12 +22,12 @@ def test_a_scene_has_the_magnitude_and_unit_noise():
 
 
 def test_scenes_are_seeded_and_complex_images_keep_their_phase():
-    first, again, other = (draw_scene(IMAGES[0], seed) for seed in (1, 1, 2))
+    first, again, other = (draw_clean_and_noise(IMAGES[0], seed) for seed in (1, 1, 2))
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
     assert not torch.allclose(first[0], other[0])
     image = torch.randn(20, 30, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(draw_scene(image, 1)[0], image)
+    assert torch.equal(draw_clean_and_noise(image, 1)[0], image)
 
 
 def test_the_error_is_per_real_component():
@@ -46,7 +46,7 @@ def test_both_denoisers_see_the_same_images_whatever_their_order():
     seen = []
 
     def watch(noisy, sigma):
-        seen.append((noisy - sigma * draw_scene(IMAGES[len(seen) // 2], 7 + len(seen) // 2)[1]).abs().mean())
+        seen.append((noisy - sigma * draw_clean_and_noise(IMAGES[len(seen) // 2], 7 + len(seen) // 2)[1]).abs().mean())
         return noisy
 
     found = compare(watch, watch, IMAGES, 0.1, source="s", seed=7)

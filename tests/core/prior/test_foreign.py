@@ -10,7 +10,7 @@ from torch import nn
 from nilatron.core.prior.conventions import EDM, VE, VP, ContinuousVP
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import load_prior
-from nilatron.core.prior.foreign import ForeignDenoiser, ForeignUnits, as_our_weights, renamed
+from nilatron.core.prior.foreign import ForeignDenoiser, ForeignUnits, rename_prefixes, to_edm_denoiser
 from nilatron.core.prior.noise_levels import linear_alpha_bar
 from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.prior.weights import shipped_weights
@@ -159,7 +159,7 @@ def test_our_network_in_other_units_becomes_weights_of_ours(noise, scale, swappe
     units = ForeignUnits(EDM(sigma_data=0.5), noise=noise, scale=scale, swapped=swapped, time_factor=0.25, multiple=2)
     network = foreign.network.eval().requires_grad_(False)
     expected = ForeignDenoiser(network, units, 0.5 / units.noise_factor)
-    found = as_our_weights(network.state_dict(), config, units)
+    found = to_edm_denoiser(network.state_dict(), config, units)
     assert found.sigma_data == pytest.approx(expected.sigma_data)
     assert torch.allclose(found(X, S), expected(X, S), atol=2e-5)
     assert not torch.allclose(expected(X, S), expected(X, 1.2 * S), atol=1e-3)  # the noise number matters
@@ -176,13 +176,13 @@ def test_our_network_in_other_units_becomes_weights_of_ours(noise, scale, swappe
 )
 def test_what_our_weights_cannot_hold(units):
     with pytest.raises(ValueError, match="write ONNX instead"):
-        as_our_weights(OURS.network.state_dict(), OURS.network.config, units)
+        to_edm_denoiser(OURS.network.state_dict(), OURS.network.config, units)
 
 
 def test_prefixes_of_names_are_exchanged():
     state = {"model.a.w": X, "model.b": S, "ema": S}
-    assert list(renamed(state, [("model.a", "first"), ("model.", "")])) == ["first.w", "b", "ema"]
+    assert list(rename_prefixes(state, [("model.a", "first"), ("model.", "")])) == ["first.w", "b", "ema"]
     with pytest.raises(ValueError, match="begins with 'net'"):
-        renamed(state, [("net", "")])
+        rename_prefixes(state, [("net", "")])
     with pytest.raises(ValueError, match="two tensors"):
-        renamed(state, [("model.b", "ema")])
+        rename_prefixes(state, [("model.b", "ema")])

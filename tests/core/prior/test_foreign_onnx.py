@@ -1,4 +1,6 @@
-"""Graphs of D around networks that others trained; the exporter takes seconds, so each graph is made once."""
+"""Graphs of D around networks that others trained."""
+
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -8,7 +10,6 @@ from nilatron.core.prior.conventions import EDM, VP
 from nilatron.core.prior.foreign import ForeignDenoiser, ForeignUnits
 from nilatron.core.prior.noise_levels import linear_alpha_bar
 
-pytest.importorskip("onnxscript")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
@@ -17,15 +18,16 @@ from nilatron.core.prior.engines.onnx_file import OnnxFacts, pack_onnx, parse_on
 from nilatron.core.prior.foreign_onnx import (  # noqa: E402
     ForeignNetworkError,
     OnnxNetwork,
+    export_denoiser,
     export_module,
-    exported,
     read_network,
-    wrapped,
+    wrap_network,
 )
 
 MAGNITUDE = ForeignUnits(
     VP("noise", "step", linear_alpha_bar(n_steps=50)), channels=1, scale=2.0, offset=-1.0, multiple=2
 )
+EXPORTS = pytest.mark.skipif(find_spec("onnxscript") is None, reason="onnxscript is not installed")
 PAIR = ForeignUnits(EDM("denoised", "sigma"), noise="complex", swapped=True, multiple=2)
 X = torch.randn(2, 2, 8, 12, generator=torch.Generator().manual_seed(0))
 S = torch.tensor([0.03, 0.4])
@@ -47,16 +49,13 @@ class Small(nn.Module):
         return self.up(nn.functional.interpolate(h, scale_factor=2.0, mode="nearest"))
 
 
-@pytest.fixture(scope="module")
-def network():
-    return Small(1, n_steps=50).eval().requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
-def graph(network):
-    """As its owner would export it."""
-    example = (torch.zeros(3, 1, 8, 12), torch.zeros(3, dtype=torch.int64))
-    return export_module(network, example, ["image", "t"], ["noise"])
+@pytest.fixture
+def graph():
+    """A network whose one tensor lies in the file."""
+    text = (
+        """(float[n, 2, r, c] x, float[n] t) => (float[n, 2, r, c] y) <float[1, 2, 1, 1] w = {2, 3}> {y = Mul(x, w)}"""
+    )
+    return onnx.parser.parse_model(HEAD + text)
 
 
 def run(model, multiple):
@@ -64,30 +63,39 @@ def run(model, multiple):
     return OnnxDenoiser(packed, "cpu")
 
 
-def test_a_graph_in_a_frame_is_d_of_the_torch_network(network, graph):
+@EXPORTS
+@pytest.mark.slow
+def test_a_graph_in_a_frame_is_d_of_the_torch_network():
+    network = Small(1, n_steps=50).eval().requires_grad_(False)
+    example = (torch.zeros(3, 1, 8, 12), torch.zeros(3, dtype=torch.int64))
+    graph = export_module(network, example, ["image", "t"], ["noise"])  # as its owner would
     expected = ForeignDenoiser(network, MAGNITUDE, 0.24)(X, S)
     model = read_network(graph.SerializeToString())
     assert torch.allclose(ForeignDenoiser(OnnxNetwork(model), MAGNITUDE, 0.24)(X, S), expected, atol=1e-5)
-    framed = run(wrapped(model, MAGNITUDE), MAGNITUDE.multiple)
+    framed = run(wrap_network(model, MAGNITUDE), MAGNITUDE.multiple)
     assert torch.allclose(framed(X, S), expected, atol=1e-5)
     larger = torch.randn(1, 2, 20, 6)
     assert torch.allclose(framed(larger, S[:1]), ForeignDenoiser(network, MAGNITUDE, 0.24)(larger, S[:1]), atol=1e-5)
 
 
+@EXPORTS
+@pytest.mark.slow
 def test_a_torch_network_is_exported_with_its_frame():
     denoiser = ForeignDenoiser(Small(2).eval().requires_grad_(False), PAIR, 0.24)
-    found = run(exported(denoiser), PAIR.multiple)
+    found = run(export_denoiser(denoiser), PAIR.multiple)
     for x, s in ((X, S), (torch.randn(3, 2, 4, 30), torch.tensor([0.01, 0.1, 2.0]))):
         assert torch.allclose(found(x, s), denoiser(x, s), atol=1e-5)
 
 
+@EXPORTS
+@pytest.mark.slow
 def test_a_torch_network_that_cannot_be_exported():
     class Undecided(nn.Module):
         def forward(self, u, time):
             return u if float(time.sum()) > 1 else -u
 
     with pytest.raises(ForeignNetworkError, match=r"where it was trained and give the .onnx file: torch .* cannot"):
-        exported(ForeignDenoiser(Undecided(), PAIR, 0.24))
+        export_denoiser(ForeignDenoiser(Undecided(), PAIR, 0.24))
 
 
 def test_an_older_graph_is_brought_to_the_newer_operators():

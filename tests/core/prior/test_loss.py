@@ -2,12 +2,12 @@ import pytest
 import torch
 
 from nilatron.core.prior.edm import SIGMA_RANGE, EDMDenoiser
-from nilatron.core.prior.loss import NoiseLevels, denoising_loss, draw_sigma
+from nilatron.core.prior.loss import NoiseDistribution, denoising_loss, draw_sigma
 from nilatron.core.prior.unet import UNetConfig
 
 
 def test_levels_stay_in_the_trained_range_around_their_median():
-    s = draw_sigma(20_000, torch.Generator().manual_seed(0), NoiseLevels(-2.2, 1.3))
+    s = draw_sigma(20_000, torch.Generator().manual_seed(0), NoiseDistribution(-2.2, 1.3))
     assert float(s.min()) >= SIGMA_RANGE[0]
     assert float(s.max()) <= SIGMA_RANGE[1]
     assert float(s.log().median()) == pytest.approx(-2.2, abs=0.05)
@@ -16,7 +16,7 @@ def test_levels_stay_in_the_trained_range_around_their_median():
 
 def test_a_distribution_without_width_is_refused():
     with pytest.raises(ValueError, match="ln_std must be positive, got 0"):
-        NoiseLevels(ln_std=0)
+        NoiseDistribution(ln_std=0)
 
 
 @pytest.mark.parametrize("level", [0.01, 0.1, 1.0])

@@ -35,6 +35,7 @@ def test_of_a_perfect_scan_the_truth_leaves_the_noise(seed):
     assert residual(PERFECT, seed) == pytest.approx(1, abs=0.08)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong", [{"map_errors": 0.5, "sigma": (0.01, 0.01)}, {"line_errors": 0.5}, {"noise_errors": (1.5, 1.5)}]
 )
@@ -42,6 +43,7 @@ def test_imperfections_leave_more(wrong):
     assert max(residual(replace(PERFECT, **wrong), seed) for seed in range(4)) > 1.12
 
 
+@pytest.mark.slow
 def test_a_scan_repeats_with_its_seed_and_is_finite():
     first, again, other = (draw_scan([head()], ScanSettings(), generator(seed)) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(first[:5], again[:5], strict=True))
@@ -73,6 +75,7 @@ def test_lines_have_the_calibration_and_about_the_acceleration(regular):
         assert 2 < 200 / kept.sum() < 4.5
 
 
+@pytest.mark.slow
 def test_compression_leaves_white_noise_white():
     settings = replace(PERFECT, compression_probability=1.0, n_coils=(2, 8))
     counts = {len(draw_scan([head()], settings, generator(seed)).coil_maps) for seed in range(8)}
@@ -101,6 +104,7 @@ def test_what_cannot_be_drawn_is_refused(wrong):
         ScanSettings(**wrong)
 
 
+@pytest.mark.slow
 def test_the_noise_is_drawn_evenly_over_its_logarithm():
     settings = replace(PERFECT, sigma=(0.01, 0.1))
     scales = [draw_scan([head(72)], settings, generator(seed)).scale for seed in range(12)]

@@ -25,6 +25,7 @@ def image_run(problem, n_steps=16, seed=1):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sigma", "bound"), [(0.01, 0.05), (0.05, 0.08), (0.1, 0.08), (0.2, 0.08)])
 def test_the_image_is_close_to_the_true_posterior_mean(make_problem, sigma, bound):
     distances = []
@@ -195,6 +196,7 @@ def denoiser_of(problem, kind):
     return problem.prior.estimate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tau", [0.0, 1.0])
 @pytest.mark.parametrize("kind", ["numpy", "numpy complex64", "torch"])
 def test_a_batch_of_slices_gives_the_images_that_they_have_alone(make_problem, kind, tau):

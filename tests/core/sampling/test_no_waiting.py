@@ -30,6 +30,7 @@ class Looks(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tau", [0.0, 1.0])
 def test_the_sampler_looks_at_nothing_inside_its_loop(make_problem, monkeypatch, tau):
     problem = make_problem(0.1)
@@ -43,7 +44,7 @@ def test_the_sampler_looks_at_nothing_inside_its_loop(make_problem, monkeypatch,
     def looks(n_steps):
         with Looks() as looks, torch.inference_mode():
             nila_fast(
-                lambda x, level: Estimate(denoise_complex(engine.channels, x, level)),
+                lambda x, level: Estimate(denoise_complex(engine.denoiser, x, level)),
                 operator,
                 data,
                 karras_schedule(n_steps),

@@ -21,6 +21,7 @@ def draw(problem, n_samples, n_steps=16):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sigma", "distance", "ratio"),
     [(0.01, 0.05, (0.8, 1.2)), (0.05, 0.09, (0.9, 1.35)), (0.1, 0.14, (0.95, 1.5)), (0.2, 0.2, (0.95, 1.6))],
@@ -40,6 +41,7 @@ def test_samples_have_the_mean_variance_and_coverage_of_the_posterior(make_probl
     assert 0.83 < np.mean(coverages) < 0.97
 
 
+@pytest.mark.slow
 def test_more_steps_bring_the_variance_nearer_to_the_truth(make_problem):
     problem = make_problem(0.1)
     excess = [(draw(problem, 24, n).standard_deviation ** 2).sum() / problem.variance.sum() - 1 for n in (8, 48)]

@@ -10,7 +10,7 @@ import pytest
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import save_prior
 from nilatron.core.prior.engines.engine_prior import EnginePrior
-from nilatron.core.prior.unet import ARCHITECTURES
+from nilatron.core.prior.unet import UNetConfig
 from nilatron.gadgets.items import Context, ScanTiming
 from nilatron.gadgets.nila import prior as nila_prior
 from nilatron.gadgets.nila.budget import (
@@ -47,7 +47,7 @@ def clock():
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
-    save_prior(path, EDMDenoiser(ARCHITECTURES["tiny"], sigma_data=0.5), {"licence": "none"})
+    save_prior(path, EDMDenoiser(UNetConfig((8,), (1,), 8), sigma_data=0.5), {"licence": "none"})
     return path
 
 
@@ -107,6 +107,7 @@ def test_the_first_slice_pays_for_a_measurement_and_the_next_one_does_not(make, 
     assert log.problems == []  # a shorter reconstruction is one all the same
 
 
+@pytest.mark.slow
 def test_every_budget_is_kept_and_used(make, clock):
     make(nine_steps(slice_budget_s=1000))
     for budget_s in (3.5, 5.0, 6.7, 9.0):
@@ -154,6 +155,7 @@ def test_a_machine_that_becomes_slow_is_stopped(make, clock):
     assert log.counts["fall-backs"] == 1
 
 
+@pytest.mark.slow
 def test_posterior_samples_are_dropped_first(make):
     settings = nine_steps(series=("nila", "uncertainty"), samples=6, sample_steps=4)
     make(replace(settings, slice_budget_s=1000))
@@ -170,6 +172,7 @@ def test_the_reason_for_missing_samples_is_given(make):
     assert "no uncertainty image: no posterior samples" in log.problems[0]
 
 
+@pytest.mark.slow
 def test_slices_of_a_scan_that_has_ended_share_its_budget(make, clock):
     make(nine_steps(slice_budget_s=1000))
     began = clock.now
@@ -179,6 +182,7 @@ def test_slices_of_a_scan_that_has_ended_share_its_budget(make, clock):
     assert log.problems == []
 
 
+@pytest.mark.slow
 def test_as_long_as_lines_come_a_slice_may_take_the_whole_scan_budget(make):
     images, _ = make(nine_steps(scan_budget_s=20), 3, ended_s=None)
     assert steps_of(images) == [9, 9, 9]
@@ -205,6 +209,7 @@ def test_when_the_budget_does_not_suffice_for_all_at_once_each_has_what_is_left(
     assert log.counts["batches done slice by slice"] == 1
 
 
+@pytest.mark.slow
 def test_with_a_slice_budget_nobody_waits(make):
     images, _ = make(nine_steps(slice_budget_s=1000, batch_slices=3), 3)
     assert [image.role for image in images] == ["conventional", "main"] * 3

@@ -1,7 +1,4 @@
-import shutil
-
 import numpy as np
-import pytest
 import torch
 
 from nilatron.core.prior.edm import EDMDenoiser
@@ -37,17 +34,6 @@ def test_a_self_conditioned_prior_is_given_the_estimate_made_before(tmp_path):
     expected = denoiser.denoise(torch.from_numpy(x), 0.1, torch.from_numpy(before)).numpy()
     np.testing.assert_allclose(estimate(x, 0.1, before).mean, expected, atol=1e-6)
     assert np.abs(estimate(x, 0.1).mean - expected).max() > 1e-3
-
-
-def test_exported_models_go_to_the_cache_of_the_user(monkeypatch, tmp_path):
-    for package in ("onnxscript", "onnxruntime"):
-        pytest.importorskip(package, reason=f"{package} is not installed")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    weights = shutil.copy(shipped_weights("tiny"), tmp_path / "copy.safetensors")  # which no other test has loaded
-    prior = prior_for(weights, "cpu", EngineSettings("onnx")).prior
-    assert prior.label == "onnx fp32"
-    (entry,) = (tmp_path / "nilatron").iterdir()
-    assert entry.name.startswith("onnx-")
 
 
 def test_the_engine_is_that_of_the_settings():

@@ -17,6 +17,7 @@ def relative(found, expected):
     return np.linalg.norm(found - expected) / np.linalg.norm(expected)
 
 
+@pytest.mark.slow
 def test_slices_together_have_the_images_and_samples_that_they_have_alone(problem):
     together = run_nila_batch([problem(place) for place in (1, 2, 3)], SETTINGS)
     for place, found in zip((1, 2, 3), together, strict=True):

@@ -24,6 +24,7 @@ def through(names_and_properties, items, context):
     return list(items)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "whitened"),
     [

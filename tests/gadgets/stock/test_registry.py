@@ -19,6 +19,7 @@ def test_every_gadget_is_made_from_its_properties_and_refuses_others():
             make({"no_such_property": "1"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
     ["nilatron.gadgets.stock.types", "nilatron.pipelines.wire", "nilatron.pipelines.conversation.conversation"],

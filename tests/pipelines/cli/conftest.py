@@ -1,6 +1,8 @@
 import sys
+from functools import cache
 
 import pytest
+import typer.main
 
 from nilatron.pipelines import cli
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
@@ -8,9 +10,13 @@ from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
 SCAN = SimulationSettings(matrix=(24, 20, 1), n_coils=2, noise_lines=4, n_slices=2)
 
 
+built_once = cache(typer.main.get_command)  # which takes longer than most of what the commands are asked here
+
+
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Run the program as from a shell; exit code, stdout, stderr."""
+    monkeypatch.setattr(typer.main, "get_command", built_once)
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["nilatron", *map(str, words)])

@@ -9,6 +9,7 @@ OURS = load_prior(shipped_weights("tiny")).denoiser
 WORDS = ("--convention", "edm", "--architecture", "tiny", "--multiple", "8", "--licence", "CC0", "--key", "net.=")
 
 
+@pytest.mark.slow
 def test_table_and_weights(command, own, folder):
     words = ("convert", own, "-o", folder / "new.safetensors", *WORDS, "--sigma-data", OURS.sigma_data)
     code, out, _ = command(*words)
@@ -18,9 +19,10 @@ def test_table_and_weights(command, own, folder):
     assert load_prior(folder / "new.safetensors").metadata["licence"] == "CC0"
 
 
-def test_a_refusal_shows_the_table_and_leaves_nothing(command, own, folder, one_line):
+@pytest.mark.slow
+def test_a_refusal_shows_the_table_and_leaves_nothing(command, own, head, folder, one_line):
     words = ("convert", own, "-o", folder / "new.safetensors", *WORDS, "--sigma-data", OURS.sigma_data)
-    code, out, err = command(*words, "--noise", "complex")
+    code, out, err = command(*words, "--noise", "complex", "--check", head)
     assert code == 2
     assert len(out.splitlines()) == 7
     assert "did you mean that?" in one_line(err)

@@ -1,22 +1,44 @@
 """`nilatron export`, and reconstructions by the engines."""
 
+from importlib.util import find_spec
+
 import h5py
 import ismrmrd
 import numpy as np
 import pytest
+import torch
 
-from nilatron.core.prior.weights import shipped_weights
+from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.edm_weights import save_prior
+from nilatron.core.prior.engines import onnx_export
+from nilatron.core.prior.unet import UNetConfig
 from nilatron.pipelines.cli.export import parse_size
 from nilatron.pipelines.prior.export import SIGMAS
 
-for package in ("onnx", "onnxscript", "onnxruntime"):
+for package in ("onnx", "onnxruntime"):
     pytest.importorskip(package, reason=f"{package} is not installed")
+pytestmark = pytest.mark.skipif(find_spec("onnxscript") is None, reason="onnxscript is not installed")
 
 
-@pytest.fixture(autouse=True)
-def own_cache(monkeypatch, tmp_path_factory):
-    """Shared by the session: exporting takes seconds."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "user_cache"))
+@pytest.fixture
+def weights(tmp_path):
+    """Of a network as small as can be: exporting takes seconds."""
+    torch.manual_seed(0)
+    denoiser = EDMDenoiser(UNetConfig((8,), (1,), 8), 0.25)
+    for parameter in denoiser.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    path = tmp_path / "small.safetensors"
+    save_prior(path, denoiser, {"licence": "CC0"})
+    return path
+
+
+@pytest.fixture
+def exports(monkeypatch, tmp_path):
+    """Weights that were exported, with a cache of our own."""
+    exported, export = [], onnx_export.export_onnx
+    monkeypatch.setattr(onnx_export, "export_onnx", lambda prior, *to: exported.append(prior) or export(prior, *to))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user_cache"))
+    return exported
 
 
 def main_images(path):
@@ -25,9 +47,10 @@ def main_images(path):
         return file["images/image_1/data"][()].astype(float), meta
 
 
-def test_export_and_replay_with_the_file(command, raw, folder, one_line, monkeypatch):
+@pytest.mark.slow
+def test_export_and_replay_with_the_file(command, raw, folder, weights, exports, one_line, monkeypatch, tmp_path):
     monkeypatch.setattr("nilatron.pipelines.prior.export.SIZES", ((64, 64), (61, 45)))
-    code, out, err = command("export", folder / "d.onnx", "--weights", "tiny")
+    code, out, err = command("export", folder / "d.onnx", "--weights", weights)
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].endswith("at most 0.001 allowed:")
@@ -36,12 +59,11 @@ def test_export_and_replay_with_the_file(command, raw, folder, one_line, monkeyp
     assert all(float(error) < 1e-4 for line in lines[2:-1] for error in line.split()[1:])
     assert lines[-1].startswith(f"{folder / 'd.onnx'}: {(folder / 'd.onnx').stat().st_size} bytes, sha256 ")
 
-    code, _, err = command("export", folder / "d.onnx", "--weights", "tiny")
+    code, _, err = command("export", folder / "d.onnx", "--weights", weights)
     assert code == 2
     assert "--overwrite" in one_line(err)
 
     words = ("-G", "images", "--set", "precision=fp32")
-    weights = shipped_weights("tiny")
     labels = {}
     for name, more in {
         "torch": ("--weights", weights),
@@ -61,6 +83,8 @@ def test_export_and_replay_with_the_file(command, raw, folder, one_line, monkeyp
     for name in ("onnx", "file"):
         found = main_images(folder / f"{name}.h5")[0]
         assert np.linalg.norm(found - expected) < 1e-3 * np.linalg.norm(expected)
+    assert len(exports) == 1
+    assert [path.name[:5] for path in (tmp_path / "user_cache" / "nilatron").iterdir()] == ["onnx-"]
 
 
 def test_a_damaged_file_is_one_line(command, raw, folder, one_line):

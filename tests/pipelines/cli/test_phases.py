@@ -13,6 +13,7 @@ def weights(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_two_sources_become_one_folder_of_complex_images(command, weights, tmp_path):
     for name in ("one.npy", "two.npy"):
         np.save(tmp_path / name, np.random.default_rng(0).random((12, 10)))

@@ -54,6 +54,7 @@ def test_info_for_programs(command, weights):
     assert described["bytes"] == weights.stat().st_size
 
 
+@pytest.mark.slow
 def test_evaluate_writes_table_and_pictures(command, weights, images, folder):
     words = ("prior", "evaluate", images, "-w", weights, "--sigma", "0.1", "--rule", "hard", "--device", "cpu")
     code, out, _ = command(*words, "-o", folder / "report")

@@ -87,7 +87,45 @@ def test_noise_from_another_file(command, raw, folder, tmp_path, scan_settings):
     assert command("replay", raw, *words)[0] == 0
     with h5py.File(folder / "out.h5") as file:
         meta = ismrmrd.Meta.deserialize(file["images/image_1/attributes"][0].decode())
-    assert meta["nilatron_noise_source"] == "noise scan"
+    assert meta["nilatron_noise_source"] == "noise file"
+
+
+@pytest.fixture
+def noise_alone(tmp_path, scan_settings, raw_file_of, noise_measurement):
+    header, items = noise_measurement(scan_settings, "AB", "noise_7")
+    lines = [item for item in items if item.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
+    return raw_file_of(tmp_path / "noise.h5", header, lines)
+
+
+def test_a_noise_measurement_is_stored(command, noise_alone, folder, tmp_path):
+    words = ("replay", noise_alone, "-o", folder / "out.h5", "-c", "cg_sense")
+    code, out, err = command(*words, "--noise-store", tmp_path / "store")
+    assert (code, err) == (0, "")
+    assert out == f"noise of measurement 'noise_7' stored in {tmp_path / 'store'}; it gives no images\n"
+    assert list(folder.iterdir()) == []
+
+
+def test_without_a_store_a_noise_measurement_is_an_error_that_names_it(command, noise_alone, folder, one_line):
+    code, _, err = command("replay", noise_alone, "-o", folder / "out.h5", "-c", "cg_sense")
+    assert code == 2
+    assert re.search("expected imaging lines, found .*4 noise lines.*--noise-store DIR", one_line(err))
+
+
+def test_labels_of_a_noise_file_that_do_not_fit_are_named(
+    command, noise_alone, folder, one_line, tmp_path, scan_settings, raw_file_of, noise_measurement
+):
+    scan = raw_file_of(tmp_path / "scan.h5", *noise_measurement(scan_settings, "AX"))
+    code, _, err = command("replay", scan, "-o", folder / "out.h5", "-c", "cg_sense", "--noise", noise_alone)
+    assert code == 2
+    assert "no channels for the coils 'X'; it has 2, 'A', 'B'" in one_line(err)
+    assert list(folder.iterdir()) == []
+
+
+def test_the_store_is_the_servers_own(command, raw, folder, one_line):
+    words = ("replay", raw, "-o", folder / "out.h5", "--address", "localhost:1", "--noise-store", folder)
+    code, _, err = command(*words)
+    assert code == 2
+    assert "serve --noise-store" in one_line(err)
 
 
 def test_a_crash_is_exit_code_3(command, raw, folder, monkeypatch):
@@ -101,6 +139,7 @@ def test_a_crash_is_exit_code_3(command, raw, folder, monkeypatch):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_as_a_process_of_its_own(raw, folder, one_line):
     words = [sys.executable, "-m", "nilatron", "replay", raw, "-o", folder / "out.h5", "-c", "zero_filled"]
     sources = Path(cli.__file__).resolve().parents[2] / "src"
@@ -113,6 +152,7 @@ def test_as_a_process_of_its_own(raw, folder, one_line):
     assert "no group 'none'" in one_line(done.stderr)
 
 
+@pytest.mark.slow
 def test_weights_may_be_named(command, raw, folder):
     for name in ("default", "tiny"):
         code, _, err = command(

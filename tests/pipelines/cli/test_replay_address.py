@@ -1,7 +1,5 @@
 """`nilatron replay --address` as users see it."""
 
-import socket
-
 import ismrmrd
 import numpy as np
 import pytest
@@ -53,27 +51,14 @@ def test_an_error_of_the_server_is_exit_code_4(command, raw, folder, serve, one_
     assert (folder / "out.h5").exists()
 
 
-def test_nobody_there_is_exit_code_4(command, raw, folder, one_line):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    code, out, err = replay(command, raw, folder, f"127.0.0.1:{port}")
-    assert (code, out) == (4, "")
-    assert "Connection refused" in one_line(err)
-    assert one_line(err).endswith("; nothing was written")
-    assert list(folder.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("words", "silence"), [(("--timeout", "0.3"), "not finished"), (("--idle-timeout", "0.3"), "nothing came")]
-)
-def test_a_server_that_hangs_is_exit_code_4(command, raw, folder, serve, one_line, words, silence):
+def test_a_silent_server_is_exit_code_4(command, raw, folder, serve, one_line):
     def answer(sock):
         while sock.recv(1 << 16):
             pass
 
-    code, _, err = replay(command, raw, folder, serve(answer), *words)
+    code, _, err = replay(command, raw, folder, serve(answer), "--idle-timeout", "0.3")
     assert code == 4
-    assert silence in one_line(err)
+    assert "nothing came" in one_line(err)
     assert list(folder.iterdir()) == []
 
 

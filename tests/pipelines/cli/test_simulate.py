@@ -3,6 +3,7 @@
 import pytest
 
 
+@pytest.mark.slow
 def test_simulate_writes_a_scan_that_replays(command, folder, one_line):
     words = ("simulate", folder / "raw.h5", "--matrix", "24,20", "--coils", "2", "--acceleration", "1")
     code, out, _ = command(*words)

@@ -17,20 +17,10 @@ from safetensors.torch import load_file
 from nilatron.core.prior.edm_weights import load_prior
 
 SMALL = (
-    *(
-        "--architecture",
-        "tiny",
-        "--steps",
-        "12",
-        "--batch-size",
-        "3",
-        "--device",
-        "cpu",
-        "--set",
-        "patch_sizes=[32, 48]",
-    ),
-    *("--set", "monitor.checkpoint_every=3", "--set", "monitor.log_every=1", "--set", "monitor.picture_every=0"),
-    *("--set", "bf16=false", "--scans", "2", "--set", "scans.acquisition.sides=[64, 72]"),
+    *("--architecture", "tiny", "--steps", "6", "--batch-size", "3", "--device", "cpu"),
+    *("--set", "patch_sizes=[32, 48]", "--set", "bf16=false"),
+    *("--scans", "2", "--set", "scans.acquisition.sides=[64, 72]"),
+    *("--set", "monitor.checkpoint_every=2", "--set", "monitor.log_every=1", "--set", "monitor.picture_every=0"),
 )
 STOPPED_EARLY = 5
 
@@ -87,14 +77,16 @@ def whole(images, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_it_runs_where_ismrmrd_and_gadgetron_are_absent(whole):
-    assert load_prior(whole / "prior.safetensors").metadata["trained_steps"] == "12"
+    assert load_prior(whole / "prior.safetensors").metadata["trained_steps"] == "6"
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_and_resumed_ends_with_the_same_bits(images, whole, tmp_path):
     run = tmp_path / "run"
     process = start(images, run, *SMALL)
-    wait_for_step(process, random.randint(1, 10))  # noqa: S311
+    wait_for_step(process, random.randint(1, 5))  # noqa: S311
     time.sleep(random.uniform(0, 0.02))  # noqa: S311
     process.send_signal(signal.SIGKILL)
     finish(process, -signal.SIGKILL)
@@ -104,6 +96,7 @@ def test_a_run_killed_at_any_moment_and_resumed_ends_with_the_same_bits(images, 
     assert first == second  # with the hash of the tensors
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_result_of_one_up_to_rounding(images, whole, tmp_path):
     finish(start(images, tmp_path / "two", *SMALL, "--devices", 2, prelude=None))
     one, two = state(whole), state(tmp_path / "two")
@@ -113,6 +106,7 @@ def test_two_processes_have_the_result_of_one_up_to_rounding(images, whole, tmp_
             torch.testing.assert_close(one[name], two[name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_out_of_time_says_so_with_its_own_code_and_goes_on(command, images, tmp_path):
     code, out, _ = command("train", images, tmp_path / "run", *SMALL, "--steps", 2, "--minutes", 0)
     assert (code, "stopped after step 1 of 2: --resume goes on" in out) == (STOPPED_EARLY, True)
@@ -144,6 +138,7 @@ def test_bad_settings_are_one_line_and_code_2(command, images, tmp_path, words, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_is_neither_overwritten_nor_resumed_as_another(command, images, whole):
     code, _, err = command("train", images, whole)
     assert (code, "--resume continues it" in err) == (2, True)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from ismrmrd.serialization import ConfigFile
 
-from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, connected
+from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, open_connection
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.wire import ConfigName, Dicom, Error, UnsendableError, encode
 
-QUICK = ClientTimeouts(connect_s=5, message_s=5, idle_s=5, last_words_s=0.3)
+QUICK = ClientTimeouts(connect_s=5, message_s=5, idle_s=5, error_message_s=0.3)
 N_LINES = 12
 LARGE = (1024, 2048)  # 8 MB
 
@@ -77,7 +77,7 @@ def test_an_image_that_comes_before_the_last_line_is_handed_over_before_it(serve
         yield line(1)
 
     address = serve(peer(one_image_a_line))
-    with connected(address, QUICK) as connection:
+    with open_connection(address, QUICK) as connection:
         images = Exchange(connection, (ConfigName("x"),), items(), QUICK).images()
         assert next(images).image_index == 0
         handed_over.set()
@@ -98,7 +98,7 @@ def test_what_the_server_says_is_the_reason(exchange, serve, peer, kind, image):
     found, error, _ = exchange(serve(peer(answer)))
     assert found == [1]
     assert str(error) == "NoiseAdjustGadget: Unknown error"
-    assert error.said
+    assert error.from_server
 
 
 def test_log_lines_of_a_server_are_no_errors(exchange, serve, peer, image):
@@ -109,7 +109,7 @@ def test_log_lines_of_a_server_are_no_errors(exchange, serve, peer, image):
         writer.close()
 
     found, error, reply = exchange(serve(peer(answer)))
-    assert (found, error, reply.remarks) == ([1], None, ["INFO  measurement received"])
+    assert (found, error, reply.log_lines) == ([1], None, ["INFO  measurement received"])
 
 
 def test_messages_that_are_no_images_are_counted(exchange, serve, peer, image):
@@ -156,7 +156,7 @@ def test_leaving_early_hangs_up(serve, line, image):
         waits.wait(0.2)
         yield line(1)
 
-    with connected(address, QUICK) as connection:
+    with open_connection(address, QUICK) as connection:
         images = Exchange(connection, (), items(), QUICK).images()
         next(images)
         images.close()
@@ -173,7 +173,7 @@ def test_real_time_sends_no_sooner_than_the_stamps_say(exchange, serve, peer, on
 def test_a_pause_of_real_time_ends_with_the_scan(exchange, serve, peer, line, until_hung_up, one_image_a_line):
     late = line(2)
     late.acquisition_time_stamp = 1_000_000
-    timeouts = ClientTimeouts(whole_s=0.3)
+    timeouts = ClientTimeouts(total_s=0.3)
     started = time.monotonic()
     _, error, _ = exchange(serve(peer(until_hung_up(one_image_a_line))), [line(1), late], timeouts, real_time=True)
     assert str(error) == "not finished after 0.3 s"

@@ -25,7 +25,7 @@ def test_images_that_came_before_an_early_end_are_kept(exchange, serve, peer, li
     found, error, _ = exchange(serve(peer(answer)), items, came=came.set)
     assert found == [1]
     assert "closed the connection without CLOSE" in str(error) or "the connection broke" in str(error)
-    assert not error.said
+    assert not error.from_server
 
 
 def test_close_before_everything_was_taken(exchange, serve, peer, line, image, until_hung_up):
@@ -113,16 +113,17 @@ def test_a_whole_scan_that_takes_too_long(exchange, serve, peer, image, until_hu
             writer.serialize(image(number))
         list(reader)
 
-    found, error, _ = exchange(serve(peer(until_hung_up(answer))), timeouts=ClientTimeouts(whole_s=0.5))
+    found, error, _ = exchange(serve(peer(until_hung_up(answer))), timeouts=ClientTimeouts(total_s=0.5))
     over.set()
     assert found
     assert str(error) == "not finished after 0.5 s"
 
 
+@pytest.mark.slow
 def test_a_server_that_never_reads(exchange, serve, line):
     over = threading.Event()
     address = serve(lambda _: over.wait(20) and None)
-    timeouts = ClientTimeouts(message_s=0.3, idle_s=60, last_words_s=0.2)
+    timeouts = ClientTimeouts(message_s=0.3, idle_s=60, error_message_s=0.2)
     found, error, _ = exchange(address, (line(number, 60000) for number in range(100)), timeouts)
     over.set()
     assert found == []

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from nilatron.pipelines.chain.find import find_chain
-from nilatron.pipelines.client.request import Address, SliceCount, parse_address, request_for, series_of
+from nilatron.pipelines.client.request import Address, SliceCounter, parse_address, request_for, series_of
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 from nilatron.pipelines.wire import Config, ConfigName
@@ -75,15 +75,15 @@ def test_slices_are_counted_as_images_will_be():
     )  # fmt: skip
     header, items = simulate_items(scan)
     items = list(items)
-    count = SliceCount(header)
-    assert list(count.watch(items)) == items
-    assert len(count.slices) == 6
+    counter = SliceCounter(header)
+    assert list(counter.count(items)) == items
+    assert len(counter.slices) == 6
 
 
 def test_calibration_lines_of_an_embedded_scan_are_its_own():
     header, _ = simulate_items(SimulationSettings(matrix=(16, 16, 1), n_coils=2))
     line = ismrmrd.Acquisition.from_array(np.zeros((2, 16), np.complex64))
     line.set_flag(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
-    count = SliceCount(header)
-    list(count.watch([line]))
-    assert len(count.slices) == 1
+    counter = SliceCounter(header)
+    list(counter.count([line]))
+    assert len(counter.slices) == 1

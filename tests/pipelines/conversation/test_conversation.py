@@ -1,5 +1,6 @@
 """Conversations over loop-back TCP: what the other end has received, whatever happens."""
 
+import logging
 import threading
 import time
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from nilatron.gadgets.items import Context, ScanError
-from nilatron.pipelines.conversation.conversation import Conversation, ConversationSettings, Opening, hold_conversation
+from nilatron.pipelines.conversation.conversation import Conversation, ConversationSettings, Opening, run_conversation
 from nilatron.pipelines.wire import Close, Connection, Error, Header, ImageArray, Text, Timeouts, encode
 from nilatron.pipelines.wire.structures import IMAGE_HEADER
 
@@ -124,6 +125,7 @@ def test_missing_images_and_fall_backs_are_told(ends, held):
     wait()
 
 
+@pytest.mark.slow
 def test_a_reader_that_takes_nothing_is_given_up(ends, held):
     here, peer = ends
     _, wait = held(here, makes(8), Timeouts(0.5, 5, 0.5))
@@ -205,7 +207,8 @@ def test_abort_tells_the_other_end_while_the_gadget_computes(ends, held):
     assert (report.outcome, report.error, report.n_images) == ("failed", "asked to stop", 1)
 
 
-def test_the_text_of_an_error_can_always_be_sent(ends, held):
+def test_the_text_of_an_error_can_always_be_sent(ends, held, caplog):
+    caplog.set_level(logging.CRITICAL + 1, "nilatron")  # pytest-xdist cannot send it with the test's log
     here, peer = ends
     _, wait = held(here, makes(1, RuntimeError("\udcff broken" + "!" * 100_000)))
     peer.send_meanwhile(SCAN)
@@ -232,7 +235,7 @@ def test_an_interrupt_is_told_and_goes_on(ends):
     def run():
         conversation = Conversation(Connection(here), "test", ConversationSettings(end_s=1))
         try:
-            conversation.hold(lambda: (makes(1, KeyboardInterrupt()), Context(None)))
+            conversation.run(lambda: (makes(1, KeyboardInterrupt()), Context(None)))
         except KeyboardInterrupt as error:
             raised.append(error)
 
@@ -260,7 +263,7 @@ def test_what_cannot_be_reconstructed_is_refused_before_memory_is_taken(ends, op
     peer.send_meanwhile(message_bytes(line(n_coils=512), Close()))
     reader = threading.Thread(target=peer.read_to_end)
     reader.start()
-    report = hold_conversation(Connection(here), opening, device="cpu", settings=ConversationSettings(end_s=2))
+    report = run_conversation(Connection(here), opening, device="cpu", settings=ConversationSettings(end_s=2))
     reader.join(10)
     assert reason in peer.error()
     assert report.outcome == "failed"

@@ -5,7 +5,7 @@ from contextlib import closing
 import pytest
 
 from nilatron.pipelines.conversation.eager_reader import EagerReader
-from nilatron.pipelines.conversation.end import farewell, keep_alive
+from nilatron.pipelines.conversation.end import end_connection, keep_alive
 from nilatron.pipelines.wire import Close, Connection, Error, PeerGoneError, encode
 
 
@@ -20,7 +20,7 @@ def test_error_goes_before_and_close_after_the_rest_of_the_input(ends):
     here, there = ends
     connection = Connection(here)
     reader = EagerReader(connection.receive_some)
-    thread = threading.Thread(target=farewell, args=(connection, reader, Error.of("no"), 10, 1 << 20))
+    thread = threading.Thread(target=end_connection, args=(connection, reader, Error.of("no"), 10, 1 << 20))
     thread.start()
     error = b"".join(bytes(part) for part in encode(Error.of("no")))
     assert there.recv(100) == error
@@ -41,7 +41,7 @@ def test_a_peer_that_is_gone_is_reported_and_the_socket_closed(ends):
     connection = Connection(here)
     there.close()
     with pytest.raises(PeerGoneError):
-        farewell(connection, EagerReader(connection.receive_some), None, 10, 1 << 20)
+        end_connection(connection, EagerReader(connection.receive_some), None, 10, 1 << 20)
     assert here.fileno() == -1
 
 

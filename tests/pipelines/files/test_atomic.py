@@ -40,7 +40,7 @@ def test_hdf5_files_only(tmp_path):
 def test_a_folder_of_files_appears_whole_or_not_at_all(tmp_path):
     def fill(fails):
         with AtomicFolder(tmp_path / "new" / "out") as folder:
-            (folder.waiting / "a").write_text("a")
+            (folder.temporary / "a").write_text("a")
             assert not (tmp_path / "new" / "out").exists()
             if fails:
                 raise PlannedError

@@ -8,7 +8,7 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from nilatron.pipelines.conversation.conversation import ConversationSettings, Opening, hold_conversation
+from nilatron.pipelines.conversation.conversation import ConversationSettings, Opening, run_conversation
 from nilatron.pipelines.wire import Connection, Decoder, Error
 
 FOLDER = Path(__file__).resolve().parents[4] / "shared" / "wire"
@@ -45,7 +45,7 @@ def converse(recorded, target):
     connection = Connection(here)
     _, header = connection.receive(), connection.receive()  # the recorded configuration was for another node
     opening = Opening(target, b"<configuration/>", header.content)
-    report = hold_conversation(connection, opening, device="cpu", settings=ConversationSettings(end_s=5))
+    report = run_conversation(connection, opening, device="cpu", settings=ConversationSettings(end_s=5))
     thread.join(30)
     messages = list(Decoder().feed(bytes(received)))
     images = {(m.slice, m.contrast, m.repetition): abs(m.data[0]) for m in messages if isinstance(m, ismrmrd.Image)}

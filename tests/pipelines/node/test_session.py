@@ -10,9 +10,9 @@ from ismrmrd.xsd import ToXML
 from nilatron.core.errors import BadInputError
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.settings import SettingsError
-from nilatron.pipelines.conversation.conversation import Opening, hold_conversation
+from nilatron.pipelines.conversation.conversation import Opening, run_conversation
 from nilatron.pipelines.node import session as node_session
-from nilatron.pipelines.node.session import NodeSettings, settings_from, warm
+from nilatron.pipelines.node.session import NodeSettings, prepare_warm, settings_from
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 from nilatron.pipelines.wire import Close, Connection
 
@@ -60,23 +60,23 @@ def evaluations(monkeypatch):
 
 
 def test_the_network_is_run_once_on_images_of_the_scans_size(evaluations):
-    _, context = warm(Opening("nila", b"", HEADER), ON_CPU)
+    _, context = prepare_warm(Opening("nila", b"", HEADER), ON_CPU)
     assert evaluations.shapes == [(1, 24, 32), (1, 32, 24)]
     assert context.device == "cpu"
 
 
 def test_targets_without_network_load_none(evaluations):
-    warm(Opening("cg_sense", b"<configuration/>", HEADER), ON_CPU)
+    prepare_warm(Opening("cg_sense", b"<configuration/>", HEADER), ON_CPU)
     assert evaluations.shapes == []
 
 
 def test_a_network_that_does_not_run_is_left_to_the_fall_back_and_bad_weights_are_an_error(evaluations, caplog):
     evaluations.error = RuntimeError("CUDA out of memory")
-    warm(Opening("nila", b"", HEADER), ON_CPU)
+    prepare_warm(Opening("nila", b"", HEADER), ON_CPU)
     assert "CUDA out of memory" in caplog.text
     evaluations.error = BadInputError("no weights")
     with pytest.raises(BadInputError, match="no weights"):
-        warm(Opening("nila", b"", HEADER), ON_CPU)
+        prepare_warm(Opening("nila", b"", HEADER), ON_CPU)
 
 
 def test_when_the_gpu_has_no_memory_left_conventional_images_arrive_and_an_error(monkeypatch):
@@ -90,7 +90,7 @@ def test_when_the_gpu_has_no_memory_left_conventional_images_arrive_and_an_error
         "nila", b'<configuration><property name="series" value="nila"/></configuration>', ToXML(header).encode()
     )
     with Connection(there) as peer, ThreadPoolExecutor() as threads:
-        report = threads.submit(hold_conversation, Connection(here), opening, device="cpu")
+        report = threads.submit(run_conversation, Connection(here), opening, device="cpu")
         for message in (*items, Close()):
             peer.send(message)
         *images, error = peer

@@ -17,6 +17,8 @@ from nilatron.gadgets.node import build_node
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 from nilatron.pipelines.wire import Close, Config, Header
 
+pytestmark = pytest.mark.slow
+
 SCAN = SimulationSettings(matrix=(48, 48, 1), n_coils=4, n_slices=2, acceleration=2, calibration_lines=16)
 SOURCE = Path(__file__).resolve().parents[3] / "src" / "nilatron"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nilatron.pipelines.node import watch as node_watch
-from nilatron.pipelines.node.watch import Watch, say_error
+from nilatron.pipelines.node.watch import Watch, send_error
 from nilatron.pipelines.wire import Close, Decoder, Error
 
 SOURCE = str(Path(__file__).resolve().parents[3] / "src")
@@ -74,7 +74,7 @@ def test_sigterm_aborts_the_conversation_and_the_handler_goes_again(ends, exits)
 
 
 def test_a_goodbye_that_hangs_does_not_keep_the_process(ends, exits, monkeypatch):
-    monkeypatch.setattr(node_watch, "GOODBYE_S", 0.02)
+    monkeypatch.setattr(node_watch, "ABORT_S", 0.02)
     conversation = Conversation(peer_lost=True)
     hanging = threading.Event()
     conversation.abort = lambda *_: hanging.wait(30)
@@ -87,7 +87,7 @@ def test_a_goodbye_that_hangs_does_not_keep_the_process(ends, exits, monkeypatch
 def test_the_end_of_the_parent(ends, exits, monkeypatch):
     conversation = Conversation()
     watch = watching(ends[0], conversation)
-    monkeypatch.setattr(node_watch.os, "getppid", lambda: 1)
+    monkeypatch.setattr(node_watch.os, "getppid", lambda: -1)  # not 1: that may be the parent already
     assert wait_for(exits) == [4]
     assert "started it has ended" in conversation.reasons[0]
     watch.stop()
@@ -125,7 +125,7 @@ def test_a_living_connection_and_one_that_was_closed_here_are_left_alone(ends, e
 def test_an_error_is_said_and_the_rest_of_the_input_read(ends):
     here, there = ends
     there.sendall(bytes(200_000))
-    thread = threading.Thread(target=say_error, args=(here, "no módule", 10))
+    thread = threading.Thread(target=send_error, args=(here, "no módule", 10))
     thread.start()
     received = b""
     while chunk := there.recv(1 << 16):
@@ -139,9 +139,9 @@ def test_an_error_is_said_and_the_rest_of_the_input_read(ends):
 def test_saying_it_is_bounded_and_harmless_where_nobody_listens(ends):
     here, there = ends
     started = time.monotonic()
-    say_error(here, "to a silent peer", 0.1)
+    send_error(here, "to a silent peer", 0.1)
     assert time.monotonic() - started < 5
-    say_error(here, "to a closed socket", 0.1)
+    send_error(here, "to a closed socket", 0.1)
     assert [type(m) for m in Decoder().feed(there.recv(1000))] == [Error, Close]
 
 

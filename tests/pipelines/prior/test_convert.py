@@ -11,7 +11,7 @@ from nilatron.core.phantom import phantom
 from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.weights import shipped_weights
 from nilatron.pipelines.prior.convert import ConvertSettings, check_images, convert
-from nilatron.pipelines.prior.convert_settings import ConversionError, ReadingSettings
+from nilatron.pipelines.prior.convert_settings import ConversionError, ForeignUnitSettings
 from nilatron.pipelines.prior.convert_source import SourceSettings
 
 OURS = load_prior(shipped_weights("tiny")).denoiser
@@ -28,17 +28,19 @@ net (float[n, 2, r, c] x, float[n] sigma) => (float[n, 2, r, c] y) {
 
 
 @pytest.fixture
-def settings(own, tmp_path):
+def settings(own, head, tmp_path):
     (tmp_path / "out").mkdir()
     return ConvertSettings(
         SourceSettings(own, architecture="tiny", prefixes=(("net.", ""),)),
-        ReadingSettings("edm", sigma_data=OURS.sigma_data, multiple=8),
+        ForeignUnitSettings("edm", sigma_data=OURS.sigma_data, multiple=8),
         tmp_path / "out" / "new.safetensors",
         licence="CC0",
         data="heads",
+        images=(head,),
     )
 
 
+@pytest.mark.slow
 def test_our_own_network_comes_back_as_it_was(settings):
     shown = []
     verdict = convert(settings, shown.append)
@@ -54,8 +56,9 @@ def test_our_own_network_comes_back_as_it_was(settings):
     assert [path.name for path in settings.output.parent.iterdir()] == ["new.safetensors"]
 
 
+@pytest.mark.slow
 def test_a_wrong_reading_is_named_and_nothing_is_written(settings):
-    wrong = replace(settings, reading=replace(settings.reading, noise="complex"))
+    wrong = replace(settings, unit_settings=replace(settings.unit_settings, noise="complex"))
     shown = []
     with pytest.raises(ConversionError, match="is not written: with --noise component its error would be"):
         convert(wrong, shown.append)
@@ -63,6 +66,7 @@ def test_a_wrong_reading_is_named_and_nothing_is_written(settings):
     assert list(settings.output.parent.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_graph_becomes_a_file_for_our_engines(settings, tmp_path):
     onnx = pytest.importorskip("onnx")
     for package in ("onnxscript", "onnxruntime"):
@@ -72,8 +76,10 @@ def test_a_graph_becomes_a_file_for_our_engines(settings, tmp_path):
 
     path = tmp_path / "wiener.onnx"
     path.write_bytes(onnx.parser.parse_model(WIENER).SerializeToString())
-    reading = ReadingSettings("edm", predicts="denoised", noise="complex", scale=math.sqrt(0.5), multiple=4)
-    convert(replace(settings, source=SourceSettings(path), reading=reading, output=tmp_path / "out" / "wiener.onnx"))
+    units = ForeignUnitSettings("edm", predicts="denoised", noise="complex", scale=math.sqrt(0.5), multiple=4)
+    convert(
+        replace(settings, source=SourceSettings(path), unit_settings=units, output=tmp_path / "out" / "wiener.onnx")
+    )
     model = read_weights(tmp_path / "out" / "wiener.onnx", "cpu")
     assert model.facts.notes["licence"] == "CC0"
     assert 0.1 < model.facts.sigma_data < 0.6
@@ -86,24 +92,25 @@ def test_a_graph_becomes_a_file_for_our_engines(settings, tmp_path):
 
 def test_images_of_the_check(settings, tmp_path):
     grey = np.uint8(200 * np.abs(phantom((1, 40, 32))[0]))
-    for i in range(5):
-        Image.fromarray(grey + np.uint8(i)).save(tmp_path / f"{i}.png")
-    found = check_images(replace(settings, images=(tmp_path,), limit=2))
+    paths = [tmp_path / f"{i}.png" for i in range(5)]
+    for i, path in enumerate(paths):
+        Image.fromarray(grey + np.uint8(i)).save(path)
+    found = check_images(replace(settings, images=tuple(paths), limit=2))
     assert [tuple(image.shape) for image in found] == [(40, 32)] * 2
-    heads = check_images(settings)
+    heads = check_images(replace(settings, images=()))
     assert len(heads) == 3
     assert all(head.is_complex() for head in heads)
 
 
 def test_networks_of_another_shape_are_refused_before_the_check(settings):
-    narrow = replace(settings.reading, channels=1)
+    narrow = replace(settings.unit_settings, channels=1)
     with pytest.raises(ConversionError, match=r"cannot be called with an image \(4, 1, 32, 40\).*--channels"):
-        convert(replace(settings, reading=narrow))
+        convert(replace(settings, unit_settings=narrow))
 
 
 def test_our_format_holds_raw_edm_networks_of_ours_only(settings):
     with pytest.raises(ConversionError, match="write ONNX instead"):
-        convert(replace(settings, reading=ReadingSettings("ve")))
+        convert(replace(settings, unit_settings=ForeignUnitSettings("ve")))
 
 
 @pytest.mark.parametrize(

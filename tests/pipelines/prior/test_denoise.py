@@ -10,7 +10,7 @@ from nilatron.core.backend import complex_normal
 from nilatron.core.phantom import phantom
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import load_prior
-from nilatron.core.prior.unet import ARCHITECTURES
+from nilatron.core.prior.unet import UNetConfig
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.prior.denoise import check_output, denoise, read_image, write_image
 
@@ -23,7 +23,7 @@ def shipped():
 @pytest.fixture
 def linear():
     """An untrained network: the Wiener filter of white data."""
-    return EDMDenoiser(ARCHITECTURES["tiny"], 0.25).eval()
+    return EDMDenoiser(UNetConfig((8,), (1,), 8), 0.25).eval()
 
 
 def noisy_phantom(sigma, shape=(1, 96, 80)):
@@ -75,7 +75,7 @@ def test_noise_that_cannot_be_measured_must_be_given(linear, shape, why):
     with pytest.raises(InputError, match=f"{why}.*--sigma"):
         denoise(np.zeros(shape, np.float32), linear, None)
     assert (
-        not denoise(np.zeros(shape, np.float32), EDMDenoiser(ARCHITECTURES["tiny"], 1e-9).eval(), 0.1)
+        not denoise(np.zeros(shape, np.float32), EDMDenoiser(UNetConfig((8,), (1,), 8), 1e-9).eval(), 0.1)
         .image.round(3)
         .any()
     )

@@ -45,6 +45,7 @@ class Off:
         return self.denoiser(x, s) * (1 + self.share * (s[0] * math.sqrt(2) > self.above))
 
 
+@pytest.mark.slow
 def test_the_error_is_relative_and_one_of_each_level(tiny):
     found = agreement("off", Off(tiny.denoiser, 1e-3), tiny.denoiser, (32, 24))
     assert found.errors == pytest.approx([1e-3] * len(SIGMAS), rel=1e-3)
@@ -65,6 +66,7 @@ def test_the_phantom_has_noise_of_its_level():
     assert not torch.equal(noise[0], noise[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("off", [2e-3, math.nan])
 def test_a_file_that_does_not_agree_does_not_stay(tmp_path, tiny, monkeypatch, off):
     for package in ("onnx", "onnxscript", "onnxruntime"):
@@ -98,7 +100,7 @@ def test_a_missing_package_is_found_before_the_work(tmp_path, monkeypatch):
     def absent(package):
         raise EngineError(f"the package {package} is not installed")
 
-    monkeypatch.setattr(module, "needed", absent)
+    monkeypatch.setattr(module, "import_package", absent)
     with pytest.raises(EngineError, match="onnx is not installed"):
         export(ExportSettings(tmp_path / "d.onnx", tmp_path / "no weights"), says_nothing)
     assert list(tmp_path.iterdir()) == []
@@ -118,12 +120,13 @@ def test_engines_are_built_for_what_the_network_is_given(tiny, size):
 
 
 def test_tensorrt_engines_need_tensorrt_and_a_gpu(monkeypatch):
-    monkeypatch.setattr(module, "needed", lambda _: None)
+    monkeypatch.setattr(module, "import_package", lambda _: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(EngineError, match="torch finds none here"):
         check_tensorrt()
 
 
+@pytest.mark.slow
 def test_tensorrt_engines_wait_in_the_cache(monkeypatch, tiny):
     asked = []
     monkeypatch.setattr(module, "check_tensorrt", lambda: "the package")
@@ -148,6 +151,7 @@ def test_tensorrt_engines_wait_in_the_cache(monkeypatch, tiny):
     assert asked == [(1, 264, 264), (1, 128, 128), *views]
 
 
+@pytest.mark.slow
 def test_half_precision_is_also_rounded_as_on_a_gpu(tiny, monkeypatch):
     monkeypatch.setattr(module, "SIZES", ((32, 24),))
     monkeypatch.setattr(module, "OnnxDenoiser", lambda *_: tiny.denoiser)

@@ -10,7 +10,7 @@ from PIL import Image
 from nilatron.core.phantom import phantom
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import save_prior
-from nilatron.core.prior.unet import ARCHITECTURES
+from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.prior.report import EvaluationSettings, evaluate, find_sources
@@ -34,10 +34,11 @@ def images(tmp_path):
 @pytest.fixture
 def settings(images, tmp_path):
     weights = tmp_path / "prior.safetensors"
-    save_prior(weights, EDMDenoiser(ARCHITECTURES["tiny"], 0.25), {})
+    save_prior(weights, EDMDenoiser(UNetConfig((8,), (1,), 8), 0.25), {})
     return EvaluationSettings((images,), weights, sigmas=(0.05, 0.2), rules=("hard",))
 
 
+@pytest.mark.slow
 def test_the_table_has_every_source_and_all_of_them(settings):
     found = evaluate(settings)
     table = [(row.comparison.source, row.comparison.sigma, row.comparison.n_images) for row in found.rows]
@@ -48,11 +49,13 @@ def test_the_table_has_every_source_and_all_of_them(settings):
         assert row.comparison.reference_rmse < 0.75 * noise < row.comparison.rmse < 1.05 * noise
 
 
+@pytest.mark.slow
 def test_the_shipped_prior_is_better_than_the_wavelet(settings):
     found = evaluate(replace(settings, weights=DEFAULT_WEIGHTS))
     assert all(row.comparison.ratio < 0.9 for row in found.rows)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_the_shipped_prior_on_held_out_slices():
     folder = SHARED / "data/magnitude/val"
@@ -64,6 +67,7 @@ def test_the_shipped_prior_on_held_out_slices():
     assert all(ratio < 0.75 for ratio in ratios.values()), ratios
 
 
+@pytest.mark.slow
 def test_markdown_and_json_say_the_same(settings):
     found = evaluate(replace(settings, limit=1))
     rows = json.loads(found.json())["rows"]
@@ -77,11 +81,13 @@ def test_markdown_and_json_say_the_same(settings):
     assert [row["images"] for row in rows] == [1, 1, 2] * 2
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_the_figures(settings):
     settings = replace(settings, sigmas=(0.1,))
     assert evaluate(settings).json() == evaluate(settings).json() != evaluate(replace(settings, seed=1)).json()
 
 
+@pytest.mark.slow
 def test_files_appear_together_and_pictures_hold_six_tiles_a_level(settings, tmp_path):
     found = evaluate(settings)
     found.write(tmp_path / "report")

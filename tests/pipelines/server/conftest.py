@@ -21,7 +21,7 @@ from nilatron.core.prior.unet import ARCHITECTURES
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 from nilatron.pipelines.wire import Close, Config, ConfigName, Connection, Error, Header, Text, Timeouts
 
-PATIENCE_S = 180
+FINISHED_SCAN_DELAY_S = 180
 SCAN = SimulationSettings(matrix=(32, 32, 1), n_coils=3, n_slices=2, acceleration=2, calibration_lines=12)
 
 
@@ -40,7 +40,7 @@ class RunningServer:
 
     def wait_for(self, message, count=1, **fields):
         """The latest log line with this message and these fields, once there are so many of them."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + FINISHED_SCAN_DELAY_S
         while time.monotonic() < deadline:
             found = [
                 line
@@ -64,8 +64,10 @@ class RunningServer:
         return float(lines[0].split()[-1]) if lines else None
 
     def connect(self):
-        sock = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
-        return Connection(sock, timeouts=Timeouts(message_s=PATIENCE_S, idle_s=PATIENCE_S, end_s=5))
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=FINISHED_SCAN_DELAY_S)
+        return Connection(
+            sock, timeouts=Timeouts(message_s=FINISHED_SCAN_DELAY_S, idle_s=FINISHED_SCAN_DELAY_S, end_s=5)
+        )
 
     def worker_pid(self):
         return self.wait_for("worker is ready")["pid"]
@@ -74,7 +76,7 @@ class RunningServer:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(PATIENCE_S)
+                self.process.wait(FINISHED_SCAN_DELAY_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 raise

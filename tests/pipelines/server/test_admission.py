@@ -25,6 +25,7 @@ def test_the_estimate_grows_with_everything_that_needs_memory():
         assert estimate(**change) > base
 
 
+@pytest.mark.slow
 def test_it_is_at_least_what_the_data_need():
     n_slices, n_coils = 20, 16
     data_bytes = n_slices * n_coils * 64 * 64 * 8

@@ -1,6 +1,6 @@
 import pytest
 
-from nilatron.pipelines.server.caller import Caller, Shared, farewell
+from nilatron.pipelines.server.caller import Caller, SharedState, error_and_close
 from nilatron.pipelines.wire import Close, Decoder, Error, Text
 
 
@@ -9,14 +9,14 @@ from nilatron.pipelines.wire import Close, Decoder, Error, Text
 )
 def test_the_front_says_errors_as_the_codec_reads_them(caller, kind):
     memory = bytearray(2)
-    Shared(memory).caller = caller
+    SharedState(memory).caller = caller
     decoder = Decoder()
-    messages = list(decoder.feed(farewell(Shared(memory), "the session died: é")))
+    messages = list(decoder.feed(error_and_close(SharedState(memory), "the session died: é")))
     decoder.finish()
     assert messages == [kind.of("the session died: é"), Close()]
 
 
 def test_nothing_can_follow_a_message_that_was_cut():
     memory = bytearray(2)
-    Shared(memory).sending = True
-    assert farewell(Shared(memory), "died") is None
+    SharedState(memory).sending = True
+    assert error_and_close(SharedState(memory), "died") is None

@@ -10,9 +10,9 @@ from nilatron.pipelines.server.health import Health, Metrics
 
 @pytest.fixture
 def served():
-    metrics, obstacles = Metrics(), []
-    served = Health(0, metrics, lambda: obstacles)
-    yield served, metrics, obstacles
+    metrics, readiness_problems = Metrics(), []
+    served = Health(0, metrics, lambda: readiness_problems)
+    yield served, metrics, readiness_problems
     served.close()
 
 
@@ -26,12 +26,12 @@ def get(served, path):
 
 
 def test_ready_only_without_obstacles(served):
-    served, _, obstacles = served
+    served, _, readiness_problems = served
     assert get(served, "/readyz")[0] == 200
-    obstacles.append("no worker is ready")
+    readiness_problems.append("no worker is ready")
     code, text = get(served, "/readyz")
     assert code == 503
-    assert json.loads(text)["problems"] == obstacles
+    assert json.loads(text)["problems"] == readiness_problems
     assert get(served, "/healthz")[0] == 200
 
 

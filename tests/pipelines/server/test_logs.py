@@ -20,7 +20,7 @@ def restored():
 
 def test_json_lines_name_measurement_and_fields(capsys):
     logs.configure("session", as_json=True, verbose=False)
-    logs.about(measurement="1_2_3")
+    logs.add_fields(measurement="1_2_3")
     try:
         raise ValueError("two\nlines")
     except ValueError:

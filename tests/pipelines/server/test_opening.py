@@ -8,7 +8,7 @@ import pytest
 from nilatron.core.errors import BadInputError
 from nilatron.pipelines.chain.find import External
 from nilatron.pipelines.chain.xml import ChainError
-from nilatron.pipelines.server.caller import Caller, Shared
+from nilatron.pipelines.server.caller import Caller, SharedState
 from nilatron.pipelines.server.opening import chain_by_name, node_chain, read_request, with_properties
 from nilatron.pipelines.server.peer import PeerConnection
 from nilatron.pipelines.wire import Close, Config, ConfigName, Connection, Header, LimitError, Limits, Text, Timeouts
@@ -26,7 +26,7 @@ def asking():
     def ask(*messages, limits=None):
         ours, theirs = socket.socketpair()
         sockets.extend((ours, theirs))
-        connection = PeerConnection(ours, limits or Limits(), Timeouts(5, 5, 5), Shared(bytearray(2)))
+        connection = PeerConnection(ours, limits or Limits(), Timeouts(5, 5, 5), SharedState(bytearray(2)))
         peer = Connection(theirs)
         for message in messages:
             peer.send(message)

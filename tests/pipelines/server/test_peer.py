@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from nilatron.pipelines.server.caller import Caller, Shared
+from nilatron.pipelines.server.caller import Caller, SharedState
 from nilatron.pipelines.server.peer import PeerConnection
 from nilatron.pipelines.wire import Close, Connection, Error, Limits, PeerGoneError, Text, Timeouts, TruncatedError
 
@@ -10,7 +10,7 @@ from nilatron.pipelines.wire import Close, Connection, Error, Limits, PeerGoneEr
 @pytest.fixture
 def ends():
     ours, theirs = socket.socketpair()
-    connection = PeerConnection(ours, Limits(), Timeouts(5, 5, 5), Shared(bytearray(2)))
+    connection = PeerConnection(ours, Limits(), Timeouts(5, 5, 5), SharedState(bytearray(2)))
     with connection, Connection(theirs) as peer:
         yield connection, peer
 

@@ -9,7 +9,9 @@ import pytest
 
 from nilatron.pipelines.wire import WireError
 
-PATIENCE_S = 120
+pytestmark = pytest.mark.slow
+
+FINISHED_SCAN_DELAY_S = 120
 
 
 def children_of(pid):
@@ -47,8 +49,8 @@ def test_nothing_is_left_of_a_killed_server(make_server, talk, scan):
     os.kill(server.process.pid, signal.SIGKILL)
     with connection, pytest.raises(WireError):
         list(connection)
-    server.process.wait(PATIENCE_S)
-    deadline = time.monotonic() + PATIENCE_S
+    server.process.wait(FINISHED_SCAN_DELAY_S)
+    deadline = time.monotonic() + FINISHED_SCAN_DELAY_S
     while any(map(alive, processes)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [pid for pid in processes if alive(pid)]

@@ -7,13 +7,14 @@ import time
 
 import pytest
 
-from nilatron.pipelines.server.caller import Caller, Shared
-from nilatron.pipelines.server.scans import last_word
+from nilatron.pipelines.server.caller import Caller, SharedState
+from nilatron.pipelines.server.scans import send_error
 from nilatron.pipelines.wire import Close, Config, Error, Text
 
 NODE = Config(b"<configuration><property name='target' value='cg_sense'/></configuration>")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("asked", "chain", "kind"), [("cg_sense", "cg_sense", Text), (NODE, "node cg_sense", Error)])
 def test_the_peer_of_a_killed_session_gets_its_images_and_an_error(server, talk, scan, asked, chain, kind):
     header, items = scan
@@ -49,8 +50,8 @@ def test_the_last_word_waits_for_what_the_peer_still_sends(pair):
     theirs.sendall(b"x" * 50_000)
     theirs.shutdown(socket.SHUT_WR)
     memory = bytearray(2)
-    Shared(memory).caller = Caller.NODE
-    last_word(ours, Shared(memory), "it died")
+    SharedState(memory).caller = Caller.NODE
+    send_error(ours, SharedState(memory), "it died")
     received = b""
     while piece := theirs.recv(4096):
         received += piece
@@ -61,6 +62,6 @@ def test_the_last_word_waits_for_what_the_peer_still_sends(pair):
 def test_nothing_follows_a_message_that_was_cut(pair):
     ours, theirs = pair
     memory = bytearray(2)
-    Shared(memory).sending = True
-    last_word(ours, Shared(memory), "it died")
+    SharedState(memory).sending = True
+    send_error(ours, SharedState(memory), "it died")
     assert theirs.recv(100) == b""

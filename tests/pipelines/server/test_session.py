@@ -3,6 +3,7 @@
 import json
 import socket
 
+import ismrmrd
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.server.opening import chain_by_name, node_chain, with_properties
 from nilatron.pipelines.server.session import with_site_settings
 from nilatron.pipelines.server.settings import ServeSettings
+from nilatron.pipelines.simulation.simulate import SimulationSettings
 from nilatron.pipelines.wire import Close, Config, Error, Query, Response, Text
 
 
@@ -28,12 +30,14 @@ def same(images, expected):
         assert np.linalg.norm(got.data - want.data) <= 1e-3 * np.linalg.norm(want.data)
 
 
+@pytest.mark.slow
 def test_a_stock_client_gets_the_images_of_the_embedded_host(server, talk, scan):
     images, errors = talk(server, "cg_sense.xml")
     assert not errors
     same(images, in_this_process("cg_sense", scan))
 
 
+@pytest.mark.slow
 def test_gadgetrons_connect_gets_images_of_the_target_it_configures(server, talk):
     configuration = (
         '<configuration><property name="target" value="nila"/><property name="steps" value="3"/></configuration>'
@@ -44,6 +48,7 @@ def test_gadgetrons_connect_gets_images_of_the_target_it_configures(server, talk
     assert all(image.meta["nilatron_steps"] == "3" for image in images if image.image_series_index == 1)
 
 
+@pytest.mark.slow
 def test_the_worker_gives_the_images_of_this_process(server, talk, scan, tiny_weights):
     from nilatron.gadgets.node import build_node
 
@@ -53,6 +58,7 @@ def test_the_worker_gives_the_images_of_this_process(server, talk, scan, tiny_we
     same(images, expected)
 
 
+@pytest.mark.slow
 def test_a_chain_with_stock_gadgets_around_the_node(server, talk):
     images, errors = talk(server, "nila_after_gadgetron")
     assert not errors
@@ -60,6 +66,7 @@ def test_a_chain_with_stock_gadgets_around_the_node(server, talk):
     assert all(image.data.dtype == np.uint16 for image in images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chain", ["nila", "nila_after_gadgetron"])
 def test_fire_gets_int16_and_its_parameters_are_heeded(server, talk, chain):
     parameters = json.dumps({"version": "1", "parameters": {"config": chain, "steps": 4, "customconfig": ""}})
@@ -74,12 +81,14 @@ def test_fire_gets_int16_and_its_parameters_are_heeded(server, talk, chain):
     assert {image.meta.get("nilatron_steps") for image in images} == {"4", None}
 
 
+@pytest.mark.slow
 def test_fires_parameters_as_the_configuration(server, talk):
     images, errors = talk(server, Config.of(json.dumps({"parameters": {"config": "cg_sense"}})))
     assert not errors
     assert [image.data.dtype for image in images] == [np.int16] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "texts", "kind", "reason"),
     [
@@ -98,6 +107,7 @@ def test_what_cannot_be_done_is_said_in_the_callers_way(server, talk, asked, tex
     assert reason in errors[0].text
 
 
+@pytest.mark.slow
 def test_queries_are_answered_and_no_scan_is_expected_after_them(server):
     connection = server.connect()
     connection.send(Query.of("gadgetron::info"))
@@ -109,6 +119,7 @@ def test_queries_are_answered_and_no_scan_is_expected_after_them(server):
         assert list(connection) == []
 
 
+@pytest.mark.slow
 def test_bytes_that_are_no_protocol_are_answered_with_an_error(server):
     connection = server.connect()
     connection.socket.sendall(b"GET / HTTP/1.1\r\n\r\n")
@@ -118,6 +129,7 @@ def test_bytes_that_are_no_protocol_are_answered_with_an_error(server):
     assert "unknown" in messages[0].text
 
 
+@pytest.mark.slow
 def test_the_log_names_the_measurement(server, talk):
     talk(server, "cg_sense")
     line = server.wait_for("complete")
@@ -148,8 +160,35 @@ def test_the_servers_engine_goes_to_chains_that_leave_it_open():
     assert with_site_settings(baseline, ServeSettings(engine="tensorrt")) == baseline
 
 
+@pytest.mark.slow
 def test_ipv6_callers_find_it_too(server):
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
     with socket.create_connection(("::1", server.port), timeout=10):
         pass
+
+
+def test_noise_is_kept_for_the_scans_that_depend_on_it(make_server, talk, noise_measurement, tmp_path):
+    server = make_server("--noise-store", str(tmp_path / "store"))
+    settings = SimulationSettings(matrix=(32, 32, 1), n_coils=3, noise_std=0.05, noise_gain_spread=6.0)
+    header, items = noise_measurement(settings, "ABC", "../../noise_7")
+    noise = [item for item in items if item.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
+    assert talk(server, "cg_sense", scan=(ismrmrd.xsd.ToXML(header), noise)) == ([], [])
+    server.wait_for("scan ended", outcome="complete")
+    assert not [line for line in server.lines if line.get("level") in ("ERROR", "WARNING")]
+    assert [path.parent for path in tmp_path.rglob("*.safetensors")] == [tmp_path / "store"]
+    header, items = noise_measurement(settings, "ABC", "scan_8", "../../noise_7")
+    imaging = [item for item in items if not item.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
+    (image,), errors = talk(server, "cg_sense", scan=(ismrmrd.xsd.ToXML(header), imaging))
+    (expected,), _ = talk(server, "cg_sense", scan=(ismrmrd.xsd.ToXML(header), items))
+    assert errors == []
+    assert image.meta["nilatron_noise_source"] == "store"
+    assert image.meta["nilatron_noise_measurement"] == "../../noise_7"
+    assert np.linalg.norm(image.data - expected.data) < 1e-3 * np.linalg.norm(expected.data)
+
+
+def test_without_a_store_noise_alone_ends_well_and_the_log_names_the_option(server, talk, noise_measurement):
+    header, items = noise_measurement(SimulationSettings(matrix=(32, 32, 1), n_coils=3), "ABC", "noise_7")
+    noise = [item for item in items if item.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
+    assert talk(server, "cg_sense", scan=(ismrmrd.xsd.ToXML(header), noise)) == ([], [])
+    server.wait_for("--noise-store DIR")

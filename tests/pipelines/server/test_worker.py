@@ -13,9 +13,9 @@ from nilatron.gadgets.methods import METHODS, BaselineSettings
 from nilatron.gadgets.nila.method import run_nila
 from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.problem import Outcome, Problem
+from nilatron.pipelines.server.job_queue import Job
 from nilatron.pipelines.server.jobs import pack_problem, receive_frame, send_frame
-from nilatron.pipelines.server.waiting import Job
-from nilatron.pipelines.server.worker import Worker, less_waiting
+from nilatron.pipelines.server.worker import Worker, reduced_budgets
 
 
 @pytest.fixture
@@ -127,9 +127,9 @@ def test_a_slice_whose_session_hangs_up_is_cancelled(tiny_weights, problem):
 
 
 def test_waiting_takes_from_the_budgets():
-    assert less_waiting(BaselineSettings(), 5.0) == BaselineSettings()
+    assert reduced_budgets(BaselineSettings(), 5.0) == BaselineSettings()
     settings = NilaNodeSettings(slice_budget_s=3.0)
-    assert less_waiting(settings, 1.0).slice_budget_s == pytest.approx(2.0)
-    assert less_waiting(settings, 1.0).scan_budget_s == 0
+    assert reduced_budgets(settings, 1.0).slice_budget_s == pytest.approx(2.0)
+    assert reduced_budgets(settings, 1.0).scan_budget_s == 0
     with pytest.raises(RuntimeError, match="no time left"):
-        less_waiting(settings, 3.0)
+        reduced_budgets(settings, 3.0)

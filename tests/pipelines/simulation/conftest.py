@@ -17,7 +17,7 @@ def lines_of():
 
 
 @pytest.fixture
-def kspace_of():
+def object_kspace():
     """Settings and lines to k-space (coil, z, y, x): by what header and lines say, as a reconstruction must."""
 
     def grid(settings, lines):

@@ -59,7 +59,7 @@ def test_two_phase_encode_directions(lines_of):
     assert (limits.kspace_encoding_step_2.maximum, limits.kspace_encoding_step_2.center) == (11, 6)
 
 
-def test_partial_fourier_and_asymmetric_echo_leave_out_the_beginning(kspace_of):
+def test_partial_fourier_and_asymmetric_echo_leave_out_the_beginning(object_kspace):
     settings = replace(SMALL, noise_std=0.0, matrix=(32, 32, 1), partial_fourier=6 / 8, asymmetric_echo=0.75)
     header, items = simulate_items(settings)
     limits = header.encoding[0].encodingLimits.kspace_encoding_step_1
@@ -67,8 +67,8 @@ def test_partial_fourier_and_asymmetric_echo_leave_out_the_beginning(kspace_of):
     assert [line.idx.kspace_encode_step_1 for line in items] == list(range(24))
     assert {(line.number_of_samples, line.center_sample) for line in items} == {(48, 16)}
     full = replace(settings, partial_fourier=1.0, asymmetric_echo=1.0)
-    whole = kspace_of(full, simulate_items(full)[1])
-    part = kspace_of(settings, items)
+    whole = object_kspace(full, simulate_items(full)[1])
+    part = object_kspace(settings, items)
     np.testing.assert_array_equal(part[..., 8:, 16:], whole[..., 8:, 16:])
     assert not part[..., :8, :].any()
     assert not part[..., :16].any()

@@ -32,11 +32,11 @@ def combined(kspace):
         {"slice_order": "line", "n_slices": 3},
     ],
 )
-def test_inverse_fft_of_a_full_noise_free_scan_is_the_ground_truth(changes, lines_of, kspace_of):
+def test_inverse_fft_of_a_full_noise_free_scan_is_the_ground_truth(changes, lines_of, object_kspace):
     settings = replace(SMALL, noise_std=0.0, **changes)
     _, items = simulate_items(settings)
     for index in range(settings.n_slices):
-        image = combined(kspace_of(settings, [line for line in lines_of(items) if line.idx.slice == index]))
+        image = combined(object_kspace(settings, [line for line in lines_of(items) if line.idx.slice == index]))
         truth = ground_truth(settings, index)
         n_x, n_y, n_z = settings.recon_matrix_xyz
         assert truth.shape == (n_z, n_y, n_x)
@@ -70,7 +70,7 @@ def test_contrasts_and_slices_differ():
 
 
 @pytest.mark.parametrize("kind", ["png", "complex stack"])
-def test_image_in_place_of_the_phantom(tmp_path, kind, kspace_of):
+def test_image_in_place_of_the_phantom(tmp_path, kind, object_kspace):
     y, x = np.mgrid[-1:1:24j, -1:1:32j]
     magnitude = np.exp(-4 * (x - 0.2) ** 2 - 3 * y**2)
     if kind == "png":
@@ -85,7 +85,7 @@ def test_image_in_place_of_the_phantom(tmp_path, kind, kspace_of):
     settings = replace(SMALL, image=str(path), noise_std=0.0, n_slices=len(expected))
     _, items = simulate_items(settings)
     for index, image in enumerate(expected):
-        found = combined(kspace_of(settings, [a for a in items if a.idx.slice == index]))[0, :, 16:48]
+        found = combined(object_kspace(settings, [a for a in items if a.idx.slice == index]))[0, :, 16:48]
         np.testing.assert_allclose(found, np.abs(image), atol=0.006)
         np.testing.assert_allclose(np.abs(ground_truth(settings, index)[0]), np.abs(image), atol=0.006)
 

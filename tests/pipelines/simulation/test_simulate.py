@@ -14,6 +14,7 @@ from nilatron.pipelines.simulation.simulate import simulate, simulate_items
 SMALL = SimulationSettings(matrix=(32, 24, 1), n_coils=4, noise_lines=4, calibration_lines=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("waveform_every", [0, 7])
 def test_file_holds_what_memory_holds(tmp_path, waveform_every):
     settings = replace(SMALL, n_slices=12, waveform_every=waveform_every, acceleration=2)

@@ -5,7 +5,13 @@ import torch
 
 from nilatron.core.prior.acquired import AcquisitionSettings
 from nilatron.core.prior.training_scans import ScanSettings
-from nilatron.pipelines.training.batches import Batches, batch_loader, measure_sigma_data, n_loader_workers, seeded
+from nilatron.pipelines.training.batches import (
+    Batches,
+    batch_loader,
+    measure_sigma_data,
+    n_loader_workers,
+    seeded_generator,
+)
 from nilatron.pipelines.training.settings import ComputeSettings, TrainSettings
 
 SETTINGS = TrainSettings(architecture="tiny", steps=6, batch_size=5, patch_sizes=(16, 32))
@@ -46,14 +52,15 @@ def test_the_processes_together_have_the_batch_of_one(images, n_ranks):
         batch, shares = whole[step], [part[step] for part in parts]
         # a mean over processes of share * mean is the mean over all patches
         expected = batch.noise.square().mean((1, 2, 3)).mean()
-        found = sum(share.share * share.noise.square().mean() for share in shares) / n_ranks
+        found = sum(share.loss_weight * share.noise.square().mean() for share in shares) / n_ranks
         torch.testing.assert_close(found, expected)
         assert {share.n_patches for share in shares} == {batch.n_patches} == {len(batch.s)}
         for rank, share in enumerate(shares):
             mine = batch.clean[rank::n_ranks]
-            assert torch.equal(share.clean, mine) if len(mine) else share.share == 0.0
+            assert torch.equal(share.clean, mine) if len(mine) else share.loss_weight == 0.0
 
 
+@pytest.mark.slow
 def test_batches_prepared_ahead_are_the_same_and_in_order(images):
     batches = Batches(images, SETTINGS)
     ahead = list(batch_loader(batches, 2, n_workers=2))
@@ -64,10 +71,11 @@ def test_batches_prepared_ahead_are_the_same_and_in_order(images):
 
 def test_seeds_are_mixed_and_repeatable():
     first = [
-        float(torch.rand((), generator=seeded(*numbers))) for numbers in ((0, 1), (1, 0), (0, 1, 0), (0, 1, 2**40))
+        float(torch.rand((), generator=seeded_generator(*numbers)))
+        for numbers in ((0, 1), (1, 0), (0, 1, 0), (0, 1, 2**40))
     ]
     assert len(set(first)) == len(first)
-    assert first[0] == float(torch.rand((), generator=seeded(0, 1)))
+    assert first[0] == float(torch.rand((), generator=seeded_generator(0, 1)))
 
 
 def test_sigma_data_is_the_rms_of_a_component():
@@ -81,15 +89,18 @@ def test_batches_are_prepared_ahead_for_a_gpu_only_unless_asked():
     assert n_loader_workers(ComputeSettings(workers=3), "cpu") == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_ranks", [2, 4])
 def test_the_processes_together_have_the_scans_of_one(images, n_ranks):
     settings = replace(SETTINGS, scans=ScanSettings(per_step=3, acquisition=AcquisitionSettings(sides=(64, 72))))
     whole = Batches(images, settings)[2]
     parts = [Batches(images, settings, rank, n_ranks)[2] for rank in range(n_ranks)]
     assert len(whole.scans) == 3
-    assert whole.scan_share == pytest.approx(settings.scans.weight / 3)
+    assert whole.scan_loss_weight == pytest.approx(settings.scans.weight / 3)
     for rank, part in enumerate(parts):
-        assert part.scan_share / n_ranks == pytest.approx(whole.scan_share)  # processes take the mean of gradients
+        assert part.scan_loss_weight / n_ranks == pytest.approx(
+            whole.scan_loss_weight
+        )  # processes take the mean of gradients
         for mine, same_scan in zip(part.scans, whole.scans[rank::n_ranks], strict=True):
             assert torch.equal(mine.data, same_scan.data)
             assert torch.equal(mine.truth, same_scan.truth)

@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from nilatron.pipelines.training.checkpoint import (
     FILE_NAME,
     Checkpoint,
+    check_new_folder,
     read_checkpoint,
-    refuse_old_run,
     replace_durably,
     write_checkpoint,
 )
@@ -116,7 +116,7 @@ def test_a_foreign_file_is_refused(tmp_path):
 
 
 def test_a_new_run_does_not_overwrite_an_old_one(tmp_path):
-    refuse_old_run(tmp_path / "new")
+    check_new_folder(tmp_path / "new")
     write_checkpoint(tmp_path, checkpoint())
     with pytest.raises(TrainingError, match="--resume continues it"):
-        refuse_old_run(tmp_path)
+        check_new_folder(tmp_path)

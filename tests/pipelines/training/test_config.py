@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from nilatron.core.prior.augment import AugmentSettings
-from nilatron.pipelines.training.config import merge, parse_words, read_toml, to_toml
+from nilatron.pipelines.training.config import merge, parse_assignments, read_toml, to_toml
 from nilatron.pipelines.training.settings import MonitorSettings, TrainingError, TrainSettings
 
 
@@ -31,7 +31,7 @@ def test_every_setting_is_in_the_toml():
 
 def test_words_are_nested_and_typed():
     words = ["batch_size=16", "augment.scale=[1, 1.5]", "augment.shading=0", "architecture=tiny", 'data="a=b"']
-    settings = merge(TrainSettings(), parse_words(words), "--set")
+    settings = merge(TrainSettings(), parse_assignments(words), "--set")
     assert settings.batch_size == 16
     assert settings.augment == replace(AugmentSettings(), scale=(1.0, 1.5), shading=0.0)
     assert isinstance(settings.augment.shading, float)
@@ -60,7 +60,7 @@ def test_words_are_nested_and_typed():
 )
 def test_what_is_no_setting_is_refused_by_name(words, message):
     with pytest.raises(TrainingError, match=message):
-        merge(TrainSettings(), parse_words(words), "--set")
+        merge(TrainSettings(), parse_assignments(words), "--set")
 
 
 def test_a_file_that_is_no_toml_is_refused(tmp_path):

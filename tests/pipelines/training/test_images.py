@@ -225,6 +225,7 @@ def test_a_missing_package_names_its_extra(picture, tmp_path, monkeypatch):
         load_images([tmp_path])
 
 
+@pytest.mark.slow
 def test_pictures_need_none_of_the_other_packages():
     blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in ("nibabel", "h5py", "ismrmrd"))
     program = f"import sys; {blocked}; sys.path[:] = {sys.path!r}; import nilatron.pipelines.training.images"

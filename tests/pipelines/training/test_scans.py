@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def scan():
-    y, x = torch.meshgrid(torch.linspace(-1, 1, 120), torch.linspace(-1, 1, 120), indexing="ij")
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 72), torch.linspace(-1, 1, 72), indexing="ij")
     image = ((y**2 + 1.3 * x**2) < 0.6) * (0.6 + 0.3 * torch.cos(9 * x + 5 * y))
     settings = ScanSettings(accelerations=(4,), n_coils=(6, 6), compression_probability=0.0, sigma=(0.05, 0.05))
     return draw_scan([image], settings, torch.Generator().manual_seed(0))
@@ -29,6 +29,7 @@ def model():
     return load_prior(shipped_weights("tiny")).denoiser.requires_grad_(True)
 
 
+@pytest.mark.slow
 def test_the_image_that_is_judged_is_the_chain_s_own_without_turns(scan, model):
     coil_maps, counts, data, start = (tensor.numpy() for tensor in scan[:4])
     operator = SenseOperator(coil_maps, counts)
@@ -39,6 +40,7 @@ def test_the_image_that_is_judged_is_the_chain_s_own_without_turns(scan, model):
     assert float(found) == pytest.approx(float(log_error(torch.from_numpy(image), scan.truth, scan.scale)), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_steps_along_its_derivative_make_the_image_better(scan, model):
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-4)
     losses = []

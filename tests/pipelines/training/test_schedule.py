@@ -1,6 +1,6 @@
 import pytest
 
-from nilatron.pipelines.training.schedule import ema_keep, learning_rate
+from nilatron.pipelines.training.schedule import ema_decay, learning_rate
 from nilatron.pipelines.training.settings import TrainSettings
 
 
@@ -19,5 +19,5 @@ def test_without_warm_up_or_decay_the_rate_is_constant():
 
 def test_the_average_forgets_half_in_its_half_life_and_more_in_the_beginning():
     settings = TrainSettings(batch_size=8, ema_half_life_images=800)
-    assert ema_keep(1_000_000, settings) ** 100 == pytest.approx(0.5)
-    assert ema_keep(1, settings) < ema_keep(100, settings) < ema_keep(1_000_000, settings)
+    assert ema_decay(1_000_000, settings) ** 100 == pytest.approx(0.5)
+    assert ema_decay(1, settings) < ema_decay(100, settings) < ema_decay(1_000_000, settings)

@@ -9,7 +9,7 @@ from nilatron.pipelines.training.settings import (
     MonitorSettings,
     TrainingError,
     TrainSettings,
-    refuse_other_run,
+    check_resumable,
 )
 
 
@@ -40,14 +40,14 @@ def test_the_parts_refuse_what_they_cannot_have():
 def test_a_run_may_go_on_with_what_does_not_touch_the_steps_so_far():
     old = TrainSettings()
     new = replace(old, steps=9, final_learning_rate=1e-6, data="x", monitor=MonitorSettings(log_every=1))
-    refuse_other_run(old, replace(new, licence="y", compute=ComputeSettings(devices=2)))
+    check_resumable(old, replace(new, licence="y", compute=ComputeSettings(devices=2)))
 
 
 def test_a_run_does_not_go_on_with_other_steps_and_every_one_is_named():
     old = TrainSettings()
     new = replace(old, seed=1, batch_size=16, augment=replace(AugmentSettings(), gamma_probability=0.0))
     with pytest.raises(TrainingError) as caught:
-        refuse_other_run(old, new)
+        check_resumable(old, new)
     for words in (
         "seed (0 then, 1 now)",
         "batch_size (8 then, 16 now)",

@@ -27,6 +27,7 @@ def test_random_weights_take_sigma_data_from_the_images():
     assert (network.sigma_data, source) == (pytest.approx(0.5 / 2**0.5, rel=1e-3), "")
 
 
+@pytest.mark.slow
 def test_shipped_weights_are_known_by_name_and_learn_on():
     shipped = load_prior(shipped_weights("default"))
     self_conditioned = shipped.denoiser.network.config.self_conditioned
@@ -56,6 +57,7 @@ def test_a_self_conditioned_network_from_random_weights_does_not_use_what_it_is_
     assert not torch.any(network.network.first.weight[:, 2:])
 
 
+@pytest.mark.slow
 def test_self_conditioned_weights_stay_so(tmp_path):
     network, _ = start_network(TINY, IMAGES)
     save_prior(tmp_path / "own", network, {}, torch.float32)

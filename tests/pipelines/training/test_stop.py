@@ -4,23 +4,23 @@ import threading
 
 import pytest
 
-from nilatron.pipelines.training.stop import StopWatch
+from nilatron.pipelines.training.stop import StopCondition
 
 
 def test_without_signal_or_time_there_is_no_reason():
-    with StopWatch() as watch:
+    with StopCondition() as watch:
         assert watch.reason is None
-    assert StopWatch(minutes=60).reason is None
+    assert StopCondition(minutes=60).reason is None
 
 
 def test_the_time_is_over_at_once_when_there_is_none():
-    assert StopWatch(minutes=0).reason == "the time is over"
+    assert StopCondition(minutes=0).reason == "the time is over"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_asks_once_and_then_acts(number):
     before = signal.getsignal(number)
-    with StopWatch() as watch:
+    with StopCondition() as watch:
         os.kill(os.getpid(), number)
         assert watch.reason == number.name
         assert signal.getsignal(number) is before
@@ -31,7 +31,7 @@ def test_outside_the_main_thread_signals_stay_as_they_are():
     reasons = []
 
     def body():
-        with StopWatch(minutes=0) as watch:
+        with StopCondition(minutes=0) as watch:
             reasons.append(watch.reason)
 
     before = signal.getsignal(signal.SIGTERM)

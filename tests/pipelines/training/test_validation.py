@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from nilatron.core.prior.edm import EDMDenoiser
-from nilatron.core.prior.unet import ARCHITECTURES
+from nilatron.core.prior.unet import UNetConfig
 from nilatron.pipelines.training.validation import pictures, validate
 
 
@@ -16,9 +16,10 @@ def images():
 @pytest.fixture
 def untrained(images):
     rms = float(torch.stack([image.float().square().mean() for image in images]).mean().sqrt())
-    return EDMDenoiser(ARCHITECTURES["tiny"], rms / 2**0.5).eval()
+    return EDMDenoiser(UNetConfig((8,), (1,), 8), rms / 2**0.5).eval()
 
 
+@pytest.mark.slow
 def test_an_untrained_network_has_the_error_of_the_wiener_filter(images, untrained):
     errors = validate(untrained, images, (0.05, 0.2), n_patches=4)
     assert errors == validate(untrained, images, (0.05, 0.2), n_patches=4)
@@ -27,6 +28,7 @@ def test_an_untrained_network_has_the_error_of_the_wiener_filter(images, untrain
         assert error == pytest.approx(s * c / (s**2 + c**2) ** 0.5, rel=0.02)
 
 
+@pytest.mark.slow
 def test_pictures_show_held_out_patches_and_samples(images, untrained, monkeypatch):
     monkeypatch.setattr("nilatron.pipelines.training.validation.SAMPLE_SHAPE", (3, 32, 48))
     shown = dict(pictures(untrained, images))

@@ -117,6 +117,7 @@ def test_between_messages_the_other_end_may_be_silent_for_longer(pair):
     timer.join()
 
 
+@pytest.mark.slow
 def test_an_other_end_that_takes_nothing_is_an_error_and_nothing_follows_a_cut_message(pair):
     ours, _ = pair
     connection = Connection(ours, timeouts=QUICK)
@@ -249,6 +250,7 @@ def test_an_end_is_bounded_in_time_although_the_other_end_never_pauses(pair, flo
         assert time.monotonic() - started < 20
 
 
+@pytest.mark.slow
 def test_the_rest_of_the_input_is_bounded_in_bytes(pair, monkeypatch):
     monkeypatch.setattr(connections, "_END_BYTES", 100_000)
     ours, theirs = pair

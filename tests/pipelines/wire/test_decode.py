@@ -27,6 +27,7 @@ KIND_NAMES = ("acquisition", "waveform", "image", "bucket", "recon_data", "image
 SMALL = Limits(message_bytes=1 << 20, text_bytes=1 << 16, config_bytes=1 << 16, header_bytes=1 << 16, lines=500)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 1 << 32), kind=st.sampled_from(KIND_NAMES))
 @settings(max_examples=300, deadline=None)
 def test_what_was_decoded_is_encoded_to_the_same_bytes(seed, kind, random_message):
@@ -37,6 +38,7 @@ def test_what_was_decoded_is_encoded_to_the_same_bytes(seed, kind, random_messag
     assert b"".join(encode(message)) == sent
 
 
+@pytest.mark.slow
 @given(cuts=st.lists(st.integers(0, 1 << 20), max_size=40))
 @settings(max_examples=50, deadline=None)
 def test_cuts_do_not_matter(cuts, some_of_each):
@@ -129,6 +131,7 @@ def test_contradictions_are_named(stream, reason):
         list(Decoder().feed(stream))
 
 
+@pytest.mark.slow
 def test_ten_thousand_mutated_streams_end_with_messages_or_a_wire_error(some_of_each):
     rng = np.random.default_rng(17)
     outcomes = {"whole": 0, "cut": 0, "refused": 0}
@@ -137,6 +140,7 @@ def test_ten_thousand_mutated_streams_end_with_messages_or_a_wire_error(some_of_
     assert min(outcomes.values()) > 500
 
 
+@pytest.mark.slow
 def test_mutated_streams_take_no_more_memory_than_the_limits_allow(some_of_each):
     rng = np.random.default_rng(18)
     tracemalloc.start()

@@ -27,7 +27,7 @@ from nilatron.pipelines.wire import (
     encode,
     read_message,
 )
-from nilatron.pipelines.wire.line_slab import MOST_LINES, LineSlab, lines_in_a_slab, make_line, sizes_of
+from nilatron.pipelines.wire.line_slab import MAX_LINES, LineSlab, lines_in_a_slab, make_line, sizes_of
 from nilatron.pipelines.wire.slab_memory import SlabMemory
 
 RNG = np.random.default_rng(7)
@@ -135,6 +135,7 @@ def read_one_by_one(stream):
     return messages, None
 
 
+@pytest.mark.slow
 def test_mutated_lines_end_as_they_do_one_by_one():
     rng = np.random.default_rng(12)
     short = [message_bytes(line(4, 2), line(4, 2), line(4, 2, 1), Text.of("hi"))] + [message_bytes(line(4, 2))] * 8
@@ -215,7 +216,7 @@ def test_lines_do_not_share_what_is_written_into_one():
 def test_memory_that_lines_share_is_bounded():
     for sizes in [(1, 1, 0), (64, 3, 0), (512, 16, 0), (4096, 64, 0), (65535, 1024, 16)]:
         n_lines = lines_in_a_slab(sizes, 1 << 40)
-        assert n_lines <= MOST_LINES
+        assert n_lines <= MAX_LINES
         assert n_lines * sizes[0] * (8 * sizes[1] + 4 * sizes[2]) <= 4 << 20
         assert lines_in_a_slab(sizes, 1 << 10) * sizes[0] * sizes[1] * 8 <= 1 << 10
     assert lines_in_a_slab((0, 4, 0), 1 << 40) == lines_in_a_slab((4, 0, 0), 1 << 40) == 0

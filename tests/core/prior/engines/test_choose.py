@@ -16,7 +16,7 @@ def test_the_label_names_engine_and_precision(tiny):
 def test_tensorrt_without_a_gpu_is_torch(tiny):
     engine = engine_for(tiny, EngineSettings("tensorrt", "fp32"), "cpu")
     assert engine.label == "torch fp32 (tensorrt absent: no GPU)"
-    assert engine.channels is tiny.denoiser
+    assert engine.denoiser is tiny.denoiser
 
 
 def test_files_are_told_apart_by_their_ending(tmp_path, linear):
@@ -57,7 +57,7 @@ def test_an_onnx_file_runs_in_every_engine(linear, linear_answer, images, engine
     made = engine_for(linear, EngineSettings(engine, "fp32"), "cpu")
     assert made.label == label
     s = torch.tensor([0.2])
-    torch.testing.assert_close(made.channels(images, s), linear_answer(images, s), rtol=1e-5, atol=0)
+    torch.testing.assert_close(made.denoiser(images, s), linear_answer(images, s), rtol=1e-5, atol=0)
 
 
 def test_the_precision_of_a_file_is_its_own(linear):
@@ -81,7 +81,7 @@ def test_our_network_is_exported_in_the_precision_of_the_engine(tiny, linear, ca
 
 
 def test_torch_asks_for_no_cache(tiny):
-    assert engine_for(tiny, EngineSettings("torch", "fp32"), "cpu", pytest.fail).channels is tiny.denoiser
+    assert engine_for(tiny, EngineSettings("torch", "fp32"), "cpu", pytest.fail).denoiser is tiny.denoiser
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 def test_a_known_denoiser(linear, linear_answer, images):
     engine = onnx_engine(linear, "cpu")
     assert engine.label == "onnx fp32"
-    assert (engine.channels.sigma_data, engine.channels.multiple) == (0.25, 4)
+    assert (engine.denoiser.sigma_data, engine.denoiser.multiple) == (0.25, 4)
     for s in (torch.tensor([0.1]), torch.tensor([0.1, 0.3, 0.01])):
-        torch.testing.assert_close(engine.channels(images, s), linear_answer(images, s), rtol=1e-6, atol=0)
+        torch.testing.assert_close(engine.denoiser(images, s), linear_answer(images, s), rtol=1e-6, atol=0)
 
 
 def test_any_memory_layout_and_inference_mode(linear, linear_answer, images):
@@ -63,6 +63,6 @@ def test_images_that_the_model_refuses(linear):
 
 def test_a_runtime_without_the_device(linear, monkeypatch):
     runtime = SimpleNamespace(get_available_providers=lambda: ["CPUExecutionProvider"])
-    monkeypatch.setattr(module, "needed", lambda _: runtime)
+    monkeypatch.setattr(module, "import_package", lambda _: runtime)
     with pytest.raises(EngineError, match="no CUDAExecutionProvider: install onnxruntime-gpu"):
         OnnxDenoiser(linear, "cuda")

@@ -160,7 +160,7 @@ def test_an_unchanged_file_is_taken(changed):
 
 
 def test_damage_is_found_before_anything_is_parsed(linear, monkeypatch):
-    monkeypatch.setattr(onnx_file, "needed", None)
+    monkeypatch.setattr(onnx_file, "import_package", None)
     generator = random.Random(5)  # noqa: S311
     content = linear.content
     for _ in range(300):

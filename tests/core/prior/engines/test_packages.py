@@ -2,11 +2,11 @@ import pytest
 
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.engines import packages
-from nilatron.core.prior.engines.packages import EXTRAS, EngineError, is_installed, needed
+from nilatron.core.prior.engines.packages import EXTRAS, EngineError, import_package, is_installed
 
 
 def test_what_is_installed_is_imported():
-    assert needed("json").loads("1") == 1
+    assert import_package("json").loads("1") == 1
     assert is_installed("json")
 
 
@@ -14,7 +14,7 @@ def test_a_missing_package_names_its_extra(monkeypatch):
     monkeypatch.setitem(EXTRAS, "no_such_package", "export")
     assert not is_installed("no_such_package")
     with pytest.raises(EngineError, match=r"no_such_package is not installed: pip install 'nilatron\[export\]'"):
-        needed("no_such_package")
+        import_package("no_such_package")
 
 
 @pytest.mark.parametrize(
@@ -31,5 +31,5 @@ def test_a_broken_package_is_an_error_of_the_engine(monkeypatch, raised, message
 
     monkeypatch.setattr(packages.importlib, "import_module", broken)
     with pytest.raises(EngineError, match=message):
-        needed("tensorrt")
+        import_package("tensorrt")
     assert issubclass(EngineError, BadInputError)

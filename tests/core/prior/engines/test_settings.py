@@ -27,6 +27,7 @@ def test_tensorrt_may_be_absent(monkeypatch):
     assert EngineSettings("tensorrt").engine == "tensorrt"
 
 
+@pytest.mark.slow
 def test_settings_import_no_runtime():
     source = Path(settings.__file__).resolve().parents[3] / "src"
     code = (

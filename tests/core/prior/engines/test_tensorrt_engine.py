@@ -57,11 +57,11 @@ def test_a_shape_that_cannot_be_built_is_left_to_the_other_engine(denoiser, trt,
     assert not torch.equal(denoiser(images[:1], torch.tensor([0.1])), instead(images[:1], None))
 
 
-def test_a_failing_launch_is_left_to_the_other_engine(denoiser, images):
+def test_a_failing_launch_is_left_to_the_other_engine(trt, linear, cache, images):
     def fail(*_):
         raise RuntimeError("illegal memory access")
 
-    denoiser._launch = fail
+    denoiser = TensorRTDenoiser(Builder(trt, linear, Gpu("H100", "9.0"), cache), instead, fail)
     assert torch.equal(denoiser(images, torch.tensor([0.1])), instead(images, None))
     assert "illegal memory access" in denoiser.remark()
 
@@ -70,7 +70,7 @@ def test_the_oldest_shapes_go(denoiser, monkeypatch, trt):
     monkeypatch.setattr(module, "MAX_SHAPES", 2)
     for n in (1, 2, 1, 3, 1, 2):
         denoiser(torch.zeros(n, 2, 8, 8), torch.tensor([0.1]))
-    assert list(denoiser._contexts) == [(1, 8, 8), (2, 8, 8)]
+    assert trt.loads == 4  # 1, 2, 3 in place of 2, 2 in place of 3
     assert len(trt.built) == 3  # what went came back from the cache
 
 
@@ -79,22 +79,22 @@ def test_without_gpu_or_package_the_other_engine_runs(device, monkeypatch, caplo
     def absent(_):
         raise EngineError("the package tensorrt is not installed")
 
-    monkeypatch.setattr(module, "needed", absent)
+    monkeypatch.setattr(module, "import_package", absent)
     engine = tensorrt_engine(pytest.fail, device, Engine(instead, "torch bf16"), pytest.fail)
     why = "no GPU" if device == "cpu" else "the package tensorrt is not installed"
-    assert engine.channels is instead
+    assert engine.denoiser is instead
     assert engine.label == f"torch bf16 (tensorrt absent: {why})"
     assert "torch bf16 computes in its place" in caplog.text
 
 
 def test_the_label_tells_of_later_failures(trt, linear, monkeypatch, cache, images):
-    monkeypatch.setattr(module, "needed", lambda _: trt)
+    monkeypatch.setattr(module, "import_package", lambda _: trt)
     monkeypatch.setattr(module, "this_gpu", lambda: Gpu("H100", "9.0"))
     monkeypatch.setattr(module, "launch_on_stream", launch)
     engine = tensorrt_engine(lambda: linear, "cuda", Engine(instead, "torch bf16"), lambda: cache)
     assert engine.label == "tensorrt fp32"
     trt.refused.add((3, 2, 8, 12))
-    engine.channels(images, torch.tensor([0.1]))
+    engine.denoiser(images, torch.tensor([0.1]))
     assert engine.label.startswith("tensorrt fp32 (tensorrt failed for 3x8x12")
 
 
@@ -103,7 +103,7 @@ def test_the_label_tells_of_later_failures(trt, linear, monkeypatch, cache, imag
 def test_the_network_agrees_with_torch_on_a_gpu(tiny, kept, size):
     pytest.importorskip("tensorrt", reason="tensorrt is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
-    builder = Builder(module.needed("tensorrt"), cached_onnx(tiny, "fp16", kept), module.this_gpu(), NoCache())
+    builder = Builder(module.import_package("tensorrt"), cached_onnx(tiny, "fp16", kept), module.this_gpu(), NoCache())
     channels = TensorRTDenoiser(builder, instead)
     y, x = (torch.linspace(-1, 1, n) for n in size)
     image = torch.exp(-4 * (y[:, None] ** 2 + x[None, :] ** 2)).to(torch.complex64)

@@ -4,7 +4,7 @@ import torch
 from nilatron.core.prior.edm import denoise_complex
 from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.engines import torch_engine as module
-from nilatron.core.prior.engines.cuda_graph import GraphedDenoiser
+from nilatron.core.prior.engines.cuda_graph import CudaGraphDenoiser
 from nilatron.core.prior.engines.torch_engine import fastest_dtype, torch_engine
 from nilatron.core.prior.weights import shipped_weights
 from nilatron.core.sampling.schedule import karras_schedule
@@ -26,8 +26,8 @@ def noisy(shape, sigma):
 @pytest.mark.parametrize("sigma", karras_schedule(4, 0.5, 0.01))
 def test_bf16_changes_the_image_by_far_less_than_the_noise(denoiser, shape, sigma):
     x = noisy(shape, sigma)
-    exact = denoise_complex(torch_engine(denoiser, "fp32", "cpu").channels, x, sigma)
-    lowered = denoise_complex(torch_engine(denoiser, "bf16", "cpu").channels, x, sigma)
+    exact = denoise_complex(torch_engine(denoiser, "fp32", "cpu").denoiser, x, sigma)
+    lowered = denoise_complex(torch_engine(denoiser, "bf16", "cpu").denoiser, x, sigma)
     error = float((lowered - exact).abs().square().mean().sqrt())
     assert 0 < error < 0.1 * sigma
     assert lowered.dtype == torch.complex64
@@ -40,12 +40,12 @@ def test_lowering_leaves_the_prior_as_it_was(denoiser):
 
 
 def test_fp32_is_the_prior_itself(denoiser):
-    assert torch_engine(denoiser, "fp32", "cpu").channels is denoiser
+    assert torch_engine(denoiser, "fp32", "cpu").denoiser is denoiser
 
 
 def test_on_a_gpu_it_is_a_graph(denoiser):
     engine = torch_engine(denoiser, "fp32", "cuda")
-    assert isinstance(engine.channels, GraphedDenoiser)
+    assert isinstance(engine.denoiser, CudaGraphDenoiser)
     assert engine.label == "torch fp32, CUDA graph"
 
 

@@ -1,6 +1,6 @@
 import threading
 
-from nilatron.pipelines.server.waiting import PATIENCE_S, Job, WaitingJobs
+from nilatron.pipelines.server.job_queue import FINISHED_SCAN_DELAY_S, Job, JobQueue
 
 
 def job(name, *, live=True, arrived_s=0.0):
@@ -15,7 +15,7 @@ def names(waiting):
 
 
 def test_live_scans_first_each_in_order_of_arrival():
-    waiting = WaitingJobs()
+    waiting = JobQueue()
     for entry in (
         job("old", live=False),
         job("a", arrived_s=1),
@@ -27,14 +27,14 @@ def test_live_scans_first_each_in_order_of_arrival():
 
 
 def test_a_finished_scan_is_not_put_off_for_ever():
-    waiting = WaitingJobs()
+    waiting = JobQueue()
     waiting.put(job("finished", live=False))
-    waiting.put(job("live", arrived_s=PATIENCE_S + 1))
+    waiting.put(job("live", arrived_s=FINISHED_SCAN_DELAY_S + 1))
     assert names(waiting) == ["finished", "live"]
 
 
 def test_cancelled_jobs_are_left_out():
-    waiting, dropped = WaitingJobs(), job("dropped")
+    waiting, dropped = JobQueue(), job("dropped")
     waiting.put(dropped)
     waiting.put(job("kept"))
     dropped.cancelled.set()
@@ -43,7 +43,7 @@ def test_cancelled_jobs_are_left_out():
 
 
 def test_whoever_waits_is_woken():
-    waiting, found = WaitingJobs(), []
+    waiting, found = JobQueue(), []
     thread = threading.Thread(target=lambda: found.append(waiting.get(30)))
     thread.start()
     waiting.put(job("late"))

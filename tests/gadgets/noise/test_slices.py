@@ -1,4 +1,4 @@
-"""Whitening of slices on a GPU against that of lines on the CPU; torch arrays in host memory stand for those of a GPU."""
+"""Whitening on a GPU against that on the CPU; torch arrays in host memory stand for those of a GPU."""
 
 from dataclasses import replace
 
@@ -9,11 +9,12 @@ import torch
 
 from nilatron.core.backend import to_numpy
 from nilatron.core.noise import whiten
-from nilatron.gadgets import device, noise
+from nilatron.gadgets import device
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.device import on_device
-from nilatron.gadgets.items import Context, ScanError
-from nilatron.gadgets.noise import GADGETRON_SIGMA, NoiseSettings, Whitening
+from nilatron.gadgets.items import Context
+from nilatron.gadgets.noise import NoiseSettings, Whitening, slices, whitening
+from nilatron.gadgets.stock.noise_adjust import NoiseAdjustGadget
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
 SCAN = SimulationSettings(
@@ -41,10 +42,10 @@ def moves(monkeypatch):
 def whitened(where, scan=SCAN, word="auto", change=lambda items: items):
     """White slices, and the log of their scan."""
     header, items = simulate_items(scan)
-    context, whitening = Context(header, device=where), Whitening(NoiseSettings(word))
-    stream = whitening.lines(change(items), context)
+    context, gadgets = Context(header, device=where), Whitening(NoiseSettings(word))
+    stream = gadgets.lines(change(items), context)
     stream = on_device(Accumulator()(stream, context), context)
-    return list(whitening.slices(stream, context)), context.log
+    return list(gadgets.slices(stream, context)), context.log
 
 
 def dead_coil(items):
@@ -55,10 +56,7 @@ def dead_coil(items):
 
 def from_upstream(items):
     """What a chain in front does: no noise lines, noise of standard deviation 1 in each part."""
-    white = list(Whitening(NoiseSettings()).lines(items, Context(simulate_items(SCAN)[0])))
-    for line in white:
-        line.data[:] *= np.float32(GADGETRON_SIGMA)
-    return white
+    return list(NoiseAdjustGadget()(items, Context(simulate_items(SCAN)[0])))
 
 
 def louder(items):
@@ -67,6 +65,12 @@ def louder(items):
         if item.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT):
             item.data[:] *= 10
     return items
+
+
+def in_the_middle(items):
+    """The noise scan after half of the lines."""
+    noise, rest = items[: SCAN.noise_lines], items[SCAN.noise_lines :]
+    return [*rest[: len(rest) // 2], *noise, *rest[len(rest) // 2 :]]
 
 
 def empty(items):
@@ -90,6 +94,8 @@ CASES = {
     "whitened upstream, told": {"word": "yes", "change": from_upstream},
     "whitened upstream, found out": {"change": from_upstream},
     "wrong noise scan": {"change": louder},
+    "noise lines between": {"change": in_the_middle},
+    "noise lines in the middle of an image": {"scan": replace(SCAN, slice_order="line"), "change": in_the_middle},
     "no signal": {"change": empty},
 }
 
@@ -113,9 +119,10 @@ def same(found, expected, kind=torch.Tensor):
     assert found.whitened is expected.whitened is True
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("moves")
 @pytest.mark.parametrize("case", CASES)
-def test_slices_whitened_on_the_device_are_those_of_whitened_lines(case):
+def test_slices_whitened_on_the_device_are_those_of_the_host(case):
     (found, log), (expected, log_on_cpu) = whitened("cuda", **CASES[case]), whitened("cpu", **CASES[case])
     assert len(found) == len(expected) > 0
     for one, other in zip(found, expected, strict=True):
@@ -127,7 +134,8 @@ def test_slices_whitened_on_the_device_are_those_of_whitened_lines(case):
 
 def test_a_slice_moves_once_and_only_small_matrices_come_back(moves, monkeypatch):
     back = []
-    monkeypatch.setattr(noise, "to_numpy", lambda array: back.append(tuple(array.shape)) or to_numpy(array))
+    for module in (slices, whitening):
+        monkeypatch.setattr(module, "to_numpy", lambda array: back.append(tuple(array.shape)) or to_numpy(array))
     for scan in (SCAN, replace(SCAN, noise_lines=0)):
         moves.clear()
         items, _ = whitened("cuda", scan)
@@ -143,7 +151,7 @@ def test_samples_that_are_not_finite_count_as_not_acquired_on_the_device_too():
     found = {}
     for where, kspace in (("cpu", spoilt), ("cuda", torch.as_tensor(spoilt))):
         context = Context(None, device=where)
-        found[where] = noise.finite_samples(replace(item, kspace=kspace), context)
+        found[where] = slices.finite_samples(replace(item, kspace=kspace), context)
         assert context.log.problems == ["slice 0: 1 samples are not finite: left out"]
     np.testing.assert_array_equal(to_numpy(found["cuda"].kspace), found["cpu"].kspace)
     np.testing.assert_array_equal(found["cuda"].counts, found["cpu"].counts)
@@ -158,7 +166,7 @@ def test_a_device_that_fails_to_whiten_leaves_it_to_the_host(monkeypatch):
             raise RuntimeError("CUDA error: out of memory")
         return whiten(matrix, samples)
 
-    monkeypatch.setattr(noise, "whiten", host_only)
+    monkeypatch.setattr(slices, "whiten", host_only)
     (found, _), (expected, _) = whitened("cuda"), whitened("cpu")
     for one, other in zip(found, expected, strict=True):
         same(one, other, np.ndarray)
@@ -173,20 +181,3 @@ def test_slices_that_the_device_cannot_take_are_whitened_on_the_host(monkeypatch
     (found, _), (expected, _) = whitened("cuda"), whitened("cpu")
     for one, other in zip(found, expected, strict=True):
         same(one, other, np.ndarray)
-
-
-@pytest.mark.usefixtures("moves")
-def test_lines_of_other_coils_are_an_error_on_the_device_too():
-    def fewer(items):
-        yield from items[:-1]
-        yield ismrmrd.Acquisition.from_array(items[-1].data[:3])
-
-    for where in ("cpu", "cuda"):
-        with pytest.raises(ScanError, match="3 channels, the noise scan had 6"):
-            whitened(where, change=fewer)
-
-
-def test_lines_stay_as_they_are_when_slices_are_whitened():
-    header, items = simulate_items(SCAN)
-    (first, *_) = Whitening(NoiseSettings()).lines(items, Context(header, device="cuda"))
-    assert first is items[SCAN.noise_lines]

@@ -2,11 +2,12 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from nilatron.pipelines.conversation.terms import ERROR_CHARACTERS, is_noise_or_waveform, sendable
+from nilatron.pipelines.conversation.types import MAX_ERROR_CHARACTERS, is_noise_or_waveform, sendable
 
 
 @pytest.mark.parametrize(
-    ("text", "sent"), [("plain", "plain"), ("Zoë", "Zoë"), ("\ud800x", "?x"), ("a" * 50_000, "a" * ERROR_CHARACTERS)]
+    ("text", "sent"),
+    [("plain", "plain"), ("Zoë", "Zoë"), ("\ud800x", "?x"), ("a" * 50_000, "a" * MAX_ERROR_CHARACTERS)],
 )
 def test_texts_that_can_be_sent(text, sent):
     assert sendable(text) == sent

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from nilatron.gadgets.accumulate import Accumulator
-from nilatron.gadgets.items import Context, KSpaceSlice, ScanError
-from nilatron.gadgets.noise import GADGETRON_SIGMA, NoiseSettings, Whitening
+from nilatron.gadgets.items import Context, KSpaceSlice
+from nilatron.gadgets.noise import NoiseSettings, Whitening
+from nilatron.gadgets.stock.noise_adjust import NoiseAdjustGadget
 from nilatron.pipelines.files.raw import open_raw
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
@@ -41,17 +42,19 @@ def test_noise_scan_gives_the_identity_covariance():
     np.testing.assert_allclose(covariance(remaining_noise(SCAN)), np.eye(6), atol=0.06)
 
 
+@pytest.mark.slow
 def test_dwell_time_and_bandwidth_scale_the_noise_scan():
     for change in ({"noise_dwell_us": 20.0}, {"noise_bandwidth": 0.5}, {"noise_dwell_us": 0.0}):
         found = covariance(remaining_noise(replace(SCAN, **change)))
         assert np.trace(found).real / 6 == pytest.approx(1, rel=0.05)
 
 
-def test_noise_lines_do_not_go_on():
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_noise_lines_do_not_go_on_and_the_others_stay_as_they_are(device):
     header, items = simulate_items(SCAN)
-    lines = list(Whitening(NoiseSettings()).lines(items, Context(header)))
+    lines = list(Whitening(NoiseSettings()).lines(items, Context(header, device=device)))
     assert len(lines) == len(items) - 48
-    assert not any(line.is_flag_set(NOISE) for line in lines)
+    assert all(line is item for line, item in zip(lines, items[48:], strict=True))
 
 
 def test_report_of_a_noise_scan():
@@ -70,6 +73,7 @@ def test_without_noise_scan_the_data_tell():
     assert any("no noise scan" in note for note in item.notes)
 
 
+@pytest.mark.slow
 def test_without_noise_scan_all_slices_share_one_scale():
     items, _ = whitened(replace(SCAN, noise_lines=0, n_slices=3))
     header, raw = simulate_items(replace(SCAN, noise_lines=0, n_slices=3))
@@ -129,13 +133,10 @@ def test_a_header_that_does_not_say_has_the_bandwidth_ratio_of_gadgetron(without
 
 def upstream(items):
     """What a stock chain in front does: noise of standard deviation 1 in the real and in the imaginary part."""
-    header, _ = simulate_items(SCAN)
-    out = list(Whitening(NoiseSettings()).lines(items, Context(header)))
-    for line in out:
-        line.data[:] *= np.float32(GADGETRON_SIGMA)
-    return out
+    return list(NoiseAdjustGadget()(items, Context(simulate_items(SCAN)[0])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["yes", "auto"])
 def test_whitening_of_the_chain_in_front_is_converted(word):
     (item,), _ = whitened(SCAN, NoiseSettings(word), change=upstream)
@@ -153,21 +154,6 @@ def test_told_that_nothing_is_whitened():
 def test_unknown_word():
     with pytest.raises(ValueError, match="whitened must be auto, yes or no, got 'maybe'"):
         NoiseSettings("maybe")
-
-
-def test_noise_scan_of_other_coils():
-    def change(items):
-        return [ismrmrd.Acquisition.from_array(i.data[:3]) if i.is_flag_set(NOISE) else i for i in items]
-
-    def flagged(items):
-        changed = change(items)
-        for old, new in zip(items, changed, strict=True):
-            if old.is_flag_set(NOISE):
-                new.set_flag(NOISE)
-        return changed
-
-    with pytest.raises(ScanError, match="the noise scan has 3 channels and the image lines 6"):
-        whitened(SCAN, change=flagged)
 
 
 def test_noise_scan_of_zeros_is_reported_and_not_used():
@@ -213,11 +199,13 @@ def test_real_noise_becomes_white(shared, name):
     assert noise[0].sample_time_us == dwell_us
 
     def white(known, judged):
-        copies = [ismrmrd.Acquisition(line.getHead(), line.data.copy()) for line in judged]
-        for copy in copies:
-            copy.clear_flag(NOISE)
-        lines = Whitening(NoiseSettings()).lines([*known, *copies], Context(header))
-        return covariance(np.concatenate([line.data for line in lines], axis=1)) - np.eye(8)
+        context, whitening = Context(header), Whitening(NoiseSettings())
+        assert list(whitening.lines(known, context)) == []
+        kspace = np.stack([line.data for line in judged], axis=1)[:, None]
+        item = KSpaceSlice(kspace, np.ones(kspace.shape[1:], np.float32), None, noise[0].getHead(), header.encoding[0])
+        (found,) = whitening.slices([item], context)
+        assert found.noise.sigma_used == 1.0
+        return covariance(found.kspace.reshape(8, -1)) - np.eye(8)
 
     assert np.abs(white(noise, noise)).max() < 0.05
     other = white(noise[::2], noise[1::2])

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-PATIENCE_S = 10.0  # so much later than it came does a slice of a finished scan count as having come
+FINISHED_SCAN_DELAY_S = 10.0  # so much later than it came does a slice of a finished scan count as having come
 
 
 class CancelledError(RuntimeError):
@@ -53,7 +53,7 @@ class Job:
             raise CancelledError("cancelled: nobody waits for this slice any more")
 
 
-class WaitingJobs:
+class JobQueue:
     """A queue for many threads that put and one that gets."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class WaitingJobs:
 
     def put(self, job: Job) -> None:
         """Add a job."""
-        due_s = job.arrived_s + (0.0 if job.live else PATIENCE_S)
+        due_s = job.arrived_s + (0.0 if job.live else FINISHED_SCAN_DELAY_S)
         with self._changed:
             heapq.heappush(self._heap, (due_s, next(self._order), job))
             self._changed.notify()

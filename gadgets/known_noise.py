@@ -1,0 +1,84 @@
+"""The noise covariance of a measurement, where it comes from, and the interface of a store of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from nilatron.core.backend import ComplexArray
+
+NOISE_STORED = "noise measurements stored"  # what a scan's log counts
+SAMPLES_PER_COIL = 2  # of a noise scan, at least: fewer leave its covariance singular
+
+
+@dataclass(frozen=True)
+class NoiseOrigin:
+    """The measurement that a noise covariance is of.
+
+    Attributes
+    ----------
+    source
+        "noise scan", "noise file" or "store".
+    measurement_id
+        measurementID of its header; empty where there is none.
+    bandwidth_ratio
+        relativeReceiverNoiseBandwidth of its header; None where there is none.
+    """
+
+    source: str
+    measurement_id: str = ""
+    bandwidth_ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class NoiseCovariance:
+    """Noise covariance of one measurement.
+
+    Attributes
+    ----------
+    covariance
+        E[n n^H] of a sample of dwell time `dwell_us`, complex128 (coil, coil).
+    n_samples
+        Number of samples of each coil that it was computed from.
+    dwell_us
+        Dwell time in microseconds; 0 where it is not known.
+    origin
+        The measurement.
+    coil_names
+        Coil labels of the channels, in their order; None where they are not known.
+    """
+
+    covariance: ComplexArray
+    n_samples: int
+    dwell_us: float
+    origin: NoiseOrigin
+    coil_names: tuple[str, ...] | None = None
+
+    @property
+    def n_coils(self) -> int:
+        """Number of channels."""
+        return int(self.covariance.shape[0])
+
+    @property
+    def usable(self) -> bool:
+        """Whether there are enough samples to whiten with."""
+        return self.n_samples >= SAMPLES_PER_COIL * self.n_coils and bool(np.any(self.covariance))
+
+    def with_channels(self, channels: Sequence[int]) -> NoiseCovariance:
+        """The noise covariance of these channels, in this order."""
+        chosen = list(channels)
+        names = None if self.coil_names is None else tuple(self.coil_names[channel] for channel in chosen)
+        return replace(self, covariance=self.covariance[np.ix_(chosen, chosen)], coil_names=names)
+
+
+class NoiseStore(Protocol):
+    """A store of noise covariances by measurement id."""
+
+    def read(self, measurement_id: str) -> NoiseCovariance | None:
+        """Noise covariance of a measurement; None where it is not stored or cannot be read."""
+
+    def write(self, noise: NoiseCovariance) -> None:
+        """Store the noise covariance of a measurement that has an id."""
