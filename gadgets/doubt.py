@@ -61,7 +61,7 @@ class Thresholds:
         Of the image's signal outside the object. Right images have up to 0.03.
     ghost, ghost_when_full
         How far the image's correlation with itself stands out at FOV/2 or multiples of FOV/R; aliases have 0.8 to 1. Right
-        images have up to 0.25, where every line was acquired up to 0.04.
+        images have up to 0.25, where every line was acquired up to 0.07.
     """
 
     structured: float = 0.08
@@ -75,7 +75,7 @@ class Thresholds:
     maps: float = 0.5
     outside: float = 0.12
     ghost: float = 0.3
-    ghost_when_full: float = 0.05
+    ghost_when_full: float = 0.1
 
 
 class DoubtfulError(RuntimeError):

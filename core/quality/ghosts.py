@@ -110,17 +110,15 @@ def ghosts(image: Array, counts: npt.NDArray[np.float32], axes: tuple[int, ...] 
         c = self_correlation(sharp, axis)
         r = spacing(counts, axis)
         shifts = {(2, 1)} | {(r, m) for m in range(1, r // 2 + 1) if 2 * m != r}
-        found.append(
-            max((_ghost(c, axis, *shift, is_full=r == 1) for shift in sorted(shifts)), key=lambda ghost: ghost.strength)
-        )
+        found.append(max((_ghost(c, axis, *shift, r) for shift in sorted(shifts)), key=lambda ghost: ghost.strength))
     return found
 
 
-def _ghost(c: npt.NDArray[np.float64], axis: int, divisor: int, multiple: int, *, is_full: bool) -> Ghost:
+def _ghost(c: npt.NDArray[np.float64], axis: int, divisor: int, multiple: int, r: int) -> Ghost:
     n = len(c)
     shift = n * multiple / divisor
     at = {math.floor(shift), math.ceil(shift)}
-    near = range(EDGES + 2, max(n // 12, EDGES + 4))
+    near = range(EDGES + 2, max(EDGES + 4, n // max(4, 2 * r)))  # not as far as the next alias, nor as the object itself
     others = {(round(shift) + sign * k) % n for k in near for sign in (-1, 1)}
     correlation, elsewhere = (max(float(c[s % n]) for s in shifts) for shifts in (at, others))
-    return Ghost(axis, divisor, multiple, correlation, elsewhere, is_full)
+    return Ghost(axis, divisor, multiple, correlation, elsewhere, is_full=r == 1)
