@@ -118,7 +118,9 @@ def _ghost(c: npt.NDArray[np.float64], axis: int, divisor: int, multiple: int, r
     n = len(c)
     shift = n * multiple / divisor
     at = {math.floor(shift), math.ceil(shift)}
-    near = range(EDGES + 2, max(EDGES + 4, n // max(4, 2 * r)))  # not as far as the next alias, nor as the object itself
+    near = range(
+        EDGES + 2, max(EDGES + 4, n // max(4, 2 * r))
+    )  # not as far as the next alias, nor as the object itself
     others = {(round(shift) + sign * k) % n for k in near for sign in (-1, 1)}
     correlation, elsewhere = (max(float(c[s % n]) for s in shifts) for shifts in (at, others))
     return Ghost(axis, divisor, multiple, correlation, elsewhere, is_full=r == 1)
