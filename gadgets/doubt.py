@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nilatron.core.backend import Array, to_numpy
+from nilatron.core.backend import Array, converted_to, to_numpy
 from nilatron.core.kspace import centre_block
 from nilatron.core.quality.background import energy_outside
 from nilatron.core.quality.coverage import unexplained_share
@@ -202,7 +202,7 @@ def _of_maps(candidate: Candidate, thresholds: Thresholds) -> Iterator[str]:
     if item.coil_maps is None:
         return
     block = item.calibration if item.calibration is not None else centre_block(item.kspace)
-    share = unexplained_share(block, item.coil_maps)
+    share = unexplained_share(*(converted_to(array, candidate.image) for array in (block, item.coil_maps)))
     if share > thresholds.maps:
         yield f"the coil maps leave out {share:.0%} of the signal: part of the object is missing"
 
@@ -211,7 +211,7 @@ def _of_background(candidate: Candidate, thresholds: Thresholds) -> Iterator[str
     calibration = candidate.item.calibration
     if calibration is None:
         return
-    share = energy_outside(candidate.image, calibration, 1.0)
+    share = energy_outside(candidate.image, converted_to(calibration, candidate.image), 1.0)
     if share > thresholds.outside:
         yield f"{share:.0%} of the signal lies outside the object that the calibration lines show: look for aliases"
 

@@ -88,7 +88,8 @@ class ImageMaker:
             context.log.problem(log, f"{item.source.label}: {n_saturated} pixels saturated, lower image_scale")
         if doubt := item.provenance.get("doubt"):
             context.log.counts["doubtful images"] += 1
-            context.log.problem(log, f"{item.source.label}: doubtful {item.role} image: {doubt}")
+            reasons = "; ".join((doubt, *item.source.notes))
+            context.log.problem(log, f"{item.source.label}: doubtful {item.role} image: {reasons}")
         series = SERIES_INDEX[item.role]
         self.sent[series] += 1
         image = ismrmrd.Image.from_array(converted)

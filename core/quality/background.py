@@ -12,6 +12,7 @@ import math
 
 from nilatron.core.backend import Array, namespace
 from nilatron.core.fft import ifft
+from nilatron.core.kspace import centre_window
 from nilatron.core.quality.coverage import coil_energy, nearest
 
 DARK = 0.03  # of the calibration image's largest magnitude
@@ -31,12 +32,13 @@ def energy_outside(image: Array, calibration: Array, noise_variance: float) -> f
         Of a pixel of the background, at most.
     """
     xp = namespace(calibration)
-    seen = coil_energy(ifft(calibration))
+    window = centre_window(calibration, xp.ones_like(xp.real(calibration[0])))  # or its edges ring into the dark
+    seen = coil_energy(ifft(calibration * window))
     energy = xp.real(image) ** 2 + xp.imag(image) ** 2
     total = float(xp.mean(energy, dtype=xp.float64))
     for axis in range(3):
         if seen.shape[axis] > 2:
-            seen = xp.maximum(seen, xp.maximum(xp.roll(seen, 1, axis), xp.roll(seen, -1, axis)))
+            seen = xp.maximum(seen, xp.maximum(xp.roll(seen, 1, axis=axis), xp.roll(seen, -1, axis=axis)))
     dark = seen <= DARK**2 * xp.max(seen)
     outside = nearest(dark, tuple(image.shape))
     share = float(xp.mean(xp.astype(outside, xp.float64)))

@@ -13,14 +13,18 @@ import math
 from nilatron.core.backend import Array, namespace
 from nilatron.core.fft import ifft
 
+NOISE_TAIL = (
+    2.5  # standard deviations of the noise's norm over the coils, times sqrt(2): one pixel in 100 000 exceeds it
+)
+
 
 def coil_energy(coil_images: Array, noise_variance: float = 1.0) -> Array:
     """sum_c |I_c|^2 less its noise (z, y, x), of coil images (coil, z, y, x); 0 where it may be noise alone."""
     xp = namespace(coil_images)
     energy = xp.sum(xp.real(coil_images) ** 2 + xp.imag(coil_images) ** 2, axis=0)
     n_coils = int(coil_images.shape[0])
-    excess = energy - noise_variance * n_coils
-    return xp.where(excess > 4 * noise_variance * math.sqrt(n_coils), excess, xp.zeros_like(excess))
+    beyond = energy > noise_variance * (math.sqrt(n_coils) + NOISE_TAIL) ** 2
+    return xp.where(beyond, energy - noise_variance * n_coils, xp.zeros_like(energy))
 
 
 def unexplained_share(kspace: Array, coil_maps: Array, noise_variance: float = 1.0) -> float:

@@ -64,7 +64,7 @@ def edges(image: Array) -> Array:
     mean = magnitude
     for axis in (1, 2):
         if image.shape[axis] > WINDOW:
-            mean = sum(xp.roll(mean, shift, axis) for shift in range(-(WINDOW // 2), WINDOW // 2 + 1)) / WINDOW
+            mean = sum(xp.roll(mean, shift, axis=axis) for shift in range(-(WINDOW // 2), WINDOW // 2 + 1)) / WINDOW
     return magnitude - mean
 
 
