@@ -106,6 +106,13 @@ def calibration_block(kspace: Array, counts: Array, max_lines: int = 32) -> Arra
     return kspace[(slice(None), *block(half))]
 
 
+def centre_block(kspace: Array, max_lines: int = 32) -> Array:
+    """The samples around DC of k-space (coil, z, y, x), at most `max_lines` along each axis, acquired or not."""
+    sizes = [min(int(n), max_lines) for n in kspace.shape[1:]]
+    first = [int(n) // 2 - size // 2 for n, size in zip(kspace.shape[1:], sizes, strict=True)]
+    return kspace[(slice(None), *(slice(f, f + size) for f, size in zip(first, sizes, strict=True)))]
+
+
 def centre_window(kspace: Array, counts: Array, n_lines: int = 24) -> Array:
     """Hann window (z, y, x) around DC that is about `n_lines` acquired lines wide along each phase encoding.
 

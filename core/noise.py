@@ -7,6 +7,7 @@ IEEE TSP 58, 2010.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +39,9 @@ def noise_covariance(samples: Array) -> Array:
 def bandwidth_scale(noise_dwell_us: float, dwell_us: float, bandwidth_ratio: float) -> float:
     """Factor from the variance of the noise scan to that of the image scan, dwell_noise / (dwell_image ratio).
 
-    1 when either dwell time is unknown (0), as in Gadgetron.
+    1 when either dwell time is unknown (0, as in Gadgetron, or not finite).
     """
-    if noise_dwell_us <= 0 or dwell_us <= 0:
+    if not (0 < noise_dwell_us < math.inf and 0 < dwell_us < math.inf):
         return 1.0
     return noise_dwell_us / (dwell_us * bandwidth_ratio)
 

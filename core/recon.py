@@ -17,14 +17,21 @@ import numpy as np
 from nilatron.core import scale
 from nilatron.core.backend import Array, converted_to, namespace
 from nilatron.core.baselines.cg_sense import cg_sense
-from nilatron.core.coils.espirit import espirit_maps
+from nilatron.core.coils.espirit import EspiritSettings, espirit_maps
 from nilatron.core.coils.walsh import walsh_maps
 from nilatron.core.fft import ifft
 from nilatron.core.kspace import centre_window
 from nilatron.core.measurement import Measurement, mask_outside_coils
+from nilatron.core.oversampling import resize_centre
 from nilatron.core.prior.prior import ConditionedDenoiser
+from nilatron.core.quality.coverage import unexplained_share
 from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sense import SenseOperator
+
+FROM_CALIBRATION = "calibration"
+FROM_ITS_IMAGE = "the image of the calibration"
+FROM_LOW_FREQUENCIES = "low frequencies"
+MOST = 0.5  # of the calibration's signal, that maps may leave unexplained
 
 
 @dataclass(frozen=True)
@@ -54,10 +61,14 @@ class InverseProblem:
         return scale.noise_level(self.operator, self.data, self.conventional, self.scale)
 
 
-def estimate_coil_maps(kspace: Array, counts: Array, calibration: Array | None) -> tuple[Array, str]:
-    """Coil maps of a slice, and the name of their source: "calibration" or "low frequencies".
+def estimate_coil_maps(
+    kspace: Array, counts: Array, calibration: Array | None, noise_variance: float = 1.0
+) -> tuple[Array, str]:
+    """Coil maps of a slice, and what they are from: `FROM_CALIBRATION`, `FROM_ITS_IMAGE` or `FROM_LOW_FREQUENCIES`.
 
-    They are ESPIRiT maps if there is a calibration block with signal, else Walsh maps of an image of low resolution.
+    ESPIRiT where there is a calibration block with signal, else Walsh on an image of the low frequencies that were acquired.
+    Maps that do not explain most of the calibration's own signal (0 where the object is, or made of noise) are no maps:
+    then Walsh on the image of the calibration.
 
     Parameters
     ----------
@@ -65,14 +76,18 @@ def estimate_coil_maps(kspace: Array, counts: Array, calibration: Array | None) 
         (coil, z, y, x) and (z, y, x); the counts may belong to another array library.
     calibration
         Fully sampled block around DC (coil, z, y, x), or None.
+    noise_variance
+        Of the samples; 0 where it is not known.
     """
     if calibration is not None and _any(calibration):
         n_z, n_y, n_x = (int(n) for n in counts.shape)
-        maps = espirit_maps(calibration, (n_z, n_y, n_x))
-        if _any(maps):
-            return maps, "calibration"
+        settings = EspiritSettings(noise_variance=noise_variance)
+        maps = espirit_maps(calibration, (n_z, n_y, n_x), settings)
+        if _any(maps) and unexplained_share(calibration, maps, noise_variance) <= MOST:
+            return maps, FROM_CALIBRATION
+        return walsh_maps(_image_of(calibration, (n_z, n_y, n_x))), FROM_ITS_IMAGE
     smooth = kspace * centre_window(kspace, converted_to(counts, kspace))
-    return walsh_maps(ifft(smooth)), "low frequencies"
+    return walsh_maps(ifft(smooth)), FROM_LOW_FREQUENCIES
 
 
 def inverse_problem(kspace: Array, counts: Array, coil_maps: Array) -> InverseProblem:
@@ -129,3 +144,12 @@ def nila_image(
 
 def _any(array: Array) -> bool:
     return bool(namespace(array).any(array != 0))
+
+
+def _image_of(block: Array, shape: tuple[int, int, int]) -> Array:
+    """Coil images (coil, z, y, x) of `shape` of a block of k-space around DC, its edges smoothed."""
+    xp = namespace(block)
+    block = block * centre_window(block, xp.ones_like(xp.real(block[0])))
+    for axis, n in enumerate(shape):
+        block = resize_centre(block, n, axis + 1)
+    return ifft(block)

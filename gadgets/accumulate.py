@@ -190,9 +190,9 @@ def centred(item: KSpaceSlice, context: Context) -> KSpaceSlice:
         return item
     text = f"the header's centre of k-space is (z, y) = {(-shift[0], -shift[1])} rows from the strongest row"
     found = moved(item.kspace, item.counts, shift)
-    if found is None:
-        context.log.problem(log, f"{item.label}: {text}, which cannot be the centre of the encoded matrix: not moved")
-        return item.with_note(text)
+    if found is None:  # the acquired rows fill the matrix: the header is right, and the row an outlier
+        log.info("%s: %s, which cannot be the centre of the encoded matrix: not moved", item.label, text)
+        return item
     context.log.counts["slices whose centre of k-space was corrected"] += 1
     log.warning("%s: %s: moved", item.label, text)
     return replace(item, kspace=found[0], counts=found[1]).with_note(f"{text}: corrected")

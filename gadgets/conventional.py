@@ -11,10 +11,12 @@ import numpy as np
 
 from nilatron import __version__
 from nilatron.core.backend import Array, to_numpy
-from nilatron.core.measurement import Measurement, chi_squared
+from nilatron.core.measurement import Measurement
+from nilatron.core.quality.residual import residual_of
 from nilatron.core.recon import inverse_problem
 from nilatron.gadgets.accumulate import acceleration
 from nilatron.gadgets.device import to_device
+from nilatron.gadgets.doubt import doubts, judged
 from nilatron.gadgets.items import Context, KSpaceSlice, Reconstruction
 from nilatron.gadgets.problem import Problem
 
@@ -32,8 +34,6 @@ FAILURES = (
     AssertionError,
     OSError,
 )
-
-SUSPICIOUS_CHI2 = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,15 +97,14 @@ def _prepared_on(
 
 
 def finished(item: KSpaceSlice, problem: Problem, role: str, image: Array, made: dict[str, str]) -> Reconstruction:
-    """An image on the host, marked with how well it explains the data."""
+    """An image on the host, marked with how well it explains the data and with what makes it doubtful."""
     if role != "uncertainty":
-        chi2 = chi_squared(problem.operator, problem.data, image)
-        made = made | {"chi2": f"{chi2:.4g}"}
-        if chi2 > SUSPICIOUS_CHI2:
-            warning = f"chi2 is {chi2:.3g} instead of about 1: coil maps and data do not agree, look for ghosts"
-            made["warning"] = warning
-            log.warning("%s: %s image: %s", item.label, role, warning)
-        log.info("%s: %s image, chi2 %.3f", item.label, role, chi2)
+        residual = residual_of(problem.operator, problem.data, image)
+        made = made | {"chi2": f"{residual.chi2:.4g}", "unexplained": f"{residual.unexplained:.3g}"}
+        method = "cg_sense" if role == "conventional" else made.get("target", "")
+        if found := doubts(judged(item, problem, image, residual, method)):
+            made["doubt"] = "; ".join(found)
+        log.info("%s: %s image, chi2 %.3f, unexplained %.3f", item.label, role, residual.chi2, residual.unexplained)
     return Reconstruction(to_numpy(image).astype(np.complex64), role, item, made)
 
 

@@ -33,12 +33,17 @@ def encoding_of(header: Any, encoding_space_ref: int) -> Any:
             f"a line refers to encoding space {encoding_space_ref}, but the header describes {len(header.encoding)}"
         )
     encoding = header.encoding[encoding_space_ref]
-    kind = getattr(encoding.trajectory, "value", encoding.trajectory)
+    kind = trajectory_of(encoding)
     if kind not in ON_A_GRID:
         raise ScanError(
             f"trajectory {kind!r} of encoding {encoding_space_ref} is not on a grid; expected one of {ON_A_GRID}"
         )
     return encoding
+
+
+def trajectory_of(encoding: Any) -> str:
+    """Trajectory of an encoding in lower case; "cartesian" if the header does not name one."""
+    return str(getattr(encoding.trajectory, "value", encoding.trajectory) or "cartesian").lower()
 
 
 def calibration_mode(encoding: Any) -> str:

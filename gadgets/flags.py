@@ -31,6 +31,7 @@ _NOISE_MASK = 1 << (ismrmrd.ACQ_IS_NOISE_MEASUREMENT - 1)
 _CALIBRATION_MASK = 1 << (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION - 1)
 _CALIBRATES_MASK = _CALIBRATION_MASK | 1 << (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING - 1)
 _LAST_IN_SLICE_MASK = 1 << (ismrmrd.ACQ_LAST_IN_SLICE - 1)
+_PHASE_CORRECTION_MASK = 1 << (ismrmrd.ACQ_IS_PHASECORR_DATA - 1)
 _REVERSED_MASK = 1 << (ismrmrd.ACQ_IS_REVERSE - 1)
 
 
@@ -56,6 +57,11 @@ def calibrates(flags: int) -> bool:
 def is_last_in_slice(flags: int) -> bool:
     """Whether the scanner marked this line as the last of its slice."""
     return bool(flags & _LAST_IN_SLICE_MASK)
+
+
+def is_phase_correction(flags: int) -> bool:
+    """Whether a line is a navigator for the phase of lines read in the two directions."""
+    return bool(flags & _PHASE_CORRECTION_MASK)
 
 
 def is_reversed(flags: int) -> bool:

@@ -1,4 +1,9 @@
-"""Reconstructions become ISMRMRD images: recon geometry, header, metadata in Gadgetron's and FIRE's names, pixel type."""
+"""Reconstructions become ISMRMRD images: recon geometry, header, metadata in Gadgetron's and FIRE's names, pixel type.
+
+Geometry: `position` is copied from the lines. It is the point whose signal has the same phase everywhere in k-space, and
+therefore the centre of pixel n // 2 along each axis. For even n the middle of the field of view is half a pixel before it.
+Pixels have the size field_of_view / matrix along read_dir (x), phase_dir (y) and slice_dir (z), which are copied as well.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +30,7 @@ MAX_INDEX = 65535  # image_index is 16 bits wide
 MAX_UNCERTAINTY = 32700  # pixel values, of uint16 as well: what is on the way may hold int16 only
 MIN_UNCERTAINTY = 1e-6  # SNR units: a map that nowhere exceeds this is empty
 MIN_WINDOW = 5.0  # SNR units: a window fitted to an image without signal would show its noise as structure
+DOUBTFUL = " DOUBTFUL"  # at the end of the series description
 COPIED = (
     "version",
     "measurement_uid",
@@ -80,6 +86,10 @@ class ImageMaker:
         converted, n_saturated = convert(pixels, self.settings.pixel_type, scale)
         if n_saturated:
             context.log.problem(log, f"{item.source.label}: {n_saturated} pixels saturated, lower image_scale")
+        if doubt := item.provenance.get("doubt"):
+            context.log.counts["doubtful images"] += 1
+            reasons = "; ".join((doubt, *item.source.notes))
+            context.log.problem(log, f"{item.source.label}: doubtful {item.role} image: {reasons}")
         series = SERIES_INDEX[item.role]
         self.sent[series] += 1
         image = ismrmrd.Image.from_array(converted)
@@ -106,9 +116,10 @@ class ImageMaker:
         description = {"main": f"Nilatron {history}", "conventional": "Nilatron CG-SENSE"}.get(
             item.role, "Nilatron posterior standard deviation"
         )
+        description += DOUBTFUL if "doubt" in item.provenance else ""
         comments = [description, "research only"]
         comments += [f"fall-back: {item.provenance['fallback']}"] if "fallback" in item.provenance else []
-        comments += [item.provenance["warning"]] if "warning" in item.provenance else []
+        comments += [f"doubtful: {item.provenance['doubt']}"] if "doubt" in item.provenance else []
         comments += list(item.source.notes)
         quantitative = ["Quantitative"] if derived == "uncertainty" else []
         encoding = item.source.encoding

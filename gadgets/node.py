@@ -12,6 +12,8 @@ from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.calibration import CalibrationStore
 from nilatron.gadgets.compression import CoilCompression, CompressionSettings
 from nilatron.gadgets.device import on_device
+from nilatron.gadgets.doubt import DoubtSettings
+from nilatron.gadgets.epi.correct import EpiLines, EpiSettings
 from nilatron.gadgets.images import ImageMaker, ImageSettings
 from nilatron.gadgets.items import Context, Gadget
 from nilatron.gadgets.methods import METHODS, Method
@@ -20,6 +22,7 @@ from nilatron.gadgets.recon_data import slices_from_bucket, slices_from_recon_da
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.gadgets.sensitivities import estimate_sensitivities
 from nilatron.gadgets.settings import SettingsError, from_properties, property_fields
+from nilatron.gadgets.statements import StatementCheck
 
 
 def build_node(
@@ -35,8 +38,8 @@ def build_node(
     target
         A name of `methods`.
     properties
-        Of the node's `<configuration>`; each belongs to the noise gadget, the coil compression, the method or the image
-        gadget. `seed` overrides the seed of the context.
+        Of the node's `<configuration>`; each belongs to the noise gadget, the echo-planar lines, the coil compression, the
+        method, the doubt or the image gadget. `seed` overrides the seed of the context.
     weights
         Of the prior.
     methods
@@ -49,7 +52,15 @@ def build_node(
     """
     if target not in methods:
         raise SettingsError(f"unknown target {target!r}: choose from {', '.join(methods)}")
-    parts = (NoiseSettings, CompressionSettings, methods[target].settings_class, ImageSettings, SeedSettings)
+    parts = (
+        NoiseSettings,
+        EpiSettings,
+        CompressionSettings,
+        methods[target].settings_class,
+        DoubtSettings,
+        ImageSettings,
+        SeedSettings,
+    )
     names = {part: property_fields(part) for part in parts}
     known = {name: field for fields in names.values() for name, field in fields.items()}
     unknown = [name for name in properties if name not in known]
@@ -57,23 +68,26 @@ def build_node(
         raise SettingsError(
             f"{target} has no property {unknown[0]!r}; it has: {', '.join(sorted(set(known.values())))}"
         )
-    noise, coils, method, images, seed = (
+    noise, epi, coils, method, doubt, images, seed = (
         from_properties(part, {k: v for k, v in properties.items() if k in names[part]}, target) for part in parts
     )
 
     def node(items: Iterable[Any], context: Context) -> Iterator[Any]:
         if seed.seed is not None:
             context = dataclasses.replace(context, seed=seed.seed)
-        whitening = Whitening(noise)
-        stream: Iterator[Any] = whitening.lines(items, context)
+        whitening, readouts = Whitening(noise), EpiLines(epi)
+        stream: Iterator[Any] = StatementCheck()(items, context)
+        stream = whitening.lines(stream, context)
+        stream = readouts.lines(stream, context)
         calibration = CalibrationStore(context.log)
         stream = Accumulator(calibration)(stream, context)
         stream = unpack(stream, context, calibration)
+        stream = readouts.slices(stream, context)
         stream = on_device(stream, context)
         stream = whitening.slices(stream, context)
         stream = CoilCompression(coils)(stream, context)
         stream = estimate_sensitivities(stream, context)
-        stream = Reconstructor(target, method, weights, methods)(stream, context)
+        stream = Reconstructor(target, method, weights, methods, doubt)(stream, context)
         return ImageMaker(images)(stream, context)
 
     return node

@@ -13,6 +13,7 @@ from nilatron.core.backend import namespace
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets.conventional import FAILURES, PreparedSlice, finished, prepare_slice, provenance
+from nilatron.gadgets.doubt import DoubtfulError, DoubtSettings
 from nilatron.gadgets.items import Context, KSpaceSlice, Reconstruction
 from nilatron.gadgets.methods import METHODS, Method
 from nilatron.gadgets.nila.budget import BudgetSettings, budget_from_now, n_slices_of
@@ -23,12 +24,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Reconstructor:
-    """The gadget: a target with its settings, and what runs it: `methods`, by target."""
+    """The gadget: a target with its settings, what runs it: `methods`, by target, and what becomes of doubtful images."""
 
     target: str
     settings: Any
     weights: Path = DEFAULT_WEIGHTS
     methods: Mapping[str, Method] = field(default_factory=lambda: METHODS)
+    doubt: DoubtSettings = field(default_factory=DoubtSettings)
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -128,6 +130,8 @@ class Reconstructor:
 
     def _replacement(self, prepared: PreparedSlice, error: Exception, waits: bool, context: Context) -> Reconstruction:
         reason = f"{self.target} failed ({type(error).__name__}: {error})"
+        if isinstance(error, DoubtfulError):
+            reason = f"{self.target} image withheld, it is doubtful: {error}"
         context.log.problem(log, f"{prepared.item.label}: {reason}; the conventional image replaces it")
         context.log.counts["fall-backs"] += 1
         made = {**prepared.conventional.provenance, "fallback": reason}
@@ -153,6 +157,9 @@ class Reconstructor:
             if not bool(namespace(image).all(namespace(image).isfinite(abs(image)))):
                 raise FloatingPointError(f"the {role} image holds values that are not finite")
             images[role] = finished(prepared.item, prepared.problem, role, image, made)
+        doubt = images["main"].provenance.get("doubt")
+        if doubt and self.doubt.doubtful == "refuse" and self.target != "cg_sense":  # that is the conventional image
+            raise DoubtfulError(doubt)
         return images
 
     def _settings(self, batch: Sequence[PreparedSlice], context: Context) -> Any:

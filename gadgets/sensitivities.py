@@ -8,11 +8,22 @@ from dataclasses import replace
 from typing import Any
 
 from nilatron.core.backend import namespace
-from nilatron.core.recon import estimate_coil_maps
+from nilatron.core.recon import FROM_CALIBRATION, FROM_ITS_IMAGE, FROM_LOW_FREQUENCIES, estimate_coil_maps
 from nilatron.gadgets.device import retry_on_cpu
 from nilatron.gadgets.items import Context, KSpaceSlice
 
 log = logging.getLogger(__name__)
+
+SAID = {  # of maps that are not ESPIRiT's: for the log, and for the image
+    FROM_LOW_FREQUENCIES: (
+        "no calibration block; coil maps from the low frequencies that were acquired",
+        "no calibration lines: coil maps are approximate",
+    ),
+    FROM_ITS_IMAGE: (
+        "coil maps of the calibration lines do not explain the signal of these lines; maps from their image instead",
+        "coil maps of the calibration lines did not cover the object: maps from their image, approximate",
+    ),
+}
 
 
 def estimate_sensitivities(items: Iterable[Any], context: Context) -> Iterator[Any]:
@@ -25,9 +36,11 @@ def estimate_sensitivities(items: Iterable[Any], context: Context) -> Iterator[A
 
 def with_maps(item: KSpaceSlice, context: Context) -> KSpaceSlice:
     """ESPIRiT where there is a calibration block with signal, Walsh on a low-resolution image where not."""
-    maps, source = estimate_coil_maps(item.kspace, item.counts, item.calibration)
-    if source != "calibration" and item.kspace.shape[0] > 1 and namespace(maps).any(item.kspace != 0):
+    noise_variance = 1.0 if item.whitened else 0.0
+    maps, source = estimate_coil_maps(item.kspace, item.counts, item.calibration, noise_variance)
+    if source != FROM_CALIBRATION and item.kspace.shape[0] > 1 and namespace(maps).any(item.kspace != 0):
         context.log.counts["slices without usable calibration"] += 1
-        log.warning("%s: no calibration block; coil maps from the low frequencies that were acquired", item.label)
-        item = item.with_note("no calibration lines: coil maps are approximate")
+        said, note = SAID[source]
+        log.warning("%s: %s", item.label, said)
+        item = item.with_note(note)
     return replace(item, coil_maps=maps)

@@ -10,11 +10,15 @@ from typing import Any
 
 import ismrmrd
 import numpy as np
+import numpy.typing as npt
 
+from nilatron.core.epi.regrid import widest_gap
 from nilatron.core.errors import BadInputError
 from nilatron.gadgets.encoding import calibration_mode, encoding_of, has_separate_calibration, kept_width
-from nilatron.gadgets.flags import LineKind, calibrates, other_names
+from nilatron.gadgets.epi.description import is_epi, readout_gradient
+from nilatron.gadgets.flags import LineKind, calibrates, is_phase_correction, other_names
 from nilatron.gadgets.plan.contradictions import Heads, by_image, contradictions, imaging, kinds_of
+from nilatron.gadgets.statements import check_header
 from nilatron.pipelines.files.raw import RawFile, open_raw
 
 
@@ -60,7 +64,7 @@ def check_file(path: Path, group: str = "dataset") -> FileReport:
         except BadInputError as error:
             plan, unusable = (), str(error)
         found += _of_samples(raw, heads) if not unusable else []
-        return FileReport(tuple(_holds(raw, heads)), plan, tuple(_left_out(heads)), tuple(found), unusable)
+        return FileReport(tuple(_holds(raw, heads)), plan, tuple(_left_out(raw.header, heads)), tuple(found), unusable)
 
 
 def _holds(raw: RawFile, heads: Heads) -> Iterator[str]:
@@ -82,6 +86,7 @@ def _holds(raw: RawFile, heads: Heads) -> Iterator[str]:
 
 
 def _plan(header: Any, heads: Heads) -> Iterator[str]:
+    check_header(header)
     for number in range(len(header.encoding)):
         if not len(imaging(heads, number)):
             continue
@@ -94,6 +99,7 @@ def _plan(header: Any, heads: Heads) -> Iterator[str]:
         each = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
         yield f"encoding {number}: {len(images)} images of {each} lines, {rows / max(min(sizes), 1):.2g}-fold undersampled"
         yield f"encoding {number}: {_readouts(encoding, lines)}"
+        yield from _echo_planar(header, number, lines, heads)
         yield f"encoding {number}: {_calibrated_by(header, heads, number)}"
     noise = int(np.count_nonzero(kinds_of(heads) == LineKind.NOISE))
     if len(imaging(heads)):
@@ -122,6 +128,21 @@ def _readouts(encoding: Any, lines: Heads) -> str:
     return f"readouts of {n_x} samples{echoes}; {n_kept} columns are kept of their field of view"
 
 
+def _echo_planar(header: Any, number: int, lines: Heads, heads: Heads) -> Iterator[str]:
+    encoding = header.encoding[number]
+    gradient = readout_gradient(encoding, number)
+    if gradient is not None:
+        for n, dwell_us in np.unique(lines[["number_of_samples", "sample_time_us"]]).tolist():
+            k = gradient.positions(int(n), float(dwell_us), int(encoding.encodedSpace.matrixSize.x))
+            yield (
+                f"encoding {number}: samples on the gradient's ramps are regridded, "
+                f"{widest_gap(k):.2f} steps of the grid apart"
+            )
+    n_navigators = np.count_nonzero(_navigators(header, heads) & (heads["encoding_space_ref"] == number))
+    if n_navigators:
+        yield f"encoding {number}: lines read backwards are corrected by {n_navigators} navigators"
+
+
 def _calibrated_by(header: Any, heads: Heads, number: int) -> str:
     flagged = np.array([calibrates(int(flags)) for flags in heads["flags"]], bool)
     own = np.count_nonzero(flagged & (heads["encoding_space_ref"] == number))
@@ -135,10 +156,16 @@ def _calibrated_by(header: Any, heads: Heads, number: int) -> str:
     return "no line is flagged as calibration: the middle of k-space where it is fully sampled, or all frames together"
 
 
-def _left_out(heads: Heads) -> Iterator[str]:
-    names = Counter(
-        name for flags in heads["flags"][kinds_of(heads) == LineKind.OTHER] for name in other_names(int(flags))
-    )
+def _navigators(header: Any, heads: Heads) -> npt.NDArray[np.bool_]:
+    """Which lines tell the phase between the directions of echo-planar readouts."""
+    echo_planar = [number for number, encoding in enumerate(header.encoding) if is_epi(encoding)]
+    flagged = np.array([is_phase_correction(int(flags)) for flags in heads["flags"]], bool)
+    return flagged & np.isin(heads["encoding_space_ref"], echo_planar)
+
+
+def _left_out(header: Any, heads: Heads) -> Iterator[str]:
+    left_out = (kinds_of(heads) == LineKind.OTHER) & ~_navigators(header, heads)
+    names = Counter(name for flags in heads["flags"][left_out] for name in other_names(int(flags)))
     for name, count in sorted(names.items()):
         yield f"{count} lines: {name}"
 

@@ -147,6 +147,8 @@ def write_images(
             if target.n_images == 0:
                 raise
             failure = error
+        for export in exports:
+            export.tell_refused(scan)
         seconds = time.perf_counter() - started
         if target.n_images == 0:
             raise NoImagesError(
@@ -193,13 +195,22 @@ def stamped(items: Iterable[Any], timing: ScanTiming) -> Iterator[Any]:
 
 @dataclass
 class ExportFolder(AtomicFolder):
-    """Files of one kind in a folder, all images or none."""
+    """Folder of files of one kind, which appear together; images that cannot be written as such files are reported."""
 
     write_image: Callable[[ismrmrd.Image, Path, str], None]
+    refused: list[InputError] = field(default_factory=list)
 
     def write(self, image: ismrmrd.Image) -> None:
         """The files of one image, named by series and index."""
-        self.write_image(image, self.temporary, f"series{image.image_series_index:03d}_{image.image_index:04d}")
+        try:
+            self.write_image(image, self.temporary, f"series{image.image_series_index:03d}_{image.image_index:04d}")
+        except InputError as error:
+            self.refused.append(error)
+
+    def tell_refused(self, scan: ScanLog) -> None:
+        """Report how many images could not be written, and why."""
+        if self.refused:
+            scan.problem(log, f"{self.folder}: {len(self.refused)} images could not be written: {self.refused[0]}")
 
 
 def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFolder]:
@@ -211,7 +222,7 @@ def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFol
 
         measurement = raw.header.measurementInformation
         position = getattr(getattr(measurement, "patientPosition", None), "value", None)
-        yield ExportFolder(settings.dicom, DicomScan(raw.header_bytes, position or "HFS").write)
+        yield ExportFolder(settings.dicom, DicomScan(raw.header_bytes, position or "").write)
 
 
 def describe(log_of_scan: ScanLog) -> str:

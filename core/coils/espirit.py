@@ -32,6 +32,9 @@ class EspiritSettings:
         Samples of the calibration that are used along each axis; more along the longest axis if that gives too few windows.
     threshold
         Eigenvalues of the windows' covariance below this fraction of the largest are noise.
+    noise_variance
+        Of a calibration sample, E|n|^2; 1 after whitening, 0 where it is not known. Eigenvalues that noise alone reaches are
+        noise, too: a span that holds it explains every window, and the maps of that are nobody's.
     crop
         Pixels whose eigenvalue lambda is below this lie outside the object.
     n_iterations
@@ -48,6 +51,7 @@ class EspiritSettings:
     kernel_size: int = 6
     calibration_size: int = 24
     threshold: float = 0.001
+    noise_variance: float = 0.0
     crop: float = 0.8
     n_iterations: int = 30
     virtual_coil_tolerance: float = 1e-5
@@ -90,7 +94,7 @@ def espirit_maps(
     if peak == 0:
         return xp.zeros((n_coils, *image_shape), dtype=calibration.dtype, device=calibration.device)
     virtual, to_coils = virtual_coils(block / peak, settings.virtual_coil_tolerance, settings.max_virtual_coils)
-    lags = _kernel_autocorrelation(virtual, settings)
+    lags = _kernel_autocorrelation(virtual, settings, settings.noise_variance / peak**2)
     maps = _pixel_eigenvectors(lags, image_shape, settings)
     return xp.reshape(to_coils @ xp.reshape(maps, (maps.shape[0], -1)), (n_coils, *image_shape))
 
@@ -128,8 +132,11 @@ def _central_block(calibration: Array, settings: EspiritSettings) -> Array:
     return calibration[(slice(None), *(slice(f, f + used) for f, used in zip(first, size, strict=True)))]
 
 
-def _signal_kernels(block: Array, kernel: tuple[int, ...], threshold: float) -> Array:
-    """Orthonormal basis (kernel, coil, z, y, x) of the windows of the calibration."""
+def _signal_kernels(block: Array, kernel: tuple[int, ...], threshold: float, noise_variance: float) -> Array:
+    """Orthonormal basis (kernel, coil, z, y, x) of the windows of the calibration.
+
+    Noise reaches n_windows sigma^2 (1 + sqrt(size / n_windows))^2 (Marchenko and Pastur, Math USSR Sb 1967;1:457).
+    """
     xp = namespace(block)
     n_coils = block.shape[0]
     n_z, n_y, n_x = (n - k + 1 for n, k in zip(block.shape[1:], kernel, strict=True))
@@ -146,15 +153,17 @@ def _signal_kernels(block: Array, kernel: tuple[int, ...], threshold: float) -> 
         windows = xp.reshape(windows, (size, n_y * n_x))
         gram = gram + windows @ xp.conj(windows).T
     values, vectors = eigenvectors(gram)
-    n_noise = int(xp.sum(xp.astype(values < threshold * values[-1], xp.int64)))
+    n_windows = math.prod(n - k + 1 for n, k in zip(block.shape[1:], kernel, strict=True))
+    of_noise = noise_variance * (math.sqrt(n_windows) + math.sqrt(size)) ** 2
+    n_noise = int(xp.sum(xp.astype(values < max(threshold * float(values[-1]), of_noise), xp.int64)))
     return xp.reshape(vectors[:, n_noise:].T, (size - n_noise, n_coils, *kernel))
 
 
-def _kernel_autocorrelation(block: Array, settings: EspiritSettings) -> Array:
+def _kernel_autocorrelation(block: Array, settings: EspiritSettings, noise_variance: float) -> Array:
     """R_cd(l) / |K| on the lags l = 0, 1, ..., K-1, -(K-1), ..., -1 of each axis: (coil, coil, z, y, x)."""
     xp = namespace(block)
     kernel = _kernel_shape(tuple(block.shape[1:]), settings)
-    kernels = _signal_kernels(block, kernel, settings.threshold)
+    kernels = _signal_kernels(block, kernel, settings.threshold, noise_variance)
     n_kernels, n_coils = kernels.shape[:2]
     lags = tuple(2 * k - 1 for k in kernel)
     n_lags = math.prod(lags)

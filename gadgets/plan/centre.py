@@ -9,6 +9,8 @@ from nilatron.core.backend import ComplexArray, FloatArray
 
 MIN_DISTANCE = 2  # rows; nearer, a phase ramp of the object may move its strongest row
 MIN_RATIO = 3.0  # of the energies of the strongest row and of those around the centre
+SPIKE_SAMPLES = 4  # of a line, that interference may spoil: the strongest row has to be strong without them, too
+MIN_RATIO_WITHOUT_SPIKES = 1.2
 
 
 def centre_shift(kspace: ComplexArray, counts: FloatArray) -> tuple[int, int]:
@@ -22,7 +24,7 @@ def centre_shift(kspace: ComplexArray, counts: FloatArray) -> tuple[int, int]:
     kspace, counts
         (coil, z, y, x) and (z, y, x), the header's centre at n // 2.
     """
-    z, y = (_shift(*_row_energy(kspace, counts, axis)) for axis in (0, 1))
+    z, y = (_shift_along(axis, kspace, counts) for axis in (0, 1))
     return z, y
 
 
@@ -35,24 +37,30 @@ def moved(kspace: ComplexArray, counts: FloatArray, shift: tuple[int, int]) -> t
     return np.roll(kspace, shift, axis=(1, 2)), np.roll(counts, shift, axis=(0, 1))
 
 
-def _row_energy(
-    kspace: ComplexArray, counts: FloatArray, axis: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Mean energy of the acquired samples of each row along z (0) or y (1), and which rows were acquired."""
-    others = (1 - axis, 2)
-    energy = np.sum(np.abs(kspace) ** 2, axis=(0, *(other + 1 for other in others)), dtype=np.float64)
-    n_samples = np.count_nonzero(counts, axis=others)
-    return energy / np.maximum(n_samples, 1), n_samples > 0
-
-
-def _shift(energy: npt.NDArray[np.float64], acquired: npt.NDArray[np.bool_]) -> int:
-    rows, centre = np.flatnonzero(acquired), len(energy) // 2
+def _shift_along(axis: int, kspace: ComplexArray, counts: FloatArray) -> int:
+    """Rows along z (0) or y (1) from the strongest row to the centre; 0 where the centre is as strong."""
+    acquired = np.asarray(counts.any(axis=(1 - axis, 2)))
+    rows, centre = np.flatnonzero(acquired), len(acquired) // 2
     if len(rows) < 2:
         return 0
-    strongest = int(rows[np.argmax(energy[rows])])
-    near = max(MIN_DISTANCE, int(np.diff(rows).max()))
-    around = rows[np.abs(rows - centre) <= near]
+    energy = _row_energy(kspace, counts, axis, n_spoilt=0)
+    strongest, near = int(rows[np.argmax(energy[rows])]), max(MIN_DISTANCE, int(np.diff(rows).max()))
     if abs(strongest - centre) <= near:
         return 0
-    at_centre = float(energy[around].max()) if len(around) else 0.0
-    return centre - strongest if energy[strongest] > MIN_RATIO * at_centre else 0
+    around = rows[np.abs(rows - centre) <= near]
+    ratios = {0: MIN_RATIO, SPIKE_SAMPLES: MIN_RATIO_WITHOUT_SPIKES}
+    for n_spoilt, ratio in ratios.items():
+        energy = _row_energy(kspace, counts, axis, n_spoilt)
+        if len(around) and energy[strongest] <= ratio * float(energy[around].max()):
+            return 0
+    return centre - strongest
+
+
+def _row_energy(kspace: ComplexArray, counts: FloatArray, axis: int, n_spoilt: int) -> npt.NDArray[np.float64]:
+    """Mean energy of the acquired lines of each row along z (0) or y (1), without the `n_spoilt` strongest samples of each."""
+    energy = np.sum(np.abs(kspace) ** 2, axis=0, dtype=np.float64)
+    n_kept = energy.shape[-1] - min(n_spoilt, energy.shape[-1] // 4)
+    lines = np.partition(energy, n_kept - 1, axis=-1)[..., :n_kept].sum(axis=-1)
+    n_lines = np.count_nonzero(counts.any(axis=-1), axis=1 - axis)
+    found: npt.NDArray[np.float64] = np.sum(lines, axis=1 - axis) / np.maximum(n_lines, 1)
+    return found

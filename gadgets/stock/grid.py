@@ -8,7 +8,7 @@ from typing import Any
 import ismrmrd
 import numpy as np
 
-from nilatron.gadgets.encoding import SEPARATE_MODES, calibration_mode
+from nilatron.gadgets.encoding import SEPARATE_MODES, calibration_mode, trajectory_of
 from nilatron.gadgets.items import ScanError, ScanLog
 from nilatron.gadgets.placement import PhaseAxis, Readout, grid_width, phase_axis, readout_of
 from nilatron.gadgets.stock.types import (
@@ -99,8 +99,7 @@ def centred_readout(line: ismrmrd.Acquisition, n_readout: int, log: ScanLog) -> 
 def sampling_description(layout: Layout, first: Readout) -> SamplingDescription:
     """Geometry of a buffer, whose first line is this; along the readout, oversampling counts as removed in Cartesian scans."""
     encoded, recon = layout.encoding.encodedSpace, layout.encoding.reconSpace
-    kind = getattr(layout.encoding.trajectory, "value", layout.encoding.trajectory)
-    readout = recon if kind == "cartesian" else encoded
+    readout = recon if trajectory_of(layout.encoding) == "cartesian" else encoded
     fov, matrix = encoded.fieldOfView_mm, encoded.matrixSize
     return SamplingDescription(
         encoded_FOV=(float(readout.fieldOfView_mm.x), float(fov.y), float(fov.z)),

@@ -10,6 +10,7 @@ from nilatron.gadgets.items import Gadget
 from nilatron.gadgets.settings import from_properties
 from nilatron.gadgets.stock.accumulate_trigger import AcquisitionAccumulateTriggerGadget
 from nilatron.gadgets.stock.bucket_to_buffer import BucketToBufferGadget
+from nilatron.gadgets.stock.epi import EPICorrGadget, EPIReconXGadget, FFTXGadget, OneEncodingGadget
 from nilatron.gadgets.stock.images import (
     AutoScaleGadget,
     ComplexToFloatGadget,
@@ -25,6 +26,10 @@ _KINDS: tuple[type[Gadget], ...] = (
     NoiseAdjustGadget,
     AsymmetricEchoAdjustROGadget,
     RemoveROOversamplingGadget,
+    EPIReconXGadget,
+    EPICorrGadget,
+    FFTXGadget,
+    OneEncodingGadget,
     AcquisitionAccumulateTriggerGadget,
     BucketToBufferGadget,
     ComplexToFloatGadget,

@@ -41,6 +41,9 @@ _MRICORE_GADGETS = """
     NoiseAdjustGadget NoiseAdjustGadget_unoptimized NoiseSummaryGadget PCACoilGadget PartialFourierAdjustROGadget
     PhysioInterpolationGadget RemoveROOversamplingGadget ScaleGadget SimpleReconGadget
 """
+_EPI_GADGETS = (
+    "CutXGadget EPICorrGadget EPIPackNavigatorGadget EPIReconXGadget FFTXGadget FFTYZGadget OneEncodingGadget"
+)
 _CORE_ITEMS = ("Acquisition", "Waveform", "Image", "Buffer", "IsmrmrdImageArray", "AcquisitionBucket", "Text")
 
 STOCK_CLASSES: dict[str, dict[str, frozenset[str]]] = {
@@ -55,6 +58,7 @@ STOCK_CLASSES: dict[str, dict[str, frozenset[str]]] = {
         "branch": frozenset({"AcquisitionFanout", "WaveformFanout", "ImageFanout"}),
         "merge": frozenset({"UnorderedMerge"}),
     },
+    "gadgetron_epi": {"gadget": frozenset(_EPI_GADGETS.split())},
     "gadgetron_dicom": {"gadget": frozenset({"DicomFinishGadget"})},
 }
 """Classes of each library and kind of element."""

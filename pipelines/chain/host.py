@@ -10,6 +10,7 @@ import ismrmrd
 
 from nilatron.gadgets.items import Context, Gadget
 from nilatron.gadgets.settings import SettingsError
+from nilatron.gadgets.statements import StatementCheck
 from nilatron.pipelines.chain.find import Chain, ChainError, External, Node, ReaderOrWriter
 
 NodeFactory: TypeAlias = Callable[[str, dict[str, str]], Gadget]
@@ -74,8 +75,10 @@ def run_chain(
     ------
     ChainError
         When `build` refuses the chain.
+    ScanError
+        When `gadgets.statements.StatementCheck` refuses a line, as images are requested.
     """
-    stream: Iterator[Any] = iter(items)
+    stream = StatementCheck()(items, context)
     for gadget in build(chain, node_factory):
         stream = gadget(stream, context)
     return _images(stream, context)

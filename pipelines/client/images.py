@@ -35,7 +35,7 @@ def remote_images(
 ) -> Generator[ismrmrd.Image]:
     """Images that the server makes of the items of a raw file; the scan's log gets the number of expected images.
 
-    An image for which the server fell back to another method is a problem in the scan's log, as in this process.
+    A fall-back or a doubtful image is a problem of the scan, as it is in this process.
 
     Raises
     ------
@@ -52,8 +52,9 @@ def remote_images(
             exchange = Exchange(connection, opening, counted, remote.timeouts, real_time=remote.real_time)
             for image in exchange.images():
                 n_images += 1
-                if reason := image.meta.get("nilatron_fallback"):
-                    scan.problem(log, f"slice {image.slice}: {reason}")
+                for name in ("nilatron_fallback", "nilatron_doubt"):
+                    if reason := image.meta.get(name):
+                        scan.problem(log, f"slice {image.slice}: {reason}")
                 yield image
         if counter.slices and not n_images:
             others = ", ".join(f"{n} {name}" for name, n in exchange.reply.others.items())

@@ -1,16 +1,19 @@
 """Writing images as DICOM for viewers and archives; needs the extra `dicom` (pydicom).
 
-Each slice becomes one MR Image Storage object. The centre of the first pixel lies at
+Each slice becomes one MR Image Storage object. The position in the image header is the centre of pixel n // 2 of each axis
+(see `gadgets.images`), so the centre of the first pixel of slice z lies at
 
-    position - (fov_x / 2 - dx / 2) read_dir - (fov_y / 2 - dy / 2) phase_dir,
+    position - (n_x // 2) dx read_dir - (n_y // 2) dy phase_dir + (z - n_z // 2) dz slice_dir,
 
-since ISMRMRD's position is the centre of the slice (or slab). Images are marked DERIVED and as research; no patient data are
-copied. All identifiers are computed from the scan, so that the same scan gives the same files.
+with d = field of view / n. Positions and directions are in patient coordinates (left, posterior, superior), as DICOM defines
+them, so they do not depend on the patient position. Images are marked DERIVED and as research; no patient data are copied. All
+identifiers are computed from the scan, so that the same scan gives the same files.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +32,7 @@ MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 UID_ROOT = "2.25."  # root of identifiers made from a 128-bit number, which needs no registration
 MAX_STORED = 32767
 SLOPE = 0.1  # SNR units of one stored step, unless an image is too bright for it
+DIRECTION_TOLERANCE = 1e-3  # largest error of lengths and cosines that counts as rounding
 MIN_SLOPE = 1e-9  # of uncertainty maps, which may be empty
 
 
@@ -41,11 +45,21 @@ class DicomScan:
     header_bytes
         The ISMRMRD header as stored; the identifiers are made from its hash.
     position
-        DICOM's Patient Position, e.g. "HFS".
+        DICOM's Patient Position, e.g. "HFS"; empty if it is unknown.
+
+    Raises
+    ------
+    InputError
+        When pydicom is not installed.
     """
 
     header_bytes: bytes
-    position: str = "HFS"
+    position: str = ""
+
+    def __post_init__(self) -> None:
+        """Check for pydicom before images are reconstructed."""
+        if importlib.util.find_spec("pydicom") is None:
+            raise InputError("DICOM output needs pydicom: pip install 'nilatron[dicom]'")
 
     def uid(self, *parts: object) -> str:
         """A unique identifier of the scan and these parts."""
@@ -58,15 +72,13 @@ class DicomScan:
         Raises
         ------
         InputError
-            When pydicom is not installed, or the image has several channels or no field of view.
+            When the image has several channels, or no geometry that DICOM can hold.
         """
-        try:
-            from pydicom.dataset import Dataset, FileMetaDataset
-            from pydicom.uid import ExplicitVRLittleEndian
-        except ImportError as error:
-            raise InputError("DICOM output needs pydicom: pip install 'nilatron[dicom]'") from error
+        from pydicom.dataset import Dataset, FileMetaDataset
+        from pydicom.uid import ExplicitVRLittleEndian
+
         pixels = np.abs(image.data) * image_slope(image)
-        if pixels.shape[0] != 1 or not all(size > 0 for size in image.field_of_view):
+        if pixels.shape[0] != 1 or not all(0 < size < np.inf for size in image.field_of_view):
             raise InputError(
                 f"DICOM needs one channel and a field of view, got {pixels.shape[0]} and {list(image.field_of_view)} mm"
             )
@@ -143,16 +155,49 @@ def to_stored(pixels: npt.NDArray[Any], *, finest: bool = False) -> tuple[npt.ND
 
 
 def set_geometry(data: Any, image: ismrmrd.Image, z: int, shape: tuple[int, ...]) -> None:
-    """Set position, orientation and spacing of slice `z` of an image of `shape` (z, y, x), in mm and patient coordinates."""
-    fov, sizes = np.array(image.field_of_view[:], float), np.array(shape[::-1], float)
-    spacing = fov / sizes
-    read, phase, normal = (np.array(d[:], float) for d in (image.read_dir, image.phase_dir, image.slice_dir))
-    first = np.array(image.position[:], float) - (fov[0] - spacing[0]) / 2 * read - (fov[1] - spacing[1]) / 2 * phase
-    first = first + (z - (shape[0] - 1) / 2) * spacing[2] * normal
-    data.ImagePositionPatient = [f"{v:.6g}" for v in first]
-    data.ImageOrientationPatient = [f"{v:.6g}" for v in (*read, *phase)]
-    data.PixelSpacing = [f"{spacing[1]:.6g}", f"{spacing[0]:.6g}"]  # between rows, then between columns
-    data.SliceThickness = f"{spacing[2]:.6g}"
+    """Set position, orientation and spacing of slice `z` of an image of `shape` (z, y, x), in mm and patient coordinates.
+
+    Raises
+    ------
+    InputError
+        When the position is not finite, or `directions` refuses the directions.
+    """
+    position, axes = np.array(image.position[:], float), directions(image)
+    if not np.isfinite(position).all():
+        raise InputError(f"DICOM needs a position, got {_numbers(position)} mm")
+    sizes = np.array(shape[::-1])
+    spacing = np.array(image.field_of_view[:], float) / sizes
+    first = position + ((0, 0, z) - sizes // 2) * spacing @ axes
+    data.ImagePositionPatient = [f"{v:.8g}" for v in first]
+    data.ImageOrientationPatient = [f"{v:.8g}" for v in axes[:2].reshape(-1)]
+    data.PixelSpacing = [f"{spacing[1]:.8g}", f"{spacing[0]:.8g}"]  # between rows, then between columns
+    data.SliceThickness = f"{spacing[2]:.8g}"
+    if shape[0] > 1:
+        data.SpacingBetweenSlices = f"{spacing[2]:.8g}"
+
+
+def directions(image: ismrmrd.Image) -> npt.NDArray[np.float64]:
+    """Read, phase and slice direction of an image (rows of a matrix), with rounding errors removed.
+
+    Raises
+    ------
+    InputError
+        When a direction does not have unit length, or two of them are not at right angles.
+    """
+    found = np.array([image.read_dir[:], image.phase_dir[:], image.slice_dir[:]], float)
+    lengths = np.linalg.norm(found, axis=1)
+    cosines = (found @ found.T)[np.triu_indices(3, 1)]
+    if not max(np.abs(lengths - 1).max(), np.abs(cosines).max()) < DIRECTION_TOLERANCE:  # NaN is refused as well
+        names = ("read_dir", "phase_dir", "slice_dir")
+        told = ", ".join(f"{name} {_numbers(axis)}" for name, axis in zip(names, found, strict=True))
+        raise InputError(f"DICOM needs directions of length 1 at right angles, got {told}")
+    left, _, right = np.linalg.svd(found)
+    nearest: npt.NDArray[np.float64] = left @ right
+    return np.round(nearest, 9) + 0.0  # without it, zeros would be written as -0
+
+
+def _numbers(values: npt.NDArray[np.float64]) -> str:
+    return f"({', '.join(f'{v:.4g}' for v in values)})"
 
 
 def set_pixels(data: Any, stored: npt.NDArray[np.uint16], slope: float) -> None:

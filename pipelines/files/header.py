@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import re
-import types
-import typing
-from enum import Enum
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
 import ismrmrd.xsd
 import numpy as np
 from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 
 from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.header_xml import child_of, children, fill, local_name, root_of, text_of
 
 logger = logging.getLogger(__name__)
 
 CARTESIAN = ("cartesian", "epi")
+MAX_PIXELS = 65535  # matrix sizes have 16 bits in image headers
+MAX_INDEX = 65535  # counters have 16 bits in the heads of lines
 
 
 def parse_header(xml: bytes | str) -> Any:
     """Parse an ISMRMRD header, as far as it can be understood.
 
     Unknown elements and values that cannot be converted are left out (and logged), name spaces are ignored, and missing
-    elements are None. A missing reconSpace is replaced by the encodedSpace, missing encodingLimits by empty ones.
+    elements are None. A missing reconSpace is replaced by the encodedSpace, missing encodingLimits by empty ones, a missing
+    matrix size z by 1, and a missing centre of limits by half the matrix. A trajectory that is not named is None; it is
+    Cartesian unless the lines contradict it (see `gadgets.statements`).
 
     Returns
     -------
@@ -36,117 +36,98 @@ def parse_header(xml: bytes | str) -> Any:
     Raises
     ------
     InputError
-        When the header is not XML, holds no encoding, or an encoding has no usable matrix or is not Cartesian.
+        When the header is not XML, holds no encoding, an encoding has no usable matrix, or no encoding is Cartesian.
     """
-    data = (xml.encode() if isinstance(xml, str) else bytes(xml)).rstrip(b"\0 \r\n\t")
+    data = xml.encode("utf-8", "surrogateescape") if isinstance(xml, str) else bytes(xml)
     try:
-        root = _root(data)
-    except (ParseError, DefusedXmlException, LookupError) as error:
+        root = root_of(data)
+    except (ParseError, DefusedXmlException) as error:
         raise InputError(
             f"the ISMRMRD header is not XML that can be read: {error}; it begins with {data[:40]!r}"
         ) from None
-    header = _fill(ismrmrd.xsd.ismrmrdHeader, root)
+    header = fill(ismrmrd.xsd.ismrmrdHeader, root)
     if not header.encoding:
         raise InputError(
-            f"the ISMRMRD header (<{_name(root)}>) has no <encoding>: matrix size and field of view are unknown, "
+            f"the ISMRMRD header (<{local_name(root)}>) has no <encoding>: matrix size and field of view are unknown, "
             "so nothing can be reconstructed"
         )
-    for number, encoding in enumerate(header.encoding):
-        _check_encoding(encoding, number)
+    problems = []
+    for number, (encoding, element) in enumerate(zip(header.encoding, children(root, "encoding"), strict=True)):
+        _complete_spaces(encoding, element, number)
+        _complete_limits(encoding, number)
+        problems.append(_trajectory_problem(encoding, element, number))
+    off_grid = [problem for problem in problems if problem is not None]
+    if len(off_grid) == len(header.encoding):
+        raise InputError(off_grid[0])
+    for problem in off_grid:
+        logger.warning("%s; its lines cannot be used", problem)
     return header
 
 
-def _root(data: bytes) -> Element:
-    try:
-        root: Element = fromstring(data)
-    except ParseError:
-        # names of people and places are often not in the declared character set
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError:
-            text = data.decode("latin-1")
-        root = fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text))
-    return root
-
-
-def _check_encoding(encoding: Any, number: int) -> None:
-    if problem := _space_problem(encoding.encodedSpace):
+def _complete_spaces(encoding: Any, element: Element, number: int) -> None:
+    """Fill in a missing z of a matrix and a missing reconSpace; refuse an encodedSpace that cannot be used."""
+    for name in ("encodedSpace", "reconSpace"):
+        matrix = getattr(getattr(encoding, name), "matrixSize", None)
+        if matrix is not None and not text_of(child_of(element, name, "matrixSize", "z")):
+            logger.warning("encoding %d of the ISMRMRD header: %s/matrixSize has no z; 1 is taken", number, name)
+            matrix.z = 1
+    if problem := _space_problem(encoding.encodedSpace, child_of(element, "encodedSpace")):
         raise InputError(f"encoding {number} of the ISMRMRD header: encodedSpace/{problem}")
-    if problem := _space_problem(encoding.reconSpace):
+    if problem := _space_problem(encoding.reconSpace, child_of(element, "reconSpace")):
         logger.warning("encoding %d has no complete reconSpace, its encodedSpace is taken: %s", number, problem)
         encoding.reconSpace = encoding.encodedSpace
-    if encoding.encodingLimits is None:
-        encoding.encodingLimits = ismrmrd.xsd.encodingLimitsType()
-    _complete_limits(encoding.encodingLimits, number)
-    trajectory = getattr(encoding.trajectory, "value", "cartesian")
-    if trajectory not in CARTESIAN:
-        raise InputError(
-            f"encoding {number} of the ISMRMRD header has a {trajectory} trajectory; "
-            "only Cartesian sampling (cartesian, epi) can be reconstructed"
-        )
 
 
-def _space_problem(space: Any) -> str | None:
+def _space_problem(space: Any, element: Element | None) -> str | None:
     """What is wrong with the matrix or field of view of a space; None if nothing is."""
-    for kind, unit in (("matrixSize", "pixels"), ("fieldOfView_mm", "mm")):
+    for kind, unit, most in (
+        ("matrixSize", f"whole, at most {MAX_PIXELS} pixels", MAX_PIXELS),
+        ("fieldOfView_mm", "mm", np.inf),
+    ):
         values = [getattr(getattr(space, kind, None), axis, None) for axis in "xyz"]
-        if not all(value is not None and 0 < value < np.inf for value in values):
-            return f"{kind} must be three positive numbers ({unit}), got x, y, z = {', '.join(map(str, values))}"
+        if not all(value is not None and 0 < value <= most and np.isfinite(value) for value in values):
+            texts = (
+                text_of(child_of(element, kind, axis)) or str(value) for axis, value in zip("xyz", values, strict=True)
+            )
+            return f"{kind} must be three positive numbers ({unit}), got x, y, z = {', '.join(texts)}"
     return None
 
 
-def _complete_limits(limits: Any, number: int) -> None:
-    """Remove limits without a maximum, and set a missing minimum or centre to 0."""
+def _complete_limits(encoding: Any, number: int) -> None:
+    """Remove limits that no line can satisfy, and fill in a missing minimum or centre."""
+    if encoding.encodingLimits is None:
+        encoding.encodingLimits = ismrmrd.xsd.encodingLimitsType()
+    limits, matrix = encoding.encodingLimits, encoding.encodedSpace.matrixSize
+    halves = {f"kspace_encoding_step_{step}": size // 2 for step, size in enumerate((matrix.x, matrix.y, matrix.z))}
     for entry in dataclasses.fields(limits):
         limit = getattr(limits, entry.name)
         if limit is None:
             continue
-        if limit.maximum is None:
-            logger.warning("encoding %d: the limits of %s have no maximum; left out", number, entry.name)
+        limit.minimum = limit.minimum or 0
+        if limit.maximum is None or not limit.minimum <= limit.maximum <= MAX_INDEX:
+            found = "no maximum" if limit.maximum is None else f"maximum {limit.maximum}, minimum {limit.minimum}"
+            logger.warning("encoding %d: the limits of %s have %s; left out", number, entry.name, found)
             setattr(limits, entry.name, None)
-        limit.minimum, limit.center = limit.minimum or 0, limit.center or 0
+        elif limit.center is None:
+            half = halves.get(entry.name, 0)
+            limit.center = half if limit.minimum <= half <= limit.maximum else (limit.minimum + limit.maximum + 1) // 2
 
 
-def _name(element: Element) -> str:
-    return str(element.tag).rpartition("}")[2]
-
-
-def _fill(kind: type[Any], element: Element) -> Any:
-    """An object of the dataclass `kind`, filled from the children of an element."""
-    hints = typing.get_type_hints(kind)
-    values: dict[str, Any] = {}
-    for entry in dataclasses.fields(kind):
-        repeated, inner = _inner(hints[entry.name])
-        children = [child for child in element if _name(child) == entry.name]
-        found = [value for value in (_convert(inner, child) for child in children) if value is not None]
-        values[entry.name] = found if repeated else (found[-1] if found else None)
-    unknown = {_name(child) for child in element} - values.keys()
-    if unknown:
-        logger.info("ISMRMRD header: unknown in <%s>: %s", _name(element), ", ".join(sorted(unknown)))
-    return kind(**values)
-
-
-def _inner(hint: Any) -> tuple[bool, Any]:
-    """Whether a field repeats, and the type of one value: list[T] -> T, None | T -> T."""
-    if typing.get_origin(hint) is list:
-        return True, typing.get_args(hint)[0]
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        return False, next(arg for arg in typing.get_args(hint) if arg is not type(None))
-    return False, hint
-
-
-def _convert(kind: Any, element: Element) -> Any:
-    if dataclasses.is_dataclass(kind):
-        return _fill(typing.cast("type[Any]", kind), element)
-    text = (element.text or "").strip()
-    try:
-        if kind is int:
-            return int(float(text)) if not text.lstrip("+-").isdigit() else int(text)
-        if kind is bytes:
-            return text.encode()
-        if isinstance(kind, type) and issubclass(kind, Enum):
-            return next(member for member in kind if member.value.lower() == text.lower())
-        return kind.from_string(text) if hasattr(kind, "from_string") else kind(text)
-    except (ValueError, OverflowError, StopIteration):
-        logger.warning("ISMRMRD header: <%s> cannot be %r; it is ignored", _name(element), text)
+def _trajectory_problem(encoding: Any, element: Element, number: int) -> str | None:
+    """Why an encoding is not Cartesian, None if it may be; a missing trajectory is taken from the trajectoryDescription."""
+    named = text_of(child_of(element, "trajectory"))
+    described = text_of(child_of(element, "trajectoryDescription", "identifier"))
+    if not named and "epi" in described.lower():
+        encoding.trajectory = ismrmrd.xsd.trajectoryType.EPI
+    elif not named and not described:
+        encoding.trajectory = None
+        logger.warning("encoding %d of the ISMRMRD header names no trajectory: Cartesian lines are assumed", number)
         return None
+    elif encoding.trajectory is None:
+        encoding.trajectory = ismrmrd.xsd.trajectoryType.OTHER
+    if encoding.trajectory.value in CARTESIAN:
+        return None
+    return (
+        f"encoding {number} of the ISMRMRD header has a {named or described} trajectory; "
+        "only Cartesian sampling (cartesian, epi) can be reconstructed"
+    )

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import h5py
 import ismrmrd
-import ismrmrd.hdf5
 import numpy as np
 import numpy.typing as npt
 
 from nilatron.pipelines.files.atomic import InputError, open_hdf5
 from nilatron.pipelines.files.header import parse_header
+from nilatron.pipelines.files.heads import LINE, WAVEFORM, HeadKind, HeadReader
+from nilatron.pipelines.files.samples import line_samples, line_trajectory
+from nilatron.pipelines.files.table import blocks, field_of_all_rows
 
 logger = logging.getLogger(__name__)
-
-BLOCK_BYTES = 16 * 2**20  # samples that are read at a time
-BLOCK_LINES = 512
 
 AnyArray = npt.NDArray[Any]
 
@@ -30,8 +30,8 @@ def open_raw(path: str | Path, group: str = "dataset") -> RawFile:
     Raises
     ------
     InputError
-        When the file is missing, truncated or not HDF5, lacks the group, its data or its header, or `parse_header` refuses
-        the header.
+        When the file is missing, truncated or not HDF5, lacks the group, its data or its header, stores heads in a layout that
+        cannot be converted, or `parse_header` refuses the header.
     """
     path = Path(path)
     return RawFile(path, open_hdf5(path), group)
@@ -52,11 +52,13 @@ class RawFile:
 
     def __init__(self, path: Path, file: h5py.File, group: str) -> None:
         self.path, self._file = path, file
+        self._trajectory_was_told = False
         try:
             self._group = self._find(group)
             self.header_bytes = _as_bytes(self._group["xml"][()])
             self.header = parse_header(self.header_bytes)
             self.n_acquisitions = int(self._group["data"].shape[0])
+            self._read_heads = self._head_reader()
         except InputError as error:
             file.close()
             raise InputError(f"{path}: {error}") from None
@@ -74,14 +76,27 @@ class RawFile:
         """Close the file."""
         self._file.close()
 
+    def heads(self) -> AnyArray:
+        """Heads of all lines: a structured array with the fields of ISMRMRD, read once and without the samples.
+
+        Raises
+        ------
+        InputError
+            When the heads cannot be read, or a value does not fit its field.
+        """
+        return self._heads
+
+    @cached_property
+    def _heads(self) -> AnyArray:
+        return self._in_wire_layout(field_of_all_rows(self._group["data"], "head", str(self.path)), 0)
+
     def items(self) -> Iterator[ismrmrd.Acquisition | ismrmrd.Waveform]:
         """Lines in file order, with each waveform before the first line that is not older.
 
         Raises
         ------
         InputError
-            When a line cannot be read, holds samples that are not finite, or does not have the number of channels of the
-            first line. The message states the line's number.
+            When a line cannot be read. The message states the line's number.
         """
         waveforms = self._waveforms()
         waveform = next(waveforms, None)
@@ -93,11 +108,6 @@ class RawFile:
         while waveform is not None:
             yield waveform
             waveform = next(waveforms, None)
-
-    def heads(self) -> AnyArray:
-        """Heads of all lines, before any of their samples is read."""
-        dataset = self._group["data"]
-        return _repack(dataset.fields("head")[()], ismrmrd.hdf5.acquisition_header_dtype, f"{self.path}: heads")
 
     def _find(self, name: str) -> h5py.Group:
         found = self._file.get(name)
@@ -112,45 +122,54 @@ class RawFile:
                     f"group {name!r} holds no {part!r} (it holds: {', '.join(found) or 'nothing'}), "
                     "so it is not ISMRMRD raw data"
                 )
-        missing = {"head", "data"} - set(found["data"].dtype.names or ())
-        if missing:
-            raise InputError(
-                f"{name}/data has no {' and '.join(sorted(missing))}, so it is not a table of ISMRMRD lines"
-            )
+        if problem := _table_problem(found["data"]):
+            raise InputError(f"{name}/data {problem}, so it is not a table of ISMRMRD lines")
         return found
 
-    def _blocks(self, name: str) -> Iterator[tuple[int, AnyArray]]:
-        """Consecutive blocks of rows of a table, within the memory limit, each with the number of its first row."""
-        table = self._group[name]
-        start, n_rows = 0, 1
-        while start < table.shape[0]:
-            try:
-                rows = table[start : start + n_rows]
-            except (OSError, ValueError) as error:
-                last = min(start + n_rows, table.shape[0]) - 1
-                raise InputError(
-                    f"{self.path}: rows {start} to {last} of {table.shape[0]} of {name!r} cannot be read, "
-                    f"the file is damaged or truncated: {error}"
-                ) from error
-            yield start, rows
-            start += len(rows)
-            largest = max(samples.nbytes for samples in rows["data"])
-            n_rows = int(np.clip(BLOCK_BYTES // max(largest, 1), 1, BLOCK_LINES))
+    def _head_reader(self) -> HeadReader:
+        kind = LINE
+        if len(self.header.encoding) > 1:
+            kind = HeadKind(LINE.dtype, LINE.needed | {"encoding_space_ref"}, LINE.used)
+        reader = HeadReader(self._group["data"].dtype["head"], kind)
+        if reader.notes:
+            logger.warning("%s: heads other than ISMRMRD's: %s", self.path, "; ".join(reader.notes))
+        return reader
+
+    def _in_wire_layout(self, heads: AnyArray, first_row: int) -> AnyArray:
+        try:
+            return self._read_heads(heads, first_row)
+        except InputError as error:
+            raise InputError(f"{self.path}: {error}") from None
 
     def _acquisitions(self) -> Iterator[ismrmrd.Acquisition]:
         n_channels = None
-        for start, rows in self._blocks("data"):
-            heads = _repack(rows["head"], ismrmrd.hdf5.acquisition_header_dtype, f"{self.path}: line {start}")
-            has_trajectory = "traj" in (rows.dtype.names or ())
+        for start, rows in blocks(self._group["data"], str(self.path)):
+            heads = self._in_wire_layout(rows["head"], start)
+            trajectories = rows["traj"] if "traj" in (rows.dtype.names or ()) else np.empty((len(rows), 0))
             for offset, (head, samples) in enumerate(zip(heads, rows["data"], strict=True)):
                 line = f"{self.path}: line {start + offset}"
                 n_channels = n_channels or self._first_channels(int(head["active_channels"]))
+                trajectory = self._trajectory(trajectories[offset], head, line)
                 shape = (int(head["active_channels"]), int(head["number_of_samples"]))
-                trajectory = _trajectory(rows["traj"][offset], head, line) if has_trajectory else None
-                if trajectory is None:
-                    head["trajectory_dimensions"] = 0
-                    trajectory = np.zeros((shape[1], 0), np.float32)
-                yield ismrmrd.Acquisition(head.tobytes(), _samples(samples, shape, line), trajectory)
+                yield ismrmrd.Acquisition(head.tobytes(), line_samples(samples, shape, line), trajectory)
+
+    def _trajectory(self, stored: AnyArray, head: Any, line: str) -> npt.NDArray[np.float32]:
+        """Trajectory (sample, dimension) of a line; sets the number of dimensions in its head."""
+        n_samples, announced = int(head["number_of_samples"]), int(head["trajectory_dimensions"])
+        found = line_trajectory(stored, n_samples, announced)
+        if found is None:
+            if np.size(stored) and not self._trajectory_was_told:
+                self._trajectory_was_told = True
+                logger.warning(
+                    "%s has %d trajectory values for %d samples, its header announces %d for each: trajectories are ignored",
+                    line,
+                    np.size(stored),
+                    n_samples,
+                    announced,
+                )
+            found = np.zeros((n_samples, 0), np.float32)
+        head["trajectory_dimensions"] = found.shape[1]
+        return found
 
     def _first_channels(self, n_channels: int) -> int:
         if n_channels == 0:
@@ -163,49 +182,47 @@ class RawFile:
         return n_channels
 
     def _waveforms(self) -> Iterator[ismrmrd.Waveform]:
+        """Waveforms until the first one that cannot be read, which is reported: images do not need waveforms."""
         if "waveforms" not in self._group:
             return
-        for start, rows in self._blocks("waveforms"):
-            heads = _repack(rows["head"], ismrmrd.hdf5.waveform_header_dtype, f"{self.path}: waveform {start}")
-            for offset, (head, samples) in enumerate(zip(heads, rows["data"], strict=True)):
+        try:
+            yield from self._readable_waveforms(self._group["waveforms"])
+        except (InputError, ValueError) as error:
+            logger.warning("%s: waveforms are left out: %s", self.path, error)
+
+    @staticmethod
+    def _readable_waveforms(table: h5py.Dataset) -> Iterator[ismrmrd.Waveform]:
+        if problem := _table_problem(table):
+            raise InputError(f"their table {problem}")
+        read_heads = HeadReader(table.dtype["head"], WAVEFORM)
+        for start, rows in blocks(table, "waveforms"):
+            for offset, (head, samples) in enumerate(zip(read_heads(rows["head"], start), rows["data"], strict=True)):
                 shape = (int(head["channels"]), int(head["number_of_samples"]))
                 if samples.size != shape[0] * shape[1]:
                     raise InputError(
-                        f"{self.path}: waveform {start + offset} has {samples.size} samples, its header announces "
+                        f"waveform {start + offset} has {samples.size} samples, its header announces "
                         f"{shape[0]} channels of {shape[1]}"
                     )
                 yield ismrmrd.Waveform(head.tobytes(), np.asarray(samples, np.uint32))
 
 
-def _as_bytes(stored: Any) -> bytes:
-    value = np.asarray(stored).reshape(-1)[0]
-    return value.encode() if isinstance(value, str) else bytes(value)
-
-
-def _repack(heads: AnyArray, dtype: np.dtype[Any], where: str) -> AnyArray:
-    """The headers in the memory layout of the protocol; some writers pad or order the fields differently."""
-    missing = set(dtype.names or ()) - set(heads.dtype.names or ())
+def _table_problem(table: h5py.Dataset) -> str | None:
+    """Why a dataset is not a table of heads and data; None if it is one."""
+    missing = {"head", "data"} - set(table.dtype.names or ())
     if missing:
-        raise InputError(f"{where}: its header lacks {', '.join(sorted(missing))}")
-    packed = np.zeros(heads.shape, dtype)  # zeros, so that padding bytes do not depend on old memory content
-    for name in dtype.names or ():
-        packed[name] = _repack(heads[name], dtype[name], where) if dtype[name].names else heads[name]
-    return packed
+        return f"has no {' and '.join(sorted(missing))}"
+    is_list = table.ndim > 0 and table.size == table.shape[0]
+    return None if is_list else f"has the shape {table.shape}"
 
 
-def _samples(stored: AnyArray, shape: tuple[int, int], line: str) -> npt.NDArray[np.complex64]:
-    if stored.size != 2 * shape[0] * shape[1]:
-        raise InputError(
-            f"{line} has {stored.size / 2:g} complex samples, its header announces {shape[0]} channels of {shape[1]}"
-        )
-    values = np.ascontiguousarray(stored, np.float32)
-    return values.view(np.complex64).reshape(shape)
-
-
-def _trajectory(stored: AnyArray, head: Any, line: str) -> npt.NDArray[np.float32] | None:
-    shape = (int(head["number_of_samples"]), int(head["trajectory_dimensions"]))
-    if stored.size == 0:
-        return None
-    if stored.size != shape[0] * shape[1]:
-        raise InputError(f"{line} has {stored.size} trajectory values, its header announces {shape[0]} of {shape[1]}")
-    return np.ascontiguousarray(stored, np.float32).reshape(shape)
+def _as_bytes(stored: Any) -> bytes:
+    """Bytes of a header that is stored as text, as an array of one text, of characters or of character codes."""
+    if isinstance(stored, h5py.Empty) or np.size(stored) == 0:
+        raise InputError("the ISMRMRD header is empty")
+    values = np.asarray(stored).reshape(-1)
+    if values.dtype.kind in "iu":
+        return values.tobytes()
+    if values.dtype.kind == "S" and values.dtype.itemsize == 1:
+        return b"".join(values.tolist())
+    value = values[0]
+    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else bytes(value)

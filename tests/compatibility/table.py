@@ -27,11 +27,11 @@ ROWS = {
         "noise level, messages",
     ),
     "F2.14": ("waveforms: none, in between, before, after, alone, with noise alone", "end, count"),
-    "F2.15": ("lines read backwards; phase correction, navigators, dummies, feedback, surface coil", "pixels, counts"),
+    "F2.15": ("lines read backwards; EPI with ramps, navigators or none; dummies, feedback, surface coil", "pixels, counts"),
     "F2.16": ("flags of the last line missing or early", "count, end"),
     "F2.17": ("half a slice, missing lines, silent channels, values that are not finite", "images, messages"),
     "F2.18": ("several encoding spaces, an empty one, one that the header lacks", "error"),
-    "F2.19": ("trajectories: ignored with Cartesian lines, refused otherwise", "error"),
+    "F2.19": ("trajectories off the grid, of header or lines; simultaneous slices", "pixels, error"),
     "F2.20": ("headers: parts missing, unknown elements, NUL, names in any character set, 1 MB, no limits", "end"),
     "F2.21": ("1 to 128 channels, 1 line, 16384 samples, matrix of 1024 squared", "end"),
     "F2.22": ("configuration empty, absent, with unknown names or bad values", "readable error"),
@@ -48,6 +48,11 @@ ROWS = {
     "F2.33": ("no identifier of the header in any byte that is sent", "bytes"),
     "F2.34": ("same seed, same bytes; any order of lines", "pixels"),
     "F2.35": ("PyPI gadgetron, ismrmrd, FIRE's client, the stock client, recorded bytes of a C++ server", "pixels, messages"),
+    "F2.36": ("layouts of older and foreign writers: heads, samples, headers that leave out what they may", "pixels, error"),
+    "F2.37": (
+        "positions: even and odd matrices, oblique slices, volumes, fields of view between pixels; directions that are none",
+        "position, error",
+    ),
 }  # fmt: skip
 HEAD = """# Compatibility
 

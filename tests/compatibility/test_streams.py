@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from ismrmrd.xsd import trajectoryType
 
+from nilatron.core.epi.trapezoid import Trapezoid, sample_positions
+from nilatron.core.fft import ifft
 from nilatron.core.metrics import nrmse
 from nilatron.gadgets.stock.types import ReconBit, ReconData
 from nilatron.pipelines.simulation.simulate import EXTRA_FLAGS
@@ -108,6 +110,68 @@ def test_lines_that_are_no_image_are_left_out_and_counted(simulated, converse, k
     left_out = {name: n for name, n in reply.report.counts.items() if name.startswith("lines left out")}
     assert sum(left_out.values()) == len(scan.lines) - len(plain) > 0
     assert len(left_out) == 1
+
+
+LOBE, DELAY, PHASE = Trapezoid(60, 200, 60), 0.6, 0.7  # us; steps of the grid; rad
+
+
+def on_ramps(line, *, backwards=False, navigator=False):
+    """The line as it comes from a readout gradient with ramps, equidistant in time."""
+    head, n = line.getHead(), line.number_of_samples
+    k = sample_positions(LOBE, 0.0, LOBE.duration_us / n, n, n)
+    k, turn = (-k - DELAY, np.exp(1j * PHASE)) if backwards else (k, 1.0)
+    profile, x = ifft(np.array(line.data), axes=(-1,)), np.arange(n) - n // 2
+    out = ismrmrd.Acquisition(
+        head, (turn * profile @ np.exp(-2j * np.pi * np.outer(x, k) / n) / n**0.5).astype(np.complex64)
+    )
+    for flag, is_set in ((ismrmrd.ACQ_IS_REVERSE, backwards), (ismrmrd.ACQ_IS_PHASECORR_DATA, navigator)):
+        if is_set:
+            out.set_flag(flag)
+    return out
+
+
+@pytest.mark.row("F2.15")
+@pytest.mark.parametrize(
+    ("directions", "n_navigators", "way"),
+    [((False,), 0, ()), ((False, True), 3, ()), ((False, True), 3, ("NoiseAdjustGadget",))],
+)
+def test_echo_planar_lines_are_regridded_and_corrected(simulated, converse, directions, n_navigators, way):
+    scan = simulated()
+    (expected,) = converse(scan.behind(*way)).images
+    numbers = {"rampUpTime": 60, "rampDownTime": 60, "flatTopTime": 200, "numberOfNavigators": n_navigators}
+    longs = [ismrmrd.xsd.userParameterLongType(name=name, value=value) for name, value in numbers.items()]
+    n = scan.imaging[0].number_of_samples
+    dwell = [ismrmrd.xsd.userParameterDoubleType(name="dwellTime", value=LOBE.duration_us / n)]
+    scan.header.encoding[0].trajectory = trajectoryType.EPI
+    scan.header.encoding[0].trajectoryDescription = ismrmrd.xsd.trajectoryDescriptionType(
+        identifier="ConventionalEPI", userParameterLong=longs, userParameterDouble=dwell
+    )
+    central = scan.imaging[len(scan.imaging) // 2]
+    navigators = [on_ramps(central, backwards=bool(i % 2), navigator=True) for i in range(n_navigators)]
+    imaging = [on_ramps(line, backwards=directions[i % len(directions)]) for i, line in enumerate(scan.imaging)]
+    plain, scan.items = scan.imaging, scan.noise + navigators + imaging
+    reply = converse(scan.behind(*way))
+    assert reply.error is None
+    (image,) = reply.images
+    assert nrmse(image.data, expected.data) < 0.04
+    scan.items = scan.noise + [on_ramps(line) for line in plain]
+    scan.header.encoding[0].trajectoryDescription = None
+    (distorted,) = converse(scan.behind(*way)).images
+    assert nrmse(distorted.data, expected.data) > 0.2
+
+
+@pytest.mark.row("F2.15")
+def test_lines_of_both_directions_without_navigators_are_doubtful(simulated, converse):
+    scan = simulated()
+    scan.header.encoding[0].trajectory = trajectoryType.EPI
+    scan.items = scan.noise + [
+        backwards(line, line.number_of_samples // 2 - 1) if number % 2 else line
+        for number, line in enumerate(scan.imaging)
+    ]
+    reply = converse(scan)
+    (image,) = reply.images
+    assert any("no navigators of both: ghosts" in comment for comment in image.meta["ImageComment"])
+    assert any("no navigators of both: ghosts" in problem for problem in reply.report.problems)
 
 
 LAST = [value for name, value in vars(ismrmrd).items() if name.startswith(("ACQ_LAST_IN", "ACQ_FIRST_IN"))]
@@ -233,16 +297,26 @@ def test_an_empty_encoding_space_of_recon_data(simulated, converse):
     assert "none of the 1 items that came gave an image" in reply.error
 
 
+def with_path(line, path):
+    """The line with a trajectory (sample, dimension)."""
+    head = line.getHead()
+    head.trajectory_dimensions = path.shape[1]
+    return ismrmrd.Acquisition(head, np.array(line.data), path.astype(np.float32))
+
+
 @pytest.mark.row("F2.19")
-def test_a_trajectory_of_cartesian_lines_is_ignored(simulated, converse):
-    scan = simulated()
+@pytest.mark.parametrize("kind", ["without sense", "along the grid"])
+def test_a_trajectory_of_cartesian_lines_is_ignored(simulated, converse, kind):
+    scan, rng = simulated(), np.random.default_rng(1)
     expected = converse(scan).images
 
     def with_trajectory(line):
-        head = line.getHead()
-        head.trajectory_dimensions = 2
-        path = np.random.default_rng(1).standard_normal((line.number_of_samples, 2)).astype(np.float32)
-        return ismrmrd.Acquisition(head, np.array(line.data), path)
+        n = line.number_of_samples
+        if kind == "along the grid":
+            return with_path(
+                line, np.stack([np.arange(n) / n - 0.5, np.full(n, line.idx.kspace_encode_step_1 / 40)], 1)
+            )
+        return with_path(line, rng.standard_normal((n, 2)))
 
     reply = converse(scan, [with_trajectory(line) for line in scan.lines])
     assert reply.error is None
@@ -250,7 +324,32 @@ def test_a_trajectory_of_cartesian_lines_is_ignored(simulated, converse):
 
 
 @pytest.mark.row("F2.19")
-@pytest.mark.parametrize("kind", ["radial", "spiral"])
+def test_spokes_under_a_cartesian_header_are_refused(simulated, converse):
+    scan = simulated()
+
+    def spoke(number, line):
+        k, angle = np.arange(line.number_of_samples) - line.number_of_samples / 2, number * 1.94
+        return with_path(line, np.stack([k * np.cos(angle), k * np.sin(angle)], axis=1))
+
+    reply = converse(scan, scan.noise + [spoke(*pair) for pair in enumerate(scan.imaging)])
+    assert not reply.images
+    assert (
+        "a trajectory that moves along more than one axis, though the header calls encoding 0 Cartesian" in reply.error
+    )
+
+
+@pytest.mark.row("F2.19")
+def test_simultaneous_slices_are_refused(simulated, converse):
+    scan = simulated()
+    factor = ismrmrd.xsd.userParameterLongType(name="lMultiBandFactor", value=2)
+    scan.header.userParameters = ismrmrd.xsd.userParametersType(userParameterLong=[factor])
+    reply = converse(scan)
+    assert not reply.images
+    assert "userParameters says lMultiBandFactor = 2; simultaneous slices cannot be separated" in reply.error
+
+
+@pytest.mark.row("F2.19")
+@pytest.mark.parametrize("kind", ["radial", "goldenangle", "spiral", "other"])
 def test_other_trajectories_are_refused(simulated, converse, kind):
     scan = simulated()
     scan.header.encoding[0].trajectory = trajectoryType(kind)

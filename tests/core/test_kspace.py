@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from nilatron.core.kspace import KSpaceAccumulator, calibration_block, centre_window
+from nilatron.core.kspace import KSpaceAccumulator, calibration_block, centre_block, centre_window
 
 
 def line(value, n=8, n_coils=2):
@@ -114,3 +114,12 @@ def test_the_mean_can_be_asked_for_again_and_lines_may_follow():
     assert np.array_equal(grid.mean(), grid.mean())
     grid.add(line(5), 0, 2, 0)
     assert np.all(grid.mean()[:, 0, 2] == 3)
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 65), (3, 20, 33), (40, 32, 32)])
+def test_the_block_around_dc_keeps_dc_at_its_centre(shape):
+    kspace = np.zeros((2, *shape), np.complex64)
+    kspace[(slice(None), *(n // 2 for n in shape))] = 1
+    block = centre_block(kspace, 32)
+    assert block.shape == (2, *(min(n, 32) for n in shape))
+    assert (block[(slice(None), *(n // 2 for n in block.shape[1:]))] == 1).all()

@@ -94,6 +94,7 @@ def test_the_bandwidth_scale_follows_dwell_times_and_ratio():
     assert bandwidth_scale(10.0, 5.0, 0.8) == pytest.approx(2.5)
     assert bandwidth_scale(0.0, 5.0, 0.8) == 1.0
     assert bandwidth_scale(10.0, 0.0, 0.8) == 1.0
+    assert bandwidth_scale(float("nan"), 5.0, 0.8) == bandwidth_scale(10.0, float("nan"), 0.8) == 1.0
 
 
 @pytest.mark.parametrize("sigma_scale", [0.05, 0.3, 2.0])

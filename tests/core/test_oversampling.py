@@ -3,7 +3,7 @@ import pytest
 
 from nilatron.core.backend import complex_normal
 from nilatron.core.fft import fft
-from nilatron.core.oversampling import remove_oversampling, resize_centre, to_recon_space
+from nilatron.core.oversampling import remove_oversampling, resample, resize_centre, to_recon_space
 
 
 @pytest.mark.parametrize("n", [6, 7])
@@ -53,3 +53,80 @@ def test_a_smaller_recon_field_of_view_is_cut_out_of_the_middle():
     image = smooth_image(128, 96, fov_y=4 / 3)
     got = to_recon_space(image, (5.0, 400.0, 300.0), (5.0, 300.0, 300.0), (1, 96, 96))
     assert np.abs(got - smooth_image(96, 96)).max() < 1e-6
+
+
+def dots(n, fov_mm, *places_mm, width_mm=7.0):
+    """A row of dots at these places; pixel n // 2 lies at 0."""
+    at = (np.arange(n) - n // 2) * (fov_mm / n)
+    return sum(np.exp(-(((at - place) / width_mm) ** 2)) for place in places_mm).astype(np.complex64)
+
+
+def places_of(row, fov_mm):
+    """Where the brightest dots left and right of the middle lie, in mm: the top of the Gaussian through three pixels."""
+    n, found = len(row), []
+    for half in (slice(1, n // 2), slice(n // 2, n - 1)):
+        peak = int(np.arange(n)[half][np.argmax(np.abs(row[half]))])
+        before, at, after = np.log(np.abs(row[peak - 1 : peak + 2]))
+        found.append((peak + (before - after) / (before - 2 * at + after) / 2 - n // 2) * fov_mm / n)
+    return found
+
+
+@pytest.mark.parametrize("axis", [-3, -2, -1])
+@pytest.mark.parametrize(
+    ("n", "encoded_mm", "recon_mm", "n_recon"),
+    [
+        (64, 220.0, 170.0, 64),  # 49.45 pixels
+        (64, 220.0, 170.0, 40),
+        (65, 220.0, 170.0, 63),
+        (228, 204.542404, 194.063004, 432),  # ismrmrd/ismrmrd#131: 216.32 pixels
+        (64, 168.4375, 170.0, 64),  # the image a little smaller than wanted
+        (50, 150.0, 200.5, 128),
+        (128, 256.0, 192.0, 96),  # whole pixels
+    ],
+)
+def test_distances_are_what_the_field_of_view_says(axis, n, encoded_mm, recon_mm, n_recon):
+    image = np.moveaxis(np.broadcast_to(dots(n, encoded_mm, -50.0, 40.0), (2, 2, n)), -1, axis)
+    fovs, matrix = np.ones((2, 3)), [0, 0, 0]
+    fovs[:, axis], matrix[axis] = (encoded_mm, recon_mm), n_recon
+    got = to_recon_space(image, tuple(fovs[0]), tuple(fovs[1]), tuple(matrix))
+    rows = np.moveaxis(got, axis, -1)
+    assert rows.shape == (2, 2, n_recon)
+    assert got.dtype == np.complex64
+    assert np.allclose(rows, rows[0, 0], atol=1e-6)
+    assert places_of(rows[0, 0], recon_mm) == pytest.approx([-50.0, 40.0], abs=0.02)
+    at_mm = (np.arange(n_recon) - n_recon // 2) * recon_mm / n_recon
+    inside = np.abs(at_mm) < 60
+    expected = dots(n_recon, recon_mm, -50.0, 40.0)
+    assert np.abs(rows[0, 0] - expected)[inside].max() < 0.01
+
+
+def test_whole_pixels_are_cropped_and_nothing_else(monkeypatch):
+    image = complex_normal(np.random.default_rng(3), (3, 16, 20), np.zeros(1, np.complex64))
+    expected = resize_centre(resize_centre(image, 12, -2), 10, -1)
+    monkeypatch.setattr("nilatron.core.oversampling.resample", None)
+    got = to_recon_space(image, (5.0, 160.0, 200.0), (5.0, 120.0, 100.0003), (3, 12, 10))
+    assert np.array_equal(got, expected)
+
+
+def test_resampling_leaves_out_what_the_new_pixels_cannot_hold_and_what_lies_outside():
+    n = 60
+    wave = np.exp(2j * np.pi * 25 * (np.arange(n) - n // 2) / n).astype(np.complex64)
+    assert np.abs(resample(wave, 31, 1.9, -1)).max() < 1e-5  # 1 / 2.4 per pixel, and the limit is 1 / 3.8
+    assert np.abs(resample(wave, 61, 0.9, -1)).min() > 0.99
+    wide = resample(wave, 81, 1.05, -1)
+    at = (np.arange(81) - 40) * 1.05
+    assert not wide[(at < -31.5) | (at > 30.5)].any()
+
+
+def test_resampling_keeps_white_noise_of_unit_variance():
+    noise = complex_normal(np.random.default_rng(4), (4000, 64), np.zeros(1, np.complex64))
+    assert np.mean(np.abs(resample(noise, 64, 0.773, -1)) ** 2) == pytest.approx(1, abs=0.02)
+
+
+def test_resampling_on_torch_is_the_same():
+    torch = pytest.importorskip("torch")
+    image = complex_normal(np.random.default_rng(5), (2, 12, 10), np.zeros(1, np.complex64))
+    arguments = ((2.0, 12.0, 10.0), (2.0, 9.4, 7.7), (2, 11, 9))
+    got = to_recon_space(torch.from_numpy(image), *arguments)
+    assert isinstance(got, torch.Tensor)
+    assert np.allclose(got.numpy(), to_recon_space(image, *arguments), atol=1e-5)

@@ -214,6 +214,18 @@ def test_coil_maps_come_from_the_calibration_lines_or_else_from_the_low_frequenc
         assert np.median(agreement) > 0.97
 
 
+def test_maps_that_do_not_explain_the_calibration_are_replaced(monkeypatch):
+    maps, counts = coil_maps(4, SHAPE), np.ones(SHAPE, np.float32)
+    kspace = SenseOperator(maps, counts).forward((40 * phantom(SHAPE)).astype(np.complex64))
+    block = calibration_block(kspace, counts)
+    few = maps * (np.random.default_rng(0).random(SHAPE) < 0.02)
+    monkeypatch.setattr("nilatron.core.recon.espirit_maps", lambda *_: few)
+    found, told = estimate_coil_maps(kspace, counts, block)
+    assert told == "the image of the calibration"
+    object_pixels = np.abs(phantom(SHAPE)) > 0.1
+    assert np.median(np.abs(np.sum(found.conj() * maps, axis=0))[object_pixels]) > 0.97
+
+
 def test_kspace_to_image(toy_prior):
     maps, counts = coil_maps(4, SHAPE), np.zeros(SHAPE, np.float32)
     counts[:, ::2] = counts[:, 20:44] = 1

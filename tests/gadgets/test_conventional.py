@@ -39,7 +39,9 @@ def test_a_slice_begins_with_its_conventional_image(slices):
 
 def test_slices_of_other_sizes_or_devices_are_not_alike(slices):
     first = prepared(slices[0])
-    fewer = replace(slices[1], kspace=slices[1].kspace[:3], coil_maps=slices[1].coil_maps[:3])
+    fewer = replace(
+        slices[1], kspace=slices[1].kspace[:3], coil_maps=slices[1].coil_maps[:3], calibration=slices[1].calibration[:3]
+    )
     assert prepared(fewer).batch_key == first.batch_key
     names = ("kspace", "counts", "coil_maps")
     smaller = replace(slices[1], **{name: getattr(slices[1], name)[..., 2:] for name in names})
@@ -105,5 +107,8 @@ def test_an_image_says_how_well_it_explains_the_data(slices):
     image = first.problem.conventional
     assert float(finished(slices[0], first.problem, "main", image, {}).provenance["chi2"]) < 1.5
     wrong = finished(slices[0], first.problem, "main", 1.2 * image, {})
-    assert "look for ghosts" in wrong.provenance["warning"]
+    assert float(wrong.provenance["chi2"]) > 1.5
+    assert float(wrong.provenance["unexplained"]) == pytest.approx(0.2, abs=0.02)
+    assert "look for ghosts" in wrong.provenance["doubt"]
+    assert "doubt" not in finished(slices[0], first.problem, "main", 1.2 * image, {"target": "zero_filled"}).provenance
     assert finished(slices[0], first.problem, "uncertainty", abs(image), {"a": "b"}).provenance == {"a": "b"}

@@ -10,6 +10,7 @@ from nilatron.gadgets.encoding import (
     has_separate_calibration,
     kept_width,
     last_average,
+    trajectory_of,
 )
 from nilatron.gadgets.items import ScanError
 
@@ -31,6 +32,13 @@ def test_a_trajectory_off_the_grid_is_refused(scan_header):
     header.encoding[0].trajectory = "radial"
     with pytest.raises(ScanError, match="trajectory 'radial' of encoding 0 is not on a grid"):
         encoding_of(header, 0)
+
+
+def test_a_trajectory_that_is_not_named_is_cartesian(scan_header):
+    header = scan_header((8, 8, 1))
+    assert trajectory_of(header.encoding[0]) == "cartesian"
+    header.encoding[0].trajectory = None
+    assert trajectory_of(encoding_of(header, 0)) == "cartesian"
 
 
 @pytest.mark.parametrize(

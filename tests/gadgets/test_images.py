@@ -216,7 +216,15 @@ def test_the_window_reaches_what_one_pixel_in_two_hundred_exceeds(source, n_brig
     assert ismrmrd.Meta.deserialize(image.attribute_string)["WindowWidth"] == width
 
 
-def test_a_warning_is_a_comment(source):
-    (image,), log = make(reconstruction(source, warning="chi2 is 3"))
-    assert "chi2 is 3" in ismrmrd.Meta.deserialize(image.attribute_string)["ImageComment"]
-    assert not log.problems
+def test_a_doubtful_image_is_marked_counted_and_a_problem(source):
+    noted = source.with_note("no calibration lines")
+    (image, spread), log = make(reconstruction(noted, doubt="look for ghosts"), uncertainty(source, 1.0))
+    meta = image.meta
+    assert meta["nilatron_doubt"] == "look for ghosts"
+    assert meta["SeriesDescription"][0] == "Nilatron AI Nila DOUBTFUL"
+    assert meta["GADGETRON_SeqDescription"] == "Nilatron_AI_Nila_DOUBTFUL"
+    assert "doubtful: look for ghosts" in meta["ImageComment"]
+    assert log.counts["doubtful images"] == 1
+    (problem,) = log.problems
+    assert problem.endswith(": doubtful main image: look for ghosts; no calibration lines")
+    assert "DOUBTFUL" not in str(spread.meta["SeriesDescription"])

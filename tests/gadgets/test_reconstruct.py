@@ -13,6 +13,7 @@ from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets import methods
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.conventional import prepare_slice
+from nilatron.gadgets.doubt import DoubtSettings
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.nila import run as nila_run
 from nilatron.gadgets.nila.settings import NilaNodeSettings
@@ -236,8 +237,33 @@ def test_other_items_pass():
 
 def test_maps_that_do_not_fit_the_data_are_told(item):
     (image,), _ = reconstruct(item, "cg_sense")
-    assert "warning" not in image.provenance
-    (image,), log = reconstruct(replace(item, coil_maps=item.coil_maps[::-1].copy()), "cg_sense")
+    assert "doubt" not in image.provenance
+    (image,), _ = reconstruct(replace(item, coil_maps=item.coil_maps[::-1].copy()), "cg_sense")
     assert float(image.provenance["chi2"]) > 1.5
-    assert "look for ghosts" in image.provenance["warning"]
-    assert not log.problems
+    assert "look for ghosts" in image.provenance["doubt"]
+
+
+def refused(item, target, settings, weights):
+    wrong = replace(item, coil_maps=item.coil_maps[::-1].copy())
+    context = Context(header=None)
+    return list(Reconstructor(target, settings, weights, doubt=DoubtSettings("refuse"))([wrong], context)), context.log
+
+
+@pytest.mark.parametrize("series", [("conventional", "nila"), ("nila",)])
+def test_a_doubtful_image_that_is_refused_is_replaced_by_the_conventional_one(item, weights, series):
+    images, log = refused(item, "nila", NilaNodeSettings(series=series), weights)
+    assert len(images) == len(series)
+    for image in images:
+        assert image.provenance["sampler"] == "CG-SENSE"
+    assert "nila image withheld, it is doubtful: " in images[-1].provenance["fallback"]
+    assert "look for ghosts" in images[-1].provenance["doubt"]  # the conventional one is no better, and says so
+    assert log.counts["fall-backs"] == 1
+    assert "withheld" in log.problems[0]
+    right = Reconstructor("nila", NilaNodeSettings(series=series), weights, doubt=DoubtSettings("refuse"))
+    assert not any("fallback" in image.provenance for image in right([item], Context(None)))
+
+
+def test_the_conventional_image_itself_stays(item, weights):
+    (image,), log = refused(item, "cg_sense", methods.BaselineSettings(), weights)
+    assert (image.role, "fallback" in image.provenance, log.problems) == ("main", False, [])
+    assert "look for ghosts" in image.provenance["doubt"]

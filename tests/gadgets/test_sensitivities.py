@@ -60,6 +60,14 @@ def test_calibration_without_signal_falls_back_to_the_data():
     assert log.counts["slices without usable calibration"] == 1
 
 
+def test_maps_that_do_not_cover_the_object_are_replaced_and_told(monkeypatch):
+    monkeypatch.setattr("nilatron.core.recon.espirit_maps", lambda _, shape, __: np.ones((6, *shape), np.complex64) * 0)
+    (item,), log = with_maps(replace(SCAN, acceleration=2))
+    assert agreement(item, SCAN) > 0.9
+    assert log.counts["slices without usable calibration"] == 1
+    assert any("did not cover the object" in note for note in item.notes)
+
+
 def test_one_coil_needs_no_calibration():
     (item,), log = with_maps(replace(SCAN, n_coils=1, calibration="none", acceleration=2))
     assert np.abs(item.coil_maps[np.abs(item.coil_maps) > 0]) == pytest.approx(1, abs=1e-5)

@@ -16,13 +16,15 @@ SETTINGS = SimulationSettings(matrix=(24, 20, 1), n_coils=3, noise_lines=4, acce
 def checked(tmp_path):
     """Simulate a scan, spoil the table of its lines, and check the file."""
 
-    def run(settings=SETTINGS, spoil=lambda rows: rows):
+    def run(settings=SETTINGS, spoil=lambda rows: rows, trajectory="cartesian"):
         path = tmp_path / "raw.h5"
         simulate(path, settings, overwrite=True)
         with h5py.File(path, "r+") as file:
             rows = spoil(file["dataset/data"][()])
             del file["dataset/data"]
             file["dataset"].create_dataset("data", data=rows)
+            xml = file["dataset/xml"][0].decode()
+            file["dataset/xml"][0] = xml.replace(">cartesian<", f">{trajectory}<").encode()
         return check_file(path)
 
     return run
@@ -37,6 +39,54 @@ def test_a_sound_file(checked):
     assert any("calibration by 8 lines of the image itself" in one for one in report.plan)
     assert "noise: of 4 noise lines" in report.plan
     assert report.left_out == ()
+
+
+@pytest.fixture
+def described(tmp_path):
+    """Check a simulated file whose header says something more."""
+
+    def run(statement, before):
+        path = tmp_path / "raw.h5"
+        simulate(path, SETTINGS, overwrite=True)
+        with h5py.File(path, "r+") as file:
+            xml = file["dataset/xml"][0].decode()
+            assert before in xml
+            file["dataset/xml"][0] = xml.replace(before, statement + before, 1).encode()
+        return check_file(path)
+
+    return run
+
+
+def test_ramp_sampling_is_part_of_the_plan_or_names_what_is_wrong(described):
+    def description(**numbers):
+        entries = "".join(
+            f"<userParameterLong><name>{name}</name><value>{value}</value></userParameterLong>"
+            for name, value in numbers.items()
+        )
+        return f"<trajectoryDescription><identifier>ConventionalEPI</identifier>{entries}</trajectoryDescription>"
+
+    whole = {"rampUpTime": 60, "rampDownTime": 60, "flatTopTime": 480, "dwellTime": 10}
+    report = described(description(**whole), "<parallelImaging>")
+    assert any("samples on the gradient's ramps are regridded, 1." in one for one in report.plan)
+    report = described(description(**whole, numSamples=50), "<parallelImaging>")
+    assert "numSamples says 50" in report.unusable
+
+
+def test_navigators_of_echo_planar_lines_are_not_left_out(checked):
+    scan = replace(SETTINGS, extra_lines=("phase_correction",))
+    report = checked(scan)
+    (left_out,) = report.left_out
+    n_lines = int(left_out.split()[0])
+    assert left_out == f"{n_lines} lines: phase correction"
+    report = checked(scan, trajectory="epi")
+    assert report.left_out == ()
+    assert f"encoding 0: lines read backwards are corrected by {n_lines} navigators" in report.plan
+
+
+def test_what_is_not_modelled_makes_a_file_unusable(described):
+    factor = "<userParameterLong><name>MultiBandFactor</name><value>2</value></userParameterLong>"
+    report = described(f"<userParameters>{factor}</userParameters>", "</ismrmrdHeader>")
+    assert "userParameters says MultiBandFactor = 2" in report.unusable
 
 
 def test_values_that_are_not_finite_are_found_without_reconstructing(checked):

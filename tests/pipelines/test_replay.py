@@ -86,6 +86,27 @@ def test_dicom_files_beside_the_images(replayed, tmp_path):
     assert len({pydicom.dcmread(path).SeriesInstanceUID for path in files}) == 1
 
 
+def test_images_that_dicom_cannot_hold_are_told_and_kept(replayed, tmp_path):
+    """Here one slice of three has no read direction."""
+    pytest.importorskip("pydicom")
+
+    def spoil(path):
+        with h5py.File(path, "r+") as file:
+            rows = file["dataset/data"][:]
+            rows["head"]["read_dir"][rows["head"]["idx"]["slice"] == 1] = 0
+            file["dataset/data"][:] = rows
+
+    report, images = replayed(SCAN, chain="zero_filled", edit=spoil, dicom=tmp_path / "dicom")
+    assert len(images) == 3
+    assert len(list((tmp_path / "dicom").iterdir())) == 2
+    assert not report.complete
+    (problem,) = (text for text in report.log.problems if "DICOM" in text)
+    assert problem.startswith(
+        f"{tmp_path / 'dicom'}: 1 images could not be written: DICOM needs directions of length 1"
+    )
+    assert "read_dir (0, 0, 0)" in problem
+
+
 def test_images_of_an_earlier_run_are_kept_beside_the_new_ones(tmp_path):
     simulate(tmp_path / "raw.h5", SCAN)
     for group in ("first", "second"):

@@ -173,3 +173,29 @@ def test_cupy_agrees():
     found, expected = espirit_maps(cupy.asarray(block), (1, 40, 33)).get(), espirit_maps(block, (1, 40, 33))
     same = np.any(expected != 0, axis=0) == np.any(found != 0, axis=0)
     np.testing.assert_allclose(found[:, same], expected[:, same], atol=1e-4)
+
+
+def test_maps_are_not_made_of_noise():
+    """At a low signal-to-noise ratio the windows of the noise fill their space, and would explain every pixel."""
+    image, maps, kspace = scene((1, 48, 48), 4)
+    rng = np.random.default_rng(5)
+    noise = rng.standard_normal(kspace.shape) + 1j * rng.standard_normal(kspace.shape)
+    weak = (kspace / 150 + noise / np.sqrt(2)).astype(np.complex64)
+    inside = np.abs(image) > 100
+    found = espirit_maps(centre(weak, (1, 20, 20)), image.shape, EspiritSettings(noise_variance=1.0))
+    blind = espirit_maps(centre(weak, (1, 20, 20)), image.shape)
+    assert aligned_error(found, maps, inside) < 0.25
+    assert aligned_error(blind, maps, inside) > 0.5
+
+
+def test_noise_below_the_threshold_changes_nothing():
+    image, _, kspace = scene((1, 48, 48), 4)
+    block = centre(kspace, (1, 20, 20))
+    known = espirit_maps(block, image.shape, EspiritSettings(noise_variance=1e-6))
+    np.testing.assert_array_equal(known, espirit_maps(block, image.shape))
+
+
+def test_a_calibration_of_noise_alone_has_no_maps():
+    rng = np.random.default_rng(0)
+    noise = (rng.standard_normal((4, 1, 24, 24)) + 1j * rng.standard_normal((4, 1, 24, 24))).astype(np.complex64)
+    assert not espirit_maps(noise, (1, 48, 48), EspiritSettings(noise_variance=0.8 * 2.5)).any()

@@ -55,6 +55,13 @@ def test_the_strongest_row_is_brought_to_the_centre(full, shift):
     np.testing.assert_array_equal(back, counts)
 
 
+def test_a_spike_moves_nothing(full):
+    kspace, counts = sampled(full, slice(0, None, 2))
+    kspace = np.array(kspace)
+    kspace[0, 4, 8, 5] += 100 * np.abs(full).max()
+    assert centre_shift(kspace, counts) == (0, 0)
+
+
 def test_acquired_rows_do_not_leave_the_grid(full):
     assert moved(*sampled(full), (0, 5)) is None
     assert moved(*sampled(full, slice(5, None)), (0, -5)) is not None

@@ -100,7 +100,7 @@ def test_all_faults_are_listed_at_once():
 
 
 def test_our_equivalents_carry_names_of_stock_gadgets():
-    assert set(STOCK_GADGETS) <= STOCK_CLASSES["gadgetron_mricore"]["gadget"]
+    assert set(STOCK_GADGETS) <= STOCK_CLASSES["gadgetron_mricore"]["gadget"] | STOCK_CLASSES["gadgetron_epi"]["gadget"]
 
 
 @pytest.mark.shared

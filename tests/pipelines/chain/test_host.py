@@ -1,8 +1,10 @@
+from types import SimpleNamespace
+
 import ismrmrd
 import numpy as np
 import pytest
 
-from nilatron.gadgets.items import Context
+from nilatron.gadgets.items import Context, ScanError
 from nilatron.gadgets.settings import SettingsError
 from nilatron.pipelines.chain.find import ChainError, load_chain, parse_chain
 from nilatron.pipelines.chain.host import build, run_chain
@@ -30,7 +32,7 @@ def chain_of(*stream, ports=READERS):
 
 @pytest.fixture
 def context():
-    return Context(header=None)
+    return Context(SimpleNamespace(encoding=[]))
 
 
 def lines_to_images(target, properties):
@@ -52,6 +54,16 @@ def lines_to_images(target, properties):
 
 def line(value):
     return ismrmrd.Acquisition.from_array(np.full((1, 4), value, dtype=np.complex64))
+
+
+def test_lines_off_the_grid_stop_in_front_of_all_gadgets():
+    spiral = np.stack([np.linspace(0, 1, 8), np.linspace(0, 1, 8) ** 2], axis=1).astype(np.float32)
+    head = ismrmrd.Acquisition.from_array(np.ones((1, 8), np.complex64)).getHead()
+    head.trajectory_dimensions = 2
+    lines = [ismrmrd.Acquisition(head, np.ones((1, 8), np.complex64), spiral)]
+    context = Context(SimpleNamespace(encoding=[SimpleNamespace(trajectory=None)]))
+    with pytest.raises(ScanError, match="though encoding 0 is Cartesian by the header"):
+        list(run_chain(chain_of(OWN.format("fake", "")), lines, context, lines_to_images))
 
 
 def test_gadgets_work_one_after_the_other(context):

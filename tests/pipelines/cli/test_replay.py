@@ -49,6 +49,26 @@ def test_fall_back_is_exit_code_3_and_keeps_all_images(command, raw, folder, mon
         assert (file.number_of_images("image_1"), file.number_of_images("image_2")) == (2, 2)
 
 
+def test_a_doubtful_image_is_exit_code_3_and_is_kept(command, tmp_path, folder, scan_settings):
+    pytest.importorskip("pydicom")
+    raw, scan = tmp_path / "raw.h5", replace(scan_settings, matrix=(48, 48, 1), n_slices=1, n_coils=4, noise_std=0.01)
+    simulate(raw, replace(scan, acceleration=3, calibration="none"))
+    words = ("replay", raw, "-o", folder / "out.h5", "-G", "images", "-c", "cg_sense", "--dicom", folder / "dicom")
+    code, out, err = command(*words)
+    assert code == 3
+    assert out.startswith("1 images")
+    assert "doubtful main image: " in err.splitlines()[-1]
+    with ismrmrd.Dataset(folder / "out.h5", "images", mode="r") as file:
+        meta = file.read_image("image_1", 0).meta
+    assert "DOUBTFUL" in meta["SeriesDescription"][0]
+    (dicom,) = (folder / "dicom").iterdir()
+    from pydicom import dcmread
+
+    data = dcmread(dicom)
+    assert "DOUBTFUL" in data.SeriesDescription
+    assert meta["nilatron_doubt"] in data.ImageComments
+
+
 def test_a_scan_without_imaging_lines(command, tmp_path, folder, one_line, scan_settings):
     raw = tmp_path / "raw.h5"
     simulate(raw, replace(scan_settings, n_slices=1))

@@ -29,13 +29,118 @@ def test_header_that_is_as_it_should_be():
         lambda xml: re.sub(rb"<(/?)(?=\w)", rb"<\1mrd:", xml).replace(b"xmlns=", b"xmlns:mrd="),
         lambda xml: xml.replace(b"</encoding>", b"<colour>red</colour></encoding>"),
         lambda xml: xml.replace(b"<x>32</x>", b"<x> 32.0 </x>"),
+        lambda xml: xml.replace(b"<x>32</x>", b"<x>3.2e1</x>"),
+        lambda xml: xml.replace(b"<y>12</y>", b"<y>11.9996</y>"),
+        lambda xml: xml.replace(b"<z>1</z>", b"<z/>"),
+        lambda xml: xml.replace(b"<z>1</z>", b""),
+        lambda xml: xml.replace(b">cartesian<", b"> Cartesian <"),
+        lambda xml: xml.replace(b">cartesian<", b">trajectoryType.CARTESIAN<"),
     ],
-    ids=["nul", "nuls", "no name space", "prefix", "unknown element", "float for integer"],
+    ids=[
+        "nul",
+        "nuls",
+        "no name space",
+        "prefix",
+        "unknown element",
+        "float for integer",
+        "exponent for integer",
+        "a quotient for an integer",
+        "empty z",
+        "no z",
+        "capital",
+        "name of a Python constant",
+    ],
 )
 def test_header_with_harmless_faults_reads_the_same(change):
     changed = change(header_xml())
     assert changed != header_xml()
     assert parse_header(changed) == simulated_header(SETTINGS)
+
+
+def with_size(axis, text, space="encodedSpace"):
+    """The header with another size of the matrix of a space."""
+    before, inside = header_xml().split(f"<{space}>".encode())
+    return (
+        before
+        + f"<{space}>".encode()
+        + re.sub(f"<{axis}>[^<]*<".encode(), f"<{axis}>{text}<".encode(), inside, count=1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("12.05", 12), ("198.2", 198), ("0.96", 1), ("35.9996", 36), ("1.2E+1", 12)]
+)
+def test_sizes_that_are_nearly_whole_are_rounded(text, size):
+    """Converters divide: ismrmrd/philips_to_ismrmrd#4 and #9 (35.9996 partitions), schote/nexus-console#80 (text)."""
+    matrix = parse_header(with_size("y", text)).encoding[0].encodedSpace.matrixSize
+    assert (matrix.y, type(matrix.y)) == (size, int)
+
+
+@pytest.mark.parametrize("text", ["11.4", "0", "-12", "0.5", "nan", "inf", "1e30", "70000", "twelve", "12,0"])
+def test_sizes_that_are_no_sizes_are_refused_with_what_came(text):
+    with pytest.raises(InputError, match=rf"encodedSpace/matrixSize must be three .* got x, y, z = 32, {text}, 1$"):
+        parse_header(with_size("y", text))
+
+
+@pytest.mark.parametrize("text", ["0", "-220", "nan", "inf", "", "22 cm"])
+def test_a_field_of_view_that_is_none_is_refused_by_name(text):
+    xml = re.sub(rb"(<fieldOfView_mm>\s*<x>)[^<]*", rb"\g<1>" + text.encode(), header_xml(), count=1)
+    with pytest.raises(InputError, match=rf"encodedSpace/fieldOfView_mm must be .* = {text or 'None'}, "):
+        parse_header(xml)
+
+
+@pytest.mark.parametrize(
+    "change", [(b"<trajectory>cartesian</trajectory>", b""), (b">cartesian<", b"><"), (b">cartesian<", b"> \n<")]
+)
+def test_a_trajectory_that_is_not_named_is_open_and_told(change, caplog):
+    """MagneticResonanceImaging/MRIReco.jl#33, schote/nexus-console#74: converters that leave out what they do not know."""
+    assert change[0] in header_xml()
+    assert parse_header(header_xml().replace(*change)).encoding[0].trajectory is None
+    assert "encoding 0 of the ISMRMRD header names no trajectory: Cartesian lines are assumed" in caplog.text
+
+
+def described(identifier):
+    description = f"<trajectoryDescription><identifier>{identifier}</identifier></trajectoryDescription>"
+    return header_xml().replace(b"<trajectory>cartesian</trajectory>", description.encode())
+
+
+def test_a_description_names_the_trajectory_where_nothing_else_does():
+    assert parse_header(described("ConventionalEPI")).encoding[0].trajectory is ismrmrd.xsd.trajectoryType.EPI
+    with pytest.raises(InputError, match="has a HargreavesVDS2000 trajectory; only Cartesian"):
+        parse_header(described("HargreavesVDS2000"))
+
+
+def test_an_encoding_off_the_grid_does_not_keep_the_others_from_being_used(caplog):
+    before, inside = header_xml().split(b"<encoding>")
+    inside, after = inside.split(b"</encoding>")
+    both = [b"<encoding>" + part + b"</encoding>" for part in (inside, inside.replace(b">cartesian<", b">kooshball<"))]
+    header = parse_header(before + b"".join(both) + after)
+    assert [encoding.trajectory.value for encoding in header.encoding] == ["cartesian", "other"]
+    assert "encoding 1 of the ISMRMRD header has a kooshball trajectory" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        ("<minimum>0</minimum><maximum>11</maximum>", (0, 6, 11)),
+        ("<maximum>7</maximum>", (0, 6, 7)),
+        ("<minimum>1</minimum><maximum>4</maximum>", (1, 3, 4)),
+        ("<minimum>0</minimum><maximum>11.0</maximum><center>5.9999</center>", (0, 6, 11)),
+        ("<maximum>11</maximum><center>0</center>", (0, 0, 11)),
+        ("<minimum>0</minimum><center>6</center>", None),
+        ("<minimum>0</minimum><maximum>-1</maximum><center>0</center>", None),
+        ("<maximum>NaN</maximum>", None),
+        ("<maximum>4294967295</maximum>", None),
+    ],
+)
+def test_limits_that_leave_something_out(limits, found):
+    """The matrix has 12 lines; limits without an end are none, and a centre that is missing is half the matrix."""
+    name = b"kspace_encoding_step_1>"
+    before, inside = header_xml().split(b"<encodingLimits>")
+    _, after = inside.split(b"</" + name, 1)
+    xml = before + b"<encodingLimits><" + name + limits.encode() + b"</" + name + after
+    limit = parse_header(xml).encoding[0].encodingLimits.kspace_encoding_step_1
+    assert (limit and (limit.minimum, limit.center, limit.maximum)) == found
 
 
 def test_header_without_optional_parts():
@@ -83,6 +188,12 @@ BAD_HEADERS = {
     "zero matrix": (lambda xml: xml.replace(b"<x>32<", b"<x>0<"), "matrixSize must be .* x, y, z = 0, 12, 1"),
     "radial": (lambda xml: xml.replace(b">cartesian<", b">radial<"), "radial trajectory; only Cartesian"),
     "spiral": (lambda xml: xml.replace(b">cartesian<", b">spiral<"), "spiral trajectory; only Cartesian"),
+    "kooshball": (lambda xml: xml.replace(b">cartesian<", b">kooshball<"), "kooshball trajectory; only Cartesian"),
+    "no encoded space": (lambda xml: xml.replace(b"encodedSpace", b"coded"), "encodedSpace/matrixSize must be three"),
+    "no field of view": (
+        lambda xml: xml.replace(b"fieldOfView_mm", b"fov"),
+        "encodedSpace/fieldOfView_mm must be three",
+    ),
 }
 
 
