@@ -29,7 +29,7 @@ class NoiseSum:
     used: bool = False
 
     def add(self, samples: ComplexArray, dwell_us: float) -> None:
-        """Add a line (coil, sample) at its dwell time: variance ~ 1 / dwell, and 0 (unknown) counts as the dwell time of the sum."""
+        """Add a line (coil, sample) at its dwell time: variance ~ 1 / dwell; 0 (unknown) counts as that of the sum."""
         if self.dwell_us <= 0:
             self.dwell_us = dwell_us
         weight = dwell_us / self.dwell_us if dwell_us > 0 else 1.0
