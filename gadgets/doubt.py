@@ -58,7 +58,7 @@ class Thresholds:
     maps
         Share of the calibration's signal that the coil maps leave out.
     outside
-        Of the image's signal outside the object. Right images have up to 0.03.
+        Of the image's signal outside the object. Right images have up to 0.11, where noise is amplified.
     ghost, ghost_when_full
         How far the image's correlation with itself stands out at FOV/2 or multiples of FOV/R; aliases have 0.8 to 1. Right
         images have up to 0.25, where every line was acquired up to 0.07.
@@ -73,7 +73,7 @@ class Thresholds:
     chi2_share: float = 0.5
     less_noise: float = 0.08
     maps: float = 0.5
-    outside: float = 0.12
+    outside: float = 0.2
     ghost: float = 0.3
     ghost_when_full: float = 0.1
 
