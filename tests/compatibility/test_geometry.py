@@ -156,6 +156,7 @@ SLICES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.row("F2.37")
 @pytest.mark.parametrize("kind", SLICES)
 def test_a_point_of_a_slice_is_where_it_was(exported, kind):
@@ -182,6 +183,7 @@ VOLUMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.row("F2.37")
 @pytest.mark.parametrize("kind", VOLUMES)
 def test_a_point_of_a_volume_is_where_it_was(exported, kind):
