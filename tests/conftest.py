@@ -1,4 +1,4 @@
-"""A measurement and a prior of a test's own, as somebody who adds another would write them; which tests need a GPU, or are slow."""
+"""A measurement and a prior of a test's own, as somebody who adds one would write them; which tests need a GPU, or are slow."""
 
 import numpy as np
 import pytest

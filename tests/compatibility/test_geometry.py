@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from ismrmrd import xsd
 
+pytestmark = pytest.mark.slow  # through a whole node what gadgets and conversation are asked alone
+
 pydicom = pytest.importorskip("pydicom")
 
 PIXELS = 0.1
@@ -156,7 +158,6 @@ SLICES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.row("F2.37")
 @pytest.mark.parametrize("kind", SLICES)
 def test_a_point_of_a_slice_is_where_it_was(exported, kind):
@@ -183,7 +184,6 @@ VOLUMES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.row("F2.37")
 @pytest.mark.parametrize("kind", VOLUMES)
 def test_a_point_of_a_volume_is_where_it_was(exported, kind):

@@ -334,7 +334,7 @@ def test_spokes_under_a_cartesian_header_are_refused(simulated, converse):
     reply = converse(scan, scan.noise + [spoke(*pair) for pair in enumerate(scan.imaging)])
     assert not reply.images
     assert (
-        "a trajectory that moves along more than one axis, though the header calls encoding 0 Cartesian" in reply.error
+        "a trajectory that moves along more than one axis, though encoding 0 is Cartesian by the header" in reply.error
     )
 
 

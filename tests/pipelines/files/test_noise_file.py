@@ -119,6 +119,15 @@ def test_lines_that_are_not_marked_are_all_noise(files, tmp_path, raw_file_of):
     assert all(line.is_flag_set(NOISE) for line in found)
 
 
+def test_noise_lines_of_other_channels_are_left_out_and_told(files, tmp_path, raw_file_of, caplog):
+    noise, scan, lines = files("", "")
+    with open_raw(noise) as raw:
+        header = raw.header
+    mixed = raw_file_of(tmp_path / "mixed.h5", header, [*ordered(lines, (0, 1)), *lines])
+    assert [line.data.tobytes() for line in fitted(mixed, scan)] == [line.data.tobytes() for line in lines]
+    assert "lines left out: the noise scan has 2 channels and the image lines 4" in caplog.text
+
+
 @pytest.mark.slow
 def test_other_lines_of_a_noise_file_do_not_count(files, tmp_path, raw_file_of, noise_measurement):
     _, scan, _ = files("", "")
