@@ -13,7 +13,7 @@ demo: $(VENV)/.run
 	$(BIN)/nilatron demo demo_output
 
 quick: $(VENV)/.test
-	$(PYTEST) -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not gpu" --durations 5 --durations-min 0.5  # what it names belongs among the slow ones
 
 test: $(VENV)/.test
 	$(PYTEST)

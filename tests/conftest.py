@@ -1,4 +1,4 @@
-"""A measurement and a prior of a test's own, as somebody who adds another would write them; and which tests need a GPU."""
+"""A measurement and a prior of a test's own, as somebody who adds one would write them; which tests need a GPU, or are slow."""
 
 import numpy as np
 import pytest
@@ -67,3 +67,11 @@ def pytest_runtest_setup(item):
 
         if not torch.cuda.is_available():
             pytest.skip("torch finds no NVIDIA GPU")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(items):
+    """Tests that start a server or a node as a program are slow."""
+    for item in items:
+        if {"server", "make_server", "forked"} & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from ismrmrd import xsd
 
+pytestmark = pytest.mark.slow  # through a whole node what gadgets and conversation are asked alone
+
 pydicom = pytest.importorskip("pydicom")
 
 PIXELS = 0.1

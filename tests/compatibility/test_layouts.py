@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from ismrmrd.xsd import ToXML
 
+pytestmark = pytest.mark.slow  # through a whole node what gadgets and conversation are asked alone
+
 HEAD = ismrmrd.hdf5.acquisition_header_dtype
 
 

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from ismrmrd.xsd import calibrationModeType
 
+pytestmark = pytest.mark.slow  # through a whole node what gadgets and conversation are asked alone
+
 IMAGING_TOO, ONLY = ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION
 READOUT = ("NoiseAdjustGadget", "AsymmetricEchoAdjustROGadget", "RemoveROOversamplingGadget")
 BUFFERS = (*READOUT, "AcquisitionAccumulateTriggerGadget", "BucketToBufferGadget")
@@ -47,7 +49,6 @@ CALIBRATIONS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.row("F2.07")
 @PLACES
 @pytest.mark.parametrize("kind", CALIBRATIONS)
@@ -92,7 +93,6 @@ def without_the_last_lines(scan, n_left_out):
     scan.imaging[-1].set_flag(ismrmrd.ACQ_LAST_IN_SLICE)
 
 
-@pytest.mark.slow
 @pytest.mark.row("F2.09")
 @PLACES
 @pytest.mark.parametrize("missing", ["first lines", "last lines"])

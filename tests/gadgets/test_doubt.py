@@ -47,6 +47,7 @@ def test_right_images_are_not_doubted(slices_of, noise_std, acceleration):
     assert doubts_of(item, "nila") == ""
 
 
+@pytest.mark.slow
 def test_right_volumes_are_not_doubted(slices_of):
     _, (item,) = slices_of(replace(SCAN, matrix=(48, 40, 16), acceleration=2))
     assert doubts_of(item, "nila") == ""

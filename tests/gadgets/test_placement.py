@@ -116,6 +116,7 @@ def test_an_index_inside_the_limits_and_off_the_grid_is_left_out_and_told(strict
     assert "kspace_encode_step_1 = 10" in log.problems[0]
 
 
+@pytest.mark.slow
 @given(
     n=st.integers(2, 24), data=st.data(), reverse=st.booleans(), discard=st.tuples(st.integers(0, 3), st.integers(0, 3))
 )

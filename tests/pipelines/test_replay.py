@@ -153,6 +153,7 @@ def reconstructed(path, output, chain="cg_sense", **options):
         return report, file["images/image_1/data"][:], metadata(output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chain", ["cg_sense", "nila_after_noise_adjust"])
 def test_a_noise_file_counts_as_the_scans_own_noise(apart, tmp_path, linear_prior, chain):
     """Whether our own node whitens or the stock gadget in front of it, which knows of no noise file."""
@@ -167,6 +168,7 @@ def test_a_noise_file_counts_as_the_scans_own_noise(apart, tmp_path, linear_prio
         assert (meta["nilatron_noise_dwell_us"], meta["nilatron_noise_bandwidth_ratio"]) == ("7.5", "0.793")
 
 
+@pytest.mark.slow
 def test_a_noise_file_goes_before_the_scans_own_noise(apart, tmp_path):
     noise, _, both = apart
     report, _, meta = reconstructed(both, tmp_path / "out.h5", noise=noise)
@@ -174,6 +176,7 @@ def test_a_noise_file_goes_before_the_scans_own_noise(apart, tmp_path):
     assert report.log.counts["noise lines"] == 24
 
 
+@pytest.mark.slow
 def test_noise_of_an_earlier_measurement_comes_from_the_store(apart, tmp_path):
     noise, scan, both = apart
     store, output = tmp_path / "store", tmp_path / "out.h5"
@@ -188,6 +191,7 @@ def test_noise_of_an_earlier_measurement_comes_from_the_store(apart, tmp_path):
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * expected.max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "why"), [(None, "no noise store is configured"), ("empty", "it is not stored")])
 def test_noise_that_is_missing_is_told_on_the_images(apart, tmp_path, name, why):
     store = None if name is None else tmp_path / name
@@ -196,6 +200,7 @@ def test_noise_that_is_missing_is_told_on_the_images(apart, tmp_path, name, why)
     assert any("'noise_7'" in comment and why in comment for comment in meta["ImageComment"])
 
 
+@pytest.mark.slow
 def test_a_noise_measurement_without_id_is_a_failure(apart, tmp_path, raw_file_of, noise_measurement):
     with open_raw(apart[0]) as raw:
         lines = list(raw.items())

@@ -48,6 +48,7 @@ def test_aliases_at_a_part_of_the_field_of_view(every, shift):
     assert ghost.strength > 0.3
 
 
+@pytest.mark.slow
 def test_aliases_of_a_volume_along_its_partitions():
     shape = (32, 40, 36)
     volume = np.stack([phantom((1, 40, 36))[0] * (abs(z - 16) < 6) * (1 + 0.3 * np.sin(z)) for z in range(32)])

@@ -59,6 +59,7 @@ def test_every_run_begins_with_the_image_as_it_is():
     np.testing.assert_array_equal(seen[1], image)
 
 
+@pytest.mark.slow
 def test_derivatives_go_through_all_views():
     image = torch.from_numpy(random_image()).requires_grad_()
     run = with_symmetries(lambda x, _sigma, _before: Estimate(x * torch.view_as_real(x.resolve_conj()).square().sum()))

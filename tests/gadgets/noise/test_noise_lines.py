@@ -89,6 +89,7 @@ def test_separate_calibration_is_whitened_as_its_image_is():
     np.testing.assert_allclose(*matrices, rtol=1e-3, atol=1e-3 * np.abs(matrices[0]).max())
 
 
+@pytest.mark.slow
 def test_noise_after_images_have_left_is_used_for_the_later_ones_and_told_once(caplog):
     scan = replace(SCAN, n_slices=4, slice_order="sequential")
 
@@ -124,6 +125,7 @@ def test_lines_that_no_image_needs_change_nothing(flag, change):
     assert log.problems == []
 
 
+@pytest.mark.slow
 def test_noise_lines_count_with_their_own_dwell_times():
     def mixed(items):
         """Every other noise line sampled for twice as long: half the variance."""
@@ -152,6 +154,7 @@ def test_a_separate_calibration_of_another_bandwidth_sets_no_scale():
     same(found, expected)
 
 
+@pytest.mark.slow
 def test_images_of_unlike_bandwidth_each_have_their_own_scale():
     scan = replace(SCAN, n_contrasts=2)
 

@@ -76,6 +76,7 @@ def test_bad_file(command, raw, folder, fault, chain, one_line):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chain", ["cg_sense", "nila_after_gadgetron"])
 def test_a_line_that_is_not_finite_costs_itself_and_is_told(command, raw, folder, chain, one_line):
     edit_line(raw, set_nan)

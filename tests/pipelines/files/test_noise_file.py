@@ -87,6 +87,7 @@ def test_without_labels_the_numbers_of_channels_must_agree(files):
         fitted(noise, scan)
 
 
+@pytest.mark.slow
 def test_the_bandwidth_is_that_of_the_noise_file(files):
     """Noise through 0.4 of a bandwidth, as the receiver of the scan, through 0.793, would have measured it."""
     narrow = replace(SCAN, noise_bandwidth=0.4)
@@ -127,6 +128,7 @@ def test_noise_lines_of_other_channels_are_left_out_and_told(files, tmp_path, ra
     assert "lines left out: the noise scan has 2 channels and the image lines 4" in caplog.text
 
 
+@pytest.mark.slow
 def test_other_lines_of_a_noise_file_do_not_count(files, tmp_path, raw_file_of, noise_measurement):
     _, scan, _ = files("", "")
     whole = raw_file_of(tmp_path / "whole.h5", *noise_measurement(SCAN))

@@ -22,8 +22,6 @@ from nilatron.pipelines.node import entry as node
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 from nilatron.pipelines.wire import Close, Config, Error, Header, encode
 
-pytestmark = pytest.mark.slow
-
 LAUNCH = "import os; os.environ.update({}); from gadgetron.__main__ import main; main({})"
 SCAN = SimulationSettings(matrix=(48, 48, 1), n_coils=4, n_slices=2, acceleration=2, calibration_lines=16)
 IN_FRONT = {

@@ -9,8 +9,6 @@ import pytest
 
 from nilatron.pipelines.wire import Close, Config, Error, Text
 
-pytestmark = pytest.mark.slow
-
 
 def test_a_peer_that_vanishes_costs_its_own_scan_only(server, talk, scan):
     header, items = scan

@@ -9,8 +9,6 @@ import pytest
 
 from nilatron.pipelines.wire import WireError
 
-pytestmark = pytest.mark.slow
-
 FINISHED_SCAN_DELAY_S = 120
 
 

@@ -14,7 +14,6 @@ from nilatron.pipelines.wire import Close, Config, Error, Text
 NODE = Config(b"<configuration><property name='target' value='cg_sense'/></configuration>")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("asked", "chain", "kind"), [("cg_sense", "cg_sense", Text), (NODE, "node cg_sense", Error)])
 def test_the_peer_of_a_killed_session_gets_its_images_and_an_error(server, talk, scan, asked, chain, kind):
     header, items = scan

@@ -30,14 +30,12 @@ def same(images, expected):
         assert np.linalg.norm(got.data - want.data) <= 1e-3 * np.linalg.norm(want.data)
 
 
-@pytest.mark.slow
 def test_a_stock_client_gets_the_images_of_the_embedded_host(server, talk, scan):
     images, errors = talk(server, "cg_sense.xml")
     assert not errors
     same(images, in_this_process("cg_sense", scan))
 
 
-@pytest.mark.slow
 def test_gadgetrons_connect_gets_images_of_the_target_it_configures(server, talk):
     configuration = (
         '<configuration><property name="target" value="nila"/><property name="steps" value="3"/></configuration>'
@@ -48,7 +46,6 @@ def test_gadgetrons_connect_gets_images_of_the_target_it_configures(server, talk
     assert all(image.meta["nilatron_steps"] == "3" for image in images if image.image_series_index == 1)
 
 
-@pytest.mark.slow
 def test_the_worker_gives_the_images_of_this_process(server, talk, scan, tiny_weights):
     from nilatron.gadgets.node import build_node
 
@@ -58,7 +55,6 @@ def test_the_worker_gives_the_images_of_this_process(server, talk, scan, tiny_we
     same(images, expected)
 
 
-@pytest.mark.slow
 def test_a_chain_with_stock_gadgets_around_the_node(server, talk):
     images, errors = talk(server, "nila_after_gadgetron")
     assert not errors
@@ -66,7 +62,6 @@ def test_a_chain_with_stock_gadgets_around_the_node(server, talk):
     assert all(image.data.dtype == np.uint16 for image in images)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("chain", ["nila", "nila_after_gadgetron"])
 def test_fire_gets_int16_and_its_parameters_are_heeded(server, talk, chain):
     parameters = json.dumps({"version": "1", "parameters": {"config": chain, "steps": 4, "customconfig": ""}})
@@ -81,14 +76,12 @@ def test_fire_gets_int16_and_its_parameters_are_heeded(server, talk, chain):
     assert {image.meta.get("nilatron_steps") for image in images} == {"4", None}
 
 
-@pytest.mark.slow
 def test_fires_parameters_as_the_configuration(server, talk):
     images, errors = talk(server, Config.of(json.dumps({"parameters": {"config": "cg_sense"}})))
     assert not errors
     assert [image.data.dtype for image in images] == [np.int16] * 2
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "texts", "kind", "reason"),
     [
@@ -107,7 +100,6 @@ def test_what_cannot_be_done_is_said_in_the_callers_way(server, talk, asked, tex
     assert reason in errors[0].text
 
 
-@pytest.mark.slow
 def test_queries_are_answered_and_no_scan_is_expected_after_them(server):
     connection = server.connect()
     connection.send(Query.of("gadgetron::info"))
@@ -119,7 +111,6 @@ def test_queries_are_answered_and_no_scan_is_expected_after_them(server):
         assert list(connection) == []
 
 
-@pytest.mark.slow
 def test_bytes_that_are_no_protocol_are_answered_with_an_error(server):
     connection = server.connect()
     connection.socket.sendall(b"GET / HTTP/1.1\r\n\r\n")
@@ -129,7 +120,6 @@ def test_bytes_that_are_no_protocol_are_answered_with_an_error(server):
     assert "unknown" in messages[0].text
 
 
-@pytest.mark.slow
 def test_the_log_names_the_measurement(server, talk):
     talk(server, "cg_sense")
     line = server.wait_for("complete")
@@ -160,7 +150,6 @@ def test_the_servers_engine_goes_to_chains_that_leave_it_open():
     assert with_site_settings(baseline, ServeSettings(engine="tensorrt")) == baseline
 
 
-@pytest.mark.slow
 def test_ipv6_callers_find_it_too(server):
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")

@@ -4,8 +4,6 @@ import os
 import signal
 import time
 
-import pytest
-
 from nilatron.pipelines.wire import Config
 
 SLOW = Config(
@@ -14,7 +12,6 @@ SLOW = Config(
 )
 
 
-@pytest.mark.slow
 def test_a_killed_worker_leaves_conventional_images_and_the_scan_goes_on(server, talk, scan):
     n_before = len([line for line in server.lines if "worker is ready" in line["message"]])
     pid = server.wait_for("worker is ready", n_before)["pid"]
