@@ -31,7 +31,7 @@ def measure(found: Findings, device: str, size: Size) -> None:
     )
     watch = Stopwatch(waiter(device), size)
     chain = Chain(raw_slice(size), places(device)[0][0], size.weights, node_settings())
-    problem, channels = chain.problem(), engine(size.weights, device, chain.settings).channels
+    problem, channels = chain.problem(), engine(size.weights, device, chain.settings).denoiser
     made = chain.sample(problem).provenance
     flops = network_flops(size.weights, chain.raw.shape[1:])
     n_bytes = product_bytes(int(problem.data.shape[0]), chain.raw.shape)

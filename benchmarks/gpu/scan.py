@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from gpu.size import Size
 from nilatron.core.backend import ComplexArray, complex_normal, percentile
-from nilatron.pipelines.simulation.scanned_object import ground_truth, kspace_of
+from nilatron.pipelines.simulation.scanned_object import ground_truth, object_kspace
 from nilatron.pipelines.simulation.settings import SimulationSettings
 from scans import undersample
 
@@ -61,7 +61,7 @@ def settings_of(size: Size) -> SimulationSettings:
 def raw_slice(size: Size, seed: int = 0) -> RawSlice:
     """The slice of `settings_of` as arrays."""
     settings = settings_of(size)
-    clean, generator = kspace_of(settings, 0, 0), np.random.default_rng(seed)
+    clean, generator = object_kspace(settings, 0, 0), np.random.default_rng(seed)
     colour = np.linalg.cholesky(settings.noise_covariance).astype(np.complex64)
 
     def noise(shape: tuple[int, ...]) -> ComplexArray:

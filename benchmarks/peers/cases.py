@@ -11,7 +11,7 @@ import numpy as np
 
 from nilatron.core.backend import ComplexArray, complex_normal, percentile
 from nilatron.core.coils.espirit import espirit_maps
-from nilatron.pipelines.simulation.scanned_object import ground_truth, kspace_of
+from nilatron.pipelines.simulation.scanned_object import ground_truth, object_kspace
 from nilatron.pipelines.simulation.settings import SimulationSettings
 from peers.case import Case
 from scans import BRAIN, Scan, combined, full_scan_maps, load_brain, undersample, with_noise
@@ -44,7 +44,7 @@ def simulated(sigma_y: float) -> Case:
     )
     truth = ground_truth(settings)
     scale = np.float32(1 / (sigma_y * percentile(np.abs(truth), 99.5)))
-    clean: ComplexArray = kspace_of(settings, 0, 0) * scale
+    clean: ComplexArray = object_kspace(settings, 0, 0) * scale
     noisy: ComplexArray = clean + complex_normal(np.random.default_rng(0), clean.shape, clean)
     return _case(undersample(noisy, ACCELERATION), truth * scale)
 

@@ -168,7 +168,7 @@ def test_more_data_than_the_queue_may_hold(simulated, start_node):
         while chunk := peer.recv(1 << 16):
             received += chunk
     report = wait()
-    assert report.outcome == "complete"
+    assert report.outcome == "failed"  # a line that comes a thousand times with the same noise: its image is doubtful
     assert report.peak_queue_bytes <= (16 + 5) << 20  # lines come in blocks of up to 4 MiB
     assert peak < 80
     assert report.n_images == 1

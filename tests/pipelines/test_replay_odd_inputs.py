@@ -65,7 +65,8 @@ def test_images_show_the_object(replayed, scan):
 def test_accelerated_without_any_calibration_lines_comes_out_and_says_so(replayed, tmp_path):
     settings = replace(BASE, calibration="none", acceleration=4)
     report, images = replayed(settings)
-    assert report.complete
+    assert not report.complete
+    assert any("doubtful main image" in problem for problem in report.log.problems)
     assert report.log.counts["slices without usable calibration"] == 1
     (image,) = images.values()
     truth = np.abs(ground_truth(settings))
@@ -73,6 +74,7 @@ def test_accelerated_without_any_calibration_lines_comes_out_and_says_so(replaye
     with h5py.File(tmp_path / "out.h5") as file:
         meta = ismrmrd.Meta.deserialize(file["images/image_1/attributes"][0].decode())
     assert any("coil maps are approximate" in comment for comment in meta["ImageComment"])
+    assert "DOUBTFUL" in str(meta["SeriesDescription"])
 
 
 def noise_of(image, settings):
