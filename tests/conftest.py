@@ -1,11 +1,15 @@
 """A measurement and a prior of a test's own, as somebody who adds one would write them; which tests need a GPU, or are slow."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from nilatron.core.backend import namespace
 from nilatron.core.measurement import Measurement
 from nilatron.core.prior.prior import Estimate
+
+BENCHMARKS = Path(__file__).parent / "benchmarks"
 
 
 class MaskedIdentity(Measurement):
@@ -71,7 +75,8 @@ def pytest_runtest_setup(item):
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items):
-    """Tests that start a server or a node as a program are slow."""
+    """Tests that start a server or a node as a program are slow, and nobody waits for those of benchmarks before a commit."""
     for item in items:
-        if {"server", "make_server", "forked"} & set(item.fixturenames):
+        starts_a_program = {"server", "make_server", "forked"} & set(item.fixturenames)
+        if starts_a_program or BENCHMARKS in item.path.parents:
             item.add_marker(pytest.mark.slow)
