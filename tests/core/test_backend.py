@@ -58,3 +58,9 @@ def test_squared_norm_and_real_dtype(kind):
     assert backend.squared_norm(array) == 26
     assert backend.squared_norm(kind(np.array([1.0, 2.0]))) == 5
     assert "float32" in str(backend.real_dtype(array))
+
+
+def test_a_tensor_that_is_conjugated_lazily_comes_as_it_is():
+    x = torch.tensor([1 + 2j, 3 - 1j])
+    np.testing.assert_array_equal(backend.to_numpy(x.conj()), [1 - 2j, 3 + 1j])
+    np.testing.assert_array_equal(backend.to_numpy(x.conj().imag), [-2, 1])
