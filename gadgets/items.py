@@ -194,21 +194,11 @@ class ScanError(BadInputError):
     """Data that contradict the header or themselves, so that no image can be trusted."""
 
 
-def with_samples(
-    line: ismrmrd.Acquisition, samples: ComplexArray, discard: tuple[int, int] | None = None
-) -> ismrmrd.Acquisition:
-    """A copy of a line that holds other samples (coil, n), without trajectory; the given line stays as it is.
-
-    With `discard` = (pre, post) the samples are also marked as centred, forward and with so many unmeasured at the ends.
-    """
+def with_samples(line: ismrmrd.Acquisition, samples: ComplexArray) -> ismrmrd.Acquisition:
+    """A copy of a line that holds other samples (coil, n), without trajectory; the given line stays as it is."""
     head = line.getHead()
     head.active_channels, head.number_of_samples = samples.shape
     head.trajectory_dimensions = 0
-    if discard is not None:
-        head.center_sample = samples.shape[1] // 2
-        head.discard_pre, head.discard_post = discard
     out = ismrmrd.Acquisition(head)
-    if discard is not None:
-        out.clear_flag(ismrmrd.ACQ_IS_REVERSE)
     out.data[:] = samples
     return out

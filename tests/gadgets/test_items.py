@@ -41,15 +41,6 @@ def test_line_with_other_samples_leaves_the_given_one_alone(make_line):
     np.testing.assert_array_equal(line.data, 1)
 
 
-def test_prepared_line_is_centred_forward_and_marked(make_line):
-    line = make_line(np.ones((2, 8)), ismrmrd.ACQ_IS_REVERSE, ismrmrd.ACQ_LAST_IN_SLICE, echo=3)
-    other = with_samples(line, np.ones((2, 6), np.complex64), (1, 2))
-    assert (other.center_sample, other.discard_pre, other.discard_post) == (3, 1, 2)
-    assert not other.is_flag_set(ismrmrd.ACQ_IS_REVERSE)
-    assert other.is_flag_set(ismrmrd.ACQ_LAST_IN_SLICE)
-    assert line.is_flag_set(ismrmrd.ACQ_IS_REVERSE)
-
-
 def test_label_and_notes_of_a_slice(scan_header, make_line):
     head = make_line(np.ones((1, 4)), slice=2, repetition=7).getHead()
     item = KSpaceSlice(np.zeros((1, 1, 4, 4)), np.zeros((1, 4, 4)), None, head, scan_header((4, 4, 1)).encoding[0])
