@@ -7,10 +7,11 @@ therefore cost only a quarter, and more of them can be made. Their result replac
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from nilatron.core.backend import Array
+from nilatron.core.backend import Array, namespace
 from nilatron.core.measurement import Measurement
 from nilatron.core.prior.prior import Denoiser
 from nilatron.core.resolution import coarse_image, coarse_shape, replace_low_frequencies, value_ratio
@@ -86,4 +87,11 @@ def nila_coarse_to_fine(
     first = sample(*coarse_measurement, schedule[:n_coarse], coarse_start, ratio, first_step=0)
     fine_start = replace_low_frequencies(first.image, start)
     second = sample(operator, data, schedule[n_coarse:], fine_start, 1.0, first_step=n_coarse)
-    return SamplerResult(second.image, len(schedule), first.iterations + second.iterations, n_coarse, second.variance)
+    return replace(
+        second,
+        n_evaluations=len(schedule),
+        iterations=first.iterations + second.iterations,
+        n_coarse=n_coarse,
+        removed=namespace(start).concat([first.removed, second.removed], axis=1),
+        corrected=namespace(start).concat([first.corrected, second.corrected], axis=1),
+    )
