@@ -8,6 +8,7 @@ likelihood of Gaussian errors of this variance (heteroscedastic regression: Nix 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -31,8 +32,7 @@ class ErrorHeadConfig:
             raise ValueError(f"expected three numbers of channels from 1, got {list(self.channels)}")
 
 
-@dataclass(frozen=True)
-class Delivered:
+class Delivered(NamedTuple):
     """A delivered image and what led to it, of image scale 1, complex (batch, y, x).
 
     Attributes
@@ -55,6 +55,15 @@ class Delivered:
     last_estimate: Tensor
     noise: Tensor
     share: Tensor
+
+    def cropped(self, window: tuple[slice, ...]) -> Delivered:
+        """The same of a part of the image."""
+        return self._replace(
+            image=self.image[window],
+            conventional=self.conventional[window],
+            last_input=self.last_input[window],
+            last_estimate=self.last_estimate[window],
+        )
 
 
 def head_inputs(seen: Delivered) -> Tensor:
@@ -120,7 +129,8 @@ def ln_variance(head: ErrorHead, seen: Delivered) -> Tensor:
     """ln of the variance of the magnitude's error, (batch, y, x), image scale 1; it can be differentiated."""
     n_y, n_x = seen.image.shape[-2:]
     padded = F.pad(head_inputs(seen), (0, -n_x % MULTIPLE, 0, -n_y % MULTIPLE), mode="replicate")
-    return head(padded)[:, :n_y, :n_x] + 2 * seen.noise[:, None, None].log()
+    ratio: Tensor = head(padded)
+    return ratio[:, :n_y, :n_x] + 2 * seen.noise[:, None, None].log()
 
 
 def gaussian_loss(ln_variances: Tensor, error: Tensor, weight: Tensor) -> Tensor:

@@ -81,7 +81,8 @@ def lesion(
     along = math.cos(angle) * y + math.sin(angle) * x
     across = math.cos(angle) * x - math.sin(angle) * y
     radius = (along**2 / elongation + across**2 * elongation).sqrt()
-    return torch.sigmoid(4 * (diameter / 2 - radius) / edge)
+    profile: Tensor = torch.sigmoid(4 * (diameter / 2 - radius) / edge)
+    return profile
 
 
 def random_texture(shape: torch.Size, settings: LesionSettings, generator: torch.Generator) -> Tensor:
@@ -90,12 +91,13 @@ def random_texture(shape: torch.Size, settings: LesionSettings, generator: torch
     frequencies = [torch.fft.fftfreq(n) for n in shape[-2:]]
     squared = frequencies[0][:, None] ** 2 + frequencies[1][None, :] ** 2
     noise = torch.fft.fft2(torch.randn(shape[-2], shape[-1], generator=generator))
-    fine = torch.fft.ifft2(noise * torch.exp(-0.5 * (math.pi * size / 2) ** 2 * squared)).real
+    fine: Tensor = torch.fft.ifft2(noise * torch.exp(-0.5 * (math.pi * size / 2) ** 2 * squared)).real
     fine = fine / fine.std().clamp_min(1e-6)
     amplitude = uniform(*settings.texture, generator) * (
         1 + 0.5 * random_field((shape[-2], shape[-1]), generator, (2, 6))
     )
-    return (fine * amplitude).clamp(-0.5, 0.5)
+    texture: Tensor = (fine * amplitude).clamp(-0.5, 0.5)
+    return texture
 
 
 def _log_uniform(limits: tuple[float, float], generator: torch.Generator) -> float:

@@ -84,6 +84,8 @@ class Familiarity:
             read = json.loads(text)
             mean = np.array(read["mean"], np.float64)
             whitening = np.zeros((len(mean), len(mean)))
+            if [len(row) for row in read["whitening"]] != list(range(1, len(mean) + 1)):
+                raise ValueError("the whitening is no triangle of the size of the mean")
             for i, row in enumerate(read["whitening"]):
                 whitening[i, : i + 1] = row
             return cls(mean, whitening, float(read["threshold"]), float(read["false_alarms"]))
@@ -98,4 +100,5 @@ def fitted(statistics: DoubleArray, conditions_: DoubleArray) -> tuple[DoubleArr
     covariance = rest.T @ rest / max(1, len(rest) - N_CONDITIONS)
     diagonal = np.diag(np.diag(covariance))
     shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * diagonal + 1e-9 * np.eye(len(covariance))
-    return weights, np.linalg.inv(np.linalg.cholesky(shrunk))
+    whitening: DoubleArray = np.linalg.inv(np.linalg.cholesky(shrunk)).astype(np.float64)
+    return np.asarray(weights, np.float64), whitening

@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from nilatron.core.backend import Array, namespace, to_numpy
+from nilatron.core.backend import Array, namespace
 from nilatron.core.measurement import mask_outside_coils
-from nilatron.core.metrics import FOREGROUND
 from nilatron.core.prior.error_model import ErrorModel, delivered, predicted_deviation
 from nilatron.core.sampling.image import ImageSettings
 from nilatron.core.sampling.nila_fast import SamplerResult
+from nilatron.core.uncertainty.psnr import predicted_psnr_db
 from nilatron.gadgets.problem import Problem
 
 UNCALIBRATED = "uncalibrated"
@@ -110,13 +110,3 @@ def _as_calibrated(settings: ImageSettings, n_steps: int) -> bool:
     names = [field.name for field in fields(ImageSettings)]
     same = all(getattr(settings, name) == getattr(CALIBRATED_SETTINGS, name) for name in names)
     return same and n_steps == CALIBRATED_SETTINGS.steps
-
-
-def predicted_psnr_db(image: Array, deviation: Array, scale: float) -> float:
-    """PSNR in dB that the predicted variances stand for: peak and mean over the foreground of the image itself."""
-    magnitude, spread = abs(to_numpy(image)), to_numpy(deviation)
-    inside = magnitude > FOREGROUND * scale
-    if not inside.any():
-        return 0.0
-    variance = float((spread[inside] ** 2).mean())
-    return 10 * math.log10(float(magnitude[inside].max()) ** 2 / max(variance, 1e-30))
