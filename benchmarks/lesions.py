@@ -3,11 +3,11 @@
 usage: python benchmarks/lesions.py --data DIR [--acceleration 4 6] [--noise 4] [--detail 0 0.5] [--weights NAME|FILE]
 
 DIR holds kspace/brain_t1_8ch_espirit_full.h5. Lesions, factors 1 + contrast on discs of tissue, are added to the image of the
-full scan, and what they change to its k-space; then noise is added, every R-th line and 24 calibration lines are kept. The same
-scan, with the same noise, is reconstructed without lesions. Recovered contrast of a lesion: mean change of the magnitude on its
-pixels by that of the truth. PSNR is that of the image without lesions against the full scan. High-pass: energy of the magnitude's
-finest wavelet details in the smoothest half of the tissue by that of a smooth estimate of the truth, as amplitudes. False blobs:
-spots of at least 3 pixels where image and truth, both averaged over 3 x 3 pixels, differ by more than 10 % of the tissue.
+full scan, and what they change to its k-space; then noise is added, every R-th line and 24 calibration lines are kept. The
+same scan, with the same noise, is reconstructed without lesions. Recovered contrast of a lesion: mean change of the magnitude on its
+pixels by that of the truth. PSNR is that of the image without lesions against the full scan. High-pass: amplitude of fine detail
+in the smoother half of the tissue by that of the full scan, which has noise of its own. False blobs: spots of at least 3 pixels
+where image and truth, both averaged over 3 x 3 pixels, differ by more than 10 % of the tissue.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from nilatron.core.backend import ComplexArray
-from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.fft import fft
 from nilatron.core.metrics import psnr
@@ -82,21 +81,19 @@ def discs(brain: Brain, centres: list[tuple[int, int]], diameter: float) -> list
     return [lesion(brain.image.shape, centre, diameter, EDGE).numpy() for centre in centres]
 
 
-def reconstruct(full: ComplexArray, acceleration: int, settings: NilaNodeSettings | None, weights: Path) -> ComplexArray:
-    """Image of the undersampled scan; CG-SENSE without settings."""
+def problem_of(full: ComplexArray, acceleration: int, weights: Path) -> Problem:
+    """The undersampled scan with its conventional image."""
     scan = undersample(full, acceleration)
     operator = SenseOperator(espirit_maps(scan.calibration, scan.shape), scan.counts)
-    data = operator.data(scan.kspace)
-    if settings is None:
-        image: ComplexArray = cg_sense(operator, data)
-        return image
-    problem = Problem.of(warm_started(operator, data), np.random.default_rng(0), weights=weights)
-    made: ComplexArray = run_nila(problem, settings).images["main"]
-    return made
+    return Problem.of(warm_started(operator, operator.data(scan.kspace)), np.random.default_rng(0), weights=weights)
 
 
 def recovered(
-    brain: Brain, without: npt.NDArray[np.floating], case: tuple[float, float], scan: tuple[int, float, int], method: Method
+    brain: Brain,
+    without: npt.NDArray[np.floating],
+    case: tuple[float, float],
+    scan: tuple[int, float, int],
+    method: Method,
 ) -> list[float]:
     """Recovered contrast of each lesion of one scan (acceleration, added noise, seed)."""
     acceleration, noise, seed = scan
@@ -122,8 +119,12 @@ class Method:
         self.settings, self.weights = settings, weights
 
     def __call__(self, full: ComplexArray, acceleration: int) -> ComplexArray:
-        """Image (z, y, x)."""
-        return reconstruct(full, acceleration, self.settings, self.weights)
+        """Image (z, y, x); CG-SENSE without settings."""
+        problem = problem_of(full, acceleration, self.weights)
+        image: ComplexArray = problem.conventional
+        if self.settings is not None:
+            image = run_nila(problem, self.settings).images["main"]
+        return image
 
 
 def false_blobs(image: ComplexArray, truth: ComplexArray) -> int:

@@ -57,8 +57,14 @@ def parts(generator: np.random.Generator) -> Picture:
         angle = generator.uniform(0, np.pi)
         v = np.cos(angle) * (y - generator.uniform(-0.5, 0.5)) + np.sin(angle) * (x - generator.uniform(-0.5, 0.5))
         w = -np.sin(angle) * y + np.cos(angle) * x
-        image = np.maximum(image, (np.abs(v) < generator.uniform(0.05, 0.25)) * (np.abs(w) < 0.6) * generator.uniform(0.3, 1))
-    bars = (np.sin(x * generator.uniform(60, 200)) > 0) & (np.abs(y - generator.uniform(-0.4, 0.4)) < 0.15) & (np.abs(x) < 0.5)
+        image = np.maximum(
+            image, (np.abs(v) < generator.uniform(0.05, 0.25)) * (np.abs(w) < 0.6) * generator.uniform(0.3, 1)
+        )
+    bars = (
+        (np.sin(x * generator.uniform(60, 200)) > 0)
+        & (np.abs(y - generator.uniform(-0.4, 0.4)) < 0.15)
+        & (np.abs(x) < 0.5)
+    )
     return np.asarray(np.where(bars, 1.0, image), np.float32)
 
 

@@ -156,9 +156,7 @@ def _whole_numbers(values: object, max_value: int) -> tuple[int, ...]:
     return tuple(values)
 
 
-def _check_tensors(
-    path: Path, header: Mapping[str, Any], config: UNetConfig, others: Mapping[str, list[int]]
-) -> None:
+def _check_tensors(path: Path, header: Mapping[str, Any], config: UNetConfig, others: Mapping[str, list[int]]) -> None:
     """Check the names, shapes and dtypes in the file's header against those of the network, before memory is allocated.
 
     `others` are the shapes of the tensors beside the network.

@@ -126,7 +126,7 @@ class ErrorHead(nn.Module):
 
 
 def ln_variance(head: ErrorHead, seen: Delivered) -> Tensor:
-    """ln of the variance of the magnitude's error, (batch, y, x), image scale 1; it can be differentiated."""
+    """Ln of the variance of the magnitude's error, (batch, y, x), image scale 1; it can be differentiated."""
     n_y, n_x = seen.image.shape[-2:]
     padded = F.pad(head_inputs(seen), (0, -n_x % MULTIPLE, 0, -n_y % MULTIPLE), mode="replicate")
     ratio: Tensor = head(padded)

@@ -93,7 +93,7 @@ def train_head(
     head: ErrorHead,
     examples: Sequence[ErrorExample],
     settings: HeadTraining,
-    watch: Callable[[int, float], None] = lambda step, loss: None,
+    watch: Callable[[int, float], None],
 ) -> ErrorHead:
     """The head, trained by the likelihood of the examples' errors; `watch` is told step and loss."""
     generator = torch.Generator().manual_seed(settings.seed)

@@ -18,7 +18,10 @@ class LesionSettings:
 
     probability: float = 0.0  # of lesions in a scan; 0 leaves scans as they are
     number: tuple[int, int] = (1, 12)
-    diameter: tuple[float, float] = (2.0, 12.0)  # pixels, full width at half maximum; the logarithm is evenly distributed
+    diameter: tuple[float, float] = (
+        2.0,
+        12.0,
+    )  # pixels, full width at half maximum; the logarithm is evenly distributed
     contrast: tuple[float, float] = (0.05, 0.6)  # relative to the tissue, bright or dark; the logarithm as well
     edge: tuple[float, float] = (0.3, 2.0)  # width of the edge in pixels
     texture_probability: float = 0.0

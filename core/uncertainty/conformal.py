@@ -51,6 +51,8 @@ def covering_factor(errors: FloatArray, standard_deviations: FloatArray, coverag
     if not 0 < coverage < 1:
         raise ValueError(f"a coverage is between 0 and 1, got {coverage}")
     if errors.size == 0 or errors.shape != standard_deviations.shape:
-        raise ValueError(f"expected errors and deviations of the same pixels, got {errors.shape}, {standard_deviations.shape}")
+        raise ValueError(
+            f"expected errors and deviations of the same pixels, got {errors.shape}, {standard_deviations.shape}"
+        )
     ratios = np.abs(errors) / np.maximum(standard_deviations, np.finfo(np.float32).tiny)
     return float(np.quantile(ratios, coverage, method="inverted_cdf"))

@@ -51,7 +51,9 @@ class Familiarity:
         """Refuse arrays that do not fit each other."""
         n = len(self.mean)
         if self.mean.shape != (n, N_CONDITIONS) or self.whitening.shape != (n, n) or not 1 <= n <= MAX_STATISTICS:
-            raise ValueError(f"expected W (n, {N_CONDITIONS}) and C (n, n), got {self.mean.shape}, {self.whitening.shape}")
+            raise ValueError(
+                f"expected W (n, {N_CONDITIONS}) and C (n, n), got {self.mean.shape}, {self.whitening.shape}"
+            )
         if not np.isfinite(self.mean).all() or not np.isfinite(self.whitening).all():
             raise ValueError("the statistics of familiar images must be finite")
         if not 0 < self.threshold < math.inf or not 0 <= self.false_alarms <= 1:

@@ -18,7 +18,7 @@ from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.gadgets.nila.budget import Plan, Shape, Stopwatch
 from nilatron.gadgets.nila.prior import ReadyPrior
 from nilatron.gadgets.nila.settings import NilaNodeSettings
-from nilatron.gadgets.nila.uncertainty import UNCALIBRATED, PredictedError, predicted_errors
+from nilatron.gadgets.nila.uncertainty import UNCALIBRATED, PredictedError, predicted_errors, stated_errors
 from nilatron.gadgets.problem import Outcome, Problem, batch_of
 
 log = logging.getLogger(__name__)
@@ -85,15 +85,15 @@ class NilaRun:
         return outcomes
 
     def _predicted(self, result: SamplerResult) -> list[PredictedError]:
-        """Predicted error map of each slice; none with weights that predict none."""
+        """Predicted error map of each slice, by the head or by a prior that states variances; none with other weights."""
         if self.prior.errors is None:
-            return []
+            return [] if result.variance is None else stated_errors(self.problems, result.variance)
         return predicted_errors(
             self.prior.errors, self.problems, self.batch[2], result, self.settings, self.prior.device
         )
 
     def _with_prediction(self, outcome: Outcome, predicted: PredictedError) -> Outcome:
-        if "uncertainty" not in self.settings.series or self._needs_samples:
+        if "uncertainty" not in self.settings.series or self.settings.uncertainty_from != "prediction":
             return replace(outcome, provenance=outcome.provenance | predicted.bound)
         provenance = outcome.provenance | {"uncertainty_from": "prediction"} | predicted.provenance | predicted.bound
         return Outcome(outcome.images | {"uncertainty": predicted.deviation}, provenance)
@@ -133,7 +133,7 @@ class NilaRun:
 
     def with_uncertainty(self, outcome: Outcome, place: int, plan: Plan) -> Outcome:
         """The outcome of the slice at `place` with the standard deviation of its posterior samples, if they are planned."""
-        if not plan.samples:
+        if not plan.samples or "uncertainty" in outcome.images:
             return outcome
         settings, problem, began_s = self.settings, self.problems[place], self.watch.clock()
         try:

@@ -52,9 +52,7 @@ class NilaNodeSettings(NetworkSettings, ImageSettings):
         check_series(self.series)
         karras_schedule(self.sample_steps, self.sample_sigma_max, self.sample_sigma_min)
         if self.uncertainty_from not in UNCERTAINTY_FROM:
-            raise ValueError(
-                f"uncertainty_from must be {' or '.join(UNCERTAINTY_FROM)}, got {self.uncertainty_from!r}"
-            )
+            raise ValueError(f"uncertainty_from must be {' or '.join(UNCERTAINTY_FROM)}, got {self.uncertainty_from!r}")
         if self.samples < 2:
             raise ValueError(f"samples must be at least 2, got {self.samples}")
         if self.batch_slices < 1:

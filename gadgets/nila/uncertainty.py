@@ -75,6 +75,17 @@ def predicted_errors(
     ]
 
 
+def stated_errors(problems: Sequence[Problem], variance: Array) -> list[PredictedError]:
+    """Error map of each slice by the variance (batch, z, y, x) of the complex image that the prior itself states."""
+    deviations = namespace(variance).sqrt(variance)
+    return [
+        PredictedError(
+            mask_outside_coils(problem.operator, deviations[place]), {"uncertainty_calibration": UNCALIBRATED}, {}
+        )
+        for place, problem in enumerate(problems)
+    ]
+
+
 def _described(
     model: ErrorModel,
     problem: Problem,

@@ -68,7 +68,9 @@ class CalibrateSettings:
             raise InputError(f"expected 1 scan or more for each subject and class, got {self.scans}")
 
 
-def calibrate(settings: CalibrateSettings, output: Path, progress: Callable[[str], None] = lambda _: None) -> Calibration:
+def calibrate(
+    settings: CalibrateSettings, output: Path, progress: Callable[[str], None] = lambda _: None
+) -> Calibration:
     """Write the weights with their calibration to `output`.
 
     Raises
@@ -80,7 +82,9 @@ def calibrate(settings: CalibrateSettings, output: Path, progress: Callable[[str
     """
     prior = load_prior(settings.weights)
     if prior.errors is None:
-        raise InputError(f"{settings.weights}: these weights predict no errors; `nilatron prior learn-errors` adds that")
+        raise InputError(
+            f"{settings.weights}: these weights predict no errors; `nilatron prior learn-errors` adds that"
+        )
     subjects = images_by_subject(settings.images, settings.subject)
     needed = max(subjects_needed(level) for level in (settings.levels.confidence, settings.levels.bound))
     if len(subjects) < needed:

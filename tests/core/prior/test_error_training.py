@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.error_head import Delivered, ErrorHead, ErrorHeadConfig, ln_variance
 from nilatron.core.prior.error_training import ErrorExample, HeadTraining, example_of, train_head
 from nilatron.core.prior.training_scans import ScanSettings, draw_scan
-from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.unet import UNetConfig
 
 
@@ -47,13 +47,16 @@ def test_the_head_learns_the_posterior_variance_of_a_gaussian_prior():
 @pytest.mark.slow
 def test_training_repeats_with_its_seed():
     examples = [of_a_gaussian_prior(0)[0]]
-    found = []
-    for _ in range(2):
+
+    def losses():
         torch.manual_seed(3)
-        losses = []
-        train_head(ErrorHead(ErrorHeadConfig((8, 8, 8))), examples, HeadTraining(steps=3), lambda _, loss: losses.append(loss))
-        found.append(losses)
-    assert found[0] == found[1]
+        found = []
+        train_head(
+            ErrorHead(ErrorHeadConfig((8, 8, 8))), examples, HeadTraining(steps=3), lambda _, loss: found.append(loss)
+        )
+        return found
+
+    assert losses() == losses()
 
 
 @pytest.mark.slow
