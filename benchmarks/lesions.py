@@ -4,10 +4,10 @@ usage: python benchmarks/lesions.py --data DIR [--acceleration 4 6] [--noise 4] 
 
 DIR holds kspace/brain_t1_8ch_espirit_full.h5. Lesions, factors 1 + contrast on discs of tissue, are added to the image of the
 full scan, and what they change to its k-space; then noise is added, every R-th line and 24 calibration lines are kept. The
-same scan, with the same noise, is reconstructed without lesions. Recovered contrast of a lesion: mean change of the magnitude on its
-pixels by that of the truth. PSNR is that of the image without lesions against the full scan. High-pass: amplitude of fine detail
-in the smoother half of the tissue by that of the full scan, which has noise of its own. False blobs: spots of at least 3 pixels
-where image and truth, both averaged over 3 x 3 pixels, differ by more than 10 % of the tissue.
+same scan, with the same noise, is reconstructed without lesions. Recovered contrast of a lesion: mean change of the magnitude
+on its pixels by that of the truth. PSNR is that of the image without lesions against the full scan. High-pass: amplitude of
+fine detail in the smoother half of the tissue by that of the full scan, which has noise of its own. False blobs: spots of at
+least 3 pixels where image and truth, both averaged over 3 x 3 pixels, differ by more than 10 % of the tissue.
 """
 
 from __future__ import annotations

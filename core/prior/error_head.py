@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-N_INPUTS = 12
+N_INPUTS = 15
 POOLED = 7  # pixels along each side of the neighbourhood whose mean square difference the network is given
 MULTIPLE = 4  # the network halves its input twice
 MAX_LN_RATIO = 12.0  # of the error's variance to that of the noise
@@ -74,6 +74,8 @@ def head_inputs(seen: Delivered) -> Tensor:
     differences = [(other - seen.image) * towards / noise for other in (seen.conventional, seen.last_estimate)]
     before = (seen.last_input - seen.image) * towards / noise
     energies = [_pooled(d.real.square() + d.imag.square()) for d in differences]
+    slope = _slope(magnitude) / noise
+    energies += [slope, _pooled(slope, 3), _pooled(slope)]
     channels = [
         magnitude,
         (magnitude / noise).log1p() / 4,
@@ -85,9 +87,18 @@ def head_inputs(seen: Delivered) -> Tensor:
     return torch.stack(channels, dim=1).to(torch.float32)
 
 
-def _pooled(energy: Tensor) -> Tensor:
-    padded = F.pad(energy[:, None], (POOLED // 2,) * 4, mode="replicate")
-    return F.avg_pool2d(padded, POOLED, stride=1)[:, 0]
+def _pooled(energy: Tensor, size: int = POOLED) -> Tensor:
+    """Mean over the neighbourhood of each pixel (batch, y, x)."""
+    padded = F.pad(energy[:, None], (size // 2,) * 4, mode="replicate")
+    return F.avg_pool2d(padded, size, stride=1)[:, 0]
+
+
+def _slope(magnitude: Tensor) -> Tensor:
+    """Gradient of the magnitude, its length per pixel (batch, y, x)."""
+    padded = F.pad(magnitude[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    along_y = (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]) / 2
+    along_x = (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]) / 2
+    return (along_y.square() + along_x.square()).sqrt()
 
 
 class ErrorHead(nn.Module):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,17 +15,16 @@ import numpy as np
 from nilatron.core.backend import Array, converted_to, namespace, to_torch
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.core.uncertainty.calibration import Calibration
-from nilatron.core.uncertainty.familiarity import Familiarity
 
 if TYPE_CHECKING:  # torch takes seconds to import
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from nilatron.core.prior.error_head import Delivered, ErrorHead
+    from nilatron.core.prior.familiarity import Familiarity
 
 HEAD_KEY, CALIBRATION_KEY, FAMILIARITY_KEY = "error_head", "calibration", "familiarity"
 KEYS = (HEAD_KEY, CALIBRATION_KEY, FAMILIARITY_KEY)  # in the metadata of a weights file
-PREFIX = "error_head."  # of its tensors
 MAX_CHANNELS = 256
 
 
@@ -37,9 +36,21 @@ class ErrorModel:
     calibration: Calibration | None = None
     familiarity: Familiarity | None = None
 
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """By the first part of the names of their tensors."""
+        networks: dict[str, nn.Module] = {HEAD_KEY: self.head}
+        if self.familiarity is not None:
+            networks[FAMILIARITY_KEY] = self.familiarity.network
+        return networks
+
     def tensors(self) -> dict[str, Tensor]:
-        """The head's tensors by their names in a weights file."""
-        return {PREFIX + name: value.detach().cpu().contiguous() for name, value in self.head.state_dict().items()}
+        """All tensors by their names in a weights file."""
+        return {
+            f"{key}.{name}": value.detach().cpu().contiguous()
+            for key, network in self.networks.items()
+            for name, value in network.state_dict().items()
+        }
 
     def metadata(self) -> dict[str, str]:
         """Everything else, as texts."""
@@ -52,23 +63,30 @@ class ErrorModel:
 
     def to(self, device: torch.device | str) -> ErrorModel:
         """The model on `device`, for prediction alone."""
-        return replace(self, head=self.head.to(device).eval().requires_grad_(False))
+        for network in self.networks.values():
+            network.to(device).eval().requires_grad_(False)
+        return self
 
 
 def expected_tensors(metadata: Mapping[str, str]) -> dict[str, list[int]]:
-    """Shapes of the head's tensors by name, as the metadata of a weights file describe it; none without a head.
+    """Shapes of the tensors by name, as the metadata of a weights file describe them; none without a head.
 
     Raises
     ------
     ValueError
-        When they describe no head.
+        When they describe no error model.
     """
     if HEAD_KEY not in metadata:
         return {}
     import torch
 
     with torch.device("meta"):
-        return {PREFIX + name: list(value.shape) for name, value in _head(metadata).state_dict().items()}
+        networks = _described(metadata).networks
+        return {
+            f"{key}.{name}": list(value.shape)
+            for key, network in networks.items()
+            for name, value in network.state_dict().items()
+        }
 
 
 def parse_error_model(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> ErrorModel | None:
@@ -81,14 +99,22 @@ def parse_error_model(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
     """
     if HEAD_KEY not in metadata:
         return None
-    head = _head(metadata)
-    own = {name.removeprefix(PREFIX): value.float() for name, value in tensors.items() if name.startswith(PREFIX)}
-    head.load_state_dict(own)
+    model = _described(metadata)
+    for key, network in model.networks.items():
+        own = {name.removeprefix(f"{key}."): value for name, value in tensors.items() if name.startswith(f"{key}.")}
+        network.load_state_dict({name: value.float() for name, value in own.items()})
+    return model
+
+
+def _described(metadata: Mapping[str, str]) -> ErrorModel:
+    """The error model of the metadata, its networks untrained."""
+    from nilatron.core.prior.familiarity import FamiliarityNetwork, parse_familiarity
+
     calibration, familiarity = metadata.get(CALIBRATION_KEY), metadata.get(FAMILIARITY_KEY)
     return ErrorModel(
-        head,
+        _head(metadata),
         None if calibration is None else Calibration.parsed(calibration),
-        None if familiarity is None else Familiarity.parsed(familiarity),
+        None if familiarity is None else parse_familiarity(familiarity, FamiliarityNetwork()),
     )
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nilatron.core.backend import Array
 from nilatron.core.measurement import mask_outside_coils
 from nilatron.core.metrics import FOREGROUND
 from nilatron.core.prior.edm import EDMDenoiser, estimate_complex
@@ -27,12 +26,10 @@ BACKGROUND_WEIGHT = 0.05  # of pixels in air, which nobody asks about
 
 
 class ErrorExample(NamedTuple):
-    """An image of a simulated scan and its truth (1, y, x), complex, both of image scale 1; the sampler's figures."""
+    """An image of a simulated scan and its truth (1, y, x), complex, both of image scale 1."""
 
     seen: Delivered
     truth: Tensor
-    removed: Array
-    corrected: Array
 
     @property
     def error(self) -> Tensor:
@@ -86,7 +83,7 @@ def _example(result: SamplerResult, operator: SenseOperator, scan: TrainingScan)
     share = float(scan.counts.mean())
     seen = delivered(result, scan.start[None], scan.scale, scan.sigma, share, "cpu")
     image = mask_outside_coils(operator, seen.image)
-    return ErrorExample(seen._replace(image=image), scan.truth / scan.scale, result.removed, result.corrected)
+    return ErrorExample(seen._replace(image=image), scan.truth / scan.scale)
 
 
 def train_head(

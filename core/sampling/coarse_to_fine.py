@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nilatron.core.backend import Array, namespace
+from nilatron.core.backend import Array
 from nilatron.core.measurement import Measurement
 from nilatron.core.prior.prior import Denoiser
 from nilatron.core.resolution import coarse_image, coarse_shape, replace_low_frequencies, value_ratio
@@ -92,6 +92,4 @@ def nila_coarse_to_fine(
         n_evaluations=len(schedule),
         iterations=first.iterations + second.iterations,
         n_coarse=n_coarse,
-        removed=namespace(start).concat([first.removed, second.removed], axis=1),
-        corrected=namespace(start).concat([first.corrected, second.corrected], axis=1),
     )

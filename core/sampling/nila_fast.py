@@ -79,9 +79,6 @@ class SamplerResult:
         without variances.
     last_input, last_estimate
         What the prior was given in the last step and its mean estimate, (batch, z, y, x) in physical units.
-    removed, corrected
-        Mean square of what the prior removed from its input and of what the data then changed in its estimate, relative to the
-        variance of the step's diffusion noise: (batch, step).
     """
 
     image: Array
@@ -91,8 +88,6 @@ class SamplerResult:
     variance: Array | None = None
     last_input: Array | None = None
     last_estimate: Array | None = None
-    removed: Array | None = None
-    corrected: Array | None = None
 
     @property
     def n_iterations(self) -> tuple[int, ...]:
@@ -192,7 +187,6 @@ def nila_fast(
     previous: Array | None = None
     variance: Array | None = None
     iterations = xp.zeros((n_elements, 1, 1, 1), dtype=xp.int64, device=data.device)
-    removed, corrected = [], []
     for step, level in enumerate(schedule):
         if callback is not None:
             callback(step, level, x)
@@ -201,7 +195,6 @@ def nila_fast(
         extrapolated = x + momentum * (x - previous) if momentum and previous is not None else x
         estimate = denoiser(extrapolated, network_sigma)
         prior_mean, variance, likelihood = estimate.mean, estimate.variance, back_projected
-        removed.append(_mean_square(extrapolated - estimate.mean) / level**2)
         if tau and not last:
             prior_mean = prior_mean + tau * level * noise(image_shape)
             likelihood = back_projected + tau * sigma_y * operator.adjoint(noise(data_shape))
@@ -216,7 +209,6 @@ def nila_fast(
         iterations = iterations + solution.iterations
         previous = None if noisy_start and not step else x  # the change from the first noise is no momentum
         x = solution.x
-        corrected.append(_mean_square(x - estimate.mean) / level**2)
         if tau and not last:
             x = x + tau * schedule[step + 1] * noise(image_shape)
     if variance is not None:
@@ -228,12 +220,4 @@ def nila_fast(
         variance=variance,
         last_input=extrapolated * image_scale,
         last_estimate=estimate.mean * image_scale,
-        removed=xp.stack(removed, axis=1),
-        corrected=xp.stack(corrected, axis=1),
     )
-
-
-def _mean_square(images: Array) -> Array:
-    """Mean of |x|^2 over the pixels of each image of a batch: (batch,)."""
-    xp = namespace(images)
-    return xp.mean(xp.real(images) ** 2 + xp.imag(images) ** 2, axis=(-3, -2, -1))

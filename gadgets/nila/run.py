@@ -94,8 +94,8 @@ class NilaRun:
 
     def _with_prediction(self, outcome: Outcome, predicted: PredictedError) -> Outcome:
         if "uncertainty" not in self.settings.series or self.settings.uncertainty_from != "prediction":
-            return replace(outcome, provenance=outcome.provenance | predicted.bound)
-        provenance = outcome.provenance | {"uncertainty_from": "prediction"} | predicted.provenance | predicted.bound
+            return replace(outcome, provenance=outcome.provenance | predicted.of_image)
+        provenance = outcome.provenance | {"uncertainty_from": "prediction"} | predicted.provenance | predicted.of_image
         return Outcome(outcome.images | {"uncertainty": predicted.deviation}, provenance)
 
     def _sample(self, levels: tuple[float, ...], generators: list[np.random.Generator]) -> SamplerResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from nilatron.core.backend import Array, namespace
 from nilatron.core.measurement import mask_outside_coils
@@ -13,6 +14,9 @@ from nilatron.core.sampling.image import ImageSettings
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.core.uncertainty.psnr import predicted_psnr_db
 from nilatron.gadgets.problem import Problem
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from nilatron.core.prior.error_head import Delivered
 
 UNCALIBRATED = "uncalibrated"
 CALIBRATED_SETTINGS = ImageSettings()  # of the sampler, in every calibration
@@ -28,13 +32,13 @@ class PredictedError:
         Standard deviation of the magnitude's error (z, y, x).
     provenance
         What is said about it.
-    bound
-        What is said about the PSNR of the image.
+    of_image
+        What is said about the image itself: a bound of its PSNR, and whether the prior knows such objects.
     """
 
     deviation: Array
     provenance: dict[str, str]
-    bound: dict[str, str]
+    of_image: dict[str, str]
 
 
 def acquired_share(problem: Problem) -> float:
@@ -69,10 +73,13 @@ def predicted_errors(
     shares = [acquired_share(problem) for problem in problems]
     seen = delivered(result, conventional, scales, noises, shares, device)
     deviations = predicted_deviation(model, seen, scales, namespace(result.image).abs(result.image))
-    return [
-        _described(model, problem, result.image[place], deviations[place], share, settings, result.n_evaluations)
-        for place, (problem, share) in enumerate(zip(problems, shares, strict=True))
-    ]
+    familiar = _familiarity(model, seen, len(problems))
+    found = []
+    for place, (problem, share) in enumerate(zip(problems, shares, strict=True)):
+        image, deviation = result.image[place], mask_outside_coils(problem.operator, deviations[place])
+        said, of_image = _promises(model, problem, image, deviation, share, settings, result.n_evaluations)
+        found.append(PredictedError(deviation, said, of_image | familiar[place]))
+    return found
 
 
 def stated_errors(problems: Sequence[Problem], variance: Array) -> list[PredictedError]:
@@ -86,7 +93,7 @@ def stated_errors(problems: Sequence[Problem], variance: Array) -> list[Predicte
     ]
 
 
-def _described(
+def _promises(
     model: ErrorModel,
     problem: Problem,
     image: Array,
@@ -94,27 +101,40 @@ def _described(
     share: float,
     settings: ImageSettings,
     n_steps: int,
-) -> PredictedError:
-    deviation = mask_outside_coils(problem.operator, deviation)
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What calibration says about the map and about the image."""
     found = None if model.calibration is None else model.calibration.of(1 / share, problem.noise_level / problem.scale)
     if model.calibration is None or found is None or not _as_calibrated(settings, n_steps):
-        return PredictedError(deviation, {"uncertainty_calibration": UNCALIBRATED}, {})
+        return {"uncertainty_calibration": UNCALIBRATED}, {}
     levels = model.calibration.levels
     bound = predicted_psnr_db(image, deviation, problem.scale) - found.psnr_margin_db
-    return PredictedError(
-        deviation,
-        {
-            "uncertainty_calibration": "calibrated",
-            "uncertainty_coverage": f"{levels.coverage:g}",
-            "uncertainty_confidence": f"{levels.confidence:g}",
-            "uncertainty_kappa": f"{found.kappa:.4g}",
-            "uncertainty_subjects": str(found.subjects),
-        },
-        {
-            "psnr_bound_db": f"{bound:.2f}",
-            "psnr_bound_confidence": f"{levels.bound:g}",
-        },
-    )
+    return {
+        "uncertainty_calibration": "calibrated",
+        "uncertainty_coverage": f"{levels.coverage:g}",
+        "uncertainty_confidence": f"{levels.confidence:g}",
+        "uncertainty_kappa": f"{found.kappa:.4g}",
+        "uncertainty_subjects": str(found.subjects),
+    }, {"psnr_bound_db": f"{bound:.2f}", "psnr_bound_confidence": f"{levels.bound:g}"}
+
+
+def _familiarity(model: ErrorModel, seen: Delivered, n_slices: int) -> list[dict[str, str]]:
+    """What is said of each slice about its object, by its least familiar partition."""
+    familiarity = model.familiarity
+    if familiarity is None:
+        return [{} for _ in range(n_slices)]
+    scores = familiarity.scores(seen.image.abs()).reshape(n_slices, -1).amax(dim=1).tolist()
+    return [said_of(score, familiarity.threshold, familiarity.false_alarms) for score in scores]
+
+
+def said_of(score: float, threshold: float, false_alarms: float) -> dict[str, str]:
+    """A score with its threshold, and a sentence if it is above it."""
+    said = {"unfamiliarity": f"{score:.2f}", "unfamiliarity_threshold": f"{threshold:.2f}"}
+    if score > threshold:
+        said["prior_mismatch"] = (
+            f"this does not look like what the prior was trained on (score {score:.2f}, {false_alarms:.1%} of the images of "
+            f"that kind are above {threshold:.2f}): compare with the conventional image"
+        )
+    return said
 
 
 def _as_calibrated(settings: ImageSettings, n_steps: int) -> bool:

@@ -176,3 +176,27 @@ def calibrate(
             f"acceleration band {acceleration + 1}, noise band {noise + 1}: kappa {one.kappa:.3g}, "
             f"PSNR margin {one.psnr_margin_db:.2f} dB, {one.subjects} subjects"
         )
+
+
+@prior.command("learn-familiar")
+def learn_familiar(
+    images: Annotated[list[Path], typer.Argument(help="Training images of these weights: files and folders.")],
+    output: OutputOption,
+    weights: WeightsOption = "default",
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+) -> None:
+    """Train a network that tells the kind of image which these weights know from everything else."""
+    from nilatron.core.prior.familiarity_training import FamiliarityTraining
+    from nilatron.core.prior.weights import find_weights
+    from nilatron.pipelines.prior.learn_familiar import LearnFamiliarSettings
+    from nilatron.pipelines.prior.learn_familiar import learn_familiar as run
+
+    training = FamiliarityTraining(steps=steps, seed=seed)
+    with stderr.status("reading") as status:
+        found = run(
+            LearnFamiliarSettings(tuple(images), find_weights(weights), training),
+            output,
+            lambda text: status.update(text),
+        )
+    print(f"{output}: threshold {found.threshold:.2f}, false alarms {found.false_alarms:.2%}")

@@ -8,14 +8,14 @@ from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import load_prior, save_prior
 from nilatron.core.prior.error_head import Delivered, ErrorHead, ErrorHeadConfig, ln_variance
 from nilatron.core.prior.error_model import ErrorModel, delivered, predicted_deviation
+from nilatron.core.prior.familiarity import Familiarity, FamiliarityNetwork
 from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.prior.weights import WeightsError
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.core.uncertainty.calibration import Calibration, ClassCalibration
-from nilatron.core.uncertainty.familiarity import Familiarity
 
 CALIBRATION = Calibration({(0, 1): ClassCalibration(1.7, 0.5, 11)})
-FAMILIARITY = Familiarity(np.ones((2, 6)), np.array([[1.0, 0], [0.5, 2]]), 3.0, 0.02)
+FAMILIARITY = Familiarity(FamiliarityNetwork(), 3.0, 0.02)
 
 
 def head():
@@ -39,10 +39,11 @@ def test_it_comes_back_from_a_weights_file(tmp_path, denoiser):
     save_prior(tmp_path / "w", denoiser, {"licence": "MIT"}, errors=model)
     found = load_prior(tmp_path / "w").errors
     assert found.calibration == CALIBRATION
-    np.testing.assert_allclose(found.familiarity.whitening, FAMILIARITY.whitening)
-    for name, value in model.head.state_dict().items():
-        assert torch.equal(found.head.state_dict()[name], value)
-    assert not any(parameter.requires_grad for parameter in found.head.parameters())
+    assert (found.familiarity.threshold, found.familiarity.false_alarms) == (3.0, 0.02)
+    assert found.tensors().keys() == model.tensors().keys()
+    for name, value in model.tensors().items():
+        assert torch.equal(found.tensors()[name], value)
+    assert not any(p.requires_grad for network in found.networks.values() for p in network.parameters())
 
 
 def test_weights_without_one_still_load(tmp_path, denoiser):

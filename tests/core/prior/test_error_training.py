@@ -27,7 +27,7 @@ def of_a_gaussian_prior(seed, n=32):
     gain = prior / (prior + sigma**2)
     image = 1 + gain * (data - 1)
     seen = Delivered(image, data, data, image, noise=torch.tensor([noise]), share=torch.tensor([1.0]))
-    return ErrorExample(seen, truth, None, None), gain * sigma**2 / 2
+    return ErrorExample(seen, truth), gain * sigma**2 / 2
 
 
 @pytest.mark.slow

@@ -78,6 +78,28 @@ def test_other_settings_of_the_sampler_are_uncalibrated(problem, with_errors, ch
     assert not set(PROMISES) & set(found)
 
 
+class Fixed:
+    """Finds every image as unfamiliar as told."""
+
+    threshold, false_alarms = 1.0, 0.005
+
+    def __init__(self, score):
+        self.score = score
+
+    def scores(self, magnitude):
+        return torch.full((len(magnitude),), self.score)
+
+
+@pytest.mark.parametrize(("score", "is_marked"), [(0.9, False), (1.1, True)])
+def test_an_unfamiliar_object_is_marked(problem, with_errors, score, is_marked):
+    with_errors(replace(model(), familiarity=Fixed(score)))
+    found = run_nila(problem(1), replace(BOTH, series=("nila",))).provenance
+    assert float(found["unfamiliarity"]) == pytest.approx(score)
+    assert ("prior_mismatch" in found) == is_marked
+    if is_marked:
+        assert "0.5% of the images" in found["prior_mismatch"]
+
+
 def test_a_class_that_was_not_calibrated_is_uncalibrated(problem, with_errors):
     with_errors(model(Calibration({(7, 7): ClassCalibration(1.0, 0.0, 11)})))
     assert run_nila(problem(1), BOTH).provenance["uncertainty_calibration"] == "uncalibrated"

@@ -11,12 +11,14 @@ from nilatron.core.prior.edm_weights import load_prior, save_prior
 from nilatron.core.prior.error_head import ErrorHead, ErrorHeadConfig
 from nilatron.core.prior.error_model import ErrorModel
 from nilatron.core.prior.error_training import HeadTraining
+from nilatron.core.prior.familiarity_training import FamiliarityTraining
 from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.uncertainty.calibration import CalibrationLevels
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.prior import calibrate as calibrating
 from nilatron.pipelines.prior.calibrate import CalibrateSettings, calibrate
 from nilatron.pipelines.prior.learn_errors import LearnErrorsSettings, learn_errors
+from nilatron.pipelines.prior.learn_familiar import LearnFamiliarSettings, learn_familiar
 
 LOW = CalibrationLevels(coverage=0.8, confidence=0.5, bound=0.5)
 
@@ -80,3 +82,12 @@ def test_a_head_is_learnt_for_weights_that_stay_as_they_are(images, weights, tmp
     assert read.errors.calibration is None
     before = load_prior(settings.weights).denoiser.state_dict()
     assert all(torch.equal(value, before[name]) for name, value in read.denoiser.state_dict().items())
+
+
+def test_what_is_familiar_is_stored_with_the_weights(images, weights, tmp_path):
+    training = FamiliarityTraining(steps=2, batch_size=4, fresh=1, presentations=2, left_out=3)
+    found = learn_familiar(LearnFamiliarSettings((images,), weights(True), training), tmp_path / "out.safetensors")
+    read = load_prior(tmp_path / "out.safetensors").errors.familiarity
+    assert (read.threshold, read.false_alarms) == (found.threshold, found.false_alarms)
+    with pytest.raises(InputError, match="predict no errors"):
+        learn_familiar(LearnFamiliarSettings((images,), weights(False), training), tmp_path / "out")
