@@ -30,8 +30,8 @@ DETAIL_GAIN = 0.4  # by how much full detail lowers the noise level that the net
 class ImageSettings:
     """Settings of the sampler for the image (tau = 0).
 
-    The default prior was trained through the sampler with these defaults, except `symmetries` and `detail` 0. Former names of a field
-    ("formerly") are still read. "Image only" settings are not used for posterior samples.
+    The default prior was trained through the sampler with these defaults, except `symmetries` and `detail`, which was 0. Former
+    names of a field ("formerly") are still read. "Image only" settings are not used for posterior samples.
     """
 
     steps: int = 7  # network evaluations
