@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-N_INPUTS = 15
+N_INPUTS = 16
 POOLED = 7  # pixels along each side of the neighbourhood whose mean square difference the network is given
 MULTIPLE = 4  # the network halves its input twice
 MAX_LN_RATIO = 12.0  # of the error's variance to that of the noise
@@ -47,6 +47,8 @@ class Delivered(NamedTuple):
         Complex standard deviation of the data's noise, image scale 1: (batch,).
     share
         Acquired share of the samples: (batch,).
+    misfit
+        The same noise by that of the receivers, which is more than 1 where coil maps or lines do not fit the data: (batch,).
     """
 
     image: Tensor
@@ -55,6 +57,7 @@ class Delivered(NamedTuple):
     last_estimate: Tensor
     noise: Tensor
     share: Tensor
+    misfit: Tensor
 
     def cropped(self, window: tuple[slice, ...]) -> Delivered:
         """The same of a part of the image."""
@@ -83,6 +86,7 @@ def head_inputs(seen: Delivered) -> Tensor:
         *(0.25 * (energy + 0.05).log() for energy in energies),
         (0.25 * noise.log() + 0.8).expand_as(magnitude),
         seen.share[:, None, None].log().expand_as(magnitude),
+        seen.misfit[:, None, None].log().expand_as(magnitude),
     ]
     return torch.stack(channels, dim=1).to(torch.float32)
 

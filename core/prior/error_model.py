@@ -140,7 +140,7 @@ def delivered(
     conventional
         Warm starts (batch, z, y, x); every partition is an image of its own for the head.
     scale, noise, share
-        Of each element: image scale, complex noise level in physical units, and acquired share of the samples.
+        Of each element: image scale, complex noise level in units of the receivers' noise, and acquired share of the samples.
     device
         Of the head.
     """
@@ -167,6 +167,7 @@ def delivered(
         images(result.last_estimate),
         numbers(np.reshape(noise, -1) / np.reshape(scale, -1)),
         numbers(share),
+        numbers(noise),
     )
 
 

@@ -15,7 +15,9 @@ from nilatron.core.prior.error_head import (
 def seen(shape=(2, 21, 30), seed=0):
     generator = torch.Generator().manual_seed(seed)
     images = [torch.view_as_complex(torch.randn(*shape, 2, generator=generator)) for _ in range(4)]
-    return Delivered(*images, noise=torch.tensor([0.05, 0.1]), share=torch.tensor([0.3, 0.5]))
+    return Delivered(
+        *images, noise=torch.tensor([0.05, 0.1]), share=torch.tensor([0.3, 0.5]), misfit=torch.tensor([1.0, 1.4])
+    )
 
 
 @pytest.fixture
@@ -50,7 +52,9 @@ def test_slices_do_not_see_each_other(head):
 
 
 def test_an_image_of_zeros_has_finite_inputs():
-    empty = Delivered(*(0 * image for image in seen()[:4]), noise=torch.tensor([0.05, 0.1]), share=torch.ones(2))
+    empty = Delivered(
+        *(0 * image for image in seen()[:4]), noise=torch.tensor([0.05, 0.1]), share=torch.ones(2), misfit=torch.ones(2)
+    )
     inputs = head_inputs(empty)
     assert inputs.shape[1] == N_INPUTS
     assert torch.isfinite(inputs).all()

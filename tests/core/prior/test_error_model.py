@@ -92,19 +92,16 @@ def test_every_partition_is_an_image_of_its_own():
     np.testing.assert_allclose(seen.image[4], image[1, 1] / 20, rtol=1e-6)
     np.testing.assert_allclose(seen.last_input[0], 1.1 * image[0, 0] / 10, rtol=1e-6)
     assert seen.noise.tolist() == pytest.approx([0.1] * 6)
+    assert seen.misfit.tolist() == pytest.approx([1.0] * 3 + [2.0] * 3)
     assert seen.share.tolist() == pytest.approx([0.3] * 3 + [0.5] * 3)
 
 
 def test_deviations_come_in_the_units_of_the_image():
-    """Ten times the image and the noise are ten times the error."""
-    image = np.random.default_rng(1).standard_normal((1, 1, 8, 12)).astype(np.complex64)
-    model = ErrorModel(head())
-    maps = []
-    for factor in (1.0, 10.0):
-        seen = delivered(result(factor * image), factor * image, factor, 0.1 * factor, 0.4, "cpu")
-        maps.append(predicted_deviation(model, seen, factor, abs(image)))
-    assert maps[0].shape == image.shape
-    assert maps[0].dtype == np.float32
-    np.testing.assert_allclose(maps[1], 10 * maps[0], rtol=1e-4)
+    image = np.random.default_rng(1).standard_normal((2, 1, 8, 12)).astype(np.complex64)
+    model, scales = ErrorModel(head()), [1.0, 10.0]
+    seen = delivered(result(image), image, scales, 1.0, 0.4, "cpu")
+    found = predicted_deviation(model, seen, scales, abs(image))
+    assert found.shape == image.shape
+    assert found.dtype == np.float32
     expected = (ln_variance(model.head, seen) / 2).exp().detach().numpy()
-    np.testing.assert_allclose(maps[1][0], 10 * expected, rtol=1e-4)
+    np.testing.assert_allclose(found[:, 0], expected * np.array(scales)[:, None, None], rtol=1e-4)

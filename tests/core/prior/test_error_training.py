@@ -26,7 +26,9 @@ def of_a_gaussian_prior(seed, n=32):
     data = truth + sigma * draw()
     gain = prior / (prior + sigma**2)
     image = 1 + gain * (data - 1)
-    seen = Delivered(image, data, data, image, noise=torch.tensor([noise]), share=torch.tensor([1.0]))
+    seen = Delivered(
+        image, data, data, image, noise=torch.tensor([noise]), share=torch.tensor([1.0]), misfit=torch.tensor([1.0])
+    )
     return ErrorExample(seen, truth), gain * sigma**2 / 2
 
 
