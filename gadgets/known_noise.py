@@ -10,7 +10,9 @@ import numpy as np
 
 from nilatron.core.backend import ComplexArray
 
-NOISE_STORED = "noise measurements stored"  # what a scan's log counts
+# what a scan's log counts
+NOISE_STORED = "noise measurements stored"
+NOISE_NOT_WRITTEN = "noise measurements that could not be written"
 SAMPLES_PER_COIL = 2  # of a noise scan, at least: fewer leave its covariance singular
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from nilatron.core.metrics import foreground, psnr
 from nilatron.gadgets.node import build_node
+from nilatron.pipelines.files.atomic import atomic_path
 from nilatron.pipelines.replay import ReplaySettings, replay
 from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth, simulate
 
@@ -111,4 +112,5 @@ def read_series(path: Path, group: str, series: int) -> list[np.ndarray[tuple[in
 def save_comparison(path: Path, images: list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]) -> None:
     """Write the images side by side, each with its own window from 0 to the 99.5th percentile."""
     tiles = [np.clip(image / max(float(np.percentile(image, 99.5)), 1e-12), 0, 1) for image in images]
-    Picture.fromarray(np.uint8(255 * np.concatenate(tiles, axis=1))).save(path)
+    with atomic_path(path) as temporary:
+        Picture.fromarray(np.uint8(255 * np.concatenate(tiles, axis=1))).save(temporary, format="PNG")

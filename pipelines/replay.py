@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain as joined
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import ismrmrd
 
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, ScanLog, ScanTiming
-from nilatron.gadgets.known_noise import NOISE_STORED
+from nilatron.gadgets.known_noise import NOISE_NOT_WRITTEN, NOISE_STORED
 from nilatron.gadgets.noise.header import measurement_id
 from nilatron.pipelines.chain.find import Chain, load_chain
 from nilatron.pipelines.chain.host import run_chain
@@ -25,7 +25,9 @@ from nilatron.pipelines.client.exchange import ServerError
 from nilatron.pipelines.client.images import RemoteSettings, remote_images
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.files.atomic import AtomicFolder, InputError
+from nilatron.pipelines.files.disk import OutputError, reason_of
 from nilatron.pipelines.files.images import ImageFile, write_png
+from nilatron.pipelines.files.interrupts import StopSignalError, shielded
 from nilatron.pipelines.files.noise_file import noise_lines, noise_origin
 from nilatron.pipelines.files.noise_store import NoiseFolder
 from nilatron.pipelines.files.raw import RawFile, open_raw
@@ -72,7 +74,9 @@ class ReplayReport:
     seconds
         From the first line to the last image, start-up excluded.
     failure
-        Why the server did not give the rest; None when it ended well.
+        Why the rest is missing: the server, a stop signal or the disk; None when it ended well.
+    written
+        Where the images are; not under the wanted name where they are only some and would replace a complete file.
     stored_noise
         Measurement of noise alone that went to the noise store; None for all others.
     """
@@ -81,7 +85,8 @@ class ReplayReport:
     n_expected: int
     log: ScanLog
     seconds: float
-    failure: ServerError | None = None
+    failure: ServerError | StopSignalError | OutputError | None = None
+    written: Path | None = None
     stored_noise: str | None = None
 
     @property
@@ -94,7 +99,8 @@ class ReplayReport:
 def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayReport:
     """Run the scan of `settings.raw` through its chain and write the images; on an error nothing is written.
 
-    Images that a server gave before it failed are written, and the report has the failure.
+    Images that were made before a server failed, a stop signal came or the disk was full are written, and the report has the
+    failure. A picture folder that cannot be written is a problem of the scan, and costs no image.
 
     Parameters
     ----------
@@ -107,21 +113,37 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
     ------
     InputError, ChainError, SettingsError, ScanError, WeightsError
         For input that cannot be used; each says what was expected and what came.
-    ServerError
-        When a server gave no image at all.
+    ServerError, StopSignalError, OutputError
+        When there is no image at all.
     """
+    check_output(settings)
     output_group = settings.output_group or datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
     with open_raw(settings.raw, settings.group) as raw:
         scan, started = ScanLog(), time.perf_counter()
         try:
             report = write_images(settings, raw, scan, output_group, console)
-        except NoImagesError:
+        except NoImagesError as error:
+            if scan.counts[NOISE_NOT_WRITTEN]:
+                raise OutputError("; ".join(scan.problems)) from error
             if not scan.counts[NOISE_STORED]:
                 raise
             seconds = time.perf_counter() - started
             return ReplayReport(0, 0, scan, seconds, stored_noise=measurement_id(raw.header))
     log.info("%d images to %s, group %r, in %.1f s", report.n_images, settings.output, output_group, report.seconds)
     return report
+
+
+def check_output(settings: ReplaySettings) -> None:
+    """See that the images do not go into a file that is read.
+
+    Raises
+    ------
+    InputError
+        When they would.
+    """
+    for name, path in (("raw", settings.raw), ("noise", settings.noise)):
+        if path is not None and settings.output.exists() and path.exists() and settings.output.samefile(path):
+            raise InputError(f"{settings.output} is the {name} file: give another file for the images")
 
 
 class NoImagesError(InputError):
@@ -133,20 +155,22 @@ def write_images(
 ) -> ReplayReport:
     """Run the scan and write its images, all or, on an error, none."""
     with ExitStack() as stack:
-        failure = None
+        failure: ServerError | StopSignalError | OutputError | None = None
         images = images_of(settings, raw, scan, stack, console)
         target = stack.enter_context(ImageFile(settings.output, output_group, overwrite=settings.overwrite))
-        exports = [stack.enter_context(export) for export in export_folders(settings, raw)]
         started = time.perf_counter()
-        try:
-            for image in images:
-                target.write(image)
-                for export in exports:
-                    export.write(image)
-        except ServerError as error:
-            if target.n_images == 0:
-                raise
-            failure = error
+        with ExitStack() as folders:
+            exports = [folders.enter_context(export) for export in export_folders(settings, raw)]
+            try:
+                for image in images:
+                    target.write(image)
+                    for export in exports:
+                        export.write(image)
+            except (ServerError, StopSignalError, OutputError) as error:
+                if target.n_images == 0:
+                    raise
+                target.keep_what_is_there()
+                failure = error
         for export in exports:
             export.tell_refused(scan)
         seconds = time.perf_counter() - started
@@ -154,7 +178,8 @@ def write_images(
             raise NoImagesError(
                 f"{settings.raw}: expected imaging lines, found {describe(scan)}; {advice(scan, settings)}"
             )
-        return ReplayReport(target.n_images, scan.counts["images expected"], scan, seconds, failure)
+        n_expected = scan.counts["images expected"]
+    return ReplayReport(target.n_images, n_expected, scan, seconds, failure, target.written)
 
 
 def advice(scan: ScanLog, settings: ReplaySettings) -> str:
@@ -195,34 +220,64 @@ def stamped(items: Iterable[Any], timing: ScanTiming) -> Iterator[Any]:
 
 @dataclass
 class ExportFolder(AtomicFolder):
-    """Folder of files of one kind, which appear together; images that cannot be written as such files are reported."""
+    """Folder of files of one kind, which appear together; what cannot be written is reported and costs nothing else."""
 
     write_image: Callable[[ismrmrd.Image, Path, str], None]
-    refused: list[InputError] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)  # why, for each image
+    failure: str = ""  # why there is no folder
+
+    def __enter__(self) -> Self:
+        try:
+            return super().__enter__()
+        except OutputError as error:
+            self.failure = str(error)
+            return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if self.failure:
+            return
+        try:
+            super().__exit__(kind, error, traceback)
+        except OutputError as failure:
+            self.failure = str(failure)
 
     def write(self, image: ismrmrd.Image) -> None:
         """The files of one image, named by series and index."""
+        if self.failure:
+            return
+        stem = f"series{image.image_series_index:03d}_{image.image_index:04d}"
         try:
-            self.write_image(image, self.temporary, f"series{image.image_series_index:03d}_{image.image_index:04d}")
-        except InputError as error:
-            self.refused.append(error)
+            with shielded():
+                self.write_image(image, self.temporary, stem)
+        except (InputError, OutputError) as error:
+            self.refused.append(str(error).replace(str(self.temporary), str(self.folder)))
+        except OSError as error:
+            self.refused.append(reason_of(error))
+            for path in self.temporary.glob(f"{stem}*"):
+                path.unlink()  # no half file
 
     def tell_refused(self, scan: ScanLog) -> None:
         """Report how many images could not be written, and why."""
-        if self.refused:
+        if self.failure:
+            scan.problem(log, self.failure)
+        elif self.refused:
             scan.problem(log, f"{self.folder}: {len(self.refused)} images could not be written: {self.refused[0]}")
 
 
 def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFolder]:
     """What is wanted beside the image file."""
+
+    def export(folder: Path, write_image: Callable[[ismrmrd.Image, Path, str], None], suffix: str) -> ExportFolder:
+        return ExportFolder(folder, write_image, own=(f"series*{suffix}",), overwrite=settings.overwrite)
+
     if settings.png:
-        yield ExportFolder(settings.png, lambda image, folder, stem: write_png(image, folder / f"{stem}.png"))
+        yield export(settings.png, lambda image, folder, stem: write_png(image, folder / f"{stem}.png"), ".png")
     if settings.dicom:
         from nilatron.pipelines.files.dicom import DicomScan
 
         measurement = raw.header.measurementInformation
         position = getattr(getattr(measurement, "patientPosition", None), "value", None)
-        yield ExportFolder(settings.dicom, DicomScan(raw.header_bytes, position or "").write)
+        yield export(settings.dicom, DicomScan(raw.header_bytes, position or "").write, ".dcm")
 
 
 def describe(log_of_scan: ScanLog) -> str:

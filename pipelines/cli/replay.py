@@ -42,7 +42,7 @@ def replay(
     weights: Annotated[
         str, typer.Option(help="Weights of the prior: a shipped name (default, tiny) or a file.")
     ] = "default",
-    overwrite: Annotated[bool, typer.Option(help="Replace the output group if it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace the output file, and the pictures in its folders.")] = False,
     address: Annotated[
         str | None,
         typer.Option(
@@ -65,6 +65,7 @@ def replay(
     """Reconstruct a raw file through an XML chain, in this process or on a server."""
     from nilatron.core.prior.weights import find_weights
     from nilatron.pipelines.client.exchange import ServerError
+    from nilatron.pipelines.files.interrupts import StopSignalError
     from nilatron.pipelines.replay import ReplaySettings
     from nilatron.pipelines.replay import replay as run
 
@@ -99,10 +100,15 @@ def replay(
     if report.stored_noise is not None:
         print(f"noise of measurement {report.stored_noise!r} stored in {noise_store}; it gives no images")
     else:
-        print(f"{report.n_images} images to {output} in {report.seconds:.1f} s")
-    if report.failure is not None:
+        print(f"{report.n_images} images to {report.written} in {report.seconds:.1f} s")
+    if isinstance(report.failure, ServerError):
         kept = f"{report.n_images} of {report.n_expected} expected images came and were kept"
         fail(f"{report.failure}; {kept}", CONNECTION_FAILED)
+    if report.failure is not None:
+        stopped = isinstance(report.failure, StopSignalError)
+        why = f"stopped by {report.failure}" if stopped else str(report.failure)
+        code = report.failure.exit_code if isinstance(report.failure, StopSignalError) else RECONSTRUCTION_FAILED
+        fail(f"{why}; {report.n_images} finished images were kept in {report.written}", code)
     if not report.complete:
         why = "; ".join(report.log.problems) or f"{report.n_images} of {report.n_expected} expected images came"
         fail(f"the reconstruction is not complete: {why}", RECONSTRUCTION_FAILED)

@@ -8,7 +8,6 @@ all lines is x itself. In k-space units x is at most about 1 and noise has the c
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import ismrmrd.xsd as xsd
 import numpy as np
 
 from nilatron.pipelines.files.atomic import InputError, atomic_path
+from nilatron.pipelines.files.hdf5_writer import Hdf5Writer
 from nilatron.pipelines.simulation.header import simulated_header
 from nilatron.pipelines.simulation.scanned_object import ground_truth, to_recon_grid
 from nilatron.pipelines.simulation.settings import EXTRA_FLAGS, SimulationSettings
@@ -38,6 +38,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 WRITE_LINES = 256
+HEAD_BYTES = 512  # of a line or waveform in the file, at most
 
 
 def simulate(path: str | Path, settings: SimulationSettings, *, group: str = "dataset", overwrite: bool = False) -> int:
@@ -55,12 +56,9 @@ def simulate(path: str | Path, settings: SimulationSettings, *, group: str = "da
     path = Path(path)
     if path.exists() and not overwrite:
         raise InputError(f"{path}: exists; choose another name or replace it with --overwrite")
-    with atomic_path(path) as temporary, h5py.File(temporary, "x") as file:
-        target = file.create_group(group)
-        # readers written in C ask for a string without a character set and HDF5 does not convert between sets
-        xml = target.create_dataset("xml", (1,), h5py.special_dtype(vlen=bytes))
-        xml[0] = xsd.ToXML(simulated_header(settings)).encode()
-        n_lines = _write(target, simulate_stream(settings))
+    with atomic_path(path) as temporary, Hdf5Writer(temporary) as writer:
+        n_lines = _write(writer, group, settings)
+        writer.finish()
     logger.info("%s: %d lines of %d coils", path, n_lines, settings.n_coils)
     return n_lines
 
@@ -72,30 +70,40 @@ def simulate_items(
     return simulated_header(settings), list(simulate_stream(settings))
 
 
-def _write(group: h5py.Group, items: Iterable[ismrmrd.Acquisition | ismrmrd.Waveform]) -> int:
-    """Write items in blocks of lines; return the number of lines."""
-    tables = {
-        name: group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(WRITE_LINES,))
-        for name, dtype in (("data", ismrmrd.hdf5.acquisition_dtype),)
-    }
+def _write(writer: Hdf5Writer, name_of_group: str, settings: SimulationSettings) -> int:
+    """Write header and items, these in blocks of lines; return the number of lines."""
+    with writer.block(0) as file:
+        group = file.create_group(name_of_group)
+        # readers written in C ask for a string without a character set and HDF5 does not convert between sets
+        xml = group.create_dataset("xml", (1,), h5py.special_dtype(vlen=bytes))
+        xml[0] = xsd.ToXML(simulated_header(settings)).encode()
+        tables = {"data": _table(group, "data", ismrmrd.hdf5.acquisition_dtype)}
     waiting: dict[str, list[Any]] = {"data": [], "waveforms": []}
-    for item in items:
+
+    def write_waiting(name: str) -> None:
+        n_bytes = sum(item.data.nbytes + HEAD_BYTES for item in waiting[name])
+        with writer.block(n_bytes + n_bytes // 16):  # what HDF5 adds to each line
+            if name not in tables:
+                tables[name] = _table(group, name, ismrmrd.hdf5.waveform_dtype)
+            _append(tables[name], waiting[name])
+        waiting[name] = []
+
+    for item in simulate_stream(settings):
         name = "data" if isinstance(item, ismrmrd.Acquisition) else "waveforms"
-        if name not in tables:
-            dtype = ismrmrd.hdf5.waveform_dtype
-            tables[name] = group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(WRITE_LINES,))
         waiting[name].append(item)
         if len(waiting[name]) == WRITE_LINES:
-            _append(tables[name], waiting[name])
-            waiting[name] = []
-    for name, table in tables.items():
-        _append(table, waiting[name])
+            write_waiting(name)
+    for name in waiting:
+        if waiting[name]:
+            write_waiting(name)
     return int(tables["data"].shape[0])
 
 
+def _table(group: h5py.Group, name: str, dtype: Any) -> h5py.Dataset:
+    return group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(WRITE_LINES,))
+
+
 def _append(table: h5py.Dataset, items: list[Any]) -> None:
-    if not items:
-        return
     rows = np.zeros(len(items), table.dtype)
     heads = b"".join(bytes(item.getHead()) for item in items)
     rows["head"] = np.frombuffer(heads, table.dtype["head"])

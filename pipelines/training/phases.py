@@ -7,13 +7,13 @@ import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.phase import PhaseSettings, draw_phases
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.files.atomic import AtomicFolder, InputError
+from nilatron.pipelines.files.disk import npy_bytes
 from nilatron.pipelines.training.images import TrainingImagesError, fingerprint, load_images
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,8 @@ def write_phases(job: PhaseJob, settings: PhaseSettings | None = None) -> int:
             magnitude = image.to(device, torch.float32).expand(job.samples_per_image, *image.shape)
             drawn = draw_phases(prior.denoiser.denoise, magnitude, generator, settings).cpu().numpy()
             for sample, pixels in enumerate(drawn):
-                np.save(folder.temporary / f"image_{number:06d}_phase_{sample:02d}.npy", pixels)
+                path = folder.temporary / f"image_{number:06d}_phase_{sample:02d}.npy"
+                path.write_bytes(npy_bytes(pixels))
             if (number + 1) % LOG_EVERY == 0:
                 log.info("phases of %d of %d images", number + 1, len(images))
         (folder.temporary / "phases.json").write_text(json.dumps(origin, indent=2))
