@@ -1,3 +1,4 @@
+import csv
 import logging
 import struct
 import sys
@@ -48,11 +49,14 @@ def test_tensorboard_finds_what_was_written(tmp_path, caplog):
     assert "step 5 of 10, loss 0.5000" in caplog.text
 
 
-def test_the_log_is_enough_where_tensorboard_is_not_wanted(tmp_path):
+def test_table_and_picture_are_there_without_tensorboard(tmp_path):
     quiet = replace(SETTINGS, monitor=MonitorSettings(tensorboard=False))
     with Monitor(tmp_path, quiet, 0) as monitor:
         monitor.write_step(5, 0.5, 2.0, 1e-3, 40)
-    assert list(tmp_path.iterdir()) == []
+        monitor.write_errors(5, {0.02: 0.0125})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["training.csv", "training.png"]
+    (row,) = csv.DictReader((tmp_path / "training.csv").read_text().splitlines())
+    assert (row["step"], row["loss"], row["gradient_norm"], row["rmse_sigma_0.02"]) == ("5", "0.5", "2.0", "0.0125")
 
 
 def test_a_missing_tensorboard_is_named(tmp_path, monkeypatch):
