@@ -16,9 +16,10 @@ import ismrmrd
 
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets.flags import LineKind, kind_of
-from nilatron.gadgets.items import Context, ScanLog, ScanTiming
+from nilatron.gadgets.items import Context, ScanLog, ScanProgress, ScanTiming
 from nilatron.gadgets.known_noise import NOISE_NOT_WRITTEN, NOISE_STORED
 from nilatron.gadgets.noise.header import measurement_id
+from nilatron.gadgets.plan.upcoming import upcoming_of
 from nilatron.pipelines.chain.find import Chain, load_chain
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.client.exchange import ServerError
@@ -31,6 +32,7 @@ from nilatron.pipelines.files.interrupts import StopSignalError, shielded
 from nilatron.pipelines.files.noise_file import noise_lines, noise_origin
 from nilatron.pipelines.files.noise_store import NoiseFolder
 from nilatron.pipelines.files.raw import RawFile, open_raw
+from nilatron.pipelines.progress import Bar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,7 +109,7 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
     settings
         Files and chain.
     console
-        Shows a progress bar there if it is a terminal.
+        Shows there how far the scan has come: a bar on a terminal, elsewhere lines in the log; None: nowhere.
 
     Raises
     ------
@@ -194,9 +196,11 @@ def images_of(
     settings: ReplaySettings, raw: RawFile, scan: ScanLog, stack: ExitStack, console: Console | None
 ) -> Iterator[ismrmrd.Image]:
     """The images of the scan, made in this process or by a server; problems go to the scan's log."""
-    items = with_progress(scan_items(raw, settings), raw, stack, console)
+    bar, progress = stack.enter_context(Bar(console)), ScanProgress()
+    items = counted(scan_items(raw, settings), raw, bar, progress)
     if settings.remote is not None:
-        return stack.enter_context(closing(remote_images(settings.remote, raw, items, scan)))
+        images = stack.enter_context(closing(remote_images(settings.remote, raw, items, scan)))
+        return arriving(images, raw, settings.remote.request.series_per_slice, bar)
     chain = load_chain(settings.chain)
     context = Context(
         raw.header,
@@ -204,6 +208,7 @@ def images_of(
         settings.seed,
         scan,
         heads=raw.heads(),
+        progress=progress,
         noise_store=None if settings.noise_store is None else NoiseFolder(settings.noise_store),
         noise_file=None if settings.noise is None else noise_origin(settings.noise),
     )
@@ -309,18 +314,26 @@ def is_noise(item: Any) -> bool:
     return isinstance(item, ismrmrd.Acquisition) and kind_of(item.flags) is LineKind.NOISE
 
 
-def with_progress(items: Iterator[Any], raw: RawFile, stack: ExitStack, console: Console | None) -> Iterator[Any]:
-    """Count lines on a progress bar, if there is a terminal to show it on."""
-    if console is None or not console.is_terminal:
-        return items
-    from rich.progress import Progress
+def counted(items: Iterator[Any], raw: RawFile, bar: Bar, progress: ScanProgress) -> Iterator[Any]:
+    """The items; lines are shown on the bar until the first slice is reconstructed, then the steps of all slices."""
 
-    progress = stack.enter_context(Progress(console=console, transient=True))
-    task = progress.add_task("lines", total=raw.n_acquisitions)
+    def show_steps() -> None:
+        place = min(progress.slices_done + 1, progress.n_slices)
+        unit = "steps" if progress.steps_per_slice > 1 else "slices"
+        words = f"slice {place} of {progress.n_slices}" if unit == "steps" else ""
+        bar.update(progress.done, progress.total, unit, words)
 
-    def counted() -> Iterator[Any]:
-        for item in items:
-            progress.advance(task)
-            yield item
+    progress.n_slices = len(upcoming_of(raw.header, raw.heads()).imaging)
+    progress.changed = show_steps
+    for number, item in enumerate(items):
+        if not progress.done:
+            bar.update(number, raw.n_acquisitions, "lines")
+        yield item
 
-    return counted()
+
+def arriving(images: Iterator[ismrmrd.Image], raw: RawFile, series_per_slice: int, bar: Bar) -> Iterator[ismrmrd.Image]:
+    """The images of a server, counted on the bar."""
+    n_expected = series_per_slice * len(upcoming_of(raw.header, raw.heads()).imaging)
+    for number, image in enumerate(images):
+        yield image
+        bar.update(number + 1, n_expected, "images")

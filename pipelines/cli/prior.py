@@ -64,6 +64,7 @@ def evaluate(
     from nilatron.pipelines.device import resolve_device
     from nilatron.pipelines.prior.report import SIGMAS, EvaluationSettings, report_folder
     from nilatron.pipelines.prior.report import evaluate as run
+    from nilatron.pipelines.progress import Bar
 
     # refuses what cannot be written before the evaluation, not after it
     folder = None if output is None else report_folder(output, overwrite=overwrite)
@@ -76,8 +77,8 @@ def evaluate(
         seed=seed,
         device=resolve_device(device),
     )
-    with stderr.status("reading") as status:
-        evaluation = run(settings, lambda text: status.update(text))
+    with Bar(stderr) as bar:
+        evaluation = run(settings, bar.update)
     if folder is not None:
         evaluation.write(folder)
     print(evaluation.json() if as_json else evaluation.markdown(), end="\n" if as_json else "")

@@ -29,6 +29,7 @@ from nilatron.pipelines.files.labels import with_labels
 from nilatron.pipelines.training.images import READERS, load_images
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2)
+Report = Callable[[float, float, str, str], None]  # done, total, unit, what is being done
 TUNING_IMAGES = 12  # of each source, on which the wavelet denoiser is tuned
 ERROR_GAIN = 5  # of the error pictures
 COLUMNS = (
@@ -186,7 +187,7 @@ def _is_image(path: Path) -> bool:
     return path.is_file() and not hidden and any(path.name.lower().endswith(suffix) for suffix in READERS)
 
 
-def evaluate(settings: EvaluationSettings, progress: Callable[[str], None] = lambda _: None) -> Evaluation:
+def evaluate(settings: EvaluationSettings, report: Report = lambda *_: None) -> Evaluation:
     """Measure the prior against the wavelet denoiser, which is tuned with the truth for each source and noise level.
 
     Raises
@@ -199,10 +200,13 @@ def evaluate(settings: EvaluationSettings, progress: Callable[[str], None] = lam
         name: _spread(load_images(files), settings.limit) for name, files in find_sources(settings.images).items()
     }
     rows, columns = [], {name: list[npt.NDArray[np.uint8]]() for name in sources}
+    n_images = sum(map(len, sources.values())) * len(settings.sigmas)
+    n_done = 0
     for sigma in settings.sigmas:
         at_level = []
         for name, images in sources.items():
-            progress(f"{name}: {len(images)} images at sigma {sigma:g}")
+            report(n_done, n_images, "images", f"{name} at sigma {sigma:g}")
+            n_done += len(images)
             tuned, reference = _oracle_wavelet(images, sigma, settings)
             denoiser = _on_device(prior, settings.device)
             found = compare(denoiser, reference, images, sigma, source=name, seed=settings.seed)
