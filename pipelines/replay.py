@@ -52,6 +52,7 @@ class ReplaySettings:
     properties: Mapping[str, str] = field(default_factory=dict)  # over those of the chain's own node
     png: Path | None = None  # folder for pictures
     dicom: Path | None = None  # folder for DICOM files
+    report: Path | None = None  # HTML file that shows the images
     noise: Path | None = None  # raw file whose lines are the noise scan, in place of the scan's own noise lines
     noise_store: Path | None = None  # folder with the noise of other measurements
     seed: int = 0
@@ -136,16 +137,21 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
 
 
 def check_output(settings: ReplaySettings) -> None:
-    """See that the images do not go into a file that is read.
+    """See that the images do not go into a file that is read, and that there is a place for the report.
 
     Raises
     ------
     InputError
-        When they would.
+        When they would, or there is none.
     """
     for name, path in (("raw", settings.raw), ("noise", settings.noise)):
         if path is not None and settings.output.exists() and path.exists() and settings.output.samefile(path):
             raise InputError(f"{settings.output} is the {name} file: give another file for the images")
+    if settings.report is not None:
+        if settings.report.exists() and not settings.overwrite:
+            raise InputError(f"{settings.report} exists: choose another or replace it with --overwrite")
+        if not settings.report.absolute().parent.is_dir():
+            raise InputError(f"{settings.report}: the folder {settings.report.parent} does not exist")
 
 
 class NoImagesError(InputError):
@@ -160,12 +166,13 @@ def write_images(
         failure: ServerError | StopSignalError | OutputError | None = None
         images = images_of(settings, raw, scan, stack, console)
         target = stack.enter_context(ImageFile(settings.output, output_group, overwrite=settings.overwrite))
-        started = time.perf_counter()
+        started, came_s = time.perf_counter(), dict[tuple[int, int], float]()
         with ExitStack() as folders:
             exports = [folders.enter_context(export) for export in export_folders(settings, raw)]
             try:
                 for image in images:
                     target.write(image)
+                    came_s[image.image_series_index, image.image_index] = time.perf_counter() - started
                     for export in exports:
                         export.write(image)
             except (ServerError, StopSignalError, OutputError) as error:
@@ -181,7 +188,36 @@ def write_images(
                 f"{settings.raw}: expected imaging lines, found {describe(scan)}; {advice(scan, settings)}"
             )
         n_expected = scan.counts["images expected"]
-    return ReplayReport(target.n_images, n_expected, scan, seconds, failure, target.written)
+    report = ReplayReport(target.n_images, n_expected, scan, seconds, failure, target.written)
+    if settings.report:
+        write_report(settings, report, output_group, came_s)
+    return report
+
+
+def write_report(
+    settings: ReplaySettings, report: ReplayReport, group: str, came_s: Mapping[tuple[int, int], float]
+) -> None:
+    """Write the page of the images; where that cannot be it is a problem of the scan, and costs no image."""
+    if settings.report is None or report.written is None:
+        return
+    from nilatron.pipelines.report.page import ScanFacts, write_page
+
+    facts = {
+        "raw file": str(settings.raw),
+        "image file": str(report.written),
+        "chain": settings.chain,
+        "images": f"{report.n_images} of {max(report.n_images, report.n_expected)}",
+        "time": f"{report.seconds:.1f} s",
+        "reconstructed by": str(settings.remote.address) if settings.remote else resolve_device(settings.device),
+        "weights": "the server's" if settings.remote else settings.weights.name,
+        "seed": "the server's" if settings.remote else str(settings.seed),
+    }
+    stopped = [] if report.failure is None else [f"not complete: {report.failure}"]
+    scan = ScanFacts(settings.raw.name, facts, [*stopped, *report.log.problems], came_s)
+    try:
+        write_page(settings.report, report.written, group, scan)
+    except (InputError, OutputError) as error:
+        report.log.problem(log, str(error))
 
 
 def advice(scan: ScanLog, settings: ReplaySettings) -> str:

@@ -7,7 +7,10 @@ failed, 5 training stopped before its end by a signal (`--resume` continues it),
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from nilatron.pipelines.cli import (  # noqa: F401
     check,
@@ -28,6 +31,19 @@ from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTION_FAILED, app, te
 log = logging.getLogger(__name__)
 
 
+@contextmanager
+def whole_output() -> Iterator[None]:
+    """Block whose standard output is written at its end, where a full disk can still be told."""
+    try:
+        yield
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails once more when it ends
+            raise
+
+
 def main() -> None:
     """Run the command line; errors that the user can correct give one line and code 2, full disks one line and code 3.
 
@@ -38,7 +54,7 @@ def main() -> None:
     from nilatron.pipelines.files.interrupts import StopSignalError, stoppable
 
     try:
-        with stoppable():
+        with stoppable(), whole_output():
             app()
     except BadInputError as error:
         tell(str(error))

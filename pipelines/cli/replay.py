@@ -30,6 +30,9 @@ def replay(
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Folder for pictures.")] = None,
     dicom: Annotated[Path | None, typer.Option(help="Folder for DICOM files (needs pydicom).")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE.html", help="One page that shows all images, for people.")
+    ] = None,
     noise: Annotated[
         Path | None, typer.Option(help="Raw file with the noise scan, used in place of the scan's own.")
     ] = None,
@@ -78,6 +81,7 @@ def replay(
         properties=parse_properties([*(properties or []), *([f"engine={engine}"] if engine else [])]),
         png=png,
         dicom=dicom,
+        report=html,
         noise=noise,
         noise_store=noise_store,
         seed=seed,

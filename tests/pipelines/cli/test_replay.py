@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from nilatron.gadgets import methods
 from nilatron.pipelines import cli
+from nilatron.pipelines.files.disk import OutputError
 from nilatron.pipelines.files.hdf5_writer import STRUCTURES_BYTES
 from nilatron.pipelines.files.images import ImageFile
 from nilatron.pipelines.simulation.simulate import simulate
@@ -236,6 +237,33 @@ def test_a_stop_signal_before_the_first_image_leaves_nothing(command, raw, folde
     assert code == 128 + signal.SIGTERM
     assert one_line(err) == "nilatron: stopped by SIGTERM; unfinished files were removed"
     assert list(folder.iterdir()) == []
+
+
+def test_a_report_shows_the_run(command, raw, folder, one_line):
+    words = ("replay", raw, "-o", folder / "out.h5", "-c", "cg_sense", "--report", folder / "out.html")
+    assert command(*words)[0] == 0
+    page = (folder / "out.html").read_text()
+    assert all(word in page for word in ("No warnings", "2 of 2", "slice 1", "data:image/png;base64,"))
+    assert command(*words, "--overwrite")[0] == 0
+    code, _, err = command(*words)
+    assert (code, "out.html exists" in one_line(err)) == (2, True)
+
+
+def test_a_report_of_a_fall_back_begins_with_it(command, raw, folder, monkeypatch):
+    monkeypatch.setitem(methods.METHODS, "nila", replace(methods.METHODS["nila"], run=fail_on_second_slice()))
+    assert command("replay", raw, "-o", folder / "out.h5", "--report", folder / "out.html")[0] == 3
+    page = (folder / "out.html").read_text()
+    assert page.index("the network exploded") < page.index("Montage")
+
+
+def test_a_report_that_cannot_be_written_costs_no_image(command, raw, folder, one_line, monkeypatch):
+    def full(*_):
+        raise OutputError("out.html: No space left on device; nothing was written")
+
+    monkeypatch.setattr("nilatron.pipelines.report.page.write_page", full)
+    code, out, err = command("replay", raw, "-o", folder / "out.h5", "-c", "cg_sense", "--report", folder / "out.html")
+    assert (code, out[:9]) == (3, "2 images ")
+    assert "out.html: No space left" in one_line(err)
 
 
 def test_a_full_noise_store_is_told(command, noise_alone, folder, one_line, tmp_path, monkeypatch):
