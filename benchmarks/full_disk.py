@@ -24,6 +24,10 @@ import ismrmrd
 import numpy as np
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import save_file
+
+from nilatron.core.prior.edm_weights import load_prior
+from nilatron.core.prior.weights import find_weights
 
 PROGRAM = (sys.executable, "-m", "nilatron")
 SIZE_KIB = 1024
@@ -44,6 +48,8 @@ class Case(NamedTuple):
     left: tuple[str, ...] = ()  # that must be there in the end, beside what is on the disk
 
 
+SIGMA_DATA = load_prior(find_weights("tiny")).denoiser.sigma_data
+CONVENTION = f"--architecture tiny --convention edm --multiple 8 --licence x --sigma-data {SIGMA_DATA}"
 CASES = (
     Case("replay, images", "replay {data}/scan.h5 -o {disk}/out.h5 -c cg_sense", left=("out.h5",)),
     Case("replay, no room for one image", "replay {data}/scan.h5 -o {disk}/out.h5 -c cg_sense", 100),
@@ -70,10 +76,7 @@ CASES = (
     Case("simulate, truth", "simulate {data}/c.h5 --overwrite --matrix 256,256 --slices 3 --truth {disk}/truth.npy"),
     Case("train", "train {data}/images {disk}/run --architecture tiny --steps 2 --batch-size 1 --device cpu"),
     Case("export", "export {disk}/prior.onnx --weights tiny"),
-    Case(
-        "convert",
-        "convert {data}/tiny.safetensors --architecture tiny -o {disk}/prior.safetensors --convention edm --licence x",
-    ),
+    Case("convert", "convert {data}/own.safetensors -o {disk}/prior.safetensors " + CONVENTION),
     Case("prior denoise", "prior denoise {data}/large.npy {disk}/out.npy --sigma 0.1 --weights tiny"),
     Case("prior evaluate", "prior evaluate {data}/images -o {disk}/table --weights tiny --limit 1 -s 0.1", 8),
     Case("phases", "phases {data}/images {disk}/phases --weights {data}/tiny.safetensors", 40),
@@ -116,9 +119,10 @@ def prepare(data: Path) -> Path:
         pixels = np.kron(rng.random((8, 8)), np.ones((16, 16))) * 255
         Image.fromarray(pixels.astype(np.uint8)).save(data / "images" / f"{number}.png")
     np.save(data / "large.npy", np.tile(rng.random((64, 64)).astype(np.float32), (10, 10)))
-    from nilatron.core.prior.weights import find_weights
-
     shutil.copy(find_weights("tiny"), data / "tiny.safetensors")
+    tensors = load_prior(find_weights("tiny")).denoiser.network.state_dict()
+    tensors["first.weight"] = tensors["first.weight"][:, :2]  # as it is without a step before
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, data / "own.safetensors")
     return data
 
 

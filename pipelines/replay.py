@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -150,8 +151,10 @@ def check_output(settings: ReplaySettings) -> None:
     if settings.report is not None:
         if settings.report.exists() and not settings.overwrite:
             raise InputError(f"{settings.report} exists: choose another or replace it with --overwrite")
-        if not settings.report.absolute().parent.is_dir():
-            raise InputError(f"{settings.report}: the folder {settings.report.parent} does not exist")
+        if not os.access(settings.report.absolute().parent, os.W_OK):
+            raise InputError(
+                f"{settings.report}: the folder {settings.report.parent} does not exist or may not be written"
+            )
 
 
 class NoImagesError(InputError):

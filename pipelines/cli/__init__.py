@@ -34,14 +34,16 @@ log = logging.getLogger(__name__)
 @contextmanager
 def whole_output() -> Iterator[None]:
     """Block whose standard output is written at its end, where a full disk can still be told."""
+    from nilatron.pipelines.files.disk import OutputError, reason_of
+
     try:
         yield
     finally:
         try:
             sys.stdout.flush()
-        except OSError:
+        except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails once more when it ends
-            raise
+            raise OutputError(f"standard output: {reason_of(error)}") from error
 
 
 def main() -> None:
@@ -50,7 +52,7 @@ def main() -> None:
     Other errors give the traceback and code 3; a stop signal gives one line and 128 plus its number.
     """
     from nilatron.core.errors import BadInputError
-    from nilatron.pipelines.files.disk import OutputError, is_disk_error
+    from nilatron.pipelines.files.disk import OutputError, is_disk_error, reason_of
     from nilatron.pipelines.files.interrupts import StopSignalError, stoppable
 
     try:
@@ -67,8 +69,8 @@ def main() -> None:
         sys.exit(RECONSTRUCTION_FAILED)
     except (RuntimeError, ArithmeticError, MemoryError, OSError, ValueError, LookupError, TypeError) as error:
         if is_disk_error(error):
-            log.info("where it happened", exc_info=True)
-            tell(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            log.debug("where it happened", exc_info=True)
+            tell(f"{error.filename or 'output'}: {reason_of(error)}")
         else:
             log.exception("reconstruction failed")
             tell(f"{type(error).__name__}: {error}")

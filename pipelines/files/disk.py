@@ -28,8 +28,13 @@ class OutputError(RuntimeError):
 
 
 def reason_of(error: OSError) -> str:
-    """Why a file could not be written, in the system's words."""
-    return os.strerror(error.errno) if error.errno else str(error)
+    """Why a file could not be written, in the system's words, though a library has put others around them."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno)
+        cause = cause.__cause__ or cause.__context__
+    return str(error)
 
 
 def is_disk_error(error: BaseException) -> TypeGuard[OSError]:

@@ -28,6 +28,18 @@ def test_the_reason_is_that_of_the_system():
     assert reason_of(OSError("of a library")) == "of a library"
 
 
+def test_the_reason_is_found_below_the_words_of_a_library():
+    def wrap():
+        try:
+            raise OSError(errno.ENOSPC, "whatever")
+        except OSError as error:
+            raise OSError(f"in tag 7: {error}") from error
+
+    with pytest.raises(OSError, match="in tag 7") as raised:
+        wrap()
+    assert reason_of(raised.value) == "No space left on device"
+
+
 def test_tensors_on_a_full_disk(tmp_path, small_disk):
     path = tmp_path / "a.safetensors"
     with small_disk(1000), pytest.raises(OSError, match="File too large") as raised, tensors_written(path):
