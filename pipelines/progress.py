@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ class Bar:
         self._shown: Progress | None = None
         self._unit, self._began_s, self._done_before = "", 0.0, 0.0
         self._told_s = self.clock()
+        self._last = (0.0, 0.0, "")  # done, total, words
+        self._ended = threading.Event()
 
     def __enter__(self) -> Self:
         if self.console is not None and self.console.is_terminal:
@@ -47,9 +50,11 @@ class Bar:
             self._shown.start()
         elif self.console is not None:
             log.setLevel(logging.INFO)  # who has no terminal reads it in the log, whatever else is told there
+            threading.Thread(target=self._tell_of_silence, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
         if self._shown is not None:
             self._shown.stop()
 
@@ -66,6 +71,7 @@ class Bar:
         now_s = self.clock()
         if unit != self._unit or done < self._done_before:
             self._unit, self._began_s, self._done_before = unit, now_s, done
+        self._last = (done, total, words)
         if self._shown is not None:
             told = self._told(done, total, now_s, words)
             self._shown.update(self._task, completed=done, total=total or None, description=told)
@@ -73,8 +79,20 @@ class Bar:
             self._told_s = now_s
             log.info("%s", self._told(done, total, now_s, words))
 
+    def _tell_of_silence(self) -> None:
+        """Tell every now and then that work goes on, though nothing new is done."""
+        while not self._ended.wait(LOG_EVERY_S):
+            self.tell_of_silence()
+
+    def tell_of_silence(self) -> None:
+        """Tell what is being done, if nothing has been told for so long."""
+        now_s = self.clock()
+        if now_s - self._told_s >= LOG_EVERY_S and self._unit:
+            self._told_s = now_s
+            log.info("%s, for %s", self._told(*self._last[:2], now_s, self._last[2]), duration(now_s - self._began_s))
+
     def _told(self, done: float, total: float, now_s: float, words: str) -> str:
-        parts = [f"{done:g} of {total:g} {self._unit}" if total else f"{done:g} {self._unit}"]
+        parts = [f"{done:g} of {total:g} {self._unit}"] if total else [f"{done:g} {self._unit}"] if done else []
         gone_s, fresh = now_s - self._began_s, done - self._done_before
         if gone_s > 0 and fresh > 0:
             rate = fresh / gone_s

@@ -43,7 +43,7 @@ def whole_output() -> Iterator[None]:
             sys.stdout.flush()
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails once more when it ends
-            raise OutputError(f"standard output: {reason_of(error)}") from error
+            raise OutputError(f"output: {reason_of(error)}") from error
 
 
 def main() -> None:

@@ -143,6 +143,7 @@ def compare(prior: EDMPrior, model: OnnxModel, report: Report = lambda *_: None)
             report(round(percent), 100, "% of the check", f"{name}, noise level {k} of {len(SIGMAS)}")
 
         yield agreement(name, channels, prior.denoiser, size, checked)
+        checked(len(SIGMAS))
         done += math.prod(size) * len(SIGMAS)
 
 

@@ -54,6 +54,16 @@ def test_a_terminal_gets_a_bar_with_the_same_words(clock):
     assert "12 of 60 steps, 4 steps/s, 12 s left" in captured.get()
 
 
+def test_work_without_steps_is_told_as_well(clock, caplog):
+    with caplog.at_level(logging.INFO), Bar(Console(force_terminal=False), clock) as bar:
+        bar.tell_of_silence()
+        bar.update(0, 0, "files", "exporting")
+        for _ in range(2):
+            clock.now_s += 0.6 * LOG_EVERY_S
+            bar.tell_of_silence()
+    assert [record.message for record in caplog.records] == ["exporting, for 12 s"]
+
+
 def test_another_unit_begins_anew(clock, caplog):
     with caplog.at_level(logging.INFO), Bar(Console(force_terminal=False), clock) as bar:
         bar.update(0, 5, "lines")
