@@ -174,10 +174,11 @@ def write_images(
             exports = [folders.enter_context(export) for export in export_folders(settings, raw)]
             try:
                 for image in images:
-                    target.write(image)
-                    came_s[image.image_series_index, image.image_index] = time.perf_counter() - started
-                    for export in exports:
-                        export.write(image)
+                    with shielded():  # an image that is kept has its pictures
+                        target.write(image)
+                        came_s[image.image_series_index, image.image_index] = time.perf_counter() - started
+                        for export in exports:
+                            export.write(image)
             except (ServerError, StopSignalError, OutputError) as error:
                 if target.n_images == 0:
                     raise

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from nilatron.pipelines.files.atomic import InputError, atomic_path, open_hdf5, publish, temporary_beside
 from nilatron.pipelines.files.disk import OutputError, reason_of
 from nilatron.pipelines.files.hdf5_writer import Hdf5Writer
+from nilatron.pipelines.files.interrupts import shielded
 
 logger = logging.getLogger(__name__)
 
@@ -94,15 +95,16 @@ class ImageFile:
         """
         dtype = ismrmrd.hdf5.get_hdf5type(image.data_type)
         pixels = image.data.view(dtype) if dtype.names else image.data.astype(dtype, copy=False)
-        with self._told(), self._writer.block(pixels.nbytes + len(image.attribute_string.encode())):
-            series = self._series(f"image_{image.image_series_index}", pixels)
-            number = series["header"].shape[0]
-            for name in ("header", "attributes", "data"):
-                series[name].resize(number + 1, axis=0)
-            series["header"][number] = np.frombuffer(bytes(image.getHead()), ismrmrd.hdf5.image_header_dtype)[0]
-            series["attributes"][number] = image.attribute_string
-            series["data"][number] = pixels
-        self.n_images += 1
+        with shielded():  # what is in the file is counted
+            with self._told(), self._writer.block(pixels.nbytes + len(image.attribute_string.encode())):
+                series = self._series(f"image_{image.image_series_index}", pixels)
+                number = series["header"].shape[0]
+                for name in ("header", "attributes", "data"):
+                    series[name].resize(number + 1, axis=0)
+                series["header"][number] = np.frombuffer(bytes(image.getHead()), ismrmrd.hdf5.image_header_dtype)[0]
+                series["attributes"][number] = image.attribute_string
+                series["data"][number] = pixels
+            self.n_images += 1
 
     def keep_what_is_there(self) -> None:
         """Have the images written so far published at the end, in a file of their own where they would replace a complete one.

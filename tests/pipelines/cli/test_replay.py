@@ -226,6 +226,7 @@ def test_a_stop_signal_keeps_finished_images(command, raw, folder, one_line, mon
     with ismrmrd.Dataset(folder / "out.h5", "images", mode="r") as file:
         assert file.number_of_images("image_1") == 1
     assert {path.name for path in folder.iterdir()} == {"out.h5", "png"}
+    assert [path.name for path in (folder / "png").iterdir()] == ["series001_0001.png"]
 
 
 def test_a_stop_signal_before_the_first_image_leaves_nothing(command, raw, folder, one_line, monkeypatch):

@@ -1,6 +1,7 @@
 import errno
 import logging
 import os
+import signal
 
 import h5py
 import ismrmrd
@@ -11,7 +12,9 @@ from PIL import Image as Picture
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.files.disk import OutputError
 from nilatron.pipelines.files.images import ImageFile, write_png
+from nilatron.pipelines.files.interrupts import StopSignalError, stoppable
 from nilatron.pipelines.files.raw import open_raw
+from nilatron.pipelines.files.reserved import ReservedFile
 
 
 def read(path, group="dataset"):
@@ -150,6 +153,21 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path, small_disk)
     with small_disk(1000), pytest.raises(OutputError, match="after 0 images"), ImageFile(tmp_path / "out.h5", "recon"):
         pytest.fail("the file was opened")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_that_is_written_when_a_stop_signal_comes_is_counted(tmp_path, monkeypatch):
+    path, reserve = tmp_path / "out.h5", ReservedFile.reserve
+
+    def stop(file, n_bytes):
+        reserve(file, n_bytes)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with stoppable(), ImageFile(path, "recon") as file:
+        monkeypatch.setattr(ReservedFile, "reserve", stop)
+        with pytest.raises(StopSignalError):
+            file.write(image(np.ones((1, 1, 4, 4), np.float32)))
+        assert file.n_images == 1
+    assert len(stock_images(path, "recon", "image_1")) == 1
 
 
 def test_a_disk_that_fails_under_an_image_leaves_nothing(tmp_path, monkeypatch):
