@@ -209,6 +209,14 @@ def test_versions_are_pinned_for_every_dependency():
     assert needed - {"cupy-cuda13x", "tensorrt-cu13"} <= pinned
 
 
+def test_skipped_tests_are_named_with_their_reasons():
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["addopts"]
+    assert "-ra" in options
+    recipes = [line for line in (ROOT / "Makefile").read_text().splitlines() if "pytest" in line]
+    assert recipes
+    assert not any(word in line.split() for line in recipes for word in ("-r", "-rN", "--no-summary", "addopts="))
+
+
 def test_tools_are_configured_in_one_place():
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     assert tools["mypy"]["strict"]
