@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import numpy.typing as npt
 
 from nilatron.core.backend import ComplexArray, FloatArray
+from nilatron.gadgets.items import ScanLog
+
+log = logging.getLogger(__name__)
 
 MIN_DISTANCE = 2  # rows; nearer, a phase ramp of the object may move its strongest row
 MIN_RATIO = 3.0  # of the energies of the strongest row and of those around the centre
@@ -26,6 +31,33 @@ def centre_shift(kspace: ComplexArray, counts: FloatArray) -> tuple[int, int]:
     """
     z, y = (_shift_along(axis, kspace, counts) for axis in (0, 1))
     return z, y
+
+
+def centred(
+    kspace: ComplexArray, counts: FloatArray, label: str, scan_log: ScanLog
+) -> tuple[ComplexArray, FloatArray, str]:
+    """K-space and counts with the strongest rows at the centre, where the header's centre is clearly another one.
+
+    Parameters
+    ----------
+    kspace, counts, label, scan_log
+        As for `centre_shift`; the name of the image and the log of the scan, for messages.
+
+    Returns
+    -------
+    K-space, counts and what was done, empty if nothing.
+    """
+    shift = centre_shift(kspace, counts)
+    if not any(shift):
+        return kspace, counts, ""
+    text = f"the header's centre of k-space is (z, y) = {(-shift[0], -shift[1])} rows from the strongest row"
+    found = moved(kspace, counts, shift)
+    if found is None:  # the acquired rows fill the matrix: the header is right, and the row an outlier
+        log.info("%s: %s, which cannot be the centre of the encoded matrix: not moved", label, text)
+        return kspace, counts, ""
+    scan_log.counts["slices whose centre of k-space was corrected"] += 1
+    log.warning("%s: %s: moved", label, text)
+    return *found, f"{text}: corrected"
 
 
 def moved(kspace: ComplexArray, counts: FloatArray, shift: tuple[int, int]) -> tuple[ComplexArray, FloatArray] | None:
