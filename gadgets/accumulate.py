@@ -56,6 +56,9 @@ class Accumulator:
     open: dict[ImageKey, OpenSlice] = field(default_factory=dict)
     waiting: dict[ImageKey, KSpaceSlice] = field(default_factory=dict)  # whole, but not calibrated
     pools: dict[ImageKey, FramePool] = field(default_factory=dict)  # by image, with its frame set to 0
+    calibrated: dict[ImageKey, ComplexArray] = field(
+        default_factory=dict
+    )  # block of the latest frame that has one, as above
 
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
         """Acquisitions in, slices out; everything else passes."""
@@ -113,7 +116,7 @@ class Accumulator:
         for key, one in self.open.items() if z or y else ():
             if key.encoding != line.encoding_space_ref:
                 continue
-            found = moved(one.grid.total, one.grid.counts, (z, y))
+            found = moved(one.grid.total, one.grid.counts, (z, y, 0))
             if found is None:
                 raise ScanError(
                     f"line {line.scan_counter} and the lines before it do not fit into the encoded matrix together"
@@ -165,6 +168,8 @@ class Accumulator:
             self.waiting[key] = item
             yield from self._release_calibrated(plan, context)
             return
+        if block is not None and self.waiting:  # of a frame of the same object, perhaps
+            yield from self._release_calibrated(plan, context)
         yield described(replace(item, calibration=block))
 
     def _is_calibrated(self, key: ImageKey, block: ComplexArray | None) -> bool:
@@ -189,7 +194,7 @@ class Accumulator:
         return described(replace(self.waiting.pop(key), calibration=block))
 
     def _pool(self, key: ImageKey) -> FramePool:
-        return self.pools.setdefault(key._replace(phase=0, repetition=0), FramePool())
+        return self.pools.setdefault(key.without_frame(), FramePool())
 
     def _tell_late(self, key: ImageKey, plan: ScanPlan, context: Context) -> None:
         context.log.counts["late lines"] += 1

@@ -156,7 +156,7 @@ def no_limits(scan: Scan) -> None:
     scan.encoding.encodingLimits = xsd.encodingLimitsType()
 
 
-@situation("K8", ACCELERATED)
+@situation("K8", replace(ACCELERATED, readout_oversampling=1.0))
 def no_recon_space_field_of_view(scan: Scan) -> None:
     """A reconSpace with a field of view of 0."""
     fov = scan.encoding.reconSpace.fieldOfView_mm

@@ -12,7 +12,7 @@ import numpy as np
 
 from situations.scan import ACCELERATED, NOISE, Scan, copied, situation
 
-UNLIKE = replace(ACCELERATED, noise_gain_spread=6.0)
+UNLIKE = replace(ACCELERATED, noise_gain_spread=6.0, noise_std=0.04)
 
 
 def into_a_file(scan: Scan) -> tuple[Any, list[ismrmrd.Acquisition]]:
@@ -112,7 +112,7 @@ def one_noise_line(scan: Scan) -> None:
     scan.lines = [scan.of(NOISE)[0], *scan.imaging]
 
 
-@situation("K9", UNLIKE)
+@situation("K9", UNLIKE, right="told")
 def noise_lines_with_signal(scan: Scan) -> None:
     """The noise lines hold an echo: the noise scan was not one."""
     echo = next(line for line in scan.imaging if line.idx.kspace_encode_step_1 == 48).data

@@ -1,9 +1,12 @@
-"""What the header says about encoding steps, weighed against the lines: limits and matrices that are left from another scan.
+"""What the header says about encoding, weighed against the lines: limits, matrices and modes left from another scan.
 
     limits 0 to 0 of a matrix of many           never set: along y the limits of the matrix, along z a scan of slices
     lines beyond the limits, on the matrix      the limits are those of another scan: widened, the centre in the middle
+    limits beyond the matrix, lines on it       the limits are those of another scan: those of the matrix
     limits and lines agree, beyond the matrix   the matrix is that of another scan: as large as the limits
     no line beyond the first partition, limits agree or say nothing     a scan of slices, whatever the matrix counts along z
+    "separate", and lines marked for both; the others that calibrate lie where no line of the image does    "embedded"
+    "embedded", and lines that only calibrate lie where lines of the image do       "separate"
 
 The centre that is guessed here is looked at again when there are data (`plan.centre`). A line off limits and matrix is an error
 of its own (`placement`).
@@ -19,8 +22,9 @@ import ismrmrd.xsd as xsd
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.gadgets.encoding import Limit, encoding_limit
-from nilatron.gadgets.plan.contradictions import Heads, imaging
+from nilatron.gadgets.encoding import Limit, calibration_mode, encoding_limit
+from nilatron.gadgets.flags import LineKind, calibrates
+from nilatron.gadgets.plan.contradictions import Heads, imaging, kinds_of
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +49,8 @@ def weighed_header(header: Any, heads: Heads | None = None) -> Any:
             steps = None if lines is None else np.unique(lines["idx"][f"kspace_encode_step_{step}"])
             text = _weigh(encoding, step, axis, steps)
             said += [f"encoding {number}: {text}"] if text else []
+        text = _weigh_mode(encoding, heads[heads["encoding_space_ref"] == number]) if heads is not None else ""
+        said += [f"encoding {number}: {text}"] if text else []
     for text in said:
         log.warning("%s", text)
     return weighed if said else header
@@ -55,13 +61,16 @@ def widened(encoding: Any, step: int, index: int) -> int:
 
     0, and nothing changed, where the limits hold or the line is off the matrix.
     """
-    axis, size = ("y", "z")[step - 1], _size(encoding, ("y", "z")[step - 1])
+    size = _size(encoding, "y" if step == 1 else "z")
     limit = encoding_limit(encoding, step, size)
     if limit is None or limit.minimum <= index <= limit.maximum or not 0 <= index < size:
         return 0
     new = Limit(min(limit.minimum, index), size // 2, max(limit.maximum, index))
     _set_limit(encoding, step, new)
-    log.warning("%s", _beyond(step, axis, index, limit, new))
+    log.warning(
+        "kspace_encode_step_%d = %d lies beyond the header's limits %d to %d, and on its matrix: taken as %d to %d, centre %d",
+        *(step, index, limit.minimum, limit.maximum, new.minimum, new.maximum, new.centre),
+    )
     return limit.centre - new.centre
 
 
@@ -79,10 +88,17 @@ def _weigh(encoding: Any, step: int, axis: str, steps: npt.NDArray[Any] | None) 
         return f"the limits of kspace_encode_step_{step} go from 0 to 0: taken as those of the matrix, 0 to {size - 1}"
     if seen is None:
         return ""
-    if limit is not None and seen[1] < size and not limit.minimum <= seen[0] <= seen[1] <= limit.maximum:
-        new = Limit(min(limit.minimum, seen[0]), size // 2, max(limit.maximum, seen[1]))
+    if (
+        limit is not None
+        and seen[1] < size
+        and (not limit.minimum <= seen[0] <= seen[1] <= limit.maximum or limit.maximum - limit.minimum >= size)
+    ):
+        new = Limit(min(limit.minimum, seen[0]), size // 2, min(max(limit.maximum, seen[1]), size - 1))
         _set_limit(encoding, step, new)
-        return _beyond(step, axis, seen[1] if seen[1] > limit.maximum else seen[0], limit, new)
+        return (
+            f"lines go from {seen[0]} to {seen[1]} along {axis} on a matrix of {size}, the header's limits from "
+            f"{limit.minimum} to {limit.maximum}: taken as {new.minimum} to {new.maximum}, centre {new.centre}"
+        )
     is_dense = steps is not None and len(steps) * _factor(encoding, step) * 2 > seen[1] - seen[0]
     if (
         seen[1] - seen[0] >= size
@@ -95,11 +111,31 @@ def _weigh(encoding: Any, step: int, axis: str, steps: npt.NDArray[Any] | None) 
     return ""
 
 
-def _beyond(step: int, axis: str, index: int, limit: Limit, new: Limit) -> str:
-    return (
-        f"kspace_encode_step_{step} = {index} lies beyond the header's limits {limit.minimum} to {limit.maximum}, and on its "
-        f"matrix: taken as {new.minimum} to {new.maximum} along {axis}, centre {new.centre}"
-    )
+def _weigh_mode(encoding: Any, heads: Heads) -> str:
+    """Change the calibration mode where it is the other one by where the lines lie; what was done, empty if nothing."""
+    mode, kinds = calibration_mode(encoding), kinds_of(heads)
+    only = heads[kinds == LineKind.CALIBRATION]
+    if encoding.parallelImaging is None or mode not in ("embedded", "separate") or not len(only):
+        return ""
+    image = heads[kinds == LineKind.IMAGING]
+    n_doubled = int(np.isin(_places(only), _places(image)).sum())
+    has_both = any(calibrates(int(flags)) for flags in np.unique(image["flags"]))
+    if mode == "separate" and has_both and n_doubled == 0:
+        new, why = "embedded", "lie between the lines of the image, of which some calibrate, too"
+    elif mode == "embedded" and not has_both and n_doubled > 0:
+        new, why = "separate", f"only calibrate, and {n_doubled} of them lie where lines of the image do"
+    else:
+        return ""
+    encoding.parallelImaging.calibrationMode = xsd.calibrationModeType(new)
+    return f"calibrationMode is {mode!r}, but {len(only)} lines {why}: taken as {new!r}"
+
+
+def _places(heads: Heads) -> npt.NDArray[np.int64]:
+    """One number for each line: its slice and encoding steps."""
+    found = heads["idx"]["slice"].astype(np.int64)
+    for name in ("kspace_encode_step_2", "kspace_encode_step_1"):
+        found = found << 16 | heads["idx"][name].astype(np.int64)
+    return found
 
 
 def _factor(encoding: Any, step: int) -> float:

@@ -54,15 +54,18 @@ def test_lines_that_are_missing_contradict_nothing(scan_header, y):
         ((0, 6, 11), (0, N_Y // 2, N_Y - 1)),
         ((4, 12, 20), (0, N_Y // 2, N_Y - 1)),
         ((0, 12, N_Y - 2), (0, N_Y // 2, N_Y - 1)),
+        ((0, N_Y, 2 * N_Y - 1), (0, N_Y // 2, N_Y - 1)),
     ],
 )
-def test_limits_that_lines_on_the_matrix_exceed_are_widened(scan_header, caplog, limits, expected):
+def test_limits_that_lines_on_the_matrix_contradict_are_those_of_lines_and_matrix(
+    scan_header, caplog, limits, expected
+):
     header = scan_header((N_X, N_Y, 1))
     set_limit(header, 1, *limits)
     before = copy.deepcopy(header)
     assert limit_of(weighed_header(header, heads_of(range(N_Y))), 1) == expected
     assert header == before
-    assert re.search(rf"limits.*{limits[0]} to {limits[2]}", caplog.text)
+    assert re.search(rf"limits.* {limits[0]} to {limits[2]}|go from 0 to 0", caplog.text)
 
 
 def test_a_line_off_limits_and_matrix_changes_nothing(scan_header):
@@ -145,3 +148,32 @@ def test_buckets_are_centred_as_lines_are(scan_header, object_lines, limits):
     chosen = lines if limits[2] == 11 else lines[: N_Y - 8]  # some room for moving
     (item,) = slices_from_bucket(AcquisitionBucket(data=chosen, ref=[], waveforms=[]), context)
     np.testing.assert_allclose(item.kspace[:, 0, : len(chosen)], kspace[:, : len(chosen)], atol=1e-6)
+
+
+def calibrated(only, both=()):
+    """Lines 0, 2, 4, ... of an image, of which some calibrate as well, and lines that only calibrate."""
+    heads = heads_of([*range(0, N_Y, 2), *only])
+    heads["flags"][N_Y // 2 :] = 1 << (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION - 1)
+    for y in both:
+        heads["flags"][y // 2] = 1 << (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING - 1)
+    return heads
+
+
+@pytest.mark.parametrize(
+    ("mode", "heads", "expected"),
+    [
+        ("separate", calibrated(only=(9, 11, 13), both=(10, 12)), "embedded"),
+        ("separate", calibrated(only=range(8, 16)), "separate"),
+        ("separate", calibrated(only=range(8, 16), both=(10, 12)), "separate"),
+        ("separate", calibrated(only=(9, 11)), "separate"),
+        ("embedded", calibrated(only=range(8, 16)), "separate"),
+        ("embedded", calibrated(only=(9, 11, 13), both=(10, 12)), "embedded"),
+        ("embedded", calibrated(only=(9, 11, 13)), "embedded"),
+        ("interleaved", calibrated(only=range(8, 16)), "interleaved"),
+    ],
+)
+def test_the_calibration_mode_is_that_of_where_the_lines_lie(scan_header, mode, heads, expected):
+    header = scan_header((N_X, N_Y, 1), mode=mode)
+    found = weighed_header(header, heads)
+    assert found.encoding[0].parallelImaging.calibrationMode.value == expected
+    assert (found is header) == (mode == expected)
