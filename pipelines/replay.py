@@ -21,6 +21,7 @@ from nilatron.gadgets.items import Context, ScanLog, ScanProgress, ScanTiming
 from nilatron.gadgets.known_noise import NOISE_NOT_WRITTEN, NOISE_STORED
 from nilatron.gadgets.noise.header import measurement_id
 from nilatron.gadgets.plan.upcoming import upcoming_of
+from nilatron.gadgets.plan.weighed import weighed_header
 from nilatron.pipelines.chain.find import Chain, load_chain
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.client.exchange import ServerError
@@ -241,13 +242,15 @@ def images_of(
     if settings.remote is not None:
         images = stack.enter_context(closing(remote_images(settings.remote, raw, items, scan)))
         return arriving(images, raw, settings.remote.request.series_per_slice, bar)
-    chain = load_chain(settings.chain)
+    chain, heads = load_chain(settings.chain), raw.heads()
+    header = weighed_header(raw.header, heads)
+    progress.n_slices = len(upcoming_of(header, heads).imaging)
     context = Context(
-        raw.header,
+        header,
         resolve_device(settings.device),
         settings.seed,
         scan,
-        heads=raw.heads(),
+        heads=heads,
         progress=progress,
         noise_store=None if settings.noise_store is None else NoiseFolder(settings.noise_store),
         noise_file=None if settings.noise is None else noise_origin(settings.noise),
@@ -363,7 +366,6 @@ def counted(items: Iterator[Any], raw: RawFile, bar: Bar, progress: ScanProgress
         words = f"slice {place} of {progress.n_slices}" if unit == "steps" else ""
         bar.update(progress.done, progress.total, unit, words)
 
-    progress.n_slices = len(upcoming_of(raw.header, raw.heads()).imaging)
     progress.changed = show_steps
     for number, item in enumerate(items):
         if not progress.done:
