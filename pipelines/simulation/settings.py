@@ -119,9 +119,6 @@ class SimulationSettings:
                 factor,
                 f"at most {most}, which leaves {FEWEST_LINES} of {self.matrix[axis]} lines",
             )
-        if self.is_accelerated and self.calibration != "none":
-            most = self.matrix[1]
-            _require(self.calibration_lines <= most, "calibration_lines", self.calibration_lines, f"at most {most}")
 
     @property
     def encoded_matrix(self) -> tuple[int, int, int]:

@@ -59,11 +59,6 @@ def test_impossible_settings_name_themselves(name, value):
         replace(SMALL, **{name: value})
 
 
-def test_calibration_has_at_most_all_lines():
-    with pytest.raises(InputError, match="calibration_lines must be at most 24, got 25"):
-        replace(SMALL, acceleration=2, calibration_lines=25)
-
-
 def test_several_slices_of_a_volume_are_impossible():
     with pytest.raises(InputError, match="n_slices must be 1 for a 3D matrix"):
         SimulationSettings(matrix=(16, 16, 8), n_slices=2)
