@@ -27,7 +27,7 @@ from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.client.exchange import ServerError
 from nilatron.pipelines.client.images import RemoteSettings, remote_images
 from nilatron.pipelines.device import resolve_device
-from nilatron.pipelines.files.atomic import AtomicFolder, InputError
+from nilatron.pipelines.files.atomic import AtomicFolder, InputError, partial_name
 from nilatron.pipelines.files.disk import OutputError, reason_of
 from nilatron.pipelines.files.images import ImageFile, write_png
 from nilatron.pipelines.files.interrupts import StopSignalError, shielded
@@ -184,6 +184,8 @@ def write_images(
                 if target.n_images == 0:
                     raise
                 target.keep_what_is_there()
+                for export in exports:
+                    export.keep_apart()
                 failure = error
         for export in exports:
             export.tell_refused(scan)
@@ -217,10 +219,12 @@ def write_report(
         "weights": "the server's" if settings.remote else settings.weights.name,
         "seed": "the server's" if settings.remote else str(settings.seed),
     }
-    stopped = [] if report.failure is None else [f"not complete: {report.failure}"]
+    missing = [] if report.complete or report.log.problems else [f"not complete: {facts['images']} images came"]
+    stopped = missing if report.failure is None else [f"not complete: {report.failure}"]
     scan = ScanFacts(settings.raw.name, facts, [*stopped, *report.log.problems], came_s)
+    apart = report.written != settings.output
     try:
-        write_page(settings.report, report.written, group, scan)
+        write_page(partial_name(settings.report) if apart else settings.report, report.written, group, scan)
     except (InputError, OutputError) as error:
         report.log.problem(log, str(error))
 

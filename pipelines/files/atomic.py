@@ -109,6 +109,11 @@ def publish(temporary: Path, target: Path) -> None:
         temporary.replace(target)
 
 
+def partial_name(path: Path) -> Path:
+    """Where a part of a result goes that must not replace the whole one at `path`."""
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
 def _temporary_name(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
@@ -159,6 +164,11 @@ class AtomicFolder:
         with told_as(self.folder, self.temporary):
             self.temporary.mkdir()
         return self
+
+    def keep_apart(self) -> None:
+        """Have the files appear in a folder of their own, if they would replace those of an earlier run."""
+        if self._earlier():
+            self.folder = partial_name(self.folder)
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         with shielded():

@@ -14,7 +14,7 @@ import ismrmrd.hdf5
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.pipelines.files.atomic import InputError, atomic_path, open_hdf5, publish, temporary_beside
+from nilatron.pipelines.files.atomic import InputError, atomic_path, open_hdf5, partial_name, publish, temporary_beside
 from nilatron.pipelines.files.disk import OutputError, reason_of
 from nilatron.pipelines.files.hdf5_writer import Hdf5Writer
 from nilatron.pipelines.files.interrupts import shielded
@@ -117,7 +117,7 @@ class ImageFile:
         if not self._writer.sound:
             raise OutputError(f"{self.path}: the disk failed in the middle of an image; nothing was written")
         if self.overwrite and self.path.exists():
-            self.written = self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
+            self.written = partial_name(self.path)
 
     @contextmanager
     def _told(self) -> Iterator[None]:

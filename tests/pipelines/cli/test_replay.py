@@ -229,6 +229,27 @@ def test_a_stop_signal_keeps_finished_images(command, raw, folder, one_line, mon
     assert [path.name for path in (folder / "png").iterdir()] == ["series001_0001.png"]
 
 
+def test_what_is_kept_replaces_nothing_that_is_whole(command, raw, folder, monkeypatch):
+    words = ("replay", raw, "-o", folder / "out.h5", "-c", "zero_filled", "-G", "images", "--png", folder / "png")
+    words += ("--report", folder / "out.html", "--overwrite")
+    assert command(*words)[0] == 0
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    write = ImageFile.write
+
+    def write_and_stop(file, image):
+        write(file, image)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(ImageFile, "write", write_and_stop)
+    code, _, err = command(*words)
+    assert code == 128 + signal.SIGTERM
+    assert err.splitlines()[-1].endswith(f"1 finished images were kept in {folder / 'out.partial.h5'}")
+    assert {path: path.read_bytes() for path in before} == before
+    new = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path not in before}
+    assert new == {"out.partial.h5", "out.partial.html", "png.partial/series001_0001.png"}
+    assert "not complete: SIGTERM" in (folder / "out.partial.html").read_text()
+
+
 def test_a_stop_signal_before_the_first_image_leaves_nothing(command, raw, folder, one_line, monkeypatch):
     def stop(*_):
         os.kill(os.getpid(), signal.SIGTERM)
