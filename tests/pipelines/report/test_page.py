@@ -1,4 +1,6 @@
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from nilatron.pipelines.files.disk import OutputError
 from nilatron.pipelines.report.page import MOST_SLICES, ScanFacts, evenly, write_page
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 EVIL = "<script>alert('&')</script>"
 
 
@@ -103,6 +106,25 @@ def test_long_scans_have_all_their_numbers_and_some_of_their_pictures(written):
 def test_volumes_show_their_middle_plane(written):
     pixels = np.zeros((1, 5, 8, 8), np.float32)
     assert "plane 2 of 5" in written((pixels, 1, 0, {}))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
+@pytest.mark.parametrize("width", [500, 1400])  # chromium's windows are no narrower than 500 pixels
+def test_a_browser_shows_the_page_without_scrolling_sideways(written, tmp_path, width):
+    scan = ScanFacts("scan" * 60 + ".h5", {"image file": "/data" * 60, "chain": "nila"}, ["/no/space/in/this" * 30])
+    page = written(image(9, 1, doubt="x" * 300, weights_sha256="0" * 64), image(9, 2), image(0.5, 101), scan=scan)
+    script = "<script>document.title = document.documentElement.scrollWidth + ' of ' + innerWidth</script></body>"
+    (tmp_path / "measured.html").write_text(page.replace("</body>", script))
+    words = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    command = [CHROMIUM, *words.split(), "--disable-component-update", "--disable-sync", "--dump-dom"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},2000"]
+    done = subprocess.run(  # noqa: S603
+        [*command, (tmp_path / "measured.html").as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    found, inner = map(int, re.search(r"<title>(\d+) of (\d+)</title>", done.stdout).groups())
+    assert found <= inner
+    assert abs(inner - width) < 30
 
 
 def test_evenly_spread():
