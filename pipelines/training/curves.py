@@ -56,6 +56,6 @@ def _panel(title: str, curves: Mapping[str, Curve]) -> Image.Image:
         draw.line(places, fill=colour, width=2)
         for x, y in places if len(places) < 30 else places[-1:]:
             draw.ellipse([x - 2, y - 2, x + 2, y + 2], fill=colour)
-        value = f" {curves[name][-1][1]:.3g}" if curve else ""
+        value = f": {curves[name][-1][1]:.3g}" if curve else ""
         draw.text((right + 10, TOP + number * (TEXT + 6)), name + value, fill=colour, font=font)
     return panel
