@@ -4,9 +4,9 @@ import re
 import ismrmrd
 import numpy as np
 import pytest
+from nilatron.pipelines.files.dicom import DicomScan, to_stored
 
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.dicom import DicomScan, to_stored
 
 pydicom = pytest.importorskip("pydicom")
 HEADER = b"<ismrmrdHeader><patientName>Jane Doe</patientName></ismrmrdHeader>"

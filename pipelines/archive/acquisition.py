@@ -1,0 +1,112 @@
+"""What an ISMRMRD header says about study, series, scanner and sequence, as DICOM attributes; nothing about the patient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+LONG_TEXT, SHORT_TEXT = 64, 16  # characters of DICOM's LO, and of SH and CS
+HZ_PER_MHZ = 1e6
+
+
+def value_at(header: Any, *path: str) -> Any:
+    """An element of the header along a path of names; None where any of them is missing."""
+    for name in path:
+        header = getattr(header, name, None)
+    return header
+
+
+def text_at(header: Any, *path: str, n_max: int = LONG_TEXT) -> str:
+    """An element as a text of one value, cut to `n_max` characters; empty where it is missing."""
+    found = value_at(header, *path)
+    return "" if found is None else plain(str(found), n_max)
+
+
+def plain(text: str, n_max: int = LONG_TEXT) -> str:
+    """A text as one value of a short attribute: without control characters and backslashes, which part values."""
+    printable = "".join(c if c.isprintable() and c != "\\" else " " for c in text)
+    return " ".join(printable.split())[:n_max].strip()
+
+
+def set_study(data: Any, header: Any) -> None:
+    """Set date, time and name of the study, as far as the header has them."""
+    data.StudyDate = date_of(value_at(header, "studyInformation", "studyDate"))
+    data.StudyTime = time_of(value_at(header, "studyInformation", "studyTime"))
+    if name := text_at(header, "studyInformation", "studyDescription"):
+        data.StudyDescription = name
+
+
+def set_series(data: Any, header: Any) -> None:
+    """Set what all images of a scan share: date and time, protocol, body part, patient position, field strength."""
+    measurement = "measurementInformation"
+    texts = {
+        "SeriesDate": date_of(value_at(header, measurement, "seriesDate")),
+        "SeriesTime": time_of(value_at(header, measurement, "seriesTime")),
+        "ProtocolName": text_at(header, measurement, "protocolName"),
+        "SequenceName": text_at(header, measurement, "sequenceName", n_max=SHORT_TEXT),
+        "BodyPartExamined": text_at(header, "studyInformation", "bodyPartExamined", n_max=SHORT_TEXT).upper(),
+        "MagneticFieldStrength": number(
+            value_at(header, "acquisitionSystemInformation", "systemFieldStrength_T"), is_positive=True
+        ),
+    }
+    for name, text in texts.items():
+        if text:
+            setattr(data, name, text)
+    frequency_hz = value_at(header, "experimentalConditions", "H1resonanceFrequency_Hz")
+    if frequency_hz:
+        data.ImagingFrequency = number(frequency_hz / HZ_PER_MHZ)
+    data.Laterality = ""  # which the header does not tell
+    data.PatientPosition = getattr(value_at(header, measurement, "patientPosition"), "value", "")
+
+
+def set_sequence(data: Any, header: Any, contrast: int) -> None:
+    """Set the times and the flip angle of a contrast; times are in ms in both worlds. Echo and repetition time may be empty."""
+    found = value_at(header, "sequenceParameters")
+    data.EchoTime = number(one_of(value_at(found, "TE"), contrast)) or None
+    data.RepetitionTime = number(one_of(value_at(found, "TR"), contrast)) or None
+    data.EchoTrainLength = None
+    data.EchoNumbers = contrast + 1
+    for name, values in (("InversionTime", value_at(found, "TI")), ("FlipAngle", value_at(found, "flipAngle_deg"))):
+        if text := number(one_of(values, contrast)):
+            setattr(data, name, text)
+
+
+def set_scanner(data: Any, header: Any) -> None:
+    """Set maker, model, serial number, institution and station of the scanner, as far as the header has them."""
+    system = "acquisitionSystemInformation"
+    texts = {
+        "Manufacturer": text_at(header, system, "systemVendor"),
+        "ManufacturerModelName": text_at(header, system, "systemModel"),
+        "DeviceSerialNumber": text_at(header, system, "deviceSerialNumber"),
+        "InstitutionName": text_at(header, system, "institutionName"),
+        "StationName": text_at(header, system, "stationName", n_max=SHORT_TEXT),
+    }
+    for name, text in texts.items():
+        if text:
+            setattr(data, name, text)
+
+
+def one_of(values: Sequence[float] | None, index: int) -> float | None:
+    """The value of an index; the only one for every index; None where it is not there."""
+    if not values:
+        return None
+    if len(values) == 1:
+        return values[0]
+    return values[index] if index < len(values) else None
+
+
+def number(value: float | None, *, is_positive: bool = False) -> str:
+    """A number as a DICOM text; empty where there is none, or none that makes sense."""
+    if value is None or not abs(value) < float("inf") or (is_positive and value <= 0):
+        return ""
+    return f"{value:.9g}"
+
+
+def date_of(date: Any) -> str:
+    """A date of the header as YYYYMMDD; empty where there is none."""
+    return "" if date is None else f"{date.year:04d}{date.month:02d}{date.day:02d}"
+
+
+def time_of(time: Any) -> str:
+    """A time of the header as HHMMSS; empty where there is none."""
+    return "" if time is None else f"{time.hour:02d}{time.minute:02d}{time.second:02d}"
