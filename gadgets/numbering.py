@@ -18,15 +18,18 @@ def place_of(head: Any, header: Any) -> int:
     """Number of the image of a line's head (1, 2, ...), among those that the header announces."""
     place, stride = 0, 1
     for name in COUNTERS:
-        place += stride * int(getattr(head.idx, name))
-        stride *= announced(header, name)
+        first, count = announced(header, name)
+        place += stride * max(0, int(getattr(head.idx, name)) - first)
+        stride *= count
     return 1 + place + stride * int(head.encoding_space_ref)
 
 
-def announced(header: Any, name: str) -> int:
-    """How many values of a counter the header announces; 1 where it does not say."""
-    limits = (getattr(encoding.encodingLimits, name, None) for encoding in getattr(header, "encoding", ()))
-    return max((int(limit.maximum) + 1 for limit in limits if limit is not None), default=1)
+def announced(header: Any, name: str) -> tuple[int, int]:
+    """First value of a counter, and how many values the header announces; 0 and 1 where it does not say."""
+    found = (getattr(encoding.encodingLimits, name, None) for encoding in getattr(header, "encoding", ()))
+    limits = [limit for limit in found if limit is not None]
+    first = min((int(limit.minimum) for limit in limits), default=0)
+    return first, max((int(limit.maximum) + 1 - first for limit in limits), default=1)
 
 
 @dataclass

@@ -12,7 +12,9 @@ SIZES = {"slice": 5, "contrast": 2, "phase": 1, "set": 2, "repetition": 3}
 
 
 def header(sizes):
-    limits = xsd.encodingLimitsType(**{name: xsd.limitType(minimum=0, maximum=n - 1, center=0) for name, n in sizes.items()})
+    limits = xsd.encodingLimitsType(
+        **{name: xsd.limitType(minimum=0, maximum=n - 1, center=0) for name, n in sizes.items()}
+    )
     return SimpleNamespace(encoding=[SimpleNamespace(encodingLimits=limits)])
 
 

@@ -72,7 +72,7 @@ def test_pictures_are_those_of_the_images(replayed, tmp_path):
     assert names == ["series001_0001.png", "series001_0002.png", "series001_0003.png"]
     with Picture.open(tmp_path / "png" / names[1]) as picture:
         grey = np.asarray(picture)
-    magnitude = images[1, 2, 0, 0][0]  # interleaved: the second image is slice 2
+    magnitude = images[1, 1, 0, 0][0]  # the third to come: slices are interleaved
     expected = np.clip(np.rint(magnitude * 255 / np.percentile(magnitude, 99.5)), 0, 255)
     np.testing.assert_array_equal(grey, expected)
 
