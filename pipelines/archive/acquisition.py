@@ -7,6 +7,13 @@ from typing import Any
 
 LONG_TEXT, SHORT_TEXT = 64, 16  # characters of DICOM's LO, and of SH and CS
 HZ_PER_MHZ = 1e6
+TICKS_PER_S = 400  # of the time stamps of Siemens' lines, which count from midnight
+DAY_S = 86400
+UNPAIRED = (  # body parts in DICOM's words that have no left and right
+    "ABDOMEN ABDOMENPELVIS AORTA BLADDER BRAIN CHEST CHESTABDOMEN CHESTABDPELVIS COCCYX COLON CSPINE CTSPINE "
+    "ESOPHAGUS FACE GALLBLADDER HEAD HEADNECK HEART JAW LIVER LSPINE LSSPINE NECK NECKCHEST PANCREAS PELVIS "
+    "PROSTATE SKULL SPINE SPLEEN SSPINE STERNUM STOMACH THYMUS THYROID TLSPINE TONGUE TSPINE UTERUS WHOLEBODY "
+)
 
 
 def value_at(header: Any, *path: str) -> Any:
@@ -55,7 +62,8 @@ def set_series(data: Any, header: Any) -> None:
     frequency_hz = value_at(header, "experimentalConditions", "H1resonanceFrequency_Hz")
     if frequency_hz:
         data.ImagingFrequency = number(frequency_hz / HZ_PER_MHZ)
-    data.Laterality = ""  # which the header does not tell
+    if data.get("BodyPartExamined") not in UNPAIRED.split():
+        data.Laterality = ""  # it has two sides, or may have, and the header does not tell which
     data.PatientPosition = getattr(value_at(header, measurement, "patientPosition"), "value", "")
 
 
@@ -64,11 +72,25 @@ def set_sequence(data: Any, header: Any, contrast: int) -> None:
     found = value_at(header, "sequenceParameters")
     data.EchoTime = number(one_of(value_at(found, "TE"), contrast)) or None
     data.RepetitionTime = number(one_of(value_at(found, "TR"), contrast)) or None
-    data.EchoTrainLength = None
-    data.EchoNumbers = contrast + 1
-    for name, values in (("InversionTime", value_at(found, "TI")), ("FlipAngle", value_at(found, "flipAngle_deg"))):
-        if text := number(one_of(values, contrast)):
-            setattr(data, name, text)
+    data.EchoTrainLength, data.EchoNumbers = None, contrast + 1
+    data.ScanningSequence, data.SequenceVariant, data.ScanOptions = "RM", "NONE", ""
+    if angle := number(one_of(value_at(found, "flipAngle_deg"), contrast)):
+        data.FlipAngle = angle
+    if inversion := number(one_of(value_at(found, "TI"), contrast), is_positive=True):
+        data.InversionTime, data.ScanningSequence = inversion, ["IR", "RM"]
+
+
+def set_time(data: Any, header: Any, head: Any) -> None:
+    """Set which of the repetitions an image is, and the time of its central line where the unit of time stamps is known."""
+    repetition = int(head.repetition)
+    limits = [value_at(encoding, "encodingLimits", "repetition", "maximum") or 0 for encoding in header.encoding]
+    data.AcquisitionNumber = data.TemporalPositionIdentifier = repetition + 1
+    data.NumberOfTemporalPositions = max(repetition, *limits) + 1
+    seconds, ticks = divmod(int(head.acquisition_time_stamp), TICKS_PER_S)
+    vendor = text_at(header, "acquisitionSystemInformation", "systemVendor").lower()
+    if vendor.startswith("siemens") and 0 < seconds < DAY_S:
+        hours, minutes = seconds // 3600, seconds // 60 % 60
+        data.AcquisitionTime = f"{hours:02d}{minutes:02d}{seconds % 60:02d}.{ticks * 10000 // TICKS_PER_S:04d}"
 
 
 def set_scanner(data: Any, header: Any) -> None:

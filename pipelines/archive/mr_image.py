@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nilatron import __version__
-from nilatron.pipelines.archive.acquisition import set_scanner, set_sequence, set_series
+from nilatron.pipelines.archive.acquisition import set_sequence, set_series, set_time
 from nilatron.pipelines.archive.identity import uid
 from nilatron.pipelines.archive.origin import describe_origin, is_uncertainty
 from nilatron.pipelines.archive.series import Series
@@ -26,14 +26,14 @@ def mr_image(series: Series, place: int, study: Study, between_slices: float | N
     study.describe(data)
     data.Modality = "MR"
     data.SeriesInstanceUID, data.SeriesNumber, data.SeriesDescription = series.uid, series.number, series.name
-    data.Manufacturer, data.SoftwareVersions = "Nilatron", f"Nilatron {__version__}"
-    set_scanner(data, study.header)
+    data.Manufacturer = data.ManufacturerModelName = "Nilatron"
+    data.SoftwareVersions = __version__
     set_series(data, study.header)
     set_sequence(data, study.header, int(head.contrast))
-    data.InstanceNumber, data.AcquisitionNumber = place + 1, int(head.repetition) + 1
+    set_time(data, study.header, head)
+    data.InstanceNumber = place + 1
     kind = ["OTHER", "UNCERTAINTY"] if is_uncertainty(meta) else [PARTS.get(int(head.image_type), "OTHER")]
     data.ImageType = ["DERIVED", "SECONDARY", *kind]
-    data.ScanningSequence, data.SequenceVariant, data.ScanOptions = "RM", "NONE", ""
     data.MRAcquisitionType = "3D" if len(slice_.image.planes) > 1 else "2D"
     data.BurnedInAnnotation, data.LossyImageCompression = "NO", "00"
     describe_origin(data, study.header, meta)

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 NUMBER_STEP = 50  # from a series to the series of its maps
 NO_DATE, NO_TIME = "19000101", "000000"  # the standard asks for a date; the same run gives the same file on every day
 LABEL = "POSTERIOR_SD"
-SAME_AS_SOURCE = ("StudyDescription", "SpecificCharacterSet", "SeriesDate", "SeriesTime", "PatientPosition")
+SAME_AS_SOURCE = (
+    "StudyDescription",
+    "SpecificCharacterSet",
+    "SeriesDate",
+    "SeriesTime",
+    "PatientPosition",
+    "BodyPartExamined",
+    "Laterality",
+    "ProtocolName",
+)
 
 
 def has_maps(series: Series) -> bool:
@@ -58,7 +67,7 @@ def parametric_map(series: Series, stack: Sequence[int], sources: Sequence[Datas
         device_serial_number=__version__,
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],
-        voi_lut_transformations=[highdicom.VOILUTTransformation(white / 2, white)],
+        voi_lut_transformations=[highdicom.VOILUTTransformation(white / 2, white, voi_lut_function="LINEAR_EXACT")],
         content_label=LABEL,
         content_description=series.name,
     )

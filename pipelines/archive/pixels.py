@@ -50,6 +50,7 @@ class Scaling:
         data.RescaleSlope, data.RescaleIntercept, data.RescaleType = f"{self.slope:g}", "0", "US"
         centre, width = (0.0, 2 * self.white) if self.is_signed else (self.white / 2, self.white)
         data.WindowCenter, data.WindowWidth = f"{centre:.6g}", f"{width:.6g}"
+        data.VOILUTFunction = "LINEAR_EXACT"  # windows of less than one unit are allowed only so
         data.PixelData = self.stored(pixels).astype("<i2").tobytes()  # up to 32767, as uint16 has them
 
 
