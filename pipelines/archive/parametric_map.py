@@ -76,7 +76,7 @@ def parametric_map(series: Series, stack: Sequence[int], sources: Sequence[Datas
 
 
 def complete(made: Any, series: Series, source: Any, study: Study) -> None:
-    """Set what the source has and the map does not; no time of writing stays in it."""
+    """Set what the source has and the map does not; nothing of the time of writing or of chance stays in it."""
     for name in SAME_AS_SOURCE:
         if name in source:
             setattr(made, name, source[name].value)
@@ -86,4 +86,7 @@ def complete(made: Any, series: Series, source: Any, study: Study) -> None:
     for name in ("InstanceCreationDate", "InstanceCreationTime"):
         if name in made:
             delattr(made, name)
+    organisation = uid("dimensions", made.SOPInstanceUID)
+    for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
+        item.DimensionOrganizationUID = organisation
     describe_origin(made, study.header, series.slices[0].image.meta)

@@ -25,6 +25,7 @@ from nilatron.pipelines.archive.origin import words
 from nilatron.pipelines.archive.pixels import Scaling, largest, scaling_of
 
 UNEVEN = 0.01  # of a distance between slices: from there on they are not evenly spaced
+PLACES = 4  # of positions in mm, which images have in single precision
 NUMBER_STEP = 200  # between series that share a series index
 TIMES = ("repetition", "set", "phase", "contrast", "average")  # images of other times and echoes, slowest first
 
@@ -138,7 +139,7 @@ class Series:
         steps = [after - before for before, after in pairwise(locations)]
         if not steps or min(steps) <= 0 or max(steps) - min(steps) > UNEVEN * max(steps):
             return None
-        return float(np.mean(steps))
+        return round(float(np.mean(steps)), PLACES)
 
 
 def gather(image: ismrmrd.Image, path: Path) -> Gathered:
@@ -192,7 +193,7 @@ def in_order(images: Sequence[Gathered]) -> list[Slice]:
 
     def order(slice_: Slice) -> tuple[Any, ...]:
         orientation = slice_.orientation
-        location = round(slice_.plane.location, 4)
+        location = round(slice_.plane.location, PLACES)
         return slice_.time, first[orientation], orientation, location, slice_.image.head.slice, slice_.image.digest
 
     return sorted(slices, key=order)

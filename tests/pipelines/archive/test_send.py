@@ -14,6 +14,11 @@ from nilatron.pipelines.files.atomic import InputError
 pytest.importorskip("pynetdicom")
 
 
+leaks_sockets = pytest.mark.filterwarnings(  # pynetdicom does, where a connection is refused
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
 @pytest.mark.parametrize(
     ("text", "archive"),
     [
@@ -145,6 +150,7 @@ def test_warnings_count_as_stored(files, server, pauses):
     assert ", 1 of them with a warning" in str(report)
 
 
+@leaks_sockets
 def test_an_archive_that_is_not_there_is_asked_several_times(files, pauses, caplog):
     report = send(files, Archive("PACS", "127.0.0.1", free_port()), SendSettings(silence_s=5), pauses.append)
     assert (report.stored, report.n_tries, pauses) == ([], 4, [1.0, 2.0, 4.0])
@@ -159,6 +165,7 @@ def test_a_title_that_the_archive_does_not_have(files, server, pauses):
     assert "rejected: called ae title not recognised" in str(report)
 
 
+@leaks_sockets
 def test_an_archive_that_comes_back_gets_the_files(files, pauses):
     port, made = free_port(), []
 
