@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from nilatron.pipelines.files.atomic import InputError
 
+PLACES = 4  # of positions in mm
 DIRECTION_TOLERANCE = 1e-3  # largest error of lengths and cosines that counts as rounding
 
 Vector = npt.NDArray[np.float64]
@@ -45,8 +46,8 @@ class Plane:
 
     @property
     def location(self) -> float:
-        """Position along the slice direction."""
-        return float(self.first @ self.axes[2])
+        """Position along the slice direction, without what single precision adds."""
+        return round(float(self.first @ self.axes[2]), PLACES)
 
     def describe(self, data: Any, between_slices: float | None) -> None:
         """Set position, orientation and spacing of a DICOM object; `between_slices` in mm, where there are others."""

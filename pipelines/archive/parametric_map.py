@@ -43,7 +43,6 @@ def parametric_map(series: Series, stack: Sequence[int], sources: Sequence[Datas
 
     slices = [series.slices[place] for place in stack]
     pixels = np.stack([slice_.image.load()[slice_.z] for slice_ in slices]).astype(np.float32)
-    white = series.scaling.white
     series_uid = uid("maps", series.uid)
     mapping = highdicom.pm.RealWorldValueMapping(
         lut_label="SD",
@@ -67,7 +66,7 @@ def parametric_map(series: Series, stack: Sequence[int], sources: Sequence[Datas
         device_serial_number=__version__,
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],
-        voi_lut_transformations=[highdicom.VOILUTTransformation(white / 2, white, voi_lut_function="LINEAR_EXACT")],
+        voi_lut_transformations=[highdicom.VOILUTTransformation(*series.scaling.window)],
         content_label=LABEL,
         content_description=series.name,
     )

@@ -38,6 +38,12 @@ class Scaling:
     white: float
     is_signed: bool
 
+    @property
+    def window(self) -> tuple[float, float]:
+        """Centre and width in the sense of DICOM's LINEAR function, which takes 1 from the width and 1/2 from the centre."""
+        centre, width = (0.0, 2 * self.white) if self.is_signed else (self.white / 2, self.white)
+        return centre + 0.5, width + 1
+
     def stored(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
         """Stored values of pixels; what is not finite becomes 0."""
         return np.rint(finite(pixels).astype(np.float64) / self.slope).astype(np.int16)
@@ -48,9 +54,7 @@ class Scaling:
         data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
         data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, int(self.is_signed)
         data.RescaleSlope, data.RescaleIntercept, data.RescaleType = f"{self.slope:g}", "0", "US"
-        centre, width = (0.0, 2 * self.white) if self.is_signed else (self.white / 2, self.white)
-        data.WindowCenter, data.WindowWidth = f"{centre:.6g}", f"{width:.6g}"
-        data.VOILUTFunction = "LINEAR_EXACT"  # windows of less than one unit are allowed only so
+        data.WindowCenter, data.WindowWidth = (f"{value:.6g}" for value in self.window)
         data.PixelData = self.stored(pixels).astype("<i2").tobytes()  # up to 32767, as uint16 has them
 
 

@@ -19,13 +19,12 @@ import numpy.typing as npt
 
 from nilatron.gadgets.images import DOUBTFUL
 from nilatron.pipelines.archive.acquisition import plain
-from nilatron.pipelines.archive.geometry import Plane, planes_of
+from nilatron.pipelines.archive.geometry import PLACES, Plane, planes_of
 from nilatron.pipelines.archive.identity import image_digest, uid
 from nilatron.pipelines.archive.origin import words
 from nilatron.pipelines.archive.pixels import Scaling, largest, scaling_of
 
 UNEVEN = 0.01  # of a distance between slices: from there on they are not evenly spaced
-PLACES = 4  # of positions in mm, which images have in single precision
 NUMBER_STEP = 200  # between series that share a series index
 TIMES = ("repetition", "set", "phase", "contrast", "average")  # images of other times and echoes, slowest first
 
@@ -193,7 +192,7 @@ def in_order(images: Sequence[Gathered]) -> list[Slice]:
 
     def order(slice_: Slice) -> tuple[Any, ...]:
         orientation = slice_.orientation
-        location = round(slice_.plane.location, PLACES)
-        return slice_.time, first[orientation], orientation, location, slice_.image.head.slice, slice_.image.digest
+        here = slice_.plane.location, int(slice_.image.head.slice), slice_.image.digest
+        return slice_.time, first[orientation], orientation, here
 
     return sorted(slices, key=order)

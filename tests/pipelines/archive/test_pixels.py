@@ -53,5 +53,18 @@ def test_negative_pixels_keep_their_sign_and_zero_is_in_the_middle_of_the_window
     (data,) = datasets(image(pixels=pixels))
     assert data.PixelRepresentation == 1
     assert np.abs(data.pixel_array * float(data.RescaleSlope) - pixels[0]).max() <= float(data.RescaleSlope)
-    assert float(data.WindowCenter) == 0
-    assert float(data.WindowWidth) == pytest.approx(6, rel=0.02)
+    assert shown(data, np.array([-3.0, 0.0, 3.0])) == pytest.approx([0, 0.5, 1], abs=0.01)
+
+
+def shown(data, values):
+    """Brightness from 0 to 1 by DICOM PS3.3 C.11.2.1.2.1, the LINEAR function."""
+    centre, width = float(data.WindowCenter), float(data.WindowWidth)
+    assert width >= 1
+    return np.clip((values - (centre - 0.5)) / (width - 1) + 0.5, 0, 1)
+
+
+@pytest.mark.parametrize("top", [0.02, 0.7, 300.0])
+def test_the_window_goes_from_zero_to_white_even_where_that_is_less_than_one(image, datasets, top):
+    (data,) = datasets(image(pixels=np.full((1, 20, 30), top, np.float32)))
+    assert "VOILUTFunction" not in data
+    assert shown(data, np.array([0, top / 2, top])) == pytest.approx([0, 0.5, 1], abs=2e-3)
