@@ -19,6 +19,7 @@ from nilatron.pipelines.files.atomic import InputError
 UID_ROOT = "2.25."  # root of identifiers made from a UUID, which needs no registration
 UID_FORM = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
 MAX_UID = 64
+IMPLEMENTATION_UID, IMPLEMENTATION_NAME = "2.25.284153964893206804582681275978441507730", "NILATRON"
 VOLATILE = ("nilatron_seconds",)  # metadata that differ between two runs that give the same image
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nilatron import __version__
 from nilatron.pipelines.archive.acquisition import set_sequence, set_series, set_time
-from nilatron.pipelines.archive.identity import uid
+from nilatron.pipelines.archive.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID
 from nilatron.pipelines.archive.origin import describe_origin, is_uncertainty
 from nilatron.pipelines.archive.series import Series
 from nilatron.pipelines.archive.study import Study
@@ -50,7 +50,7 @@ def new_dataset(sop_class: str, sop_instance: str) -> Dataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, sop_instance
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID, meta.ImplementationVersionName = uid("implementation"), "NILATRON"
+    meta.ImplementationClassUID, meta.ImplementationVersionName = IMPLEMENTATION_UID, IMPLEMENTATION_NAME
     data = Dataset()
     data.file_meta = meta
     data.SOPClassUID, data.SOPInstanceUID = sop_class, sop_instance

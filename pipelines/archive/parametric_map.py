@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nilatron import __version__
-from nilatron.pipelines.archive.identity import uid
+from nilatron.pipelines.archive.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID, uid
 from nilatron.pipelines.archive.origin import describe_origin, is_uncertainty
 from nilatron.pipelines.archive.series import Series
 from nilatron.pipelines.archive.study import Study
@@ -85,6 +85,8 @@ def complete(made: Any, series: Series, source: Any, study: Study) -> None:
     for name in ("InstanceCreationDate", "InstanceCreationTime"):
         if name in made:
             delattr(made, name)
+    made.file_meta.ImplementationClassUID = IMPLEMENTATION_UID
+    made.file_meta.ImplementationVersionName = IMPLEMENTATION_NAME
     organisation = uid("dimensions", made.SOPInstanceUID)
     for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
         item.DimensionOrganizationUID = organisation

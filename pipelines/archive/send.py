@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nilatron.pipelines.archive.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID
 from nilatron.pipelines.files.atomic import InputError
 
 log = logging.getLogger(__name__)
@@ -176,6 +177,7 @@ def _associate(files: Collection[Path], archive: Archive, settings: SendSettings
 
     entity = ApplicationEntity(ae_title=OUR_TITLE)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = settings.silence_s
+    entity.implementation_class_uid, entity.implementation_version_name = IMPLEMENTATION_UID, IMPLEMENTATION_NAME
     for sop_class, syntax in sorted(set(map(_kind, files))):
         entity.add_requested_context(sop_class, syntax)
     return entity.associate(archive.host, archive.port, ae_title=archive.title)

@@ -115,16 +115,20 @@ def replay(
         print(f"noise of measurement {report.stored_noise!r} stored in {noise_store}; it gives no images")
     else:
         print(f"{report.n_images} images to {output} in {report.seconds:.1f} s")
-    if report.sent is not None and not report.sent.failed:
+    unsent = ""
+    if report.sent is not None and report.sent.failed:
+        unsent = f"{report.sent}; all files are in {dicom}"
+    elif report.sent is not None:
         print(report.sent)
     if report.failure is not None:
         kept = f"{report.n_images} of {report.n_expected} expected images came and were kept"
-        fail(f"{report.failure}; {kept}", CONNECTION_FAILED)
+        fail("; ".join(filter(None, (str(report.failure), kept, unsent))), CONNECTION_FAILED)
     if not report.complete:
         why = "; ".join(report.log.problems) or f"{report.n_images} of {report.n_expected} expected images came"
+        why += f"; {unsent}" if unsent else ""
         fail(f"the reconstruction is not complete: {why}", RECONSTRUCTION_FAILED)
-    if report.sent is not None and report.sent.failed:
-        fail(f"{report.sent}; all files are in {dicom}", CONNECTION_FAILED)
+    if unsent:
+        fail(unsent, CONNECTION_FAILED)
 
 
 def remote_of(

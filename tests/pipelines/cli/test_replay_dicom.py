@@ -3,6 +3,7 @@
 import socket
 from functools import partial
 
+import h5py
 import pytest
 
 from nilatron.pipelines import replay
@@ -103,6 +104,18 @@ def test_files_that_are_not_stored_are_exit_code_4_and_kept(exported, archive, f
     assert told.endswith(f"all files are in {folder / 'dicom'}")
     assert len(stack) == 2
     assert (folder / "out.h5").is_file()
+
+
+def test_a_run_that_is_not_complete_tells_what_was_not_stored_as_well(exported, archive, raw, one_line):
+    with h5py.File(raw, "r+") as file:
+        rows = file["dataset/data"][:]
+        rows["head"]["read_dir"][rows["head"]["idx"]["slice"] == 1] = 0
+        file["dataset/data"][:] = rows
+    address = archive(0xC000)
+    code, _, err, stack = exported("--send", address)
+    assert (code, len(stack)) == (3, 1)
+    assert "1 images could not be written: DICOM needs directions" in one_line(err)
+    assert f"0 of 1 DICOM files stored by {address}" in one_line(err)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets that pynetdicom leaks
