@@ -129,10 +129,13 @@ def objects_of(series: Series, study: Study) -> Iterator[tuple[str, Dataset]]:
     maps = []
     for n, stack in enumerate(series.stacks(), 1):
         between = series.between_slices(stack)
-        images = [mr_image(series, place, study, between) for place in stack]
-        for place, data in zip(stack, images, strict=True):
+        sources = []
+        for place in stack:
+            data = mr_image(series, place, study, between)
             yield f"series{series.number:03d}_{place + 1:04d}.dcm", data
+            if has_maps(series):
+                sources.append(data)
         if has_maps(series):
-            maps.append(parametric_map(series, stack, images, n, study))
+            maps.append(parametric_map(series, stack, sources, n, study))
     for n, data in enumerate(maps, 1):
         yield f"series{data.SeriesNumber:03d}_map{n:04d}.dcm", data

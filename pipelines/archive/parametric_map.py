@@ -64,7 +64,7 @@ def parametric_map(series: Series, stack: Sequence[int], sources: Sequence[Datas
         manufacturer_model_name="Nilatron",
         software_versions=__version__,
         device_serial_number=__version__,
-        contains_recognizable_visual_features=False,
+        contains_recognizable_visual_features=True,
         real_world_value_mappings=[mapping],
         voi_lut_transformations=[highdicom.VOILUTTransformation(*series.scaling.window)],
         content_label=LABEL,

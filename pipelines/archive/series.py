@@ -73,8 +73,8 @@ class Gathered:
         return int(self.head.image_series_index), name, int(self.head.image_type), size
 
     def load(self) -> npt.NDArray[Any]:
-        """Its pixels (z, y, x)."""
-        found: npt.NDArray[Any] = np.load(self.pixels)
+        """Its pixels (z, y, x), which stay in the file until they are looked at."""
+        found: npt.NDArray[Any] = np.load(self.pixels, mmap_mode="r")
         return found
 
 

@@ -8,6 +8,8 @@ import nibabel
 import numpy as np
 import pytest
 
+pydicom = pytest.importorskip("pydicom")
+
 ORDER = (0, 2, 4, 1, 3)  # of arrival
 
 
@@ -56,6 +58,30 @@ def test_dciodvfy_finds_no_error(write, a_run, header, bare_header, lacking):
     verify = program("dciodvfy")
     folder, _ = write(*a_run(2, 2), header=header if lacking == "nothing" else bare_header)
     assert len(folder.files) == 2 * 20 + 4
+    for path in folder.files:
+        done = subprocess.run([verify, path], stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
+        assert [line for line in done.stderr.splitlines() if line.startswith("Error")] == [], path
+
+
+def test_dciodvfy_finds_no_error_in_volumes_signed_images_fall_backs_and_the_study_of_another_file(
+    write, image, tmp_path
+):
+    verify = program("dciodvfy")
+    reference = pydicom.dcmread(write(image())[0].files[0])
+    reference.PatientName, reference.PatientID, reference.PatientSex = "Döe^Jane", "0815", "F"
+    reference.save_as(tmp_path / "reference.dcm")
+    volume = np.random.default_rng(0).normal(size=(4, 20, 30)).astype(np.float32)
+    folder, _ = write(
+        image(pixels=np.abs(volume)),
+        image(series=101, pixels=np.abs(volume)),
+        image(series=1001, pixels=volume, image_type=3, meta={"ImageType": "DERIVED"}),
+        image(series=3001, pixels=volume, image_type=2, meta={"ImageType": "DERIVED"}),
+        image(meta={"nilatron_fallback": "no time", "nilatron_doubt": "ghosts"}),
+        image(slice=7, pixels=np.zeros((1, 20, 30), np.float32), series=2),
+        like=tmp_path / "reference.dcm",
+        series_offset=7000,
+    )
+    assert len(folder.files) == 4 * 4 + 3
     for path in folder.files:
         done = subprocess.run([verify, path], stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
         assert [line for line in done.stderr.splitlines() if line.startswith("Error")] == [], path
