@@ -79,6 +79,7 @@ def complete(made: Any, series: Series, source: Any, study: Study) -> None:
     for name in SAME_AS_SOURCE:
         if name in source:
             setattr(made, name, source[name].value)
+    made.Modality = source.Modality
     made.SeriesDescription = f"{series.name} map"[:64]
     made.ContentDate = source.get("SeriesDate") or source.StudyDate or NO_DATE
     made.ContentTime = source.get("SeriesTime") or source.StudyTime or NO_TIME

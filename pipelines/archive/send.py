@@ -16,6 +16,7 @@ from nilatron.pipelines.files.atomic import InputError
 
 log = logging.getLogger(__name__)
 
+MAX_NAMED = 10  # files in a line of the log
 OUR_TITLE = "NILATRON"
 ADDRESS = re.compile(r"(?P<title>[^@\\]{1,16})@(?P<host>\[[^\]]+\]|[^:@\s]+):(?P<port>\d{1,5})")
 SUCCESS, WARNINGS, OUT_OF_RESOURCES = 0x0000, range(0xB000, 0xC000), range(0xA700, 0xA800)
@@ -110,8 +111,10 @@ def send(
         report.n_tries += 1
         waiting = _try(waiting, archive, settings, report)
     report.failed |= waiting
-    for path, why in report.failed.items():
-        log.warning("%s is not stored by %s: %s", path, archive, why)
+    for why in dict.fromkeys(report.failed.values()):
+        paths = [path.name for path, reason in report.failed.items() if reason == why]
+        more = f" and {len(paths) - MAX_NAMED} more" if len(paths) > MAX_NAMED else ""
+        log.warning("not stored by %s, %s: %s%s", archive, why, ", ".join(paths[:MAX_NAMED]), more)
     return report
 
 

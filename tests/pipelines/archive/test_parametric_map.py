@@ -46,7 +46,7 @@ def test_a_map_says_what_it_is(maps):
     assert (mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept) == (1, 0)
     assert mapping.LUTExplanation == "Posterior standard deviation, SNR units"
     assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "1"
-    assert data.ContentQualification == "RESEARCH"
+    assert (data.Modality, data.ContentQualification) == ("MR", "RESEARCH")
     assert data.ContributingEquipmentSequence[-1].AlgorithmName == "Nilatron AI Nila"
     assert (data.PatientID, data.StudyInstanceUID) == (images[0].PatientID, images[0].StudyInstanceUID)
     assert (data.SeriesNumber, data.SeriesInstanceUID == images[0].SeriesInstanceUID) == (151, False)

@@ -134,7 +134,7 @@ def test_what_is_refused_is_not_sent_again_and_told(files, server, pauses, caplo
     assert report.failed == {files[1]: "the archive refuses it (status 0xA900)"}
     assert (len(report.stored), report.n_tries) == (4, 1)
     assert str(report).startswith("4 of 5 DICOM files stored by PACS")
-    assert f"{files[1]} is not stored by" in caplog.text
+    assert f", the archive refuses it (status 0xA900): {files[1].name}\n" in caplog.text
 
 
 def test_a_class_that_the_archive_does_not_know_costs_its_files_alone(files, server, pauses):
@@ -156,6 +156,10 @@ def test_an_archive_that_is_not_there_is_asked_several_times(files, pauses, capl
     assert (report.stored, report.n_tries, pauses) == ([], 4, [1.0, 2.0, 4.0])
     assert list(report.failed) == files
     assert str(report).endswith(f"after 4 tries; {files[0].name}: no connection, or no answer")
+    lines = [record.message for record in caplog.records if record.message.startswith("not stored by")]
+    assert lines == [
+        f"not stored by {report.archive}, no connection, or no answer: {', '.join(path.name for path in files)}"
+    ]
     assert {record.name.split(".")[0] for record in caplog.records if record.levelno > logging.INFO} == {"nilatron"}
 
 
