@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,6 +36,11 @@ def plain(text: str, n_max: int = LONG_TEXT) -> str:
     return " ".join(printable.split())[:n_max].strip()
 
 
+def code_string(text: str) -> str:
+    """A text in the characters that codes may have: capitals, digits, spaces and underscores."""
+    return plain(re.sub(r"[^A-Z0-9_]", " ", text.upper()), SHORT_TEXT)
+
+
 def set_study(data: Any, header: Any) -> None:
     """Set date, time and name of the study, as far as the header has them."""
     data.StudyDate = date_of(value_at(header, "studyInformation", "studyDate"))
@@ -51,7 +57,7 @@ def set_series(data: Any, header: Any) -> None:
         "SeriesTime": time_of(value_at(header, measurement, "seriesTime")),
         "ProtocolName": text_at(header, measurement, "protocolName"),
         "SequenceName": text_at(header, measurement, "sequenceName", n_max=SHORT_TEXT),
-        "BodyPartExamined": text_at(header, "studyInformation", "bodyPartExamined", n_max=SHORT_TEXT).upper(),
+        "BodyPartExamined": code_string(text_at(header, "studyInformation", "bodyPartExamined")),
         "MagneticFieldStrength": number(
             value_at(header, "acquisitionSystemInformation", "systemFieldStrength_T"), is_positive=True
         ),

@@ -23,7 +23,7 @@ OWN_SCHEME = "99NILATRON"
 CONVENTIONAL = ("CONVENTIONAL", "Reconstruction without a network", OWN_SCHEME)
 RECONSTRUCTION = ("RECON", "Reconstruction from raw data", OWN_SCHEME)  # the standard's list of derivations has none
 UNCERTAINTY = ("UNCERTAINTY", "Posterior standard deviation of a reconstruction", OWN_SCHEME)
-RESEARCH = "research only: not for diagnosis"
+RESEARCH = "Research only: not for diagnosis"
 
 
 def code(value: str, meaning: str, scheme: str = "DCM") -> Dataset:
@@ -76,7 +76,7 @@ def derivation_of(meta: Mapping[str, Any]) -> str:
     made = provenance_of(meta)
     by = [algorithm_of(meta), maker_of(meta), f"weights {made[NETWORK]}" if NETWORK in made else ""]
     told = [f"{name} {made[name]}" for name in TOLD if name in made]
-    sentences = (f"Reconstructed from raw data by {', '.join(filter(None, by))}", "; ".join(told), RESEARCH)
+    sentences = (RESEARCH, f"Reconstructed from raw data by {', '.join(filter(None, by))}", "; ".join(told))
     return plain(". ".join(filter(None, sentences)), MAX_DESCRIPTION)
 
 
@@ -110,7 +110,7 @@ def processing_item(meta: Mapping[str, Any]) -> Dataset:
     item.PurposeOfReferenceCodeSequence = [code(*PROCESSING)]
     item.Manufacturer = item.ManufacturerModelName = "Nilatron"
     item.SoftwareVersions = made.get("version", __version__)
-    item.ContributionDescription = f"Reconstruction, {RESEARCH}"
+    item.ContributionDescription = f"Reconstruction. {RESEARCH}"
     item.AlgorithmFamilyCodeSequence = [code(*(AI if NETWORK in made else CONVENTIONAL))]
     item.AlgorithmName, item.AlgorithmVersion = algorithm_of(meta), made.get("version", __version__)
     item.AlgorithmParameters, item.AlgorithmSource = parameters_of(meta), "Nilatron"

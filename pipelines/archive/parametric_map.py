@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -53,23 +54,25 @@ def parametric_map(series: Series, stack: Sequence[int], sources: Sequence[Datas
         intercept=0.0,
         quantity_definition=codes.DCM.StandardDeviation,
     )
-    made = highdicom.pm.ParametricMap(
-        source_images=sources,
-        pixel_array=pixels,
-        series_instance_uid=series_uid,
-        series_number=series.number + NUMBER_STEP,
-        sop_instance_uid=uid("map", series_uid, *(series.instance_uid(place) for place in stack)),
-        instance_number=n,
-        manufacturer="Nilatron",
-        manufacturer_model_name="Nilatron",
-        software_versions=__version__,
-        device_serial_number=__version__,
-        contains_recognizable_visual_features=True,
-        real_world_value_mappings=[mapping],
-        voi_lut_transformations=[highdicom.VOILUTTransformation(*series.scaling.window)],
-        content_label=LABEL,
-        content_description=series.name,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # about names of one word: they are the archive's
+        made = highdicom.pm.ParametricMap(
+            source_images=sources,
+            pixel_array=pixels,
+            series_instance_uid=series_uid,
+            series_number=series.number + NUMBER_STEP,
+            sop_instance_uid=uid("map", series_uid, *(series.instance_uid(place) for place in stack)),
+            instance_number=n,
+            manufacturer="Nilatron",
+            manufacturer_model_name="Nilatron",
+            software_versions=__version__,
+            device_serial_number=__version__,
+            contains_recognizable_visual_features=True,
+            real_world_value_mappings=[mapping],
+            voi_lut_transformations=[highdicom.VOILUTTransformation(*series.scaling.window)],
+            content_label=LABEL,
+            content_description=series.name,
+        )
     complete(made, series, sources[0], study)
     return made
 

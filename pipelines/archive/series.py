@@ -134,6 +134,8 @@ class Series:
 
     def between_slices(self, stack: Sequence[int]) -> float | None:
         """Distance in mm of the slices of a stack; None for a single one, or where they are not evenly spaced."""
+        if len(stack) > 1 and len({id(self.slices[place].image) for place in stack}) == 1:
+            return float(self.slices[stack[0]].plane.spacing[2])  # of a volume
         locations = [self.slices[place].plane.location for place in stack]
         steps = [after - before for before, after in pairwise(locations)]
         if not steps or min(steps) <= 0 or max(steps) - min(steps) > UNEVEN * max(steps):

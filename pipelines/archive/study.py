@@ -11,7 +11,17 @@ from nilatron.pipelines.archive.identity import RunIdentity, checked_uid, is_uid
 from nilatron.pipelines.files.atomic import InputError
 
 NOBODY, NOBODYS_NAME = "anonymous", "anonymous^"  # a name has at least two parts
-EMPTY = ("PatientBirthDate", "PatientSex", "StudyID", "AccessionNumber", "ReferringPhysicianName")
+EMPTY = (  # where they are not known
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
 TAKEN = (  # from a reference file, where it has them
     "PatientName",
     "PatientID",
@@ -55,13 +65,15 @@ class Study:
     def describe(self, data: Any) -> None:
         """Set patient, study and frame of reference of a DICOM object."""
         data.SpecificCharacterSet = "ISO_IR 192"
-        data.PatientName, data.PatientID = NOBODYS_NAME, NOBODY
         for name in EMPTY:
             setattr(data, name, "")
-        set_study(data, self.header)
-        for name in TAKEN if self.reference is not None else ():
-            if name in self.reference:
-                setattr(data, name, self.reference[name].value)
+        if self.reference is None:
+            data.PatientName, data.PatientID = NOBODYS_NAME, NOBODY
+            set_study(data, self.header)
+        else:
+            for name in TAKEN:
+                if name in self.reference:
+                    setattr(data, name, self.reference[name].value)
         data.StudyInstanceUID = self.study_uid
         data.FrameOfReferenceUID, data.PositionReferenceIndicator = self.frame_uid, ""
 

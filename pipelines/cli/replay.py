@@ -37,7 +37,7 @@ def replay(
         Path | None,
         typer.Option(help="DICOM file whose patient and study the images get; otherwise they are nobody's."),
     ] = None,
-    series_offset: Annotated[int, typer.Option(min=0, help="Added to the numbers of DICOM series.")] = 0,
+    series_offset: Annotated[int, typer.Option(min=0, max=10**9, help="Added to the numbers of DICOM series.")] = 0,
     send: Annotated[
         str | None, typer.Option(metavar="AET@HOST:PORT", help="Archive that stores the DICOM files, too (C-STORE).")
     ] = None,

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pydicom
 import pytest
 
-from nilatron.pipelines.archive.acquisition import number, one_of, plain, set_time
+from nilatron.pipelines.archive.acquisition import code_string, number, one_of, plain, set_time
 
 
 @pytest.mark.parametrize(("contrast", "echo_ms"), [(0, 12.5), (1, 80.0)])
@@ -65,4 +65,5 @@ def test_texts_hold_one_value_without_control_characters_and_numbers_are_short()
     assert plain("a\\b\n\tc \x07d") == "a b c d"
     assert plain("x" * 63 + " y") == "x" * 63
     assert [number(value) for value in (None, math.nan, math.inf, 0.0, 1 / 3)] == ["", "", "", "0", "0.333333333"]
+    assert code_string("Knee (links), 2 x") == "KNEE LINKS 2 X"
     assert number(-1.0, is_positive=True) == ""

@@ -7,8 +7,8 @@ def test_derivation_and_algorithm_say_how_the_image_was_made(image, datasets):
     (data,) = datasets(image())
     weights = "ab" * 32
     assert data.DerivationDescription == (
-        f"Reconstructed from raw data by Nilatron AI Nila, Nilatron 9.8, weights {weights}. sampler nila; steps 8; seed 7. "
-        "research only: not for diagnosis"
+        "Research only: not for diagnosis. "
+        f"Reconstructed from raw data by Nilatron AI Nila, Nilatron 9.8, weights {weights}. sampler nila; steps 8; seed 7"
     )
     assert [(c.CodeValue, c.CodingSchemeDesignator) for c in data.DerivationCodeSequence] == [("RECON", "99NILATRON")]
     scanner, nilatron = data.ContributingEquipmentSequence
@@ -54,12 +54,13 @@ def test_images_of_others_are_not_told_to_be_ours(image, datasets):
     source = image()
     source.attribute_string = "<ismrmrdMeta/>"
     (data,) = datasets(source)
-    assert data.DerivationDescription == "Reconstructed from raw data by unknown. research only: not for diagnosis"
+    assert data.DerivationDescription == "Research only: not for diagnosis. Reconstructed from raw data by unknown"
     assert data.ContributingEquipmentSequence[-1].AlgorithmFamilyCodeSequence[0].CodeValue == "CONVENTIONAL"
 
 
 def test_the_time_that_it_took_is_left_out_and_long_parameters_are_cut(image, datasets):
     (data,) = datasets(image(meta={"nilatron_seconds": "1.234", "nilatron_zzz": "x" * 2 * MAX_PARAMETERS}))
+    assert len(data.DerivationDescription) <= 1024
     parameters = data.ContributingEquipmentSequence[-1].AlgorithmParameters
     assert "seconds" not in parameters
     assert len(parameters) == MAX_PARAMETERS

@@ -83,6 +83,12 @@ def test_a_reference_in_another_character_set(image, datasets, reference):
     assert str(data.PatientName) == "Döe^Jane"
 
 
+@pytest.mark.parametrize("name", ["Doe", "", None])
+def test_a_reference_whose_name_has_one_part_or_is_empty(image, datasets, reference, name):
+    stack = datasets(image(), image(series=101), like=reference(PatientName=name, StudyDate=None))
+    assert [(str(data.PatientName), data.PatientID, data.StudyDate) for data in stack] == [(name or "", "0815", "")] * 3
+
+
 @pytest.mark.parametrize("missing", ["PatientID", "StudyInstanceUID"])
 def test_a_reference_without_patient_or_study_is_refused(header, reference, missing):
     with pytest.raises(InputError, match=f"reference.dcm has no {missing}: give a DICOM file of the patient's study"):
