@@ -97,6 +97,7 @@ OTHER_RUNS = {
 }
 
 
+@pytest.mark.slow
 def test_two_runs_share_no_identifier_and_the_same_run_has_its_own(replayed, tmp_path):
     pydicom = pytest.importorskip("pydicom")
     found = {}

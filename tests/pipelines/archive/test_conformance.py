@@ -14,6 +14,7 @@ def named(keyword):
     return re.search(rf"\b{keyword}\b", TEXT) is not None
 
 
+@pytest.mark.slow
 def test_every_attribute_of_the_files_is_named(image, datasets):
     source = [
         image(slice=i, at_mm=4.0 * i, series=series, acquisition_time_stamp=9999) for i in (0, 1) for series in (1, 101)

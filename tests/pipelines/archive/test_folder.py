@@ -22,6 +22,7 @@ def test_names_follow_series_and_instance(write, image):
     assert [path.name for path in folder.files] == names
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes_in_any_order_of_arrival(write, image):
     first = contents(write(*three(image))[0])
     again = contents(write(*reversed(three(image)))[0])
@@ -31,6 +32,7 @@ def test_the_same_run_gives_the_same_bytes_in_any_order_of_arrival(write, image)
 OTHERS = {"raw data": {"raw": "other"}, "seed": {"facts": {"seed": "1"}}, "chain": {"facts": {"chain": "d"}}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [*OTHERS, "pixels of one image"])
 def test_another_run_shares_no_image_no_series_and_no_map(datasets, image, other):
     images = three(image)

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow  # the first of them imports highdicom
+
 PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 
 

@@ -10,6 +10,8 @@ import pytest
 
 pydicom = pytest.importorskip("pydicom")
 
+pytestmark = pytest.mark.slow
+
 ORDER = (0, 2, 4, 1, 3)  # of arrival
 
 

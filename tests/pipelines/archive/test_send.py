@@ -12,6 +12,7 @@ from nilatron.pipelines.archive.send import Archive, SendSettings, parse_archive
 from nilatron.pipelines.files.atomic import InputError
 
 pytest.importorskip("pynetdicom")
+pytestmark = pytest.mark.slow  # servers are started
 
 
 leaks_sockets = pytest.mark.filterwarnings(  # pynetdicom does, where a connection is refused
