@@ -78,7 +78,9 @@ def test_pictures_are_those_of_the_images(replayed, tmp_path):
 
 
 def test_dicom_files_beside_the_images(replayed, tmp_path):
-    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom")
+    import pydicom
+
     replayed(SCAN, chain="cg_sense", dicom=tmp_path / "dicom")
     files = sorted((tmp_path / "dicom").iterdir())
     assert len(files) == SCAN.n_slices
@@ -99,7 +101,9 @@ OTHER_RUNS = {
 
 @pytest.mark.slow
 def test_two_runs_share_no_identifier_and_the_same_run_has_its_own(replayed, tmp_path):
-    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom")
+    import pydicom
+
     found = {}
     for name, how in OTHER_RUNS.items():
         simulate(tmp_path / "noise.h5", replace(SCAN, seed=2), overwrite=True)
@@ -119,7 +123,9 @@ def test_two_runs_share_no_identifier_and_the_same_run_has_its_own(replayed, tmp
 
 
 def test_dicom_files_are_numbered_by_place_and_images_by_slice_though_slices_are_interleaved(replayed, tmp_path):
-    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom")
+    import pydicom
+
     replayed(replace(SCAN, n_slices=5), "zero_filled", dicom=tmp_path / "dicom")
     with h5py.File(tmp_path / "out.h5") as file:
         heads = file["images/image_1/header"][:]
@@ -133,7 +139,7 @@ def test_dicom_files_are_numbered_by_place_and_images_by_slice_though_slices_are
 
 def test_images_that_dicom_cannot_hold_are_told_and_kept(replayed, tmp_path):
     """Here one slice of three has no read direction."""
-    pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom")
 
     def spoil(path):
         with h5py.File(path, "r+") as file:

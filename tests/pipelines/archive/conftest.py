@@ -7,9 +7,6 @@ from nilatron.pipelines.archive.folder import DicomFolder, DicomSettings
 from nilatron.pipelines.archive.identity import RunIdentity
 from nilatron.pipelines.files.header import parse_header
 
-pydicom = pytest.importorskip("pydicom")
-pytest.importorskip("highdicom")
-
 HEADER = """<ismrmrdHeader>
 <subjectInformation><patientName>Jane Doe</patientName><patientID>4711</patientID></subjectInformation>
 <studyInformation><studyDate>2025-03-04</studyDate><studyTime>05:06:07</studyTime>
@@ -96,6 +93,7 @@ def image():
 @pytest.fixture
 def write(tmp_path, header):
     """Write images of a run; returns the folder (as an object) after all files have appeared, and the log of the scan."""
+    pytest.importorskip("highdicom")
 
     def run(*images, header=header, raw="raw", facts=(), **settings):
         scan = ScanLog()
@@ -114,6 +112,8 @@ def datasets(write):
     """The DICOM objects of images as they are read from their files, in the order of the files' names."""
 
     def run(*images, **how):
+        import pydicom
+
         folder, _ = write(*images, **how)
         return [pydicom.dcmread(path) for path in folder.files]
 

@@ -1,10 +1,11 @@
 import math
 from types import SimpleNamespace
 
-import pydicom
 import pytest
 
 from nilatron.pipelines.archive.acquisition import code_string, number, one_of, plain, set_time
+
+pydicom = pytest.importorskip("pydicom")
 
 
 @pytest.mark.parametrize(("contrast", "echo_ms"), [(0, 12.5), (1, 80.0)])

@@ -66,6 +66,8 @@ def test_a_run_without_images_leaves_an_empty_folder(write):
 
 
 def test_an_error_leaves_nothing(tmp_path, header, image):
+    pytest.importorskip("highdicom")
+
     def run():
         with DicomFolder.of_run(tmp_path / "dicom", header, RunIdentity("raw", {}), DicomSettings()) as folder:
             folder.write(image())
@@ -78,6 +80,7 @@ def test_an_error_leaves_nothing(tmp_path, header, image):
 
 
 def test_pixels_wait_in_files(tmp_path, header, image):
+    pytest.importorskip("highdicom")
     with DicomFolder.of_run(tmp_path / "dicom", header, RunIdentity("raw", {}), DicomSettings()) as folder:
         folder.write(image(pixels=np.ones((1, 20, 30), np.float32)))
         assert [path.suffix for path in folder.waiting.iterdir()] == [".npy"]

@@ -1,8 +1,9 @@
 import numpy as np
-import pydicom
 import pytest
 
 from nilatron import __version__
+
+pydicom = pytest.importorskip("pydicom")
 
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 

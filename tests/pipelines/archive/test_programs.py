@@ -1,4 +1,4 @@
-"""Files as other programs see them: dciodvfy and dcm2niix."""
+"""Files as other programs see them: dciodvfy, dcentvfy and dcm2niix."""
 
 import json
 import shutil
@@ -63,6 +63,11 @@ def test_dciodvfy_finds_no_error(write, a_run, header, bare_header, lacking):
     for path in folder.files:
         done = subprocess.run([verify, path], stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
         assert [line for line in done.stderr.splitlines() if line.startswith("Error")] == [], path
+
+
+def test_dcentvfy_finds_that_all_files_agree_about_patient_study_and_series(write, a_run):
+    folder, _ = write(*a_run(2, 2))
+    assert output(program("dcentvfy"), *folder.files) == ""
 
 
 def test_dciodvfy_finds_no_error_in_volumes_signed_images_fall_backs_and_the_study_of_another_file(

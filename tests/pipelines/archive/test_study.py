@@ -1,9 +1,10 @@
-import pydicom
 import pytest
 
 from nilatron.pipelines.archive.identity import RunIdentity, is_uid
 from nilatron.pipelines.archive.study import study_of
 from nilatron.pipelines.files.atomic import InputError
+
+pydicom = pytest.importorskip("pydicom")
 
 STUDY = "1.2.840.77.5"
 

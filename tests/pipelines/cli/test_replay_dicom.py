@@ -10,6 +10,7 @@ from nilatron.pipelines import replay
 from nilatron.pipelines.archive.send import SendSettings, send
 
 pydicom = pytest.importorskip("pydicom")
+pytest.importorskip("highdicom")
 pytestmark = pytest.mark.slow
 STUDY = "1.2.840.77.5"
 
