@@ -115,7 +115,7 @@ class DicomFolder(AtomicFolder):
     def finish(self, scan: ScanLog) -> None:
         """Write the files, and report how many images could not be written, and why."""
         for series in all_series(self._images, self.run, self.series_offset):
-            for name, data in objects_of(series, self.study):
+            for name, data in objects_of(series, self.study, self.refused):
                 written(data, self.temporary / name)
                 self.files.append(self.folder / name)
         if self._images:
@@ -124,8 +124,8 @@ class DicomFolder(AtomicFolder):
             scan.problem(log, f"{self.folder}: {len(self.refused)} images could not be written: {self.refused[0]}")
 
 
-def objects_of(series: Series, study: Study) -> Iterator[tuple[str, Dataset]]:
-    """All DICOM objects of a series with the names of their files, its maps last."""
+def objects_of(series: Series, study: Study, refused: list[InputError]) -> Iterator[tuple[str, Dataset]]:
+    """All DICOM objects of a series with the names of their files, its maps last; maps that cannot be made are `refused`."""
     maps = []
     for n, stack in enumerate(series.stacks(), 1):
         between = series.between_slices(stack)
@@ -135,7 +135,9 @@ def objects_of(series: Series, study: Study) -> Iterator[tuple[str, Dataset]]:
             yield f"series{series.number:03d}_{place + 1:04d}.dcm", data
             if has_maps(series):
                 sources.append(data)
-        if has_maps(series):
-            maps.append(parametric_map(series, stack, sources, n, study))
+        try:
+            maps += [parametric_map(series, stack, sources, n, study)] if sources else []
+        except InputError as error:
+            refused.append(error)
     for n, data in enumerate(maps, 1):
         yield f"series{data.SeriesNumber:03d}_map{n:04d}.dcm", data

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nilatron import __version__
 from nilatron.pipelines.archive.identity import IMPLEMENTATION_NAME, IMPLEMENTATION_UID, uid
 from nilatron.pipelines.archive.origin import describe_origin, is_uncertainty
+from nilatron.pipelines.archive.pixels import finite
 from nilatron.pipelines.archive.series import Series
 from nilatron.pipelines.archive.study import Study
+from nilatron.pipelines.files.atomic import InputError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -38,12 +41,29 @@ def has_maps(series: Series) -> bool:
 
 
 def parametric_map(series: Series, stack: Sequence[int], sources: Sequence[Dataset], n: int, study: Study) -> Dataset:
-    """The `n`-th map (1, 2, ...) of a series: the slices of a stack, whose DICOM objects are `sources`."""
+    """The `n`-th map (1, 2, ...) of a series: the slices of a stack, whose DICOM objects are `sources`.
+
+    Raises
+    ------
+    InputError
+        When a map cannot hold them, as where two images say the same place and time.
+    """
+    slices = [series.slices[place] for place in stack]
+    pixels = finite(np.stack([slice_.image.load()[slice_.z] for slice_ in slices]).astype(np.float32))
+    try:
+        made = _highdicom_map(series, stack, sources, pixels, n)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"no Parametric Map of {series.name!r}: {error}") from error
+    complete(made, series, sources[0], study)
+    return made
+
+
+def _highdicom_map(
+    series: Series, stack: Sequence[int], sources: Sequence[Dataset], pixels: npt.NDArray[np.float32], n: int
+) -> Any:
     import highdicom
     from pydicom.sr.codedict import codes
 
-    slices = [series.slices[place] for place in stack]
-    pixels = np.stack([slice_.image.load()[slice_.z] for slice_ in slices]).astype(np.float32)
     series_uid = uid("maps", series.uid)
     mapping = highdicom.pm.RealWorldValueMapping(
         lut_label="SD",
@@ -56,7 +76,7 @@ def parametric_map(series: Series, stack: Sequence[int], sources: Sequence[Datas
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about names of one word: they are the archive's
-        made = highdicom.pm.ParametricMap(
+        return highdicom.pm.ParametricMap(
             source_images=sources,
             pixel_array=pixels,
             series_instance_uid=series_uid,
@@ -73,8 +93,6 @@ def parametric_map(series: Series, stack: Sequence[int], sources: Sequence[Datas
             content_label=LABEL,
             content_description=series.name,
         )
-    complete(made, series, sources[0], study)
-    return made
 
 
 def complete(made: Any, series: Series, source: Any, study: Study) -> None:

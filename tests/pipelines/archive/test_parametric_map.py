@@ -70,3 +70,18 @@ def test_a_single_slice_has_a_map(maps):
 def test_without_dates_the_map_has_those_that_stand_for_none(maps, bare_header):
     _, _, (data,) = maps(header=bare_header)
     assert (data.ContentDate, data.ContentTime) == ("19000101", "000000")
+
+
+@pytest.mark.parametrize("values", [0.0, np.nan])
+def test_an_empty_map_and_one_that_is_not_finite_are_zero(datasets, image, values):
+    *_, data = datasets(image(series=101, pixels=np.full((1, 20, 30), values, np.float32)))
+    assert data.SOPClassUID == PARAMETRIC_MAP
+    assert not np.frombuffer(data.FloatPixelData, "<f4").any()
+
+
+def test_a_map_that_cannot_be_made_costs_no_image_and_is_told(write, image):
+    """Here two images say the same place and time."""
+    folder, scan = write(image(), *(image(series=101, image_index=n) for n in (1, 2)))
+    assert [path.name for path in folder.files] == [f"series{n}.dcm" for n in ("001_0001", "101_0001", "101_0002")]
+    (problem,) = scan.problems
+    assert "no Parametric Map of 'Nilatron posterior standard deviation research': " in problem
