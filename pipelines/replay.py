@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain as joined
 from pathlib import Path
@@ -20,6 +20,9 @@ from nilatron.gadgets.items import Context, ScanLog, ScanTiming
 from nilatron.gadgets.known_noise import NOISE_STORED
 from nilatron.gadgets.noise.header import measurement_id
 from nilatron.gadgets.plan.weighed import weighed_header
+from nilatron.pipelines.archive.folder import DicomFolder, DicomSettings, check_packages
+from nilatron.pipelines.archive.identity import RunIdentity, file_sha256
+from nilatron.pipelines.archive.send import Archive, SendReport, send
 from nilatron.pipelines.chain.find import Chain, load_chain
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.client.exchange import ServerError
@@ -49,6 +52,8 @@ class ReplaySettings:
     properties: Mapping[str, str] = field(default_factory=dict)  # over those of the chain's own node
     png: Path | None = None  # folder for pictures
     dicom: Path | None = None  # folder for DICOM files
+    dicom_settings: DicomSettings = field(default_factory=DicomSettings)
+    send: Archive | None = None  # that stores the DICOM files as well
     noise: Path | None = None  # raw file whose lines are the noise scan, in place of the scan's own noise lines
     noise_store: Path | None = None  # folder with the noise of other measurements
     seed: int = 0
@@ -76,6 +81,10 @@ class ReplayReport:
         Why the server did not give the rest; None when it ended well.
     stored_noise
         Measurement of noise alone that went to the noise store; None for all others.
+    dicom_files
+        DICOM files that were written.
+    sent
+        What the archive has of them; None where they were not sent.
     """
 
     n_images: int
@@ -84,6 +93,8 @@ class ReplayReport:
     seconds: float
     failure: ServerError | None = None
     stored_noise: str | None = None
+    dicom_files: tuple[Path, ...] = ()
+    sent: SendReport | None = None
 
     @property
     def complete(self) -> bool:
@@ -111,6 +122,10 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
     ServerError
         When a server gave no image at all.
     """
+    if settings.send is not None:
+        check_packages(["pynetdicom"])
+        if settings.dicom is None:
+            raise InputError("--send sends the DICOM files: give a folder for them, --dicom DIR")
     output_group = settings.output_group or datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
     with open_raw(settings.raw, settings.group) as raw:
         scan, started = ScanLog(), time.perf_counter()
@@ -122,7 +137,9 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
             seconds = time.perf_counter() - started
             return ReplayReport(0, 0, scan, seconds, stored_noise=measurement_id(raw.header))
     log.info("%d images to %s, group %r, in %.1f s", report.n_images, settings.output, output_group, report.seconds)
-    return report
+    if settings.send is None:
+        return report
+    return replace(report, sent=send(report.dicom_files, settings.send))
 
 
 class NoImagesError(InputError):
@@ -137,7 +154,9 @@ def write_images(
         failure = None
         images = images_of(settings, raw, scan, stack, console)
         target = stack.enter_context(ImageFile(settings.output, output_group, overwrite=settings.overwrite))
-        exports = [stack.enter_context(export) for export in export_folders(settings, raw)]
+        exports = list(export_folders(settings, raw))
+        for export in exports:
+            stack.enter_context(export)
         started = time.perf_counter()
         try:
             for image in images:
@@ -148,14 +167,15 @@ def write_images(
             if target.n_images == 0:
                 raise
             failure = error
-        for export in exports:
-            export.tell_refused(scan)
         seconds = time.perf_counter() - started
+        for export in exports:
+            export.finish(scan)
         if target.n_images == 0:
             raise NoImagesError(
                 f"{settings.raw}: expected imaging lines, found {describe(scan)}; {advice(scan, settings)}"
             )
-        return ReplayReport(target.n_images, scan.counts["images expected"], scan, seconds, failure)
+        files = tuple(path for export in exports if isinstance(export, DicomFolder) for path in export.files)
+        return ReplayReport(target.n_images, scan.counts["images expected"], scan, seconds, failure, dicom_files=files)
 
 
 def advice(scan: ScanLog, settings: ReplaySettings) -> str:
@@ -208,22 +228,31 @@ class ExportFolder(AtomicFolder):
         except InputError as error:
             self.refused.append(error)
 
-    def tell_refused(self, scan: ScanLog) -> None:
+    def finish(self, scan: ScanLog) -> None:
         """Report how many images could not be written, and why."""
         if self.refused:
             scan.problem(log, f"{self.folder}: {len(self.refused)} images could not be written: {self.refused[0]}")
 
 
-def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFolder]:
+def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFolder | DicomFolder]:
     """What is wanted beside the image file."""
     if settings.png:
         yield ExportFolder(settings.png, lambda image, folder, stem: write_png(image, folder / f"{stem}.png"))
     if settings.dicom:
-        from nilatron.pipelines.files.dicom import DicomScan
+        yield DicomFolder.of_run(settings.dicom, raw.header, run_identity(settings), settings.dicom_settings)
 
-        measurement = raw.header.measurementInformation
-        position = getattr(getattr(measurement, "patientPosition", None), "value", None)
-        yield ExportFolder(settings.dicom, DicomScan(raw.header_bytes, position or "").write)
+
+def run_identity(settings: ReplaySettings) -> RunIdentity:
+    """What the images of a run are made from."""
+    facts = {"group": settings.group, "noise": "none" if settings.noise is None else file_sha256(settings.noise)}
+    if settings.remote is not None:
+        facts["request"] = repr(settings.remote.request.message)
+    else:
+        facts["chain"] = repr(load_chain(settings.chain))
+        facts["properties"] = repr(sorted(settings.properties.items()))
+        facts["seed"] = str(settings.seed)
+        facts["weights"] = file_sha256(settings.weights)
+    return RunIdentity(file_sha256(settings.raw), facts)
 
 
 def describe(log_of_scan: ScanLog) -> str:

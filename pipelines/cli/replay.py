@@ -29,7 +29,18 @@ def replay(
         str | None, typer.Option(help="What computes the network: torch, onnx, openvino or tensorrt; --set engine=...")
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Folder for pictures.")] = None,
-    dicom: Annotated[Path | None, typer.Option(help="Folder for DICOM files (needs pydicom).")] = None,
+    dicom: Annotated[Path | None, typer.Option(help="Folder for DICOM files (needs nilatron[dicom]).")] = None,
+    study_uid: Annotated[
+        str | None, typer.Option(metavar="UID", help="DICOM study of the images, in place of that of the header.")
+    ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="DICOM file whose patient and study the images get; otherwise they are nobody's."),
+    ] = None,
+    series_offset: Annotated[int, typer.Option(min=0, max=10**9, help="Added to the numbers of DICOM series.")] = 0,
+    send: Annotated[
+        str | None, typer.Option(metavar="AET@HOST:PORT", help="Archive that stores the DICOM files, too (C-STORE).")
+    ] = None,
     noise: Annotated[
         Path | None, typer.Option(help="Raw file with the noise scan, used in place of the scan's own.")
     ] = None,
@@ -64,6 +75,8 @@ def replay(
 ) -> None:
     """Reconstruct a raw file through an XML chain, in this process or on a server."""
     from nilatron.core.prior.weights import find_weights
+    from nilatron.pipelines.archive.folder import DicomSettings
+    from nilatron.pipelines.archive.send import parse_archive
     from nilatron.pipelines.client.exchange import ServerError
     from nilatron.pipelines.replay import ReplaySettings
     from nilatron.pipelines.replay import replay as run
@@ -77,6 +90,8 @@ def replay(
         properties=parse_properties([*(properties or []), *([f"engine={engine}"] if engine else [])]),
         png=png,
         dicom=dicom,
+        dicom_settings=DicomSettings(study_uid, like, series_offset),
+        send=None if send is None else parse_archive(send),
         noise=noise,
         noise_store=noise_store,
         seed=seed,
@@ -100,12 +115,20 @@ def replay(
         print(f"noise of measurement {report.stored_noise!r} stored in {noise_store}; it gives no images")
     else:
         print(f"{report.n_images} images to {output} in {report.seconds:.1f} s")
+    unsent = ""
+    if report.sent is not None and report.sent.failed:
+        unsent = f"{report.sent}; all files are in {dicom}"
+    elif report.sent is not None:
+        print(report.sent)
     if report.failure is not None:
         kept = f"{report.n_images} of {report.n_expected} expected images came and were kept"
-        fail(f"{report.failure}; {kept}", CONNECTION_FAILED)
+        fail("; ".join(filter(None, (str(report.failure), kept, unsent))), CONNECTION_FAILED)
     if not report.complete:
         why = "; ".join(report.log.problems) or f"{report.n_images} of {report.n_expected} expected images came"
+        why += f"; {unsent}" if unsent else ""
         fail(f"the reconstruction is not complete: {why}", RECONSTRUCTION_FAILED)
+    if unsent:
+        fail(unsent, CONNECTION_FAILED)
 
 
 def remote_of(
