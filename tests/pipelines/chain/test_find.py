@@ -24,7 +24,10 @@ def test_the_shipped_chains_are_there_and_can_be_built():
         assert len(targets) == 1
         own = next(node for node in chain.stream if isinstance(node, External))
         assert own.module == NODE_MODULE
-        assert [port.classname for port in chain.readers] == ["AcquisitionReader", "WaveformReader"]
+        assert [port.classname for port in chain.readers] == [
+            "GadgetIsmrmrdAcquisitionMessageReader",
+            "GadgetIsmrmrdWaveformMessageReader",
+        ]
         assert [port.classname for port in chain.writers] == ["ImageWriter"]
         if name != "nila_after_gadgetron":
             assert chain.stream == (own,)

@@ -15,7 +15,7 @@ from nilatron.pipelines.server.opening import chain_by_name, node_chain, with_pr
 from nilatron.pipelines.server.session import with_site_settings
 from nilatron.pipelines.server.settings import ServeSettings
 from nilatron.pipelines.simulation.simulate import SimulationSettings
-from nilatron.pipelines.wire import Close, Config, Error, Query, Response, Text
+from nilatron.pipelines.wire import Close, Config, ConfigName, Error, Header, Query, Response, Text
 
 
 def in_this_process(chain, scan):
@@ -98,6 +98,30 @@ def test_what_cannot_be_done_is_said_in_the_callers_way(server, talk, asked, tex
     assert not images
     assert [type(error) for error in errors] == [kind]
     assert reason in errors[0].text
+
+
+def send_lines(server, scan, encoded):
+    """Send a scan of acquisitions that are given as bytes."""
+    connection = server.connect()
+    connection.send(ConfigName("cg_sense.xml"))
+    connection.send(Header.of(scan[0]))
+    connection.socket.sendall(encoded)
+    connection.send(Close())
+    return connection
+
+
+def test_compressed_lines_give_the_images_of_plain_ones(server, talk, scan, compressed):
+    lines = [item for item in scan[1] if isinstance(item, ismrmrd.Acquisition)]
+    images, errors = talk.replies(send_lines(server, scan, b"".join(compressed(line, 16) for line in lines)))
+    assert not errors
+    same(images, in_this_process("cg_sense", scan))
+
+
+def test_lines_compressed_with_zfp_are_refused_by_name(server, talk, scan, compressed):
+    encoded = b"".join(compressed(line, flag=ismrmrd.ACQ_COMPRESSION1) for line in scan[1][:3])
+    images, errors = talk.replies(send_lines(server, scan, encoded))
+    assert not images
+    assert "compressed with ZFP, which this end cannot unpack" in errors[0].text
 
 
 def test_queries_are_answered_and_no_scan_is_expected_after_them(server):
