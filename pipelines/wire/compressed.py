@@ -40,7 +40,7 @@ def read_compressed(head: ismrmrd.AcquisitionHeader, budget: Budget) -> Parser[n
     if head.flags & COMPRESSION_FLAGS != PACKED_FLAG:
         raise UnsupportedError(
             f"the samples are compressed {'with ZFP' if head.flags & ZFP_FLAG else 'in an unknown way'}, which this end cannot "
-            "unpack: have the client send them as they are, or compressed by its options -P and -T without -Z"
+            "unpack: have the client send them as they are, or compressed by -P or -T alone"
         )
     n_samples, n_channels = head.number_of_samples, head.active_channels
     n_values = 2 * n_samples * n_channels
