@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from nilatron.pipelines.chain.host import NODE_MODULE
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.wire import Config, ConfigName
 from nilatron.pipelines.wire.structures import CONFIG_NAME_BYTES
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,19 +68,23 @@ class Request:
 def request_for(name_or_path: str) -> Request:
     """Request for a chain: by its XML for the path of a file, by its name for a shipped or another name.
 
-    Shipped names are sent with ".xml", because a Gadgetron looks for files.
+    A file that lies there takes precedence over the shipped chain of its name. Shipped names are sent with ".xml", because a
+    Gadgetron looks for files.
 
     Raises
     ------
     InputError
         For a file that cannot be read, or a name that does not fit into the message.
     """
-    shipped = name_or_path.removesuffix(".xml") in list_chains()
-    if shipped:
-        xml = find_chain(name_or_path).xml
-        return Request(ConfigName(f"{name_or_path.removesuffix('.xml')}.xml"), series_of(xml))
+    name = name_or_path.removesuffix(".xml")
+    path = Path(name_or_path)
+    if name in list_chains() and (name == name_or_path or not path.is_file()):
+        xml = find_chain(name).xml
+        return Request(ConfigName(f"{name}.xml"), series_of(xml))
     try:
-        if (path := Path(name_or_path)).is_file():
+        if path.is_file():
+            if name in list_chains():
+                log.warning("%s is sent, not the name of the shipped chain", path.resolve())
             xml = path.read_bytes()
             return Request(Config(xml), series_of(xml))
     except OSError as error:

@@ -2,8 +2,8 @@
 
 `python -m gadgetron PORT nilatron.pipelines.node TARGET` connects, imports this module and calls TARGET with the connection.
 A failing import, like any exception, would end the conversation as a success without images. So nothing that can fail is
-imported here, and every failure is sent as an ERROR message before the connection closes. Whatever else the launcher asks for as
-TARGET is a function as well, which says what there is.
+imported here, and every failure is sent as an ERROR message before the connection closes. Whatever else the launcher asks for
+as TARGET is a function as well, which says what there is.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def __getattr__(name: str) -> Callable[[Any], None]:
 def refuse(target: str, connection: Any) -> None:
     """Tell the peer of a `gadgetron.external.Connection` that there is no such target, and end the process with exit code 3."""
     os.dup2(2, 1)
-    reason = f"nilatron has no target {target!r}; expected target=\"...\" with one of {', '.join(TARGETS)}"
+    reason = f'nilatron has no target {target!r}; expected target="..." with one of {", ".join(TARGETS)}'
     log.error("%s", reason)
     send_error(connection.socket.socket, reason)
     logging.shutdown()

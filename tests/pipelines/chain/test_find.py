@@ -45,6 +45,22 @@ def test_chains_are_found_by_name_by_path_and_in_directories(tmp_path):
     assert set(list_chains([tmp_path])) == {*list_chains(), "mine"}
 
 
+def test_a_file_that_lies_there_is_preferred_and_that_is_told(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    shipped = find_chain("nila")
+    assert find_chain("nila.xml") == shipped
+    (tmp_path / "nila.xml").write_text(chain_of("AutoScaleGadget"))
+    assert load_chain("nila.xml").stream[0].name == "AutoScaleGadget"
+    assert f"{tmp_path / 'nila.xml'} is used" in caplog.text
+    assert find_chain("nila") == shipped
+    assert find_chain("nila.xml", allow_paths=False) == shipped
+
+
+def test_a_path_that_leads_nowhere_says_so(tmp_path):
+    with pytest.raises(ChainError, match="No such file"):
+        find_chain(str(tmp_path / "nila.xml"))
+
+
 def test_unknown_chains_list_the_known_ones(tmp_path):
     with pytest.raises(ChainError, match="unknown chain 'grappa'.*" + ".*".join(SHIPPED)):
         find_chain("grappa")
