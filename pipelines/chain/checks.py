@@ -66,6 +66,8 @@ def _ports(root: Element) -> Iterator[Problem]:
         readers, writers = root.findall("reader"), root.findall("writer")
     else:
         readers, writers = root.findall("readers/reader"), root.findall("writers/writer")
+    group = root.find("readers")
+    line = line_of(root if group is None else group)
     own = any(_module(execute) in OWN_MODULES for execute in root.iter("execute"))
     if not readers:
         yield Problem(
@@ -77,7 +79,7 @@ def _ports(root: Element) -> Iterator[Problem]:
         )
     elif any(_classname(reader) == "AcquisitionReader" for reader in readers):
         text = f"AcquisitionReader cannot unpack compressed lines; {READERS_THAT_UNPACK} of gadgetron_mricore can"
-        yield Problem(line_of(root), text, fatal=False)
+        yield Problem(line, text, fatal=False)
     if not writers:
         yield Problem(line_of(root), "no <writer>: no image leaves Gadgetron", fatal=own)
 
@@ -104,6 +106,7 @@ def _external(element: Element) -> Iterator[Problem]:
             yield from _own_node(execute, target, properties)
         elif module.partition(".")[0] == "nilatron" or SequenceMatcher(None, module, NODE_MODULE).ratio() > ALIKE:
             yield Problem(line_of(execute), f"there is no module {module!r} of ours; expected name={NODE_MODULE!r}")
+            yield from _own_node(execute, target, properties)
         else:
             yield Problem(line_of(execute), f"module {module!r} is not ours, and was not checked", fatal=False)
     if element.find("connect") is not None:

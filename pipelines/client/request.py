@@ -95,11 +95,15 @@ def request_for(name_or_path: str) -> Request:
 
 
 def series_of(xml: bytes) -> int:
-    """Number of images that a chain makes of each slice: the number of series of our node; 1 for other chains."""
+    """Number of images that the XML of a chain makes of each slice; 1 for chains that only the server understands."""
     try:
-        chain = parse_chain(xml)
-    except ChainError:  # the server may support more than this host
+        return series_per_slice(parse_chain(xml))
+    except ChainError:
         return 1
+
+
+def series_per_slice(chain: Chain) -> int:
+    """Number of images that a chain makes of each slice: the number of series of our node; 1 for other chains."""
     return max((len(series) for series in _own_series(chain)), default=1)
 
 

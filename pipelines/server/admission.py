@@ -37,6 +37,12 @@ def estimate_bytes(header: Any, queue_bytes: int) -> int:
     return BASE_BYTES + WORKING_COPIES * largest + every + min(queue_bytes, sent)
 
 
+def announced_images(header: Any, n_series: int) -> int:
+    """Images that the limits of a header promise, with so many of each slice; averages become one image."""
+    names = ("slice", "contrast", "phase", "repetition", "set")
+    return n_series * sum(count(encoding, *names) for encoding in header.encoding)
+
+
 def count(encoding: Any, *names: str) -> int:
     """How many combinations of these counters the limits of an encoding allow."""
     limits = [getattr(encoding.encodingLimits, name, None) for name in names]

@@ -2,13 +2,14 @@
 
 import json
 import socket
+import struct
 
 import ismrmrd
 import numpy as np
 import pytest
 
 from nilatron.gadgets.items import Context
-from nilatron.pipelines.chain.find import load_chain
+from nilatron.pipelines.chain.find import find_chain, load_chain
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.server.opening import chain_by_name, node_chain, with_properties
@@ -82,6 +83,47 @@ def test_fires_parameters_as_the_configuration(server, talk):
     assert [image.data.dtype for image in images] == [np.int16] * 2
 
 
+OWN = {
+    "config": "cg_sense",
+    "customconfig": "",
+    "sendOriginal": True,
+    "options": "complex",
+    "nested": {"a": [1]},
+    "list": [],
+    "none": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "texts"),
+    [("openrecon", [json.dumps({"parameters": OWN})]), (Config.of(json.dumps({"parameters": OWN})), [])],
+)
+def test_fires_own_parameters_do_not_stop_a_scan(server, talk, asked, texts):
+    images, errors = talk(server, asked, texts=texts)
+    assert not errors
+    assert [image.data.dtype for image in images] == [np.int16] * 2
+
+
+def test_fire_gets_int16_without_parameters(server, talk, make_server):
+    images, errors = talk(server, "openrecon")
+    assert not errors
+    assert {image.data.dtype for image in images} == {np.dtype(np.int16)}
+    images, errors = talk(make_server("--fire"), "cg_sense.xml")
+    assert not errors
+    assert [image.data.dtype for image in images] == [np.int16] * 2
+
+
+def test_texts_for_fire_begin_with_their_level(make_server, talk, scan):
+    server = make_server("--fire")
+    header, items = scan
+    _, errors = talk(server, "cg_sense", (header, items[:-3]))
+    texts = [error.text for error in errors]
+    assert texts[-1].startswith("ERR nilatron cg_sense: ")
+    assert all(text.startswith("WRN ") for text in texts[:-1])
+    _, (error,) = talk(server, "no_such_chain")
+    assert error.text.startswith("ERR nilatron server: unknown chain")
+
+
 @pytest.mark.parametrize(
     ("asked", "texts", "kind", "reason"),
     [
@@ -133,6 +175,43 @@ def test_queries_are_answered_and_no_scan_is_expected_after_them(server):
     connection.send(Close())
     with connection:
         assert list(connection) == []
+
+
+@pytest.mark.parametrize("how", ["closed", "reset", "half closed"])
+def test_a_connection_without_a_byte_is_no_crash(server, how):
+    n_before = len(server.lines)
+    sock = server.connect().socket
+    if how == "reset":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if how == "half closed":
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.recv(10) == struct.pack("<H", 4)
+    sock.close()
+    number = server.wait_for("connection", peer="127.0.0.1")["scan"]
+    assert server.wait_for("scan ended", scan=number)["outcome"] == "empty"
+    assert not [line for line in server.lines[n_before:] if "Traceback" in line["message"]]
+
+
+def test_the_closing_line_names_the_gadget_in_front_that_failed(server, talk, scan):
+    header, items = scan
+    (server.config_dir / "front.xml").write_bytes(
+        find_chain("nila_after_gadgetron").xml.replace(
+            b"<classname>NoiseAdjustGadget</classname>",
+            b'<classname>NoiseAdjustGadget</classname><property name="pass_nonconformant_data" value="false"/>',
+        )
+    )
+    lines = [item for item in items if isinstance(item, ismrmrd.Acquisition)]
+    at = next(n for n, line in enumerate(lines) if line.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT))
+    head = lines[at].getHead()
+    head.active_channels -= 1
+    lines[at] = ismrmrd.Acquisition(head, lines[at].data[1:].copy(), lines[at].traj)
+    images, errors = talk(server, "front", (header, lines))
+    assert not images
+    assert "NoiseAdjustGadget: line" in errors[0].text
+    ended = server.wait_for("scan ended", scan=server.wait_for("scan begins", chain="front")["scan"])
+    assert ended["outcome"] == "failed"
+    assert ended["error"].startswith("NoiseAdjustGadget: line")
+    assert ended["expected"] == 4
 
 
 def test_bytes_that_are_no_protocol_are_answered_with_an_error(server):
