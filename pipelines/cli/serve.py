@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from nilatron import __version__
 from nilatron.pipelines.cli.app import BAD_INPUT, CONNECTION_FAILED, app, fail, stderr
 
 MIB = 1 << 20
+log = logging.getLogger(__name__)
 
 
 def take_sources(context: typer.Context, file: Path | None) -> Path | None:
@@ -127,6 +131,8 @@ def serve(
         fire=fire,
     )
     logs.configure("front", as_json=as_json, verbose=verbose)
+    revision = os.environ.get("NILATRON_REVISION", "unknown")
+    log.info("nilatron %s", __version__, extra={"fields": {"version": __version__, "revision": revision}})
     try:
         run(settings)
     except PortError as error:

@@ -12,10 +12,9 @@ import ismrmrd
 
 from nilatron.gadgets.encoding import encoding_of, has_separate_calibration
 from nilatron.gadgets.flags import LineKind, kind_of
-from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.placement import ImageKey, image_key
-from nilatron.pipelines.chain.find import Chain, ChainError, External, find_chain, list_chains, parse_chain
-from nilatron.pipelines.chain.host import NODE_MODULE
+from nilatron.pipelines.chain.find import ChainError, find_chain, list_chains, parse_chain
+from nilatron.pipelines.chain.series import series_per_slice
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.wire import Config, ConfigName
 from nilatron.pipelines.wire.structures import CONFIG_NAME_BYTES
@@ -100,19 +99,6 @@ def series_of(xml: bytes) -> int:
         return series_per_slice(parse_chain(xml))
     except ChainError:
         return 1
-
-
-def series_per_slice(chain: Chain) -> int:
-    """Number of images that a chain makes of each slice: the number of series of our node; 1 for other chains."""
-    return max((len(series) for series in _own_series(chain)), default=1)
-
-
-def _own_series(chain: Chain) -> Iterator[tuple[str, ...]]:
-    for node in chain.stream:
-        if isinstance(node, External) and node.module == NODE_MODULE and node.target in METHODS:
-            default = getattr(METHODS[node.target].settings_class(), "series", ("nila",))
-            given = tuple(part for part in node.properties.get("series", "").split(",") if part.strip())
-            yield given or default
 
 
 @dataclass

@@ -22,7 +22,7 @@ from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.node import build_node
 from nilatron.pipelines.chain.find import Chain, External
 from nilatron.pipelines.chain.host import run_chain
-from nilatron.pipelines.client.request import series_per_slice
+from nilatron.pipelines.chain.series import series_per_slice
 from nilatron.pipelines.conversation.conversation import Conversation, ConversationSettings, Preparation, Report
 from nilatron.pipelines.conversation.eager_reader import MIB
 from nilatron.pipelines.files.header import parse_header
