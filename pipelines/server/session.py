@@ -129,13 +129,13 @@ class Session:
 
         def gadget(items: Iterable[Any], context: Context) -> Iterator[Any]:
             images = run_chain(chain, items, context, node_factory)
-            return self._for_fire(images, context) if request.caller is Caller.FIRE else images
+            return self.for_fire(images, context) if request.caller is Caller.FIRE else images
 
         folder = self.settings.noise_store
         store = None if folder is None else NoiseFolder(folder)
         return gadget, Context(header, "cpu", timing=self.connection.timing, noise_store=store)
 
-    def _for_fire(self, images: Iterable[Any], context: Context) -> Iterator[Any]:
+    def for_fire(self, images: Iterable[Any], context: Context) -> Iterator[Any]:
         """Images as FIRE shows them; problems go into the scanner's log as they arise."""
         self._tell_if_verbose(f"nilatron {__version__}")
         n_told, n_images = 0, Counter[int]()

@@ -1,19 +1,22 @@
 """Conversations with a running server, as its different callers hold them."""
 
 import json
+import logging
 import socket
 import struct
+from types import SimpleNamespace
 
 import ismrmrd
 import numpy as np
 import pytest
 
+from nilatron import __version__
 from nilatron.gadgets.items import Context
 from nilatron.pipelines.chain.find import find_chain, load_chain
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.server.opening import chain_by_name, node_chain, with_properties
-from nilatron.pipelines.server.session import with_site_settings
+from nilatron.pipelines.server.session import Session, with_site_settings
 from nilatron.pipelines.server.settings import ServeSettings
 from nilatron.pipelines.simulation.simulate import SimulationSettings
 from nilatron.pipelines.wire import Close, Config, ConfigName, Error, Header, Query, Response, Text
@@ -284,3 +287,23 @@ def test_without_a_store_noise_alone_ends_well_and_the_log_names_the_option(serv
     noise = [item for item in items if item.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
     assert talk(server, "cg_sense", scan=(ismrmrd.xsd.ToXML(header), noise)) == ([], [])
     server.wait_for("--noise-store DIR")
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_fire_is_told_of_problems_as_they_arise(verbose):
+    sent = []
+    session = Session(SimpleNamespace(send=lambda text: sent.append(text.text)), None, ServeSettings(verbose=verbose))
+    context = Context(None)
+
+    def images():
+        for number in range(3):
+            if number:
+                context.log.problem(logging.getLogger(__name__), f"problem {number}")
+            image = ismrmrd.Image.from_array(np.zeros((1, 1, 2, 2), np.int16))
+            image.image_series_index = 1 + number % 2
+            yield image
+
+    for number, _ in enumerate(session.for_fire(images(), context)):
+        assert [text for text in sent if text.startswith("WRN")] == [f"WRN problem {n}" for n in range(1, number + 1)]
+    told = [f"DBG nilatron {__version__}", "DBG series 1: 2 images", "DBG series 2: 1 images"]
+    assert [text for text in sent if not text.startswith("WRN")] == (told if verbose else [])
