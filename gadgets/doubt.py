@@ -24,6 +24,7 @@ from nilatron.gadgets.problem import Problem
 
 AXES = ("z", "y", "x")
 LEAST_SQUARES_STEPS = 20
+CENTRAL_ROWS = 8  # along each axis, that calibration needs
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,24 @@ def doubts(candidate: Candidate, thresholds: Thresholds | None = None) -> list[s
         return []
     found = [*_of_maps(candidate, thresholds)]
     if candidate.promises_data:
-        found += [*_of_residual(candidate, thresholds), *_of_background(candidate, thresholds)]
+        found += [
+            *_of_calibration(candidate.item),
+            *_of_residual(candidate, thresholds),
+            *_of_background(candidate, thresholds),
+        ]
     return [*found, *_of_ghosts(candidate, thresholds)]
+
+
+def _of_calibration(item: KSpaceSlice) -> Iterator[str]:
+    """Coil maps from undersampled lines are aliased themselves, and no residual tells."""
+    n_coils, n_z, n_y, _ = item.kspace.shape
+    rows = [slice(max(0, n // 2 - CENTRAL_ROWS // 2), n // 2 + CENTRAL_ROWS // 2) for n in (n_z, n_y)]
+    acquired = item.counts[rows[0], rows[1]].any(axis=-1)
+    if n_coils > 1 and item.calibration is None and not acquired.all():
+        yield (
+            f"there is no calibration, and {int((~acquired).sum())} of the {acquired.size} central lines were not acquired: "
+            "coil maps are a guess"
+        )
 
 
 def _of_residual(candidate: Candidate, thresholds: Thresholds) -> Iterator[str]:

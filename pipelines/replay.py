@@ -19,6 +19,7 @@ from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, ScanLog, ScanTiming
 from nilatron.gadgets.known_noise import NOISE_STORED
 from nilatron.gadgets.noise.header import measurement_id
+from nilatron.gadgets.plan.weighed import weighed_header
 from nilatron.pipelines.chain.find import Chain, load_chain
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.client.exchange import ServerError
@@ -172,13 +173,13 @@ def images_of(
     items = with_progress(scan_items(raw, settings), raw, stack, console)
     if settings.remote is not None:
         return stack.enter_context(closing(remote_images(settings.remote, raw, items, scan)))
-    chain = load_chain(settings.chain)
+    chain, heads = load_chain(settings.chain), raw.heads()
     context = Context(
-        raw.header,
+        weighed_header(raw.header, heads),
         resolve_device(settings.device),
         settings.seed,
         scan,
-        heads=raw.heads(),
+        heads=heads,
         noise_store=None if settings.noise_store is None else NoiseFolder(settings.noise_store),
         noise_file=None if settings.noise is None else noise_origin(settings.noise),
     )

@@ -64,8 +64,8 @@ class StoredNoise:
 def keep(noise: NoiseCovariance, store: NoiseStore, context: Context) -> None:
     """Write a measurement of noise alone to the store; where that cannot be it is a problem of the scan."""
     name = noise.origin.measurement_id
-    if not name or not noise.usable:
-        why = f"it has only {noise.n_samples} samples or is empty" if name else "its header has no measurementID"
+    if not name or noise.fault:
+        why = f"it {noise.fault}" if name else "its header has no measurementID"
         context.log.problem(log, f"the noise measurement cannot be stored: {why}")
         return
     store.write(noise)

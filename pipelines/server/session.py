@@ -20,6 +20,7 @@ from nilatron.core.errors import BadInputError
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.node import build_node
+from nilatron.gadgets.plan.weighed import weighed_header
 from nilatron.pipelines.chain.find import Chain, External
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.chain.series import series_per_slice
@@ -116,7 +117,7 @@ class Session:
             os._exit(1)
 
     def _prepare(self, request: ScanRequest) -> Preparation:
-        header, address = parse_header(request.header), ""
+        header, address = weighed_header(parse_header(request.header)), ""
         measurement = getattr(header.measurementInformation, "measurementID", None)
         logs.add_fields(measurement=measurement or "unknown", chain=request.chain.name)
         if self.refusal is None:
