@@ -29,6 +29,8 @@ READERS_OF_LINES = (
     "AcquisitionBucketReader",
 )
 READERS_THAT_UNPACK = "GadgetIsmrmrdAcquisitionMessageReader"
+UNREADABLE = (" cannot be ", ": expected one of ")  # of a value that no number, switch or dimension is made of
+SOURCES = ("NoiseSummaryGadget",)  # gadgets that answer without input
 LINES_SLOT = "1008"
 
 _Properties = list[tuple[str, str, int]]  # name, value, line
@@ -69,7 +71,9 @@ def _ports(root: Element) -> Iterator[Problem]:
     group = root.find("readers")
     line = line_of(root if group is None else group)
     own = any(_module(execute) in OWN_MODULES for execute in root.iter("execute"))
-    if not readers:
+    if not readers and all(_classname(gadget) in SOURCES for gadget in root.iter("gadget")) and not own:
+        yield Problem(line, "no <reader>: nothing is read, which the gadgets of this chain do not need", fatal=False)
+    elif not readers:
         yield Problem(
             line_of(root), "no <reader>: Gadgetron cannot read a single message; see `nilatron configs show nila`"
         )
@@ -131,8 +135,11 @@ def _stock_gadget(element: Element) -> Iterator[Problem]:
         return
     properties = [entry for entry in _properties(element) if "@" not in entry[1]]  # references to other gadgets
     for problem in _bad_properties(element, properties, make):
-        text = f"`nilatron replay` refuses this, and Gadgetron may overlook it: {problem.text}"
-        yield Problem(problem.line, text, fatal=False)
+        if any(words in problem.text for words in UNREADABLE):
+            yield problem
+        else:
+            text = f"Gadgetron overlooks this, and `nilatron replay` refuses it: {problem.text}"
+            yield Problem(problem.line, text, fatal=False)
 
 
 def _properties(element: Element | None) -> _Properties:
