@@ -170,6 +170,21 @@ def test_gadgetron_starts_each_node_in_its_own_interpreter(tmp_path, arguments, 
     assert out.stdout.split() == [interpreter, *arguments.split()]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "target"),
+    [
+        ("nilatron.pipelines.node", ""),
+        ("nilatron.pipelines.nod nila", "nila of nilatron.pipelines.nod"),
+        ("nilatron", " of nilatron"),
+    ],
+)
+def test_a_missing_target_and_a_wrong_module_become_targets_that_the_node_refuses(arguments, target):
+    environment = {"NILATRON_PYTHON": "/usr/bin/printf", "GADGETRON_PYTHON": "/bin/false"}
+    launcher = [FOLDER / "gadgetron_python.sh", "%.0s%s|%s|%s|%s", "gadgetron", "40001", *arguments.split()]
+    out = subprocess.run(launcher, env=environment, capture_output=True, text=True, check=True)  # noqa: S603
+    assert out.stdout == f"40001|nilatron.pipelines.node|{target}|"
+
+
 def test_the_launcher_comes_first_on_gadgetrons_path():
     assert ("docker/gadgetron_python.sh", "/opt/nilatron/launch/python") in copied("gadgetron.Dockerfile")
     script_text = f'. {shlex.quote(str(FOLDER / "gadgetron_activate.sh"))}; echo "$PATH"'

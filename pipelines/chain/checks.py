@@ -74,13 +74,9 @@ def _ports(root: Element) -> Iterator[Problem]:
     if not readers and all(_classname(gadget) in SOURCES for gadget in root.iter("gadget")) and not own:
         yield Problem(line, "no <reader>: nothing is read, which the gadgets of this chain do not need", fatal=False)
     elif not readers:
-        yield Problem(
-            line_of(root), "no <reader>: Gadgetron cannot read a single message; see `nilatron configs show nila`"
-        )
+        yield Problem(line, "no <reader>: Gadgetron cannot read a single message; see `nilatron configs show nila`")
     elif own and not any(map(_reads_lines, readers)):
-        yield Problem(
-            line_of(root), f"no <reader> of lines for our node: add {READERS_THAT_UNPACK} of gadgetron_mricore"
-        )
+        yield Problem(line, f"no <reader> of lines for our node: add {READERS_THAT_UNPACK} of gadgetron_mricore")
     elif any(_classname(reader) == "AcquisitionReader" for reader in readers):
         text = f"AcquisitionReader cannot unpack compressed lines; {READERS_THAT_UNPACK} of gadgetron_mricore can"
         yield Problem(line, text, fatal=False)

@@ -38,9 +38,12 @@ def estimate_bytes(header: Any, queue_bytes: int) -> int:
 
 
 def announced_images(header: Any, n_series: int) -> int:
-    """Images that the limits of a header promise, with so many of each slice; averages become one image."""
+    """Images that the limits of a header promise, with so many of each slice.
+
+    Averages become one image, and a further encoding holds calibration for the images of the first.
+    """
     names = ("slice", "contrast", "phase", "repetition", "set")
-    return n_series * sum(count(encoding, *names) for encoding in header.encoding)
+    return n_series * max((count(encoding, *names) for encoding in header.encoding), default=0)
 
 
 def count(encoding: Any, *names: str) -> int:

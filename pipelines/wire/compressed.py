@@ -80,12 +80,20 @@ def unpack(packed: bytes | bytearray, n_values: int) -> npt.NDArray[np.float32]:
 
 
 def integers_of(data: npt.NDArray[np.uint8], n_values: int, n_bits: int) -> npt.NDArray[np.float32]:
-    """Whole numbers of `n_bits` bits each, as float32, which is how Gadgetron divides them."""
-    first_bit = np.arange(n_values, dtype=np.int64) * n_bits
-    at = first_bit >> 3
-    padded = np.concatenate([data, np.zeros(8, np.uint8)])
-    word = np.zeros(n_values, np.uint64)
-    for byte in range((n_bits + 14) // 8):  # as many bytes as a number touches at most
-        word |= padded[at + byte].astype(np.uint64) << np.uint64(8 * byte)
-    value = ((word >> (first_bit & 7).astype(np.uint64)) & np.uint64((1 << n_bits) - 1)).astype(np.int64)
-    return np.where(value >> (n_bits - 1), value - (1 << n_bits), value).astype(np.float32)
+    """Whole numbers of `n_bits` bits each, as float32, which is how Gadgetron divides them.
+
+    Eight of them fill `n_bits` bytes, so that all numbers at the same place of eight lie in their bytes alike.
+    """
+    n_groups = -(-n_values // 8)
+    groups = np.zeros(n_groups * n_bits, np.uint8)
+    groups[: len(data)] = data[: len(groups)]
+    byte_of = np.ascontiguousarray(groups.reshape(n_groups, n_bits).T).astype(np.int64)
+    values = np.empty((n_groups, 8), np.int64)
+    for place in range(8):
+        first, shift = divmod(place * n_bits, 8)
+        word = byte_of[first].copy()
+        for more in range(1, (shift + n_bits + 7) // 8):
+            word |= byte_of[first + more] << (8 * more)
+        values[:, place] = word >> shift
+    sign = 1 << (n_bits - 1)
+    return (((values.reshape(-1)[:n_values] & (2 * sign - 1)) ^ sign) - sign).astype(np.float32)
