@@ -19,12 +19,13 @@ from situations.scan import (
     Scan,
     clear_ends,
     copied,
+    plain,
     situation,
     with_data,
 )
 
 ONE_ECHO = replace(PLAIN, n_coils=6)
-RAMP_US, FLAT_US, DWELL_US = 160.0, 640.0, 5.0
+RAMP_US, FLAT_US, DWELL_US = 160.0, 800.0, 5.0
 
 
 def crop(line: ComplexArray, n: int) -> ComplexArray:
@@ -59,7 +60,7 @@ def lines_without_oversampling(scan: Scan) -> None:
     replaced(scan, lambda line: with_data(line, crop(line.data, n), n // 2))
 
 
-@situation("K2", ACCELERATED)
+@situation("K2", ACCELERATED, right="told")
 def reference_alone_without_oversampling(scan: Scan) -> None:
     """Oversampling was removed from the calibration lines alone; they are lines of the image, too."""
     n = PLAIN.matrix[0]
@@ -89,7 +90,7 @@ def centre_sample_of_zero(scan: Scan) -> None:
         line.center_sample = 0
 
 
-@situation("K2", ACCELERATED)
+@situation("K2", ACCELERATED, right="told")
 def echo_padded_in_front(scan: Scan) -> None:
     """Lines of 10 samples more in front, with the centre where it belongs, longer than encodedSpace."""
     replaced(scan, lambda line: with_data(line, np.pad(line.data, ((0, 0), (10, 0))), line.center_sample + 10))
@@ -152,6 +153,7 @@ def odd_and_even_lines_with_navigators(scan: Scan) -> None:
             line.center_sample = line.number_of_samples - 1 - line.center_sample
             line.set_flag(ismrmrd.ACQ_IS_REVERSE)
     scan.encoding.trajectory = xsd.trajectoryType.EPI
+    describe(scan)
 
 
 def ramp_positions(n_samples: int, n_x: int) -> np.ndarray:
@@ -161,8 +163,8 @@ def ramp_positions(n_samples: int, n_x: int) -> np.ndarray:
     fine = np.linspace(0, total, 20001)
     gradient = np.clip(np.minimum(fine, total - fine) / RAMP_US, 0, 1)
     area = np.concatenate([[0], np.cumsum((gradient[1:] + gradient[:-1]) / 2)])
-    at = np.interp(t, fine, area / area[-1])
-    return np.asarray((at - 0.5) * n_x)
+    first, last = np.interp([t[0] - DWELL_US / 2, t[-1] + DWELL_US / 2], fine, area)
+    return np.asarray((np.interp(t, fine, area) - area[-1] / 2) * n_x / (last - first))
 
 
 def on_ramps(scan: Scan, *, described: bool) -> None:
@@ -171,18 +173,34 @@ def on_ramps(scan: Scan, *, described: bool) -> None:
     n_samples = int((2 * RAMP_US + FLAT_US) / DWELL_US) - 8
     k, x = ramp_positions(n_samples, n_x), np.arange(n_x) - n_x // 2
     matrix = np.exp(-2j * np.pi * np.outer(x, k) / n_x) / np.sqrt(n_x)
-    replaced(scan, lambda line: with_data(line, ifft(line.data, axes=(-1,)) @ matrix, n_samples // 2))
+    clean = {key_of(line): line.data for line in plain(replace(ACCELERATED, noise_std=1e-6)).imaging}
+    root, rng = np.linalg.cholesky(ACCELERATED.noise_covariance), np.random.default_rng(1)
+
+    def sampled(line: ismrmrd.Acquisition) -> ismrmrd.Acquisition:
+        noise = root @ rng.standard_normal((len(root), n_samples, 2)).view(complex)[..., 0] / np.sqrt(2)
+        return with_data(line, ifft(clean[key_of(line)], axes=(-1,)) @ matrix + noise, n_samples // 2)
+
+    replaced(scan, sampled)
     scan.encoding.trajectory = xsd.trajectoryType.EPI
     if described:
-        long, double = xsd.userParameterLongType, xsd.userParameterDoubleType
-        whole = {"etl": 96, "numberOfNavigators": 0, "rampUpTime": RAMP_US, "rampDownTime": RAMP_US}
-        whole |= {"flatTopTime": FLAT_US, "echoSpacing": 2 * RAMP_US + FLAT_US, "numSamples": n_samples}
-        whole |= {"acqDelayTime": (2 * RAMP_US + FLAT_US - n_samples * DWELL_US) / 2}
-        scan.encoding.trajectoryDescription = xsd.trajectoryDescriptionType(
-            identifier="ConventionalEPI",
-            userParameterLong=[long(name=name, value=int(value)) for name, value in whole.items()],
-            userParameterDouble=[double(name="dwellTime", value=DWELL_US)],
-        )
+        times = {"rampUpTime": RAMP_US, "rampDownTime": RAMP_US, "flatTopTime": FLAT_US}
+        times["acqDelayTime"] = (2 * RAMP_US + FLAT_US - n_samples * DWELL_US) / 2
+        describe(scan, numSamples=n_samples, **times)
+
+
+def key_of(line: ismrmrd.Acquisition) -> int:
+    """Encoding step along y."""
+    return int(line.idx.kspace_encode_step_1)
+
+
+def describe(scan: Scan, **numbers: float) -> None:
+    """State how an echo-planar readout was sampled."""
+    whole = {"etl": PLAIN.matrix[1], "numberOfNavigators": 3, **numbers}
+    scan.encoding.trajectoryDescription = xsd.trajectoryDescriptionType(
+        identifier="ConventionalEPI",
+        userParameterLong=[xsd.userParameterLongType(name=name, value=int(value)) for name, value in whole.items()],
+        userParameterDouble=[xsd.userParameterDoubleType(name="dwellTime", value=DWELL_US)],
+    )
 
 
 @situation("K1", ACCELERATED, "gadgetron/gadgetron#133")
@@ -227,9 +245,9 @@ def spokes_under_a_cartesian_header(scan: Scan) -> None:
     def spoke(line: ismrmrd.Acquisition) -> ismrmrd.Acquisition:
         angle = np.pi * line.idx.kspace_encode_step_1 / PLAIN.matrix[1]
         radius = (np.arange(n) - n // 2) / n
+        path = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).astype(np.float32)
         head = line.getHead()
         head.trajectory_dimensions = 2
-        made = ismrmrd.Acquisition(head, line.data, np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1))
-        return made
+        return ismrmrd.Acquisition(head, line.data, path)
 
     replaced(scan, spoke)

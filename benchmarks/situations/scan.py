@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -135,10 +135,14 @@ def plain(settings: SimulationSettings) -> Scan:
     return Scan(header, lines, np.stack(images))
 
 
-def shown(settings: SimulationSettings, index: int, contrast: int) -> npt.NDArray[Any]:
+def shown(
+    settings: SimulationSettings, index: int, contrast: int, channels: Sequence[int] | None = None
+) -> npt.NDArray[Any]:
     """Magnitude that whitened coils show, sqrt(c^H Psi^-1 c) of noise-free coil images c; (z, y, x) on the recon grid."""
-    coils = ifft(object_kspace(settings, index, contrast))
-    white = np.tensordot(np.linalg.inv(np.linalg.cholesky(settings.noise_covariance)), coils, 1)
+    chosen = list(range(settings.n_coils) if channels is None else channels)
+    coils = ifft(object_kspace(settings, index, contrast))[chosen]
+    covariance = settings.noise_covariance[np.ix_(chosen, chosen)]
+    white = np.tensordot(np.linalg.inv(np.linalg.cholesky(covariance)), coils, 1)
     combined = np.sqrt(np.sum(np.abs(white) ** 2, axis=0)).astype(np.complex64)
     return np.abs(to_recon_grid(settings, combined))
 
