@@ -176,7 +176,6 @@ class Front:
         seconds = time.monotonic() - scan.began_s
         fields = {"scan": scan.number, **done, "seconds": round(seconds, 3), "code": code}
         fields = {name: value for name, value in fields.items() if name != "event" and value is not None}
-        log.log(logging.ERROR if done["outcome"] == "died" else logging.INFO, "scan ended", extra={"fields": fields})
         self.metrics.scans.labels(done["outcome"]).inc()
         self.metrics.scan_seconds.observe(seconds)
         self.metrics.images.inc(done.get("images", 0))
@@ -184,6 +183,7 @@ class Front:
         self.metrics.fall_backs.inc(done.get("fall_backs", 0))
         self.metrics.active.set(self.n_running)
         self.metrics.memory.set(self.admission.used_bytes)
+        log.log(logging.ERROR if done["outcome"] == "died" else logging.INFO, "scan ended", extra={"fields": fields})
 
     def _handle_worker_event(self, worker: SupervisedWorker, child: ChildProcess) -> None:
         event = worker.receive(child)

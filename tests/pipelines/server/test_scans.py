@@ -24,12 +24,14 @@ def test_the_peer_of_a_killed_session_gets_its_images_and_an_error(server, talk,
     talk.send(connection, asked, (header, items[:-3]), close=False)
     assert connection.receive().image_series_index == 1  # the first slice is complete
     time.sleep(0.5)  # a session that is killed while it sends cannot be followed by anything
-    os.kill(server.wait_for("scan begins", chain=chain)["pid"], signal.SIGKILL)
+    begins = server.wait_for("scan begins", chain=chain)
+    os.kill(begins["pid"], signal.SIGKILL)
     images, errors = talk.replies(connection)
     assert not images
     assert [type(error) for error in errors] == [kind]
     assert "died" in errors[0].text
-    ended = server.wait_for("scan ended", outcome="died")
+    ended = server.wait_for("scan ended", scan=begins["scan"])
+    assert ended["outcome"] == "died"
     assert ended["code"] == -signal.SIGKILL
     assert (ended["images"], ended["expected"]) == (1, 2)
     assert server.metric("nilatron_images_missing_total") == missing + 1
