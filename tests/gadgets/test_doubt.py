@@ -167,3 +167,18 @@ def test_a_prior_of_a_weak_signal_takes_much_of_it(item):
 def test_other_words_are_refused():
     with pytest.raises(ValueError, match="doubtful must be mark or refuse"):
         DoubtSettings("ignore")
+
+
+@pytest.mark.parametrize("method", ["cg_sense", "nila", "zero_filled"])
+@pytest.mark.parametrize(("acceleration", "is_told"), [(1, False), (2, True), (3, True)])
+def test_maps_without_calibration_are_a_guess_where_central_lines_are_missing(slices_of, method, acceleration, is_told):
+    settings = replace(SCAN, acceleration=acceleration, calibration="none")
+    _, (item,) = slices_of(settings)
+    if acceleration == 1:
+        item = replace(item, calibration=None)
+    assert ("coil maps are a guess" in doubts_of(item, method)) == (is_told and method != "zero_filled")
+
+
+def test_one_coil_needs_no_calibration(slices_of):
+    _, (item,) = slices_of(replace(SCAN, n_coils=1, acceleration=2, calibration="none"))
+    assert "coil maps" not in doubts_of(item)
