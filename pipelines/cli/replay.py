@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def replay(
     raw: Annotated[Path, typer.Argument(help="ISMRMRD raw file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="ISMRMRD image file to write.")],
-    chain: Annotated[str, typer.Option("--config", "-c", help="Chain: a shipped name or an XML file.")] = "nila.xml",
+    chain: Annotated[str, typer.Option("--config", "-c", help="Chain: a shipped name or an XML file.")] = "nila",
     group: Annotated[str, typer.Option("--group", "-g", help="Group of the raw data.")] = "dataset",
     output_group: Annotated[
         str | None, typer.Option("--output-group", "-G", help="Group of the images (default: date and time).")
