@@ -7,11 +7,11 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain as joined
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import ismrmrd
 
@@ -22,12 +22,15 @@ from nilatron.gadgets.known_noise import NOISE_NOT_WRITTEN, NOISE_STORED
 from nilatron.gadgets.noise.header import measurement_id
 from nilatron.gadgets.plan.upcoming import upcoming_of
 from nilatron.gadgets.plan.weighed import weighed_header
+from nilatron.pipelines.archive.folder import DicomFolder, DicomSettings, check_packages
+from nilatron.pipelines.archive.identity import RunIdentity, file_sha256
+from nilatron.pipelines.archive.send import Archive, SendReport, send
 from nilatron.pipelines.chain.find import Chain, load_chain
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.client.exchange import ServerError
 from nilatron.pipelines.client.images import RemoteSettings, remote_images
 from nilatron.pipelines.device import resolve_device
-from nilatron.pipelines.files.atomic import AtomicFolder, InputError, partial_name
+from nilatron.pipelines.files.atomic import InputError, SpareFolder, partial_name
 from nilatron.pipelines.files.disk import OutputError, reason_of
 from nilatron.pipelines.files.images import ImageFile, write_png
 from nilatron.pipelines.files.interrupts import StopSignalError, shielded
@@ -55,6 +58,8 @@ class ReplaySettings:
     png: Path | None = None  # folder for pictures
     dicom: Path | None = None  # folder for DICOM files
     report: Path | None = None  # HTML file that shows the images
+    dicom_settings: DicomSettings = field(default_factory=DicomSettings)
+    send: Archive | None = None  # that stores the DICOM files as well
     noise: Path | None = None  # raw file whose lines are the noise scan, in place of the scan's own noise lines
     noise_store: Path | None = None  # folder with the noise of other measurements
     seed: int = 0
@@ -84,6 +89,10 @@ class ReplayReport:
         Where the images are; not under the wanted name where they are only some and would replace a complete file.
     stored_noise
         Measurement of noise alone that went to the noise store; None for all others.
+    dicom_files
+        DICOM files that were written.
+    sent
+        What the archive has of them; None where they were not sent.
     """
 
     n_images: int
@@ -93,6 +102,8 @@ class ReplayReport:
     failure: ServerError | StopSignalError | OutputError | None = None
     written: Path | None = None
     stored_noise: str | None = None
+    dicom_files: tuple[Path, ...] = ()
+    sent: SendReport | None = None
 
     @property
     def complete(self) -> bool:
@@ -122,6 +133,10 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
         When there is no image at all.
     """
     check_output(settings)
+    if settings.send is not None:
+        check_packages(["pynetdicom"])
+        if settings.dicom is None:
+            raise InputError("--send sends the DICOM files: give a folder for them, --dicom DIR")
     output_group = settings.output_group or datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
     with open_raw(settings.raw, settings.group) as raw:
         scan, started = ScanLog(), time.perf_counter()
@@ -135,7 +150,9 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
             seconds = time.perf_counter() - started
             return ReplayReport(0, 0, scan, seconds, stored_noise=measurement_id(raw.header))
     log.info("%d images to %s, group %r, in %.1f s", report.n_images, settings.output, output_group, report.seconds)
-    return report
+    if settings.send is None or isinstance(report.failure, StopSignalError):
+        return report
+    return replace(report, sent=send(report.dicom_files, settings.send))
 
 
 def check_output(settings: ReplaySettings) -> None:
@@ -171,8 +188,10 @@ def write_images(
         images = images_of(settings, raw, scan, stack, console)
         target = stack.enter_context(ImageFile(settings.output, output_group, overwrite=settings.overwrite))
         started, came_s = time.perf_counter(), dict[tuple[int, int], float]()
+        exports = list(export_folders(settings, raw))
         with ExitStack() as folders:
-            exports = [folders.enter_context(export) for export in export_folders(settings, raw)]
+            for export in exports:
+                folders.enter_context(export)
             try:
                 for image in images:
                     with shielded():  # an image that is kept has its pictures
@@ -187,15 +206,23 @@ def write_images(
                 for export in exports:
                     export.keep_apart()
                 failure = error
+            seconds = time.perf_counter() - started
+            with shielded():
+                for export in exports:
+                    export.finish(scan)
         for export in exports:
-            export.tell_refused(scan)
-        seconds = time.perf_counter() - started
+            if export.failure:
+                scan.problem(log, export.failure)
         if target.n_images == 0:
             raise NoImagesError(
                 f"{settings.raw}: expected imaging lines, found {describe(scan)}; {advice(scan, settings)}"
             )
         n_expected = scan.counts["images expected"]
-    report = ReplayReport(target.n_images, n_expected, scan, seconds, failure, target.written)
+    written = (export for export in exports if isinstance(export, DicomFolder) and not export.failure)
+    files = tuple(path for export in written for path in export.files)
+    report = ReplayReport(
+        target.n_images, n_expected, scan, seconds, failure, written=target.written, dicom_files=files
+    )
     if settings.report:
         write_report(settings, report, output_group, came_s)
     return report
@@ -271,27 +298,11 @@ def stamped(items: Iterable[Any], timing: ScanTiming) -> Iterator[Any]:
 
 
 @dataclass
-class ExportFolder(AtomicFolder):
-    """Folder of files of one kind, which appear together; what cannot be written is reported and costs nothing else."""
+class ExportFolder(SpareFolder):
+    """Folder of pictures of the images; those that cannot be written are reported and cost nothing else."""
 
     write_image: Callable[[ismrmrd.Image, Path, str], None]
     refused: list[str] = field(default_factory=list)  # why, for each image
-    failure: str = ""  # why there is no folder
-
-    def __enter__(self) -> Self:
-        try:
-            return super().__enter__()
-        except OutputError as error:
-            self.failure = str(error)
-            return self
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if self.failure:
-            return
-        try:
-            super().__exit__(kind, error, traceback)
-        except OutputError as failure:
-            self.failure = str(failure)
 
     def write(self, image: ismrmrd.Image) -> None:
         """The files of one image, named by series and index."""
@@ -308,28 +319,39 @@ class ExportFolder(AtomicFolder):
             for path in self.temporary.glob(f"{stem}*"):
                 path.unlink()  # no half file
 
-    def tell_refused(self, scan: ScanLog) -> None:
+    def finish(self, scan: ScanLog) -> None:
         """Report how many images could not be written, and why."""
-        if self.failure:
-            scan.problem(log, self.failure)
-        elif self.refused:
+        if self.refused:
             scan.problem(log, f"{self.folder}: {len(self.refused)} images could not be written: {self.refused[0]}")
 
 
-def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFolder]:
+def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFolder | DicomFolder]:
     """What is wanted beside the image file."""
-
-    def export(folder: Path, write_image: Callable[[ismrmrd.Image, Path, str], None], suffix: str) -> ExportFolder:
-        return ExportFolder(folder, write_image, own=(f"series*{suffix}",), overwrite=settings.overwrite)
-
     if settings.png:
-        yield export(settings.png, lambda image, folder, stem: write_png(image, folder / f"{stem}.png"), ".png")
+        yield ExportFolder(
+            settings.png,
+            lambda image, folder, stem: write_png(image, folder / f"{stem}.png"),
+            own=("series*.png",),
+            overwrite=settings.overwrite,
+        )
     if settings.dicom:
-        from nilatron.pipelines.files.dicom import DicomScan
+        identity = run_identity(settings)
+        yield DicomFolder.of_run(
+            settings.dicom, raw.header, identity, settings.dicom_settings, overwrite=settings.overwrite
+        )
 
-        measurement = raw.header.measurementInformation
-        position = getattr(getattr(measurement, "patientPosition", None), "value", None)
-        yield export(settings.dicom, DicomScan(raw.header_bytes, position or "").write, ".dcm")
+
+def run_identity(settings: ReplaySettings) -> RunIdentity:
+    """What the images of a run are made from."""
+    facts = {"group": settings.group, "noise": "none" if settings.noise is None else file_sha256(settings.noise)}
+    if settings.remote is not None:
+        facts["request"] = repr(settings.remote.request.message)
+    else:
+        facts["chain"] = repr(load_chain(settings.chain))
+        facts["properties"] = repr(sorted(settings.properties.items()))
+        facts["seed"] = str(settings.seed)
+        facts["weights"] = file_sha256(settings.weights)
+    return RunIdentity(file_sha256(settings.raw), facts)
 
 
 def describe(log_of_scan: ScanLog) -> str:

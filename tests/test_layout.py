@@ -21,7 +21,7 @@ TOUCHES_FILES = {"open", "read_bytes", "read_text", "write_bytes", "write_text",
 # rooms of `pipelines`, from the ground up: a room imports only from floors below its own
 FLOORS = (
     {"wire", "files", "device", "threads", "progress"},
-    {"chain", "simulation", "training", "report"},
+    {"archive", "chain", "simulation", "training", "report"},
     {"conversation", "prior"},
     {"node", "client", "server"},
     {"replay"},

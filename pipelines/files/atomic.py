@@ -7,7 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -197,3 +197,31 @@ class AtomicFolder:
     def _earlier(self) -> list[Path]:
         """Files of an earlier run."""
         return sorted(path for pattern in self.own for path in self.folder.glob(pattern) if path.is_file())
+
+
+@dataclass
+class SpareFolder(AtomicFolder):
+    """An `AtomicFolder` that something more important does not wait for: a disk that fails costs the folder alone.
+
+    Attributes
+    ----------
+    failure
+        Why there is no folder; empty if there is one.
+    """
+
+    failure: str = field(default="", kw_only=True)
+
+    def __enter__(self) -> Self:
+        try:
+            return super().__enter__()
+        except OutputError as error:
+            self.failure = str(error)
+            return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if self.failure:
+            return
+        try:
+            super().__exit__(kind, error, traceback)
+        except OutputError as failure:
+            self.failure = str(failure)

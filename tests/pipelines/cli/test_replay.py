@@ -55,7 +55,7 @@ def test_fall_back_is_exit_code_3_and_keeps_all_images(command, raw, folder, mon
 
 
 def test_a_doubtful_image_is_exit_code_3_and_is_kept(command, tmp_path, folder, scan_settings):
-    pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom")
     raw, scan = tmp_path / "raw.h5", replace(scan_settings, matrix=(48, 48, 1), n_slices=1, n_coils=4, noise_std=0.01)
     simulate(raw, replace(scan, acceleration=3, calibration="none"))
     words = ("replay", raw, "-o", folder / "out.h5", "-G", "images", "-c", "cg_sense", "--dicom", folder / "dicom")
