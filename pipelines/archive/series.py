@@ -23,6 +23,7 @@ from nilatron.pipelines.archive.geometry import PLACES, Plane, planes_of
 from nilatron.pipelines.archive.identity import image_digest, uid
 from nilatron.pipelines.archive.origin import words
 from nilatron.pipelines.archive.pixels import Scaling, largest, scaling_of
+from nilatron.pipelines.files.disk import npy_bytes
 
 UNEVEN = 0.01  # of a distance between slices: from there on they are not evenly spaced
 NUMBER_STEP = 200  # between series that share a series index
