@@ -37,6 +37,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)  # noqa: S311
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell has its background jobs ignore it, and their children
     with tempfile.TemporaryDirectory() as name, server() as address:
         folder = Path(name)
         raw = folder / "scan.h5"
@@ -112,7 +115,7 @@ def interrupted(expected: Expected, folder: Path, after_s: float, number: int, r
     if found and not replaces and int(found.group(1)) != kept:
         problems.append(f"{found.group(1)} images are said to be kept, {kept} are")
     if process.returncode == 0:
-        return "ended before the signal", problems
+        return "ended by itself", problems
     if process.returncode != 128 + number:
         return "ended by the signal while Python started", problems
     return ("stopped, finished images kept" if found else "stopped before the first image"), problems
