@@ -18,6 +18,7 @@ from nilatron.core.fft import ifft
 
 DEFAULT_BANDWIDTH_RATIO = 0.793  # Gadgetron's, for headers without relativeReceiverNoiseBandwidth
 SINGULAR = 1e-7  # relative eigenvalue of the coil correlation below which a direction carries no noise of its own
+SPIKE = 16.0  # times the usual power of a line: no noise, however few samples it has there
 HALVES = (slice(0, None, 2), slice(1, None, 2))  # even and odd lines
 
 
@@ -189,7 +190,8 @@ def quiet_samples(kspace: Array, counts: Array, settings: QuietSamples | None = 
 
     The lines are transformed along the readout; outside the object (air) and at high spatial frequencies only noise is
     left. Blocks of columns are ranked by their energy in one half of the outer lines, and the samples are taken from the
-    other half (and the reverse), so that the choice of the quietest blocks does not make the result too small.
+    other half (and the reverse), so that the choice of the quietest blocks does not make the result too small. Lines that are
+    far stronger there than most (spikes) are left out.
 
     Raises
     ------
@@ -199,12 +201,34 @@ def quiet_samples(kspace: Array, counts: Array, settings: QuietSamples | None = 
     settings = settings or QuietSamples()
     xp = namespace(kspace)
     lines = _outer_lines(kspace, counts, settings.outer_fraction)
+    halves = _quiet_halves(lines, settings)
+    steady = np.zeros(lines.shape[1], bool)
+    for half, part in zip(HALVES, halves, strict=True):
+        steady[half] = _is_steady(part)
+    if not steady.all():  # spikes have blurred which blocks are quiet, too
+        lines = xp.take(lines, xp.asarray(np.flatnonzero(steady), device=lines.device), axis=1)
+        halves = _quiet_halves(lines, settings)
+    return xp.concat([xp.reshape(part, (part.shape[0], -1)) for part in halves], axis=1)
+
+
+def _quiet_halves(lines: Array, settings: QuietSamples) -> list[Array]:
+    """The quietest blocks (coil, line, column) of either half of lines (coil, line, x), as the other half ranks them."""
+    xp = namespace(lines)
     power = xp.real(lines) ** 2 + xp.imag(lines) ** 2
     column_power = xp.stack([xp.sum(power[:, half], axis=1) for half in HALVES])
     quietest = _quietest_blocks(to_numpy(column_power), settings)
     chosen_by_other_half = zip(HALVES, reversed(quietest), strict=True)
-    quiet = [lines[:, half, block] for half, blocks in chosen_by_other_half for block in blocks]
-    return xp.concat([xp.reshape(part, (part.shape[0], -1)) for part in quiet], axis=1)
+    return [xp.concat([lines[:, half, block] for block in blocks], axis=2) for half, blocks in chosen_by_other_half]
+
+
+def _is_steady(part: Array) -> np.ndarray[Any, Any]:
+    """Which lines of (coil, line, column) are not far stronger than most; every coil has the same weight."""
+    xp = namespace(part)
+    power = to_numpy(xp.mean(xp.real(part) ** 2 + xp.imag(part) ** 2, axis=2))
+    usual = np.median(power, axis=1, keepdims=True)
+    relative = np.divide(power, usual, out=np.ones_like(power), where=usual > 0).mean(axis=0)
+    steady: np.ndarray[Any, Any] = relative <= SPIKE
+    return steady
 
 
 def _quietest_blocks(column_power: np.ndarray[Any, Any], settings: QuietSamples) -> list[list[slice]]:

@@ -15,7 +15,7 @@ from nilatron.core.kspace import KSpaceAccumulator
 from nilatron.gadgets.calibration import CalibrationStore, FramePool
 from nilatron.gadgets.encoding import encoding_of, has_separate_calibration, kept_width
 from nilatron.gadgets.flags import LineKind, calibrates, is_last_in_slice, kind_of, other_names
-from nilatron.gadgets.items import Context, KSpaceSlice
+from nilatron.gadgets.items import Context, KSpaceSlice, ScanError
 from nilatron.gadgets.oversampling import without_oversampling
 from nilatron.gadgets.placement import (
     ImageKey,
@@ -27,8 +27,9 @@ from nilatron.gadgets.placement import (
     readout_of,
     row_of,
 )
-from nilatron.gadgets.plan.centre import centre_shift, moved
+from nilatron.gadgets.plan.centre import centred, moved
 from nilatron.gadgets.plan.scan import ScanPlan
+from nilatron.gadgets.plan.weighed import widened
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,9 @@ class Accumulator:
     open: dict[ImageKey, OpenSlice] = field(default_factory=dict)
     waiting: dict[ImageKey, KSpaceSlice] = field(default_factory=dict)  # whole, but not calibrated
     pools: dict[ImageKey, FramePool] = field(default_factory=dict)  # by image, with its frame set to 0
+    calibrated: dict[ImageKey, ComplexArray] = field(
+        default_factory=dict
+    )  # block of the latest frame that has one, as above
 
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
         """Acquisitions in, slices out; everything else passes."""
@@ -91,6 +95,7 @@ class Accumulator:
                 if not plan.waits_for_calibration(key):
                     yield from self._release_calibrated(plan, context)
                 return
+        self._widen(line, encoding)
         row = row_of(line, encoding, context.log)
         step = (int(line.idx.kspace_encode_step_1), int(line.idx.kspace_encode_step_2))
         is_last = is_last_in_slice(line.flags)
@@ -104,6 +109,19 @@ class Accumulator:
             self._add(key, line, row, encoding, context)
         for whole in plan.whole_after(key):
             yield from self._close(whole, plan, context)
+
+    def _widen(self, line: ismrmrd.Acquisition, encoding: Any) -> None:
+        """Move what is placed already where a line shows that the header's limits are those of another scan."""
+        z, y = (widened(encoding, step, int(getattr(line.idx, f"kspace_encode_step_{step}"))) for step in (2, 1))
+        for key, one in self.open.items() if z or y else ():
+            if key.encoding != line.encoding_space_ref:
+                continue
+            found = moved(one.grid.total, one.grid.counts, (z, y, 0))
+            if found is None:
+                raise ScanError(
+                    f"line {line.scan_counter} and the lines before it do not fit into the encoded matrix together"
+                )
+            one.grid.total, one.grid.counts = found
 
     def _add(
         self, key: ImageKey, line: ismrmrd.Acquisition, row: tuple[int, int], encoding: Any, context: Context
@@ -138,7 +156,8 @@ class Accumulator:
         if missing:
             context.log.problem(log, f"{item.label}: incomplete: {missing}")
             item = item.with_note(f"incomplete: {missing}")
-        item = centred(item, context)
+        kspace, counts, note = centred(item.kspace, item.counts, item.label, context.log)
+        item = replace(item, kspace=kspace, counts=counts).with_note(note) if note else item
         block = self.calibration.block(key, item.kspace, item.counts, context.header)
         undersampled = acceleration(item.counts) > 1
         waits = plan.waits_for_calibration(key) and (plan.upcoming is not None or not self._is_calibrated(key, block))
@@ -149,6 +168,8 @@ class Accumulator:
             self.waiting[key] = item
             yield from self._release_calibrated(plan, context)
             return
+        if block is not None and self.waiting:  # of a frame of the same object, perhaps
+            yield from self._release_calibrated(plan, context)
         yield described(replace(item, calibration=block))
 
     def _is_calibrated(self, key: ImageKey, block: ComplexArray | None) -> bool:
@@ -173,7 +194,7 @@ class Accumulator:
         return described(replace(self.waiting.pop(key), calibration=block))
 
     def _pool(self, key: ImageKey) -> FramePool:
-        return self.pools.setdefault(key._replace(phase=0, repetition=0), FramePool())
+        return self.pools.setdefault(key.without_frame(), FramePool())
 
     def _tell_late(self, key: ImageKey, plan: ScanPlan, context: Context) -> None:
         context.log.counts["late lines"] += 1
@@ -181,21 +202,6 @@ class Accumulator:
             context.log.problem(
                 log, f"lines of slice {key.slice} came after its image had left, which lacks them: {key._asdict()}"
             )
-
-
-def centred(item: KSpaceSlice, context: Context) -> KSpaceSlice:
-    """The slice with the strongest rows at the centre, where the header's centre is clearly another one."""
-    shift = centre_shift(item.kspace, item.counts)
-    if not any(shift):
-        return item
-    text = f"the header's centre of k-space is (z, y) = {(-shift[0], -shift[1])} rows from the strongest row"
-    found = moved(item.kspace, item.counts, shift)
-    if found is None:  # the acquired rows fill the matrix: the header is right, and the row an outlier
-        log.info("%s: %s, which cannot be the centre of the encoded matrix: not moved", item.label, text)
-        return item
-    context.log.counts["slices whose centre of k-space was corrected"] += 1
-    log.warning("%s: %s: moved", item.label, text)
-    return replace(item, kspace=found[0], counts=found[1]).with_note(f"{text}: corrected")
 
 
 def described(item: KSpaceSlice) -> KSpaceSlice:

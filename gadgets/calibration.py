@@ -45,6 +45,7 @@ class CalibrationStore:
     lines: dict[ImageKey, list[ismrmrd.Acquisition]] = field(default_factory=dict)
     oversampled: dict[int, bool] = field(default_factory=dict)
     _gridded: dict[tuple[int, int], ComplexArray] = field(default_factory=dict)
+    _of_frames: dict[ImageKey, ComplexArray] = field(default_factory=dict)  # own blocks of the latest frames
     _blocks: dict[tuple[ImageKey, bool], ComplexArray | None] = field(default_factory=dict)
 
     def add(self, line: ismrmrd.Acquisition) -> None:
@@ -63,16 +64,23 @@ class CalibrationStore:
         return any(key.slice == slice_number for key in self.lines)
 
     def block(self, key: ImageKey, kspace: ComplexArray, counts: FloatArray, header: Any) -> ComplexArray | None:
-        """Calibration block of an image: that of its slice's separate scan, else the middle of its own k-space.
+        """Calibration block of an image: that of its slice's separate scan, of its own k-space, else of an earlier frame.
 
-        None where neither is fully sampled around DC.
+        None where none of them is fully sampled around DC.
         """
         is_cropped = kspace.shape[-1] <= kept_width(header.encoding[key.encoding])
         found = self._separate(key, header, is_cropped=is_cropped)
         if found is not None and found.shape[0] == kspace.shape[0]:
             return found
         own: ComplexArray | None = calibration_block(kspace, counts)
-        return None if own is None else np.array(own)
+        if own is not None:
+            self._of_frames[key.without_frame()] = np.array(own)
+        block = self._of_frames.get(key.without_frame())
+        if block is None or block.shape[0] != kspace.shape[0]:
+            return None
+        if own is None:
+            self.log.counts["images calibrated by another frame"] += 1
+        return np.array(block)
 
     def _separate(self, key: ImageKey, header: Any, *, is_cropped: bool) -> ComplexArray | None:
         if (key.encoding, key.slice) in self._gridded:
@@ -188,7 +196,7 @@ class FramePool:
 
 def centred_block(kspace: ComplexArray, counts: FloatArray) -> ComplexArray | None:
     """The calibration block of a separate scan, which may count its lines from anywhere: its strongest line is the centre."""
-    shift = [0, 0]
+    shift = [0, 0, 0]
     for axis in (0, 1):
         centre = counts.shape[axis] // 2
         if counts.shape[axis] > 1 and not np.any(np.take(counts, centre, axis=axis)):
@@ -197,6 +205,6 @@ def centred_block(kspace: ComplexArray, counts: FloatArray) -> ComplexArray | No
     if not any(shift):
         shift = list(centre_shift(kspace, counts))
     if any(shift):
-        kspace, counts = moved(kspace, counts, (shift[0], shift[1])) or (kspace, counts)
+        kspace, counts = moved(kspace, counts, (shift[0], shift[1], shift[2])) or (kspace, counts)
     block: ComplexArray | None = calibration_block(kspace, counts)
     return None if block is None else np.array(block)

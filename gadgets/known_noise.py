@@ -10,8 +10,13 @@ import numpy as np
 
 from nilatron.core.backend import ComplexArray
 
-NOISE_STORED = "noise measurements stored"  # what a scan's log counts
+# what a scan's log counts
+NOISE_STORED = "noise measurements stored"
+NOISE_NOT_WRITTEN = "noise measurements that could not be written"
 SAMPLES_PER_COIL = 2  # of a noise scan, at least: fewer leave its covariance singular
+GAUSSIAN_KURTOSIS = 2.0  # E|n|^4 / (E|n|^2)^2 of circular Gaussian noise
+MAX_KURTOSIS = 4.0  # of a channel; an echo or a spike in noise lines has far more
+MIN_SAMPLES_FOR_KURTOSIS = 64  # with fewer it may come near to the bound by chance
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class NoiseCovariance:
         The measurement.
     coil_names
         Coil labels of the channels, in their order; None where they are not known.
+    kurtosis
+        E|n|^4 / (E|n|^2)^2 of the channel that has most of it.
     """
 
     covariance: ComplexArray
@@ -56,6 +63,7 @@ class NoiseCovariance:
     dwell_us: float
     origin: NoiseOrigin
     coil_names: tuple[str, ...] | None = None
+    kurtosis: float = GAUSSIAN_KURTOSIS
 
     @property
     def n_coils(self) -> int:
@@ -63,9 +71,13 @@ class NoiseCovariance:
         return int(self.covariance.shape[0])
 
     @property
-    def usable(self) -> bool:
-        """Whether there are enough samples to whiten with."""
-        return self.n_samples >= SAMPLES_PER_COIL * self.n_coils and bool(np.any(self.covariance))
+    def fault(self) -> str:
+        """Why it cannot be used to whiten; empty where it can."""
+        if self.n_samples < SAMPLES_PER_COIL * self.n_coils or not np.any(self.covariance):
+            return f"has only {self.n_samples} samples or is empty"
+        if self.n_samples >= MIN_SAMPLES_FOR_KURTOSIS and self.kurtosis > MAX_KURTOSIS:
+            return f"holds more than noise, signal or spikes (kurtosis {self.kurtosis:.3g}, {GAUSSIAN_KURTOSIS:g} expected)"
+        return ""
 
     def with_channels(self, channels: Sequence[int]) -> NoiseCovariance:
         """The noise covariance of these channels, in this order."""

@@ -32,6 +32,10 @@ class ImageKey(NamedTuple):
     set: int
     repetition: int
 
+    def without_frame(self) -> ImageKey:
+        """The key that all frames of an object share: those that differ in phase or repetition alone."""
+        return self._replace(phase=0, repetition=0)
+
 
 def image_key(head: Any) -> ImageKey:
     """Which image a line, or the line of a header, belongs to."""

@@ -30,6 +30,8 @@ from nilatron.gadgets.placement import (
     readout_of,
     row_of,
 )
+from nilatron.gadgets.plan.centre import centred
+from nilatron.gadgets.plan.weighed import widened
 from nilatron.gadgets.stock.types import header_object
 
 _LineMask: TypeAlias = npt.NDArray[np.bool_]
@@ -125,6 +127,9 @@ def _slice_of_lines(
 ) -> Iterator[KSpaceSlice]:
     """The slice of all lines of an image; none where no line has a place."""
     encoding = encoding_of(context.header, key.encoding)
+    for line in lines:
+        for step in (1, 2):
+            widened(encoding, step, int(getattr(line.idx, f"kspace_encode_step_{step}")))
     found = [(line, row_of(line, encoding, context.log, strict=False)) for line in lines]
     placed = [(readout_of(line), row, line) for line, row in found if row is not None]
     if not placed:
@@ -135,8 +140,10 @@ def _slice_of_lines(
         add_readout(grid, readout, row, context.log)
     n_z, n_y, _ = grid.shape
     _, _, central = placed[nearest([row for _, row, _ in placed], (n_z // 2, n_y // 2))]
-    kspace, counts = grid.mean(), grid.counts
-    yield KSpaceSlice(kspace, counts, store.block(key, kspace, counts, context.header), central.getHead(), encoding)
+    kspace, counts, note = centred(grid.mean(), grid.counts, f"slice {key.slice}", context.log)
+    block = store.block(key, kspace, counts, context.header)
+    item = KSpaceSlice(kspace, counts, block, central.getHead(), encoding)
+    yield item.with_note(note) if note else item
 
 
 def _images_of(buffer: Any) -> dict[ImageKey, list[_Position]]:
@@ -168,10 +175,12 @@ def _slice_of_bit(bit: Any, images: list[_Position], context: Context, store: Ca
         store.keep(key, ref.kspace, ref.counts)
     elif ref is not None:
         _fill(data, ref)
-    block = store.block(key, data.kspace, data.counts, context.header)
+    kspace, counts, note = centred(data.kspace, data.counts, f"slice {key.slice}", context.log)
+    block = store.block(key, kspace, counts, context.header)
     if block is None and ref is not None:
         block = calibration_block(ref.kspace, ref.counts)
-    return KSpaceSlice(data.kspace, data.counts, block, head, encoding)
+    item = KSpaceSlice(kspace, counts, block, head, encoding)
+    return item.with_note(note) if note else item
 
 
 def _fill(data: _Grid, ref: _Grid) -> None:

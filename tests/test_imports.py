@@ -15,6 +15,8 @@ HEAVY = {
     "torch",
     "scipy",
     "pydicom",
+    "highdicom",
+    "pynetdicom",
     "PIL",
     "matplotlib",
     "lightning_fabric",

@@ -20,6 +20,10 @@ from nilatron.gadgets.placement import ImageKey, Readout, grid_width, image_key,
 log = logging.getLogger(__name__)
 
 UNCORRECTED = "lines read in both directions, no navigators of both: ghosts at half the field of view are likely"
+UNDESCRIBED = (
+    "is called EPI and its readouts are not described (trajectoryDescription): taken as equidistant samples; had they been "
+    'taken on ramps, the image would be warped. regridded="true" says that they are equidistant'
+)
 GRIDDED = "gridded lines are flagged as read backwards: it is not known whether they were turned around"
 
 
@@ -42,6 +46,7 @@ class EpiLines:
     _ramps: dict[int, RampSampling | None] = field(default_factory=dict)
     _held: dict[ShotKey, list[ismrmrd.Acquisition]] = field(default_factory=dict)
     _directions: dict[ImageKey, set[bool]] = field(default_factory=dict)  # of the lines without correction
+    _undescribed: set[int] = field(default_factory=set)  # encoding spaces
 
     def lines(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
         """Lines in, lines out; navigators of echo-planar encodings stay here, everything else passes.
@@ -68,6 +73,8 @@ class EpiLines:
         for item in items:
             if isinstance(item, KSpaceSlice) and len(self._directions.get(image_key(item.head), ())) > 1:
                 item = item.with_note(UNCORRECTED)
+            if isinstance(item, KSpaceSlice) and int(item.head.encoding_space_ref) in self._undescribed:
+                item = item.with_note(f"encoding {item.head.encoding_space_ref} {UNDESCRIBED}")
             yield item
 
     def _take(self, line: ismrmrd.Acquisition, context: Context) -> Iterator[ismrmrd.Acquisition]:
@@ -124,6 +131,7 @@ class EpiLines:
                 return forward_line(line, with_phase_removed(turned, phase))
         if is_epi(context.header.encoding[key[0]]):
             self._watch(line, context.log)
+            self._tell_undescribed(line, context)
         readout = self._regridded(key[0], line, context.header, context.log)
         return line if readout is None else forward_line(line, readout)
 
@@ -150,6 +158,14 @@ class EpiLines:
         message = f"slice {key.slice}: {UNCORRECTED}"
         if len(seen) > 1 and not any(UNCORRECTED in problem for problem in log_of_scan.problems):
             log_of_scan.problem(log, message)
+
+    def _tell_undescribed(self, line: ismrmrd.Acquisition, context: Context) -> None:
+        """Tell an echo-planar readout that nothing describes: were its samples on ramps, no residual would tell."""
+        number = int(line.encoding_space_ref)
+        is_described = context.header.encoding[number].trajectoryDescription is not None or line.trajectory_dimensions
+        if not self.settings.regridded and not is_described and number not in self._undescribed:
+            self._undescribed.add(number)
+            context.log.problem(log, f"encoding {number} {UNDESCRIBED}")
 
     def _check_gathered(self, item: Any, context: Context) -> None:
         """Refuse buckets and gridded data of ramp-sampled readouts; what of them was read backwards, uncorrected, is told."""

@@ -119,8 +119,8 @@ class NilaRun:
         return result
 
     def _callback(self, step: int, sigma: float, x: Array) -> None:
-        for problem in self.problems:
-            problem.callback(step, sigma, x)
+        for place, problem in enumerate(self.problems):
+            problem.callback(step, sigma, x[place : place + 1])
         self.watch.check(step, sigma, x)
 
     def _remember_cost(self, shape: Shape, image: Array, began_s: float, n_steps: int) -> None:
@@ -136,6 +136,11 @@ class NilaRun:
         if not plan.samples or "uncertainty" in outcome.images:
             return outcome
         settings, problem, began_s = self.settings, self.problems[place], self.watch.clock()
+
+        def callback(step: int, sigma: float, x: Array) -> None:
+            problem.callback(step, sigma, x)
+            self.watch.check(step, sigma, x)
+
         try:
             spread = sample_posterior(
                 self.prior.prior.estimate,
@@ -148,7 +153,7 @@ class NilaRun:
                 scale=problem.scale,
                 generator=problem.generator,
                 solver=settings.solver,
-                callback=self._callback,
+                callback=callback,
             ).standard_deviation
         except (RuntimeError, MemoryError) as error:  # out of time or memory: the image is there all the same
             return replace(outcome, provenance=outcome.provenance | {"shortened": f"no posterior samples: {error}"})

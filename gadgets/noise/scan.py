@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import ismrmrd
 import numpy as np
+import numpy.typing as npt
 
 from nilatron.core.backend import ComplexArray
 from nilatron.gadgets.items import Context, ScanError
@@ -19,10 +20,11 @@ Key: TypeAlias = tuple[int, Names | None]
 
 @dataclass
 class NoiseSum:
-    """Sum of n n^H over the samples of noise lines with the same channels, all brought to the dwell time of the first."""
+    """Sums of n n^H and |n|^4 over the samples of noise lines with the same channels, all at the dwell time of the first."""
 
     coil_names: Names | None
     total: ComplexArray
+    fourth: npt.NDArray[np.float64]
     dwell_us: float = 0.0
     n_samples: int = 0
     n_lines: int = 0
@@ -35,13 +37,20 @@ class NoiseSum:
         weight = dwell_us / self.dwell_us if dwell_us > 0 else 1.0
         exact = samples.astype(np.complex128)
         self.total += weight * (exact @ exact.conj().T)
+        self.fourth += weight**2 * np.sum(np.abs(exact) ** 4, axis=1)
         self.n_samples += samples.shape[1]
         self.n_lines += 1
 
     def covariance(self, origin: NoiseOrigin) -> NoiseCovariance:
         """The noise covariance of these lines."""
         psi = self.total / max(1, self.n_samples - 1)
-        return NoiseCovariance(psi, self.n_samples, self.dwell_us, origin, self.coil_names)
+        return NoiseCovariance(psi, self.n_samples, self.dwell_us, origin, self.coil_names, self._kurtosis())
+
+    def _kurtosis(self) -> float:
+        """E|n|^4 / (E|n|^2)^2 of the channel that has most of it; silent channels have none."""
+        second = np.real(np.diagonal(self.total))
+        alive = second > 0
+        return float(np.max(self.n_samples * self.fourth[alive] / second[alive] ** 2, initial=0.0))
 
 
 @dataclass
@@ -57,7 +66,7 @@ class NoiseScan:
         names = coil_names(header, n_channels, line.channel_mask)
         key = (n_channels, names)
         if key not in self.sums:
-            self.sums[key] = NoiseSum(names, np.zeros((n_channels, n_channels), np.complex128))
+            self.sums[key] = NoiseSum(names, np.zeros((n_channels, n_channels), np.complex128), np.zeros(n_channels))
         self.sums[key].add(samples, float(line.sample_time_us))
 
     def matched(self, names: Names | None, n_coils: int, context: Context) -> NoiseCovariance | None:

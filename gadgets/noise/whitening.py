@@ -36,6 +36,8 @@ from nilatron.gadgets.noise.stored import StoredNoise, keep
 log = logging.getLogger(__name__)
 
 LATE_LINES = "noise lines after slices had left"
+NOT_FINITE = "lines with values that are not finite, which no image needs"
+NOT_FINITE_NOISE = "noise lines with values that are not finite"
 UNFIT_LINES = "noise lines with other channels, left out"
 
 
@@ -78,7 +80,7 @@ class Whitening:
                 self._dwell.add(item, kind)
                 yield item
             elif not np.isfinite(item.data).all():
-                context.log.problem(log, f"line {item.scan_counter} has values that are not finite: left out")
+                self._leave_out(item, kind, context)
             elif kind is LineKind.NOISE:
                 self._collect(item, context)
             else:
@@ -101,7 +103,18 @@ class Whitening:
             yield item
         for unfit in self._scan.left_out():
             context.log.counts[UNFIT_LINES] += unfit.n_lines
-            log.warning("%d noise lines of %d channels fit no image: left out", unfit.n_lines, len(unfit.total))
+            all_late = context.log.counts[LATE_LINES] == context.log.counts["noise lines"]
+            why = "came after all images had left" if all_late and self._n_left else "fit no image"
+            log.warning("%d noise lines of %d channels %s: left out", unfit.n_lines, len(unfit.total), why)
+
+    def _leave_out(self, line: ismrmrd.Acquisition, kind: LineKind, context: Context) -> None:
+        """Tell a line that is not finite and that no image needs; one warning for each kind."""
+        context.log.counts[NOT_FINITE_NOISE if kind is LineKind.NOISE else NOT_FINITE] += 1
+        what = "noise line" if kind is LineKind.NOISE else "line that no image needs"
+        if self._is_new(what):
+            log.warning(
+                "line %d, a %s, has values that are not finite: left out, as all of them", line.scan_counter, what
+            )
 
     def _collect(self, line: ismrmrd.Acquisition, context: Context) -> None:
         context.log.counts["noise lines"] += 1
@@ -134,10 +147,12 @@ class Whitening:
             noise = self._stored.matched(names, n_coils, context)
             if noise is None:
                 raise
-        if noise is None or noise.usable:
+        if noise is None and not self._scan.sums and context.log.counts[NOT_FINITE_NOISE] and self._is_new("no noise"):
+            context.log.problem(log, "no noise line is finite: the noise is measured in the data")
+        if noise is None or not noise.fault:
             return noise
-        if self._is_new("too few samples"):
-            context.log.problem(log, f"the noise scan has only {noise.n_samples} samples or is empty: not used")
+        if self._is_new("noise scan at fault"):
+            context.log.problem(log, f"the noise scan {noise.fault}: not used")
         return None
 
     def _with_late_note(self, item: KSpaceSlice, context: Context) -> KSpaceSlice:

@@ -44,6 +44,9 @@ class ScanPlan:
     def __post_init__(self) -> None:
         """Count what is still to come."""
         self.upcoming: Upcoming | None = None if self.heads is None else upcoming_of(self.header, self.heads)
+        self.announced = Counter(
+            {} if self.upcoming is None else self.upcoming.imaging
+        )  # lines of each image, if known
 
     def take_calibration(self, slice_number: int) -> None:
         """A line that only calibrates has come."""
@@ -118,6 +121,10 @@ class ScanPlan:
         return encoding_limit(encoding, 1, int(matrix.y)), encoding_limit(encoding, 2, int(matrix.z))
 
     def _missing(self, key: ImageKey, progress: Progress) -> str:
+        every = [n for other, n in self.announced.items() if other.encoding == key.encoding]
+        most, n_most = Counter(every).most_common(1)[0] if every else (0, 0)
+        if progress.n_lines < most and n_most > len(every) / 2:  # flags or not: lines that were lost say nothing
+            return f"{progress.n_lines} lines came, {n_most} of {len(every)} images have {most}"
         likes = Counter(n for other, n in self.sizes.items() if other.encoding == key.encoding and other != key)
         usual = max(likes, key=lambda n: (likes[n], n), default=0)
         if progress.n_lines < usual and likes[usual] > 1 and not progress.is_flagged:
@@ -155,7 +162,7 @@ class ScanPlan:
 
 def same_object(one: ImageKey, other: ImageKey) -> bool:
     """Whether two images differ in their frame alone."""
-    return one._replace(phase=0, repetition=0) == other._replace(phase=0, repetition=0)
+    return one.without_frame() == other.without_frame()
 
 
 def _factors(encoding: Any) -> tuple[float, float]:

@@ -63,7 +63,10 @@ class RemoveROOversamplingGadget:
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
         """Lines in, shorter lines out; anything else passes."""
         encoding = encoding_of(context.header, 0)
-        ratio = float(encoding.encodedSpace.fieldOfView_mm.x) / float(encoding.reconSpace.fieldOfView_mm.x)
+        spaces = (encoding.encodedSpace, encoding.reconSpace)
+        # in single precision, as there: in double precision some ratios of decimal fields of view lose a sample
+        encoded_mm, recon_mm = (np.float32(space.fieldOfView_mm.x) for space in spaces)
+        ratio = encoded_mm / recon_mm
         for item in items:
             if isinstance(item, ismrmrd.Acquisition) and ratio != 1:
                 yield _cropped(item, ratio)
@@ -71,9 +74,9 @@ class RemoveROOversamplingGadget:
                 yield item
 
 
-def _cropped(line: ismrmrd.Acquisition, ratio: float) -> ismrmrd.Acquisition:
+def _cropped(line: ismrmrd.Acquisition, ratio: np.float32) -> ismrmrd.Acquisition:
     n_samples = line.number_of_samples
-    n_kept = int(n_samples / ratio)
+    n_kept = int(np.float32(n_samples) / ratio)
     if not 0 < n_kept <= n_samples:
         raise ScanError(
             f"RemoveROOversamplingGadget: line {line.scan_counter} has {n_samples} samples; the header's fields of "
@@ -82,9 +85,9 @@ def _cropped(line: ismrmrd.Acquisition, ratio: float) -> ismrmrd.Acquisition:
     start = n_samples // 2 - n_kept // 2
     profile = fft.ifft(line.data, axes=(-1,))[:, start : start + n_kept]
     head = line.getHead()
-    head.center_sample = int(line.center_sample / ratio)
-    head.discard_pre = int(line.discard_pre / ratio)
-    head.discard_post = int(line.discard_post / ratio)
+    head.center_sample = int(np.float32(line.center_sample) / ratio)
+    head.discard_pre = int(np.float32(line.discard_pre) / ratio)
+    head.discard_post = int(np.float32(line.discard_post) / ratio)
     kept = np.clip((np.arange(n_kept) - n_kept // 2) * ratio + n_samples // 2, 0, n_samples - 1).astype(int)
     trajectory: npt.NDArray[np.float32] = line.traj[kept]
     return derived_line(line, fft.fft(profile, axes=(-1,)), trajectory, head=head)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import BAD_INPUT, app, fail
+from nilatron.pipelines.cli.app import BAD_INPUT, app, fail, stderr
 
 configs = typer.Typer(
     help="Chains as shipped: list them, show one, print where it lies, check one's own.", no_args_is_help=True
@@ -40,13 +39,16 @@ def path_of_config(name: Annotated[str, typer.Argument(help="A name from `list`.
 
 
 @configs.command("check")
-def check_config(file: Annotated[Path, typer.Argument(help="XML of a chain.")]) -> None:
-    """Compare a chain with the grammar of Gadgetron: elements, attributes, names of stock gadgets."""
-    from nilatron.pipelines.chain.grammar import check_grammar
+def check_config(chain: Annotated[str, typer.Argument(help="XML file of a chain, or a name from `list`.")]) -> None:
+    """Whether Gadgetron runs a chain and our node understands it: elements, classes, readers, targets, properties."""
+    from nilatron.pipelines.chain.checks import chain_problems
+    from nilatron.pipelines.chain.find import find_chain
 
-    try:
-        xml = file.read_bytes()
-    except OSError as error:
-        fail(f"cannot read {file}: {error.strerror}", BAD_INPUT)
-    check_grammar(xml, str(file))
-    print(f"{file}: Gadgetron would take it")
+    found = find_chain(chain)
+    problems = chain_problems(found.xml, chain)
+    for problem in problems:
+        if not problem.fatal:
+            stderr.print(f"{found.location}: note: {problem}", markup=False, highlight=False, soft_wrap=True)
+    if fatal := [str(problem) for problem in problems if problem.fatal]:
+        fail(f"{found.location} would not run as it is meant: {'; '.join(fatal)}", BAD_INPUT)
+    print(f"{chain}: Gadgetron would take it")

@@ -33,16 +33,18 @@ def export(
     from nilatron.core.prior.weights import find_weights
     from nilatron.pipelines.prior.export import ExportSettings, build_tensorrt, check_tensorrt
     from nilatron.pipelines.prior.export import export as run
+    from nilatron.pipelines.progress import Bar
 
     sizes = [parse_size(text) for text in tensorrt or []]
     settings = ExportSettings(output, find_weights(weights), precision, overwrite)
     if sizes:
         check_tensorrt()  # before the export, which takes long
-    with stderr.status("reading") as status:
-        report = run(settings, lambda text: status.update(text))
-        print(table(report))
-        if sizes:
-            build_tensorrt(settings.weights, precision, sizes, lambda text: status.update(text))
+    with Bar(stderr) as bar:
+        report = run(settings, bar.update)
+    print(table(report))
+    if sizes:
+        with Bar(stderr) as bar:
+            build_tensorrt(settings.weights, precision, sizes, bar.update)
     print(f"{output}: {len(report.model.content)} bytes, sha256 {report.model.sha256}")
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import app
+from nilatron.pipelines.cli.app import app, stderr
 
 
 @app.command()
@@ -21,8 +20,10 @@ def phases(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Give magnitude images phases that a model of complex images draws, for `nilatron train`."""
+    from nilatron.pipelines.progress import Bar
     from nilatron.pipelines.training.phases import PhaseJob, write_phases
 
-    logging.getLogger("nilatron").setLevel(logging.INFO)
-    n_images = write_phases(PhaseJob(tuple(magnitudes), output, weights, samples_per_image, seed, device))
+    with Bar(stderr) as bar:
+        job = PhaseJob(tuple(magnitudes), output, weights, samples_per_image, seed, device)
+        n_images = write_phases(job, report=bar.update)
     print(f"{n_images} complex images to {output}")

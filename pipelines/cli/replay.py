@@ -10,14 +10,18 @@ import typer
 from nilatron.pipelines.cli.app import BAD_INPUT, CONNECTION_FAILED, RECONSTRUCTION_FAILED, app, fail, stderr
 
 if TYPE_CHECKING:
+    from nilatron.pipelines.client.exchange import ServerError
     from nilatron.pipelines.client.images import RemoteSettings
+    from nilatron.pipelines.files.disk import OutputError
+    from nilatron.pipelines.files.interrupts import StopSignalError
+    from nilatron.pipelines.replay import ReplayReport
 
 
 @app.command()
 def replay(
     raw: Annotated[Path, typer.Argument(help="ISMRMRD raw file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="ISMRMRD image file to write.")],
-    chain: Annotated[str, typer.Option("--config", "-c", help="Chain: a shipped name or an XML file.")] = "nila.xml",
+    chain: Annotated[str, typer.Option("--config", "-c", help="Chain: a shipped name or an XML file.")] = "nila",
     group: Annotated[str, typer.Option("--group", "-g", help="Group of the raw data.")] = "dataset",
     output_group: Annotated[
         str | None, typer.Option("--output-group", "-G", help="Group of the images (default: date and time).")
@@ -29,7 +33,21 @@ def replay(
         str | None, typer.Option(help="What computes the network: torch, onnx, openvino or tensorrt; --set engine=...")
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Folder for pictures.")] = None,
-    dicom: Annotated[Path | None, typer.Option(help="Folder for DICOM files (needs pydicom).")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE.html", help="One page that shows all images, for people.")
+    ] = None,
+    dicom: Annotated[Path | None, typer.Option(help="Folder for DICOM files (needs nilatron[dicom]).")] = None,
+    study_uid: Annotated[
+        str | None, typer.Option(metavar="UID", help="DICOM study of the images, in place of that of the header.")
+    ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="DICOM file whose patient and study the images get; otherwise they are nobody's."),
+    ] = None,
+    series_offset: Annotated[int, typer.Option(min=0, max=10**9, help="Added to the numbers of DICOM series.")] = 0,
+    send: Annotated[
+        str | None, typer.Option(metavar="AET@HOST:PORT", help="Archive that stores the DICOM files, too (C-STORE).")
+    ] = None,
     noise: Annotated[
         Path | None, typer.Option(help="Raw file with the noise scan, used in place of the scan's own.")
     ] = None,
@@ -42,7 +60,7 @@ def replay(
     weights: Annotated[
         str, typer.Option(help="Weights of the prior: a shipped name (default, tiny) or a file.")
     ] = "default",
-    overwrite: Annotated[bool, typer.Option(help="Replace the output group if it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace the output file, and the pictures in its folders.")] = False,
     address: Annotated[
         str | None,
         typer.Option(
@@ -64,6 +82,8 @@ def replay(
 ) -> None:
     """Reconstruct a raw file through an XML chain, in this process or on a server."""
     from nilatron.core.prior.weights import find_weights
+    from nilatron.pipelines.archive.folder import DicomSettings
+    from nilatron.pipelines.archive.send import parse_archive
     from nilatron.pipelines.client.exchange import ServerError
     from nilatron.pipelines.replay import ReplaySettings
     from nilatron.pipelines.replay import replay as run
@@ -77,6 +97,9 @@ def replay(
         properties=parse_properties([*(properties or []), *([f"engine={engine}"] if engine else [])]),
         png=png,
         dicom=dicom,
+        report=html,
+        dicom_settings=DicomSettings(study_uid, like, series_offset),
+        send=None if send is None else parse_archive(send),
         noise=noise,
         noise_store=noise_store,
         seed=seed,
@@ -99,13 +122,43 @@ def replay(
     if report.stored_noise is not None:
         print(f"noise of measurement {report.stored_noise!r} stored in {noise_store}; it gives no images")
     else:
-        print(f"{report.n_images} images to {output} in {report.seconds:.1f} s")
+        print(f"{report.n_images} images to {report.written} in {report.seconds:.1f} s")
+    unsent = ""
+    if report.sent is not None and report.sent.failed:
+        unsent = f"{report.sent}; all files are in {dicom}"
+    elif report.sent is not None:
+        print(report.sent)
+    elif send is not None and report.failure is not None:
+        unsent = "nothing was sent"
     if report.failure is not None:
-        kept = f"{report.n_images} of {report.n_expected} expected images came and were kept"
-        fail(f"{report.failure}; {kept}", CONNECTION_FAILED)
+        fail("; ".join(filter(None, (*end_of(report), unsent))), code_of(report.failure))
     if not report.complete:
         why = "; ".join(report.log.problems) or f"{report.n_images} of {report.n_expected} expected images came"
+        why += f"; {unsent}" if unsent else ""
         fail(f"the reconstruction is not complete: {why}", RECONSTRUCTION_FAILED)
+    if unsent:
+        fail(unsent, CONNECTION_FAILED)
+
+
+def end_of(report: ReplayReport) -> tuple[str, str]:
+    """Why a run did not come to its end, and what is kept of it."""
+    from nilatron.pipelines.client.exchange import ServerError
+    from nilatron.pipelines.files.interrupts import StopSignalError
+
+    if isinstance(report.failure, ServerError):
+        return str(report.failure), f"{report.n_images} of {report.n_expected} expected images came and were kept"
+    why = f"stopped by {report.failure}" if isinstance(report.failure, StopSignalError) else str(report.failure)
+    return why, f"{report.n_images} finished images were kept in {report.written}"
+
+
+def code_of(failure: ServerError | StopSignalError | OutputError) -> int:
+    """Exit code of a run that did not come to its end."""
+    from nilatron.pipelines.client.exchange import ServerError
+    from nilatron.pipelines.files.interrupts import StopSignalError
+
+    if isinstance(failure, StopSignalError):
+        return failure.exit_code
+    return CONNECTION_FAILED if isinstance(failure, ServerError) else RECONSTRUCTION_FAILED
 
 
 def remote_of(

@@ -2,19 +2,60 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from nilatron import __version__
 from nilatron.pipelines.cli.app import BAD_INPUT, CONNECTION_FAILED, app, fail, stderr
 
 MIB = 1 << 20
+log = logging.getLogger(__name__)
+
+
+def take_sources(context: typer.Context, file: Path | None) -> Path | None:
+    """Make what the file and the environment set the defaults of the other options."""
+    from nilatron.pipelines.cli.sources import read_sources
+
+    sources = read_sources(file)
+    context.default_map = {name: _for_click(value) for name, (value, _) in sources.items()}
+    context.obj = {name: origin for name, (_, origin) in sources.items()}
+    return file
+
+
+def _for_click(value: Any) -> Any:
+    return [str(part) for part in value] if isinstance(value, tuple) else str(value)
+
+
+def effective(context: typer.Context) -> str:
+    """All settings as a TOML file that says where each comes from."""
+    from nilatron.pipelines.cli.sources import ServeSources, as_toml
+
+    values = {name: context.params[name] for name in ServeSources.model_fields}
+    sources = {name: context.get_parameter_source(name) for name in values}
+    given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    origins = {name: "command line" if name in given else context.obj.get(name, "default") for name in values}
+    return as_toml(values, origins)
 
 
 @app.command()
 def serve(
     context: typer.Context,
+    settings_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--settings",
+            envvar="NILATRON_SERVE_SETTINGS",
+            metavar="FILE",
+            help="TOML file with these options (max_scans = 4); environment variables NILATRON_SERVE_MAX_SCANS and so on "
+            "count more, and the command line most.",
+            is_eager=True,
+            callback=take_sources,
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all, behind a firewall.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port for scans; 0 takes a free one.")] = 9002,
     health_port: Annotated[
@@ -42,10 +83,22 @@ def serve(
     idle_s: Annotated[float, typer.Option(help="Longest silence of the other end, in s.")] = 900.0,
     grace_s: Annotated[float, typer.Option(help="Time for running scans after SIGTERM, in s.")] = 30.0,
     log_format: Annotated[str, typer.Option(help="auto (text on a terminal, else JSON), json or text.")] = "auto",
+    fire: Annotated[
+        bool, typer.Option(help="Take every client for FIRE: int16 pixels also without parameters.")
+    ] = False,
+    print_config: Annotated[
+        bool,
+        typer.Option("--print-config", help="Print all settings and where they come from, as a TOML file, and stop."),
+    ] = False,
 ) -> None:
     """Take scans from Gadgetron's <connect>, ISMRMRD clients and FIRE, until SIGTERM."""
+    del settings_file  # its callback has read it
+    if print_config:
+        print(effective(context))
+        return
     from nilatron.core.prior.weights import find_weights
     from nilatron.pipelines.server import logs
+    from nilatron.pipelines.server.front import PortError
     from nilatron.pipelines.server.front import serve as run
     from nilatron.pipelines.server.settings import ServeSettings
 
@@ -75,9 +128,14 @@ def serve(
         grace_s=grace_s,
         log_json=as_json,
         verbose=verbose,
+        fire=fire,
     )
     logs.configure("front", as_json=as_json, verbose=verbose)
+    revision = os.environ.get("NILATRON_REVISION", "unknown")
+    log.info("nilatron %s", __version__, extra={"fields": {"version": __version__, "revision": revision}})
     try:
         run(settings)
+    except PortError as error:
+        fail(str(error), CONNECTION_FAILED)
     except OSError as error:
-        fail(f"cannot serve at {host}, ports {port} and {health_port}: {error}", CONNECTION_FAILED)
+        fail(f"cannot serve: {error}", CONNECTION_FAILED)

@@ -107,13 +107,14 @@ def prepare(
     BadInputError
         When header or configuration cannot be used.
     """
+    from nilatron.gadgets.plan.weighed import weighed_header
     from nilatron.pipelines.chain.host import default_node
     from nilatron.pipelines.chain.xml import parse_configuration
     from nilatron.pipelines.conversation.memory import GIB, memory_bytes, refuse_above
     from nilatron.pipelines.device import resolve_device
     from nilatron.pipelines.files.header import parse_header
 
-    context = Context(parse_header(opening.header), resolve_device(device))
+    context = Context(weighed_header(parse_header(opening.header)), resolve_device(device))
     text = opening.configuration.strip(b"\0 \r\n\t")
     # without a configuration Gadgetron sends the XML declaration alone
     is_empty = not text or (text.startswith(b"<?xml") and text.find(b"?>") == len(text) - 2)
@@ -252,7 +253,10 @@ class Conversation:
         if problems:
             raise IncompleteError("; ".join(problems))
         if self.reader.n_messages == 0:
-            raise IncompleteError("no data came between header and CLOSE, so there are no images")
+            raise IncompleteError(
+                "no data came between header and CLOSE, so there are no images; where a gadget in front has failed, its own "
+                "message is the reason"
+            )
         if self._n_raw and not made:
             found = ", ".join(f"{n} {what}" for what, n in counts.items())
             raise IncompleteError(f"none of the {self._n_raw} items that came gave an image ({found or 'no lines'})")

@@ -13,6 +13,7 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
+from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.pipelines.files.atomic import InputError, open_hdf5
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.files.heads import LINE, WAVEFORM, HeadKind, HeadReader
@@ -148,10 +149,17 @@ class RawFile:
             trajectories = rows["traj"] if "traj" in (rows.dtype.names or ()) else np.empty((len(rows), 0))
             for offset, (head, samples) in enumerate(zip(heads, rows["data"], strict=True)):
                 line = f"{self.path}: line {start + offset}"
-                n_channels = n_channels or self._first_channels(int(head["active_channels"]))
-                trajectory = self._trajectory(trajectories[offset], head, line)
                 shape = (int(head["active_channels"]), int(head["number_of_samples"]))
-                yield ismrmrd.Acquisition(head.tobytes(), line_samples(samples, shape, line), trajectory)
+                try:
+                    data = line_samples(samples, shape, line)
+                except InputError as error:
+                    if kind_of(int(head["flags"])) is not LineKind.OTHER:
+                        raise
+                    logger.warning("%s; no image needs the line: left out", error)
+                    continue
+                n_channels = n_channels or self._first_channels(shape[0])
+                trajectory = self._trajectory(trajectories[offset], head, line)
+                yield ismrmrd.Acquisition(head.tobytes(), data, trajectory)
 
     def _trajectory(self, stored: AnyArray, head: Any, line: str) -> npt.NDArray[np.float32]:
         """Trajectory (sample, dimension) of a line; sets the number of dimensions in its head."""

@@ -53,6 +53,38 @@ ROWS = {
         "positions: even and odd matrices, oblique slices, volumes, fields of view between pixels; directions that are none",
         "position, error",
     ),
+    "F2.38": (
+        "kind K1: EPI, ramps, both directions, simultaneous slices, trajectories: modelled, refused or told",
+        "pixels, exit code",
+    ),
+    "F2.39": (
+        "kind K2: discarded samples, echoes, oversampling there or not, references of other lengths",
+        "pixels, exit code",
+    ),
+    "F2.40": (
+        "kind K3: loops in any order, flags early, late or at each line, scans that stop",
+        "pixels, exit code",
+    ),
+    "F2.41": (
+        "kind K4: references before, after, in other encodings, counters, modes; frames",
+        "pixels, exit code",
+    ),
+    "F2.42": (
+        "kind K5: NaN, other channels or lengths, strange heads, in lines that no image needs and in others",
+        "pixels, exit code",
+    ),
+    "F2.43": (
+        "kind K6: fractions, centres, limits, matrices and factors that the lines contradict",
+        "pixels, exit code",
+    ),
+    "F2.44": (
+        "kind K8: no trajectory, limits or field of view, metres, compounds, no time stamps; for K7 see F2.37",
+        "pixels, exit code",
+    ),
+    "F2.45": (
+        "kind K9: noise in files, orders, channels, places and dwell times of its own; with signal, missing",
+        "pixels, exit code",
+    ),
 }  # fmt: skip
 HEAD = """# Compatibility
 

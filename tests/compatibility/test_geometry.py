@@ -11,6 +11,7 @@ from ismrmrd import xsd
 pytestmark = pytest.mark.slow  # through a whole node what gadgets and conversation are asked alone
 
 pydicom = pytest.importorskip("pydicom")
+pytest.importorskip("highdicom")
 
 PIXELS = 0.1
 POSITION_MM = (12.0, -30.0, 44.0)

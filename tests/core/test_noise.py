@@ -281,9 +281,20 @@ def test_every_way_to_a_value_counts_as_a_fetch(fetch):
 
 
 @pytest.mark.parametrize("shape", [(32, 48), (96, 256)])
-def test_values_are_fetched_three_times_at_most_whatever_the_size(shape):
-    """The number of lines, the energies, the variances."""
+def test_values_are_fetched_five_times_at_most_whatever_the_size(shape):
+    """The number of lines, the energies, the lines of either half, the variances."""
     kspace, counts, _ = scan(4, shape, 0.3, np.random.default_rng(8))
     with Fetches() as fetches:
         sigma_from_data(torch.from_numpy(kspace), torch.from_numpy(counts))
-    assert 0 < fetches.n <= 3
+    assert 0 < fetches.n <= 5
+
+
+@pytest.mark.parametrize("to", [np.asarray, torch.from_numpy])
+def test_a_spike_in_a_line_is_no_noise(to):
+    kspace, counts, _ = scan(4, (96, 128), 0.3, np.random.default_rng(8))
+    expected = sigma_from_data(to(kspace), to(counts))
+    spoilt = kspace.copy()
+    spoilt[:, 0, 6, 30] = 1000 * np.abs(kspace).max()
+    assert sigma_from_data(to(spoilt), to(counts)) == pytest.approx(expected, rel=0.02)
+    plain = np.asarray(covariance_from_data(to(kspace), to(counts)))
+    np.testing.assert_allclose(covariance_from_data(to(spoilt), to(counts)), plain, atol=0.05 * np.abs(plain).max())

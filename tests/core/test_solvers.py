@@ -138,3 +138,12 @@ def test_cg_on_a_gpu_finds_the_same_without_asking(monkeypatch):
     found = conjugate_gradient(times, b, np.zeros_like(b), tolerance=1e-3, max_iterations=50)
     np.testing.assert_array_equal(found.x, expected.x)
     np.testing.assert_array_equal(found.iterations, expected.iterations)
+
+
+@pytest.mark.parametrize("to", [np.asarray, torch.from_numpy])
+def test_cg_sums_rows_in_double_precision(to):
+    """2^24 + 4096 ones: in single precision ones that are added to the large one are lost."""
+    data, residual = np.zeros((1, 4097, 1), np.complex64), np.ones((1, 4097, 1), np.complex64)
+    data[0, 0], residual[0, 0] = 1, 4096
+    found = conjugate_gradient(lambda x: x, to(data), to(data - residual), tolerance=0, max_iterations=0)
+    assert float(found.relative_residuals.ravel()[0]) == np.sqrt(np.float32(2**24 + 4096))

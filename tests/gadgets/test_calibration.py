@@ -168,11 +168,20 @@ def test_lines_for_both_calibrate_too(lines_of, scan_header, way):
 
 
 @ALL_WAYS
-def test_calibration_of_the_same_scan_serves_only_its_own_image(lines_of, scan_header, way):
+def test_calibration_of_a_frame_serves_those_that_have_none_of_their_own(lines_of, scan_header, way):
     calibrated = [*lines_of(range(0, N_Y, 2)), *lines_of(range(11, 22, 2), ONLY)]
     lines = [*calibrated, *lines_of(range(0, N_Y, 2), repetition=1)]
     first, second = slices_of(way, lines, scan_header((N_X, N_Y, 1), mode="embedded"))
     assert first.calibration.shape[2] == 12
+    np.testing.assert_array_equal(second.calibration, first.calibration)
+    assert not second.counts[0, 1::2].any()
+
+
+@ALL_WAYS
+def test_calibration_of_another_contrast_of_the_same_scan_serves_no_other(lines_of, scan_header, way):
+    calibrated = [*lines_of(range(0, N_Y, 2)), *lines_of(range(11, 22, 2), ONLY)]
+    lines = [*calibrated, *lines_of(range(0, N_Y, 2), contrast=1)]
+    _, second = slices_of(way, lines, scan_header((N_X, N_Y, 1), mode="embedded"))
     assert second.calibration is None
 
 

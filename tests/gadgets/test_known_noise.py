@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,9 +21,14 @@ def test_channels_are_chosen_on_both_sides_and_keep_their_names():
 
 @pytest.mark.parametrize(("n_samples", "usable"), [(0, False), (7, False), (8, True)])
 def test_noise_is_usable_from_two_samples_a_coil_on(n_samples, usable):
-    assert noise(n_samples=n_samples).usable is usable
+    assert (noise(n_samples=n_samples).fault == "") is usable
 
 
 def test_silence_is_not_usable():
     silent = NoiseCovariance(np.zeros((2, 2), complex), 100, 5.0, NoiseOrigin("noise scan"))
-    assert not silent.usable
+    assert "is empty" in silent.fault
+
+
+@pytest.mark.parametrize(("kurtosis", "n_samples", "usable"), [(2.0, 100, True), (5.0, 100, False), (5.0, 32, True)])
+def test_samples_that_are_no_gaussian_noise_are_not_usable(kurtosis, n_samples, usable):
+    assert (replace(noise(n_samples=n_samples), kurtosis=kurtosis).fault == "") is usable

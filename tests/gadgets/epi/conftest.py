@@ -149,7 +149,7 @@ def epi_scan(scan_header, make_line, describe):
 
     def make(lobe=None, stated=None, n_x=2 * N, **settings):
         header = scan_header((n_x, N, 1), (N, N, 1))
-        header.encoding[0].trajectory = ismrmrd.xsd.trajectoryType.EPI
+        describe(header)
         scan = EpiScan(header, make_line, lobe, **settings)
         if lobe is not None:
             numbers = {"rampUpTime": int(lobe.ramp_up_us), "rampDownTime": int(lobe.ramp_down_us)}

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from nilatron.core.epi.trapezoid import Trapezoid
-from nilatron.gadgets.epi.correct import GRIDDED, UNCORRECTED
+from nilatron.gadgets.epi.correct import GRIDDED, UNCORRECTED, UNDESCRIBED
 from nilatron.gadgets.items import Context, ScanError
 from nilatron.gadgets.stock.registry import STOCK_GADGETS
 from nilatron.gadgets.stock.types import AcquisitionBucket
@@ -112,6 +112,7 @@ def test_both_directions_with_their_echo_at_half_an_even_line(epi_scan):
 def test_cartesian_lines_are_touched_where_navigators_came_for_them(epi_scan, has_navigators, corrected):
     scan = epi_scan(**FLAWS)
     scan.header.encoding[0].trajectory = ismrmrd.xsd.trajectoryType.CARTESIAN
+    scan.header.encoding[0].trajectoryDescription = None
     _, log = scan.slices(scan.lines if has_navigators else scan.imaging())
     assert log.counts["lines corrected for their direction"] == corrected
     assert log.counts["lines left out: phase correction"] == 3 * has_navigators
@@ -134,6 +135,7 @@ def test_a_navigator_with_broken_values_or_of_another_length_costs_nothing_else(
 def test_a_useless_navigator_of_a_cartesian_scan_is_no_problem(epi_scan, make_line):
     scan = epi_scan(directions=(False,))
     scan.header.encoding[0].trajectory = ismrmrd.xsd.trajectoryType.CARTESIAN
+    scan.header.encoding[0].trajectoryDescription = None
     flags = (ismrmrd.ACQ_IS_PHASECORR_DATA,)
     strange = [make_line(np.ones((3, 200)), *flags), make_line(np.ones((7, 64)), *flags, echo=60)]
     _, log = scan.slices([*strange, *scan.imaging()])
@@ -179,3 +181,22 @@ def test_what_is_no_line_of_an_encoding_passes(epi_scan, make_line):
     assert not items
     assert not log.problems
     assert log.counts["lines left out: dummy"] == 1
+
+
+@pytest.mark.parametrize("how", ["described", "by its lines", "regridded", "not at all"])
+def test_a_readout_that_nothing_describes_is_told(epi_scan, how):
+    scan = epi_scan(directions=(False,), noise=0.01)
+    if how != "described":
+        scan.header.encoding[0].trajectoryDescription = None
+    lines = scan.imaging()
+    if how == "by its lines":
+        k = np.arange(2 * N, dtype=np.float32)[:, None] - N
+        lines = [ismrmrd.Acquisition(with_dimensions(line.getHead(), 1), line.data, k) for line in lines]
+    (item,), log = scan.slices(lines, regridded=how == "regridded")
+    assert [UNDESCRIBED in problem for problem in log.problems] == [True] * (how == "not at all")
+    assert [UNDESCRIBED in note for note in item.notes] == [True] * (how == "not at all")
+
+
+def with_dimensions(head, n):
+    head.trajectory_dimensions = n
+    return head

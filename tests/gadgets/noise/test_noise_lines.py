@@ -9,7 +9,7 @@ import pytest
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context, ScanError
 from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.gadgets.noise.whitening import LATE_LINES, UNFIT_LINES
+from nilatron.gadgets.noise.whitening import LATE_LINES, NOT_FINITE_NOISE, UNFIT_LINES
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
 NOISE = ismrmrd.ACQ_IS_NOISE_MEASUREMENT
@@ -235,7 +235,7 @@ def test_channels_of_a_larger_noise_scan_are_chosen_by_label():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_noise_line_that_is_not_finite_costs_itself_and_is_told(value):
+def test_a_noise_line_that_is_not_finite_costs_itself_and_is_told(caplog, value):
     def spoilt(items):
         items[5].data[3, 7] = value
         return items
@@ -243,7 +243,20 @@ def test_a_noise_line_that_is_not_finite_costs_itself_and_is_told(value):
     (found,), log = whitened(SCAN, change=spoilt)
     (expected,), _ = whitened(SCAN, change=lambda items: items[:5] + items[6:])
     same(found, expected)
-    assert log.problems == ["line 5 has values that are not finite: left out"]
+    assert log.problems == []
+    assert log.counts[NOT_FINITE_NOISE] == 1
+    assert "line 5, a noise line, has values that are not finite" in caplog.text
+
+
+def test_a_noise_scan_of_no_numbers_is_told():
+    def spoilt(items):
+        for item in items[: SCAN.noise_lines]:
+            item.data[:] = np.nan
+        return items
+
+    (found,), log = whitened(SCAN, change=spoilt)
+    assert found.noise.source == "data"
+    assert log.problems == ["no noise line is finite: the noise is measured in the data"]
 
 
 def test_an_image_line_that_is_not_finite_goes_on_to_the_gadget_that_counts_lines():
@@ -252,3 +265,26 @@ def test_an_image_line_that_is_not_finite_goes_on_to_the_gadget_that_counts_line
     context = Context(header)
     assert items[60] in list(Whitening(NoiseSettings()).lines(items, context))
     assert context.log.problems == []
+
+
+def test_noise_lines_that_hold_an_echo_are_not_used_and_told():
+    def with_echo(items):
+        for line in items:
+            if is_noise(line):
+                line.data[:, line.number_of_samples // 2 - 2 : line.number_of_samples // 2 + 2] += 20
+            yield line
+
+    (found,), log = whitened(SCAN, change=with_echo)
+    assert found.noise.source == "data"
+    assert len(log.problems) == 1
+    assert "more than noise, signal or spikes" in log.problems[0]
+
+
+def test_noise_lines_that_come_last_are_told_as_such(caplog):
+    def last(items):
+        return sorted(items, key=is_noise)
+
+    (found,), log = whitened(SCAN, change=last)
+    assert found.noise.source == "data"
+    assert log.counts[UNFIT_LINES] == 48
+    assert "48 noise lines of 6 channels came after all images had left: left out" in caplog.messages

@@ -75,3 +75,22 @@ def test_without_noise_lines_nothing_is_known(context):
 def test_a_measurement_of_noise_is_that_of_most_lines(scanned, context):
     scan = scanned((samples(4, 30), 5.0), (samples(2, 5), 5.0), (samples(2, 5), 5.0))
     assert scan.largest(context).n_coils == 2
+
+
+@pytest.mark.parametrize("gains", [(1.0, 1.0), (1.0, 50.0)])
+def test_gaussian_noise_of_any_gain_and_dwell_time_has_a_kurtosis_of_two(make_line, context, gains):
+    rng, scan = np.random.default_rng(0), NoiseScan()
+    for number in range(32):
+        white = rng.standard_normal((2, 256)) + 1j * rng.standard_normal((2, 256))
+        dwell_us = 5.0 if number % 2 else 20.0
+        line = make_line(np.array(gains)[:, None] * white / np.sqrt(dwell_us), dwell_us=dwell_us)
+        scan.add(line, context.header)
+    assert scan.largest(context).kurtosis == pytest.approx(2, abs=0.1)
+
+
+def test_a_spike_in_one_channel_shows_in_the_kurtosis(make_line, context):
+    rng, scan = np.random.default_rng(0), NoiseScan()
+    data = rng.standard_normal((2, 512)) + 1j * rng.standard_normal((2, 512))
+    data[1, 40] = 60
+    scan.add(make_line(data), context.header)
+    assert scan.largest(context).kurtosis > 100

@@ -126,7 +126,25 @@ def test_the_last_image_is_short_of_lines_that_the_others_have(scan_header, line
     orders = [rng.permutation(N_Y) for _ in range(4)]
     lines = [line for r, order in enumerate(orders) for line in lines_of(order, repetition=r)][:-5]
     _, log = accumulate(scan_header((N_X, N_Y, 1)), lines, is_file=is_file)
-    assert any("11 lines came, other images have 16" in problem for problem in log.problems)
+    others = "3 of 4 images have 16" if is_file else "other images have 16"
+    assert any(f"11 lines came, {others}" in problem for problem in log.problems)
+
+
+def test_lines_that_were_lost_are_missed_though_the_last_one_came(scan_header, lines_of):
+    """In a file, where the flag of the last line says nothing of those before it."""
+    lines = [line for r in range(3) for line in lines_of(range(N_Y), repetition=r)]
+    lines[-1].set_flag(LAST)
+    _, log = accumulate(scan_header((N_X, N_Y, 1)), lines[: 2 * N_Y + 3] + lines[2 * N_Y + 8 :], is_file=True)
+    assert [("11 lines came, 2 of 3 images have 16" in problem) for problem in log.problems] == [True]
+
+
+def test_frames_of_fewer_lines_than_the_first_lack_none(scan_header, lines_of):
+    """A keyhole scan: the outer lines of the first frame serve all."""
+    lines = [line for r in range(4) for line in lines_of(range(N_Y) if r == 0 else range(4, 12), repetition=r)]
+    for last in range(N_Y - 1, len(lines), 8):
+        lines[last].set_flag(LAST)
+    _, log = accumulate(scan_header((N_X, N_Y, 1)), lines, is_file=True)
+    assert log.problems == []
 
 
 @BOTH_WAYS

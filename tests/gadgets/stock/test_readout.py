@@ -73,3 +73,13 @@ def test_an_encoding_that_the_header_lacks_is_an_error(samples, scan_header, mak
     line.encoding_space_ref = 3
     with pytest.raises(ScanError, match="encoding space 3"):
         list(AsymmetricEchoAdjustROGadget()([line], Context(scan_header((64, 8, 1)))))
+
+
+@pytest.mark.parametrize(("encoded_mm", "recon_mm", "kept"), [(300.3, 100.1, 128), (300.6, 100.2, 127)])
+def test_the_samples_that_stay_are_counted_in_single_precision(scan_header, make_line, encoded_mm, recon_mm, kept):
+    """As the gadget of that name counts them, whose ratio of fields of view is a float."""
+    header = scan_header((384, 8, 1), (128, 8, 1))
+    encoding = header.encoding[0]
+    encoding.encodedSpace.fieldOfView_mm.x, encoding.reconSpace.fieldOfView_mm.x = encoded_mm, recon_mm
+    (cropped,) = RemoveROOversamplingGadget()([make_line(np.ones((1, 384)))], Context(header))
+    assert cropped.number_of_samples == kept

@@ -1,10 +1,14 @@
 """What all commands share, and the shipped chains."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from nilatron import __version__
+from nilatron.pipelines import cli
 
 
 @pytest.mark.slow
@@ -42,3 +46,20 @@ def test_own_chains_are_checked_before_a_server_sees_them(command, one_line, tmp
 def test_version_and_what_is_missing(command):
     assert command("--version")[:2] == (0, f"{__version__}\n")
     assert command("replay")[0] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_a_full_file_of_output_is_one_line(one_line):
+    sources = Path(cli.__file__).resolve().parents[2] / "src"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "nilatron", "configs", "list"],
+            env={**os.environ, "PYTHONPATH": str(sources)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 3
+    assert one_line(done.stderr) == "nilatron: output: No space left on device"

@@ -323,6 +323,17 @@ def test_line_shorter_than_announced(raw_path):
         read(raw_path)
 
 
+def test_a_line_shorter_than_announced_that_no_image_needs_is_left_out(raw_path, caplog):
+    def spoil(row):
+        row["data"] = row["data"][:-2]
+        row["head"]["flags"] = 1 << (ismrmrd.ACQ_IS_NAVIGATION_DATA - 1)
+
+    n_lines = len(read_lines(raw_path))
+    edit_line(raw_path, 3, spoil)
+    assert len(read_lines(raw_path)) == n_lines - 1
+    assert re.search("line 3 has 63 complex samples.*no image needs the line: left out", caplog.text)
+
+
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9, 0.999])
 def test_truncated_file(raw_path, share):
     content = raw_path.read_bytes()

@@ -1,0 +1,161 @@
+"""What the header says about encoding, weighed against the lines: limits, matrices and modes left from another scan.
+
+    limits 0 to 0 of a matrix of many           never set: along y the limits of the matrix, along z a scan of slices
+    lines beyond the limits, on the matrix      the limits are those of another scan: widened, the centre in the middle
+    limits beyond the matrix, lines on it       the limits are those of another scan: those of the matrix
+    limits and lines agree, beyond the matrix   the matrix is that of another scan: as large as the limits
+    no line beyond the first partition, limits agree or say nothing     a scan of slices, whatever the matrix counts along z
+    "separate", and lines marked for both; the others that calibrate lie where no line of the image does    "embedded"
+    "embedded", and lines that only calibrate lie where lines of the image do       "separate"
+
+The centre that is guessed here is looked at again when there are data (`plan.centre`). A line off limits and matrix is an error
+of its own (`placement`).
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import Any
+
+import ismrmrd.xsd as xsd
+import numpy as np
+import numpy.typing as npt
+
+from nilatron.gadgets.encoding import Limit, calibration_mode, encoding_limit
+from nilatron.gadgets.flags import LineKind, calibrates
+from nilatron.gadgets.plan.contradictions import Heads, imaging, kinds_of
+
+log = logging.getLogger(__name__)
+
+AXES = ((1, "y"), (2, "z"))
+
+
+def weighed_header(header: Any, heads: Heads | None = None) -> Any:
+    """The header with limits and matrices that the lines do not contradict; the same object where none was.
+
+    Parameters
+    ----------
+    header
+        Parsed ISMRMRD header; it is not changed.
+    heads
+        Table of the heads of all lines, where they are known; without them the header is weighed against itself.
+    """
+    weighed = copy.deepcopy(header)
+    said = []
+    for number, encoding in enumerate(weighed.encoding):
+        lines = imaging(heads, number) if heads is not None else None
+        for step, axis in AXES:
+            steps = None if lines is None else np.unique(lines["idx"][f"kspace_encode_step_{step}"])
+            text = _weigh(encoding, step, axis, steps)
+            said += [f"encoding {number}: {text}"] if text else []
+        text = _weigh_mode(encoding, heads[heads["encoding_space_ref"] == number]) if heads is not None else ""
+        said += [f"encoding {number}: {text}"] if text else []
+    for text in said:
+        log.warning("%s", text)
+    return weighed if said else header
+
+
+def widened(encoding: Any, step: int, index: int) -> int:
+    """Let the limits of an axis reach a line on the matrix that lies beyond them; rows by which earlier lines move.
+
+    0, and nothing changed, where the limits hold or the line is off the matrix.
+    """
+    size = _size(encoding, "y" if step == 1 else "z")
+    limit = encoding_limit(encoding, step, size)
+    if limit is None or limit.minimum <= index <= limit.maximum or not 0 <= index < size:
+        return 0
+    new = Limit(min(limit.minimum, index), size // 2, max(limit.maximum, index))
+    _set_limit(encoding, step, new)
+    log.warning(
+        "kspace_encode_step_%d = %d lies beyond the header's limits %d to %d, and on its matrix: taken as %d to %d, centre %d",
+        *(step, index, limit.minimum, limit.maximum, new.minimum, new.maximum, new.centre),
+    )
+    return limit.centre - new.centre
+
+
+def _weigh(encoding: Any, step: int, axis: str, steps: npt.NDArray[Any] | None) -> str:
+    """Change an encoding where its numbers contradict each other or the lines; what was done, empty if nothing."""
+    size = _size(encoding, axis)
+    limit = encoding_limit(encoding, step, size)
+    seen = None if steps is None or not len(steps) else (int(steps[0]), int(steps[-1]))
+    is_unset = limit is not None and limit.maximum == 0 and size > 1
+    if step == 2 and size > 1 and (is_unset or limit is None) and (seen == (0, 0) or (seen is None and is_unset)):
+        _set_size(encoding, axis, 1)
+        return f"the matrix has z = {size}, limits and lines have one partition: taken as slices"
+    if is_unset and (seen is None or seen[1] < size) and seen != (0, 0):
+        _set_limit(encoding, step, Limit(0, size // 2, size - 1))
+        return f"the limits of kspace_encode_step_{step} go from 0 to 0: taken as those of the matrix, 0 to {size - 1}"
+    if seen is None:
+        return ""
+    if (
+        limit is not None
+        and seen[1] < size
+        and (not limit.minimum <= seen[0] <= seen[1] <= limit.maximum or limit.maximum - limit.minimum >= size)
+    ):
+        new = Limit(min(limit.minimum, seen[0]), size // 2, min(max(limit.maximum, seen[1]), size - 1))
+        _set_limit(encoding, step, new)
+        return (
+            f"lines go from {seen[0]} to {seen[1]} along {axis} on a matrix of {size}, the header's limits from "
+            f"{limit.minimum} to {limit.maximum}: taken as {new.minimum} to {new.maximum}, centre {new.centre}"
+        )
+    is_dense = steps is not None and len(steps) * _factor(encoding, step) * 2 > seen[1] - seen[0]
+    if (
+        seen[1] - seen[0] >= size
+        and is_dense
+        and (limit is None or limit.minimum <= seen[0] <= seen[1] <= limit.maximum)
+    ):
+        n = (seen[1] if limit is None else limit.maximum) + 1
+        _set_size(encoding, axis, n)
+        return f"lines go from {seen[0]} to {seen[1]} along {axis}, encodedSpace has {size}: taken as {n}"
+    return ""
+
+
+def _weigh_mode(encoding: Any, heads: Heads) -> str:
+    """Change the calibration mode where it is the other one by where the lines lie; what was done, empty if nothing."""
+    mode, kinds = calibration_mode(encoding), kinds_of(heads)
+    only = heads[kinds == LineKind.CALIBRATION]
+    if encoding.parallelImaging is None or mode not in ("embedded", "separate") or not len(only):
+        return ""
+    image = heads[kinds == LineKind.IMAGING]
+    n_doubled = int(np.isin(_places(only), _places(image)).sum())
+    has_both = any(calibrates(int(flags)) for flags in np.unique(image["flags"]))
+    if mode == "separate" and has_both and n_doubled == 0:
+        new, why = "embedded", "lie between the lines of the image, of which some calibrate, too"
+    elif mode == "embedded" and not has_both and n_doubled > 0:
+        new, why = "separate", f"only calibrate, and {n_doubled} of them lie where lines of the image do"
+    else:
+        return ""
+    encoding.parallelImaging.calibrationMode = xsd.calibrationModeType(new)
+    return f"calibrationMode is {mode!r}, but {len(only)} lines {why}: taken as {new!r}"
+
+
+def _places(heads: Heads) -> npt.NDArray[np.int64]:
+    """One number for each line: its slice and encoding steps."""
+    found = heads["idx"]["slice"].astype(np.int64)
+    for name in ("kspace_encode_step_2", "kspace_encode_step_1"):
+        found = found << 16 | heads["idx"][name].astype(np.int64)
+    return found
+
+
+def _factor(encoding: Any, step: int) -> float:
+    """Acceleration along an axis, as the header has it; 1 where it does not say."""
+    factors = encoding.parallelImaging.accelerationFactor if encoding.parallelImaging is not None else None
+    return 1.0 if factors is None else max(1.0, float(getattr(factors, f"kspace_encoding_step_{step}") or 1))
+
+
+def _size(encoding: Any, axis: str) -> int:
+    return int(getattr(encoding.encodedSpace.matrixSize, axis))
+
+
+def _set_size(encoding: Any, axis: str, size: int) -> None:
+    """Set the encoded matrix, and the recon matrix where it was the same."""
+    old = _size(encoding, axis)
+    for space in (encoding.encodedSpace, encoding.reconSpace):
+        if int(getattr(space.matrixSize, axis)) == old:
+            setattr(space.matrixSize, axis, size)
+
+
+def _set_limit(encoding: Any, step: int, limit: Limit) -> None:
+    stated = xsd.limitType(minimum=limit.minimum, maximum=limit.maximum, center=limit.centre)
+    setattr(encoding.encodingLimits, f"kspace_encoding_step_{step}", stated)
