@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nilatron.core.backend import Array, namespace
 from nilatron.core.measurement import mask_outside_coils
+from nilatron.core.metrics import FOREGROUND
 from nilatron.core.prior.error_model import ErrorModel, delivered, predicted_deviation
 from nilatron.core.sampling.image import ImageSettings
 from nilatron.core.sampling.nila_fast import SamplerResult
@@ -19,6 +20,8 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from nilatron.core.prior.error_head import Delivered
 
 UNCALIBRATED = "uncalibrated"
+MIN_OBJECT = 0.1  # of the pixels: the first and last slices of a head are smaller, and could be anything
+MAX_NOISE = 0.2  # of the image scale; noise alone looks like nothing that a prior was trained on
 CALIBRATED_SETTINGS = ImageSettings()  # of the sampler, in every calibration
 
 
@@ -73,7 +76,7 @@ def predicted_errors(
     shares = [acquired_share(problem) for problem in problems]
     seen = delivered(result, conventional, scales, noises, shares, device)
     deviations = predicted_deviation(model, seen, scales, namespace(result.image).abs(result.image))
-    familiar = _familiarity(model, seen, len(problems))
+    familiar = familiarity_of(model, seen, len(problems))
     found = []
     for place, (problem, share) in enumerate(zip(problems, shares, strict=True)):
         image, deviation = result.image[place], mask_outside_coils(problem.operator, deviations[place])
@@ -117,17 +120,23 @@ def _promises(
     }, {"psnr_bound_db": f"{bound:.2f}", "psnr_bound_confidence": f"{levels.bound:g}"}
 
 
-def _familiarity(model: ErrorModel, seen: Delivered, n_slices: int) -> list[dict[str, str]]:
-    """What is said of each slice about its object, by its least familiar partition."""
+def familiarity_of(model: ErrorModel, seen: Delivered, n_slices: int) -> list[dict[str, str]]:
+    """What is said of each slice about its object, by its least familiar partition of those that show enough."""
     familiarity = model.familiarity
     if familiarity is None:
         return [{} for _ in range(n_slices)]
-    scores = familiarity.scores(seen.image.abs()).reshape(n_slices, -1).amax(dim=1).tolist()
-    return [said_of(score, familiarity.threshold, familiarity.false_alarms) for score in scores]
+    magnitude = seen.image.abs()
+    filled = (magnitude > FOREGROUND).float().mean(dim=(-2, -1))
+    shows = (filled >= MIN_OBJECT) & (seen.noise <= MAX_NOISE)
+    scores = familiarity.scores(magnitude)
+    judged = scores.masked_fill(~shows, -math.inf).reshape(n_slices, -1).amax(dim=1).tolist()
+    return [said_of(score, familiarity.threshold, familiarity.false_alarms) for score in judged]
 
 
 def said_of(score: float, threshold: float, false_alarms: float) -> dict[str, str]:
-    """A score with its threshold, and a sentence if it is above it."""
+    """A score with its threshold, and a sentence if it is above it; of an image that shows too little there is none."""
+    if score == -math.inf:
+        return {"unfamiliarity": "not judged: too small or too noisy an object"}
     said = {"unfamiliarity": f"{score:.2f}", "unfamiliarity_threshold": f"{threshold:.2f}"}
     if score > threshold:
         said["prior_mismatch"] = (

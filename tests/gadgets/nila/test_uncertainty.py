@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nilatron.core.prior.error_head import ErrorHead
+from nilatron.core.prior.error_head import Delivered, ErrorHead
 from nilatron.core.prior.error_model import ErrorModel
 from nilatron.core.prior.prior import Estimate
 from nilatron.core.uncertainty.calibration import Calibration, ClassCalibration
@@ -12,7 +12,7 @@ from nilatron.gadgets.nila import method
 from nilatron.gadgets.nila.method import run_nila, run_nila_batch
 from nilatron.gadgets.nila.prior import ReadyPrior, prior_for
 from nilatron.gadgets.nila.settings import NilaNodeSettings
-from nilatron.gadgets.nila.uncertainty import acquired_share
+from nilatron.gadgets.nila.uncertainty import acquired_share, familiarity_of
 
 BOTH = NilaNodeSettings(series=("nila", "uncertainty"), precision="fp32", samples=2, sample_steps=2)
 EVERY_CLASS = Calibration({(r, n): ClassCalibration(1.5 + r, 0.5, 11) for r in range(3) for n in range(3)})
@@ -98,6 +98,19 @@ def test_an_unfamiliar_object_is_marked(problem, with_errors, score, is_marked):
     assert ("prior_mismatch" in found) == is_marked
     if is_marked:
         assert "0.5% of the images" in found["prior_mismatch"]
+
+
+@pytest.mark.parametrize(
+    ("size", "noise", "is_judged"), [(20, 0.05, True), (20, 0.3, False), (8, 0.05, False), (20, 0.2, True)]
+)
+def test_small_objects_and_noise_are_not_judged(size, noise, is_judged):
+    """The first and last slices of a head could be anything, and so could noise."""
+    image = torch.zeros(1, 32, 32, dtype=torch.complex64)
+    image[0, :size, :size] = 1
+    seen = Delivered(*(image,) * 4, *(torch.tensor([value]) for value in (noise, 0.4, 1.0)))
+    (said,) = familiarity_of(replace(model(), familiarity=Fixed(5.0)), seen, 1)
+    assert ("prior_mismatch" in said) == is_judged
+    assert said["unfamiliarity"].startswith("not judged") != is_judged
 
 
 def test_a_class_that_was_not_calibrated_is_uncalibrated(problem, with_errors):
