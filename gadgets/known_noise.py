@@ -24,7 +24,7 @@ class NoiseOrigin:
     Attributes
     ----------
     source
-        "noise scan", "noise file" or "store".
+        "noise scan", "noise file", "given" or "store".
     measurement_id
         measurementID of its header; empty where there is none.
     bandwidth_ratio
