@@ -16,7 +16,7 @@ from nilatron.core.noise import bandwidth_scale, covariance_from_data, whitening
 from nilatron.gadgets.device import retry_on_cpu
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, KSpaceSlice, NoiseReport, ScanError
-from nilatron.gadgets.known_noise import NoiseCovariance
+from nilatron.gadgets.known_noise import GIVEN, NoiseCovariance
 from nilatron.gadgets.noise.channels import Names
 from nilatron.gadgets.noise.dwell import DwellTimes, dwell_of
 from nilatron.gadgets.noise.header import bandwidth_ratio, coil_names
@@ -200,7 +200,7 @@ class Whitening:
             sigma_used=1.0,
             measurement_id=origin.measurement_id,
             dwell_us=noise.dwell_us,
-            bandwidth_ratio=origin.bandwidth_ratio or ratio,
+            bandwidth_ratio=0.0 if origin.source == GIVEN else origin.bandwidth_ratio or ratio,
         )
         return checked(item, report, context)
 

@@ -11,12 +11,14 @@ import numpy.typing as npt
 
 from nilatron.core.backend import Array, ComplexArray, FloatArray, converted_to, on_host, to_numpy
 from nilatron.core.errors import BadInputError
-from nilatron.gadgets.known_noise import NoiseCovariance, NoiseOrigin
+from nilatron.gadgets.known_noise import GIVEN, NoiseCovariance, NoiseOrigin
 from nilatron.gadgets.noise.scan import NoiseSum
 
 KSPACE_AXES = {3: "(coil, y, x)", 4: "(coil, z, y, x)", 5: "(batch, coil, z, y, x)"}
 COUNTS_AXES = {3: "(y, x)", 4: "(z, y, x)", 5: "(batch, z, y, x)"}
-MAX_COILS = 256  # more than any scanner has: another axis stands where the coils should
+MAX_COILS = (
+    128  # of a scanner; with more, or with far more coils than samples in a line, another axis stands in their place
+)
 HERMITIAN = 1e-4  # relative deviation of a covariance from its adjoint
 
 Shape: TypeAlias = tuple[int, ...]
@@ -43,7 +45,7 @@ def kspace_slices(kspace: Array) -> list[ComplexArray]:
         raise ArrayError(f"kspace {axes} = {shape} is empty")
     if not np.iscomplexobj(array):
         raise ArrayError(f"expected complex kspace {axes}, got {array.dtype}: real and imaginary part are one number")
-    if n_coils > MAX_COILS:
+    if n_coils > MAX_COILS or n_coils > 2 * array.shape[-1]:
         raise ArrayError(f"kspace {axes} = {shape} would have {n_coils} coils: move the axis of the coils in front")
     return _slices(array.astype(np.complex64, copy=False), array.ndim)
 
@@ -126,7 +128,8 @@ def noise_covariance_of(noise: Array | None, n_coils: int) -> NoiseCovariance | 
             f"expected noise as a covariance (coil, coil) = ({n_coils}, {n_coils}) or as samples (coil, sample), got "
             f"{array.shape}"
         )
-    exact, origin = array.astype(np.complex128), NoiseOrigin("given")
+    exact: Array = array.astype(np.complex128)
+    origin = NoiseOrigin(GIVEN)
     if array.shape != (n_coils, n_coils):
         samples = NoiseSum(None, np.zeros((n_coils, n_coils), np.complex128), np.zeros(n_coils))
         samples.add(exact.reshape(n_coils, -1), 0.0)

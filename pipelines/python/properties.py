@@ -30,4 +30,6 @@ def _text_of(name: str, value: Property) -> str:
         return str(value)
     if isinstance(value, Sequence) and all(isinstance(word, str) for word in value):
         return ",".join(value)
-    raise SettingsError(f"property {name!r} takes a number, a text, true or false, or texts; got {type(value).__name__}")
+    raise SettingsError(
+        f"property {name!r} takes a number, a text, true or false, or texts; got {type(value).__name__}"
+    )

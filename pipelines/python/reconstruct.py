@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ismrmrd
 import numpy as np
@@ -153,7 +154,7 @@ def reconstruct(
     made: list[list[items.Reconstruction]] = [[] for _ in slices]
     for one in node.reconstructions(slices, context, Whitening(node.settings[NoiseSettings], known)):
         made[one.source.head.idx.slice].append(one)
-    return _result(made, kspace, known, tuple(context.log.problems))
+    return _result(made, kspace, known, context.log)
 
 
 def _series(method: str, texts: Mapping[str, str], *, uncertainty: bool) -> dict[str, str]:
@@ -200,44 +201,31 @@ def _result(
     made: Sequence[Sequence[items.Reconstruction]],
     kspace: Array,
     known: NoiseCovariance | None,
-    problems: tuple[str, ...],
+    scan_log: items.ScanLog,
 ) -> Reconstruction:
-    """What came of all slices: the reconstruction of a slice, or of a batch with those of its entries."""
-    if len(kspace.shape) < 5:
-        return _of_slices(made, kspace, known, problems)
-    entries = tuple(_of_slices([one], kspace[place], known, ()) for place, one in enumerate(made))
-    whole = _of_slices(made, kspace, known, problems, entries)
-    return whole
-
-
-def _of_slices(
-    made: Sequence[Sequence[items.Reconstruction]],
-    kspace: Array,
-    known: NoiseCovariance | None,
-    problems: tuple[str, ...],
-    entries: tuple[Reconstruction, ...] = (),
-) -> Reconstruction:
+    """What came of all slices; of a batch with the reconstruction of each entry."""
     by_role = [{one.role: one for one in images} for images in made]
     mains = [images["main"] for images in by_role]
-    roles = set.intersection(*(set(images) for images in by_role))
-    stacked = {role: np.stack([images[role].image for images in by_role]) for role in sorted(roles)}
-    for role in stacked.keys() - {"main", "conventional"}:
+    roles = sorted(set.intersection(*(set(images) for images in by_role)))
+    stacked: dict[str, npt.NDArray[Any]] = {role: np.stack([one[role].image for one in by_role]) for role in roles}
+    for role in set(roles) - {"main", "conventional"}:
         stacked[role] = stacked[role].real
     maps = [to_numpy(one.source.coil_maps) for one in mains]
     n_coils = max(one.shape[-4] for one in maps)
-    sigmas = np.array([_sigma(one.source, known) for one in mains])
+    sigma = np.array([_sigma(one.source, known) for one in mains])
     chi2 = np.array([float(one.provenance["chi2"]) for one in mains])
-    first, rest = mains[0], mains[1:]
     is_batch = len(kspace.shape) == 5
     return Reconstruction(
         images={role: arrays.like(images, kspace) for role, images in stacked.items()},
         coil_maps=arrays.like(np.stack([with_empty_coils(one, n_coils) for one in maps]), kspace),
-        sigma=sigmas if is_batch else float(sigmas[0]),
+        sigma=sigma if is_batch else float(sigma[0]),
         chi2=chi2 if is_batch else float(chi2[0]),
-        provenance={k: v for k, v in first.provenance.items() if all(one.provenance.get(k) == v for one in rest)},
+        provenance=dict(set.intersection(*(set(one.provenance.items()) for one in mains))),
         notes=tuple(dict.fromkeys(note for one in mains for note in one.source.notes)),
-        problems=problems,
-        entries=entries,
+        problems=tuple(scan_log.problems),
+        entries=tuple(_result([one], kspace[n], known, items.ScanLog()) for n, one in enumerate(made))
+        if is_batch
+        else (),
     )
 
 
