@@ -27,9 +27,17 @@ from nilatron.pipelines.cli import (  # noqa: F401
     train,
 )
 from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTION_FAILED, app, stderr
-from nilatron.pipelines.cli.refused import refusal
+from nilatron.pipelines.cli.refused import foreign_errors, refusal
 
-FAILURES = (RuntimeError, ArithmeticError, MemoryError, OSError, ValueError, LookupError, TypeError)
+FAILURES: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +58,10 @@ def main() -> None:
     except BadInputError as error:
         end(str(error), BAD_INPUT)
     except BrokenPipeError:  # whoever read the output has read enough
-        close_stdout()
-    except FAILURES as error:
+        give_up_stdout()
+    except (*FAILURES, *foreign_errors()) as error:
         if (refused := refusal(error)) is not None:
-            close_stdout()
+            give_up_stdout()
             end(refused, BAD_INPUT)
         log.exception("reconstruction failed")
         end(f"{type(error).__name__}: {error}", RECONSTRUCTION_FAILED)
@@ -65,9 +73,12 @@ def end(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def close_stdout() -> None:
-    """Let the end of the program write nothing more to an output that refuses."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def give_up_stdout() -> None:
+    """Where standard output refuses, let the end of the program write nothing more to it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def with_common_first(words: list[str]) -> list[str]:

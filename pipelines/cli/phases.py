@@ -14,9 +14,7 @@ from nilatron.pipelines.cli.choices import Device
 
 @app.command(rich_help_panel=PRIORS, epilog=examples("phases magnitudes -w phase_model.safetensors -o complex_images"))
 def phases(
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="IMAGES... [OUT]", help="Magnitude images: files, or folders of them.")
-    ],
+    paths: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Magnitude images: files, or folders of them.")],
     weights: Annotated[
         str,
         typer.Option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 from collections.abc import Iterator
 
 REFUSALS = {
@@ -34,6 +35,12 @@ def refusal(error: BaseException) -> str | None:
             file = getattr(one, "filename", None)
             return f"{file}: {os.strerror(number)}" if file else os.strerror(number)
     return None
+
+
+def foreign_errors() -> tuple[type[Exception], ...]:
+    """Errors with which libraries pass on what a file system said, and which are of no usual kind; of what is imported."""
+    library = sys.modules.get("safetensors")
+    return () if library is None else (library.SafetensorError,)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

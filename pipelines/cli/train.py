@@ -25,9 +25,7 @@ STOPPED_EARLY = 5
     epilog=examples("train images -o prior --minutes 30", "train images -o prior --resume", "train --show-config"),
 )
 def train(
-    paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="IMAGES... [OUT]", help="Images, or folders of them.")
-    ] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="IMAGES", help="Images, or folders of them.")] = None,
     output: Annotated[
         Path | None,
         typer.Option(

@@ -56,7 +56,7 @@ def test_a_doubtful_image_is_exit_code_3_and_is_kept(command, tmp_path, folder, 
     words = ("replay", raw, "-o", folder / "out.h5", "-G", "images", "-c", "cg_sense", "--dicom", folder / "dicom")
     code, out, err = command(*words)
     assert code == 3
-    assert out.startswith("1 images")
+    assert out.startswith("1 image ")
     assert "doubtful main image: " in err.splitlines()[-1]
     with ismrmrd.Dataset(folder / "out.h5", "images", mode="r") as file:
         meta = file.read_image("image_1", 0).meta
