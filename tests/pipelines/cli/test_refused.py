@@ -47,7 +47,8 @@ def test_what_hdf5_says_of_a_full_device():
 @pytest.mark.slow
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
 def test_a_full_standard_output_is_one_line():
-    done = run("configs", "list", stdout=FULL.open("wb"))
+    with FULL.open("wb") as full:
+        done = run("configs", "list", stdout=full)
     assert (done.returncode, done.stderr) == (2, "nilatron: No space left on device\n")
 
 
