@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import ismrmrd
 
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
+from nilatron.core.words import counted
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, ScanLog, ScanTiming
 from nilatron.gadgets.known_noise import NOISE_STORED
@@ -241,7 +242,9 @@ class ExportFolder(AtomicFolder):
     def finish(self, scan: ScanLog) -> None:
         """Report how many images could not be written, and why."""
         if self.refused:
-            scan.problem(log, f"{self.folder}: {len(self.refused)} images could not be written: {self.refused[0]}")
+            scan.problem(
+                log, f"{self.folder}: {counted(len(self.refused), 'image')} could not be written: {self.refused[0]}"
+            )
 
 
 def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFolder | DicomFolder]:

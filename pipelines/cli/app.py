@@ -42,11 +42,6 @@ def fail(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, in the plural unless there is one."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def output_of(paths: list[Path], output: Path | None, what: str) -> tuple[list[Path], Path]:
     """Inputs and output, which is --output or else the last of the paths.
 

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import PRIORS, app, counted, examples, output_of
+from nilatron.core.words import counted
+from nilatron.pipelines.cli.app import PRIORS, app, examples, output_of
 from nilatron.pipelines.cli.choices import Device
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nilatron.core.words import counted
 from nilatron.pipelines.cli.app import (
     BAD_INPUT,
     CONNECTION_FAILED,
     RECONSTRUCTING,
     RECONSTRUCTION_FAILED,
     app,
-    counted,
     examples,
     fail,
     stderr,

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTING, app, counted, examples, fail
+from nilatron.core.words import counted
+from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTING, app, examples, fail
 from nilatron.pipelines.cli.choices import Calibration
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.pipelines.files.atomic import InputError, atomic_path, open_hdf5
+from nilatron.pipelines.files.careful import NewHdf5
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ class ImageFile:
                 self._check(old)
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self.path))
-            self._file = stack.enter_context(h5py.File(temporary, "x"))
+            self._new = stack.enter_context(NewHdf5(temporary))
+            self._file = self._new.file
             if self.path.exists():
                 with open_hdf5(self.path) as old:
                     for name in old:
@@ -78,6 +80,7 @@ class ImageFile:
         series["header"][number] = np.frombuffer(bytes(image.getHead()), ismrmrd.hdf5.image_header_dtype)[0]
         series["attributes"][number] = image.attribute_string
         series["data"][number] = pixels
+        self._new.check()
         self.n_images += 1
 
     def _check(self, old: h5py.File) -> None:

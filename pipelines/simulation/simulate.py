@@ -8,7 +8,7 @@ all lines is x itself. In k-space units x is at most about 1 and noise has the c
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import ismrmrd.xsd as xsd
 import numpy as np
 
 from nilatron.pipelines.files.atomic import InputError, atomic_path
+from nilatron.pipelines.files.careful import NewHdf5
 from nilatron.pipelines.simulation.header import simulated_header
 from nilatron.pipelines.simulation.scanned_object import ground_truth, to_recon_grid
 from nilatron.pipelines.simulation.settings import EXTRA_FLAGS, SimulationSettings
@@ -55,12 +56,12 @@ def simulate(path: str | Path, settings: SimulationSettings, *, group: str = "da
     path = Path(path)
     if path.exists() and not overwrite:
         raise InputError(f"{path}: exists; choose another name or replace it with --overwrite")
-    with atomic_path(path) as temporary, h5py.File(temporary, "x") as file:
-        target = file.create_group(group)
+    with atomic_path(path) as temporary, NewHdf5(temporary) as new:
+        target = new.file.create_group(group)
         # readers written in C ask for a string without a character set and HDF5 does not convert between sets
         xml = target.create_dataset("xml", (1,), h5py.special_dtype(vlen=bytes))
         xml[0] = xsd.ToXML(simulated_header(settings)).encode()
-        n_lines = _write(target, simulate_stream(settings))
+        n_lines = _write(target, checked(simulate_stream(settings), new))
     logger.info("%s: %d lines of %d coils", path, n_lines, settings.n_coils)
     return n_lines
 
@@ -70,6 +71,13 @@ def simulate_items(
 ) -> tuple[xsd.ismrmrdHeader, list[ismrmrd.Acquisition | ismrmrd.Waveform]]:
     """Return header and items of the scan in memory, in time order."""
     return simulated_header(settings), list(simulate_stream(settings))
+
+
+def checked(items: Iterable[Any], new: NewHdf5) -> Iterator[Any]:
+    """The items, as long as the disk takes them."""
+    for item in items:
+        new.check()
+        yield item
 
 
 def _write(group: h5py.Group, items: Iterable[ismrmrd.Acquisition | ismrmrd.Waveform]) -> int:

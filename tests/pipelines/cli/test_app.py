@@ -10,7 +10,7 @@ import pytest
 from nilatron import __version__
 from nilatron.core.errors import BadInputError
 from nilatron.pipelines.cli import with_common_first
-from nilatron.pipelines.cli.app import counted, output_of, weights_of
+from nilatron.pipelines.cli.app import output_of, weights_of
 
 SOURCES = Path(__file__).resolve().parents[3] / "src"
 
@@ -106,7 +106,3 @@ def test_weights_by_argument_or_option():
         weights_of("a", "b")
     with pytest.raises(BadInputError, match="no weights"):
         weights_of(None, None)
-
-
-def test_numbers_with_their_noun():
-    assert [counted(n, "image") for n in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
