@@ -98,7 +98,8 @@ def _plan(header: Any, heads: Heads) -> Iterator[str]:
         matrix = encoding.encodedSpace.matrixSize
         rows = int(matrix.y) * int(matrix.z)
         each = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
-        yield f"encoding {number}: {counted(len(images), 'image')} of {each} lines, {rows / max(min(sizes), 1):.2g}-fold undersampled"
+        found = f"{counted(len(images), 'image')} of {each} lines"
+        yield f"encoding {number}: {found}, {rows / max(min(sizes), 1):.2g}-fold undersampled"
         yield f"encoding {number}: {_readouts(encoding, lines)}"
         yield from _echo_planar(header, number, lines, heads)
         yield f"encoding {number}: {_calibrated_by(header, heads, number)}"

@@ -45,11 +45,9 @@ def test_a_file_that_fits_is_an_hdf5_file_like_others(tmp_path):
 @pytest.mark.parametrize("n_bytes", [0, 100, 5_000, 40_000, 100_000])
 def test_a_disk_that_fills_up_is_one_error(tmp_path, monkeypatch, n_bytes):
     fill_at(monkeypatch, n_bytes)
-    numbers = None
     with pytest.raises(OSError, match="No space left on device"), NewHdf5(tmp_path / "new.h5") as new:
         fill(new.file)
-        numbers = new.file["numbers"][:, 0]
-    assert np.array_equal(numbers, np.arange(200))  # HDF5 itself has noticed nothing
+    assert not new.file  # closed in peace
 
 
 def test_another_error_goes_first(tmp_path, monkeypatch):
