@@ -36,9 +36,14 @@ log = logging.getLogger(__name__)
 stderr = Console(stderr=True)
 
 
+def tell(message: str) -> None:
+    """Print one line on stderr."""
+    stderr.print(f"nilatron: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
 def fail(message: str, code: int) -> NoReturn:
     """Print one line on stderr and end the program with an exit code."""
-    stderr.print(f"nilatron: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    tell(message)
     raise typer.Exit(code)
 
 

@@ -54,6 +54,22 @@ def test_version_and_what_is_missing(command):
     assert command("replay")[0] == 2
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_a_full_file_of_output_is_one_line(one_line):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "nilatron", "configs", "list"],
+            env={**os.environ, "PYTHONPATH": str(SOURCES)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 3
+    assert one_line(done.stderr) == "nilatron: output: No space left on device"
+
+
 @pytest.mark.parametrize(
     "words", [("-V",), ("replay", "-V"), ("configs", "list", "--version"), ("serve", "--port", "1", "-V")]
 )
