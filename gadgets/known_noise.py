@@ -10,6 +10,7 @@ import numpy as np
 
 from nilatron.core.backend import ComplexArray
 
+GIVEN = "given"  # source of noise that is known without a measurement of ours
 # what a scan's log counts
 NOISE_STORED = "noise measurements stored"
 NOISE_NOT_WRITTEN = "noise measurements that could not be written"
@@ -26,7 +27,7 @@ class NoiseOrigin:
     Attributes
     ----------
     source
-        "noise scan", "noise file" or "store".
+        "noise scan", "noise file", "given" or "store".
     measurement_id
         measurementID of its header; empty where there is none.
     bandwidth_ratio

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from nilatron.core.epi.regrid import widest_gap
 from nilatron.core.errors import BadInputError
+from nilatron.core.words import counted
 from nilatron.gadgets.encoding import calibration_mode, encoding_of, has_separate_calibration, kept_width
 from nilatron.gadgets.epi.description import is_epi, readout_gradient
 from nilatron.gadgets.flags import LineKind, calibrates, is_phase_correction, other_names
@@ -100,7 +101,8 @@ def _plan(header: Any, heads: Heads) -> Iterator[str]:
         matrix = encoding.encodedSpace.matrixSize
         rows = int(matrix.y) * int(matrix.z)
         each = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
-        yield f"encoding {number}: {len(images)} images of {each} lines, {rows / max(min(sizes), 1):.2g}-fold undersampled"
+        found = f"{counted(len(images), 'image')} of {each} lines"
+        yield f"encoding {number}: {found}, {rows / max(min(sizes), 1):.2g}-fold undersampled"
         yield f"encoding {number}: {_readouts(encoding, lines)}"
         yield from _echo_planar(header, number, lines, heads)
         yield f"encoding {number}: {_calibrated_by(header, heads, number)}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import ismrmrd
 
+from nilatron.core import words
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, ScanLog, ScanProgress, ScanTiming
@@ -50,7 +51,7 @@ class ReplaySettings:
     """What to replay, through what, to where."""
 
     raw: Path
-    output: Path
+    output: Path | None  # image file; None: nothing is written, the images are only handed on (`images_of`)
     chain: str = "nila"  # a shipped chain's name, or a file
     group: str = "dataset"
     output_group: str | None = None  # date and time by default
@@ -132,7 +133,9 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
     ServerError, StopSignalError, OutputError
         When there is no image at all.
     """
-    check_output(settings)
+    if settings.output is None:
+        raise InputError("no file to write the images to: give one, --output FILE")
+    check_output(settings, settings.output)
     if settings.send is not None:
         check_packages(["pynetdicom"])
         if settings.dicom is None:
@@ -141,7 +144,7 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
     with open_raw(settings.raw, settings.group) as raw:
         scan, started = ScanLog(), time.perf_counter()
         try:
-            report = write_images(settings, raw, scan, output_group, console)
+            report = write_images(settings, settings.output, raw, scan, output_group, console)
         except NoImagesError as error:
             if scan.counts[NOISE_NOT_WRITTEN]:
                 raise OutputError("; ".join(scan.problems)) from error
@@ -155,7 +158,7 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
     return replace(report, sent=send(report.dicom_files, settings.send))
 
 
-def check_output(settings: ReplaySettings) -> None:
+def check_output(settings: ReplaySettings, output: Path) -> None:
     """See that the images do not go into a file that is read, and that there is a place for the report.
 
     Raises
@@ -164,8 +167,8 @@ def check_output(settings: ReplaySettings) -> None:
         When they would, or there is none.
     """
     for name, path in (("raw", settings.raw), ("noise", settings.noise)):
-        if path is not None and settings.output.exists() and path.exists() and settings.output.samefile(path):
-            raise InputError(f"{settings.output} is the {name} file: give another file for the images")
+        if path is not None and output.exists() and path.exists() and output.samefile(path):
+            raise InputError(f"{output} is the {name} file: give another file for the images")
     if settings.report is not None:
         if settings.report.exists() and not settings.overwrite:
             raise InputError(f"{settings.report} exists: choose another or replace it with --overwrite")
@@ -180,13 +183,13 @@ class NoImagesError(InputError):
 
 
 def write_images(
-    settings: ReplaySettings, raw: RawFile, scan: ScanLog, output_group: str, console: Console | None
+    settings: ReplaySettings, output: Path, raw: RawFile, scan: ScanLog, output_group: str, console: Console | None
 ) -> ReplayReport:
     """Run the scan and write its images, all or, on an error, none."""
     with ExitStack() as stack:
         failure: ServerError | StopSignalError | OutputError | None = None
         images = images_of(settings, raw, scan, stack, console)
-        target = stack.enter_context(ImageFile(settings.output, output_group, overwrite=settings.overwrite))
+        target = stack.enter_context(ImageFile(output, output_group, overwrite=settings.overwrite))
         started, came_s = time.perf_counter(), dict[tuple[int, int], float]()
         exports = list(export_folders(settings, raw))
         with ExitStack() as folders:
@@ -214,9 +217,7 @@ def write_images(
             if export.failure:
                 scan.problem(log, export.failure)
         if target.n_images == 0:
-            raise NoImagesError(
-                f"{settings.raw}: expected imaging lines, found {describe(scan)}; {advice(scan, settings)}"
-            )
+            raise no_images(scan, settings)
         n_expected = scan.counts["images expected"]
     written = (export for export in exports if isinstance(export, DicomFolder) and not export.failure)
     files = tuple(path for export in written for path in export.files)
@@ -256,6 +257,11 @@ def write_report(
         report.log.problem(log, str(error))
 
 
+def no_images(scan: ScanLog, settings: ReplaySettings) -> NoImagesError:
+    """What to say about a scan that gave no image."""
+    return NoImagesError(f"{settings.raw}: expected imaging lines, found {describe(scan)}; {advice(scan, settings)}")
+
+
 def advice(scan: ScanLog, settings: ReplaySettings) -> str:
     """What to do about a scan without images."""
     is_noise_alone = scan.counts["noise lines"] and not scan.counts["imaging lines"]
@@ -273,10 +279,16 @@ def images_of(
     if settings.remote is not None:
         images = stack.enter_context(closing(remote_images(settings.remote, raw, items, scan)))
         return arriving(images, raw, settings.remote.request.series_per_slice, bar)
-    chain, heads = load_chain(settings.chain), raw.heads()
+    chain, context = load_chain(settings.chain), context_of(settings, raw, scan, progress)
+    return run_scan(chain, stamped(items, context.timing), context, settings)
+
+
+def context_of(settings: ReplaySettings, raw: RawFile, scan: ScanLog, progress: ScanProgress | None = None) -> Context:
+    """What the gadgets are told about the scan of a file, all of its line heads among it."""
+    heads, progress = raw.heads(), progress or ScanProgress()
     header = weighed_header(raw.header, heads)
     progress.n_slices = len(upcoming_of(header, heads).imaging)
-    context = Context(
+    return Context(
         header,
         resolve_device(settings.device),
         settings.seed,
@@ -286,7 +298,6 @@ def images_of(
         noise_store=None if settings.noise_store is None else NoiseFolder(settings.noise_store),
         noise_file=None if settings.noise is None else noise_origin(settings.noise),
     )
-    return run_scan(chain, stamped(items, context.timing), context, settings)
 
 
 def stamped(items: Iterable[Any], timing: ScanTiming) -> Iterator[Any]:
@@ -322,7 +333,10 @@ class ExportFolder(SpareFolder):
     def finish(self, scan: ScanLog) -> None:
         """Report how many images could not be written, and why."""
         if self.refused:
-            scan.problem(log, f"{self.folder}: {len(self.refused)} images could not be written: {self.refused[0]}")
+            scan.problem(
+                log,
+                f"{self.folder}: {words.counted(len(self.refused), 'image')} could not be written: {self.refused[0]}",
+            )
 
 
 def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFolder | DicomFolder]:
@@ -389,8 +403,8 @@ def counted(items: Iterator[Any], raw: RawFile, bar: Bar, progress: ScanProgress
     def show_steps() -> None:
         place = min(progress.slices_done + 1, progress.n_slices)
         unit = "steps" if progress.steps_per_slice > 1 else "slices"
-        words = f"slice {place} of {progress.n_slices}" if unit == "steps" else ""
-        bar.update(progress.done, progress.total, unit, words)
+        text = f"slice {place} of {progress.n_slices}" if unit == "steps" else ""
+        bar.update(progress.done, progress.total, unit, text)
 
     progress.changed = show_steps
     for number, item in enumerate(items):

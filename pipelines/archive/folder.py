@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import ismrmrd
 
+from nilatron.core.words import counted
 from nilatron.gadgets.items import ScanLog
 from nilatron.pipelines.archive.identity import RunIdentity
 from nilatron.pipelines.archive.mr_image import mr_image, written
@@ -132,7 +133,9 @@ class DicomFolder(SpareFolder):
         if not self.failure:
             shutil.rmtree(self.waiting, ignore_errors=True)
         if self.refused:
-            scan.problem(log, f"{self.folder}: {len(self.refused)} images could not be written: {self.refused[0]}")
+            scan.problem(
+                log, f"{self.folder}: {counted(len(self.refused), 'image')} could not be written: {self.refused[0]}"
+            )
 
 
 def objects_of(series: Series, study: Study, refused: list[InputError | str]) -> Iterator[tuple[str, Dataset]]:

@@ -31,6 +31,16 @@ from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTION_FAILED, app, te
 log = logging.getLogger(__name__)
 
 
+ANYWHERE = {"-v": "-v", "--verbose": "-v", "-V": "-V", "--version": "-V"}
+
+
+def with_common_first(words: list[str]) -> list[str]:
+    """The words with -v and -V, which every command understands, in front of its name; behind "--" all are arguments."""
+    last = words.index("--") if "--" in words else len(words)
+    common = [ANYWHERE[word] for word in words[:last] if word in ANYWHERE]
+    return [*common, *(word for word in words[:last] if word not in ANYWHERE), *words[last:]]
+
+
 @contextmanager
 def whole_output() -> Iterator[None]:
     """Block whose standard output is written at its end, where a full disk can still be told."""
@@ -57,7 +67,7 @@ def main() -> None:
 
     try:
         with stoppable(), whole_output():
-            app()
+            app(with_common_first(sys.argv[1:]))
     except BadInputError as error:
         tell(str(error))
         sys.exit(BAD_INPUT)

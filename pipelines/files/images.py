@@ -14,6 +14,7 @@ import ismrmrd.hdf5
 import numpy as np
 import numpy.typing as npt
 
+from nilatron.core.words import counted
 from nilatron.pipelines.files.atomic import InputError, atomic_path, open_hdf5, partial_name, publish, temporary_beside
 from nilatron.pipelines.files.disk import OutputError, reason_of
 from nilatron.pipelines.files.hdf5_writer import Hdf5Writer
@@ -125,7 +126,7 @@ class ImageFile:
         try:
             yield
         except OSError as error:
-            raise OutputError(f"{self.path}: {reason_of(error)} after {self.n_images} images") from error
+            raise OutputError(f"{self.path}: {reason_of(error)} after {counted(self.n_images, 'image')}") from error
 
     def _copy_groups(self) -> None:
         with self._writer.block(self.path.stat().st_size) as file, open_hdf5(self.path) as old:

@@ -35,7 +35,7 @@ def test_a_sound_file(checked):
     assert report.contradictions == ()
     assert report.unusable == ""
     assert any("4 lines: noise; 3 channels" in one for one in report.holds)
-    assert any("1 images of 14 lines, 1.4-fold undersampled" in one for one in report.plan)
+    assert any("1 image of 14 lines, 1.4-fold undersampled" in one for one in report.plan)
     assert any("calibration by 8 lines of the image itself" in one for one in report.plan)
     assert "noise: of 4 noise lines" in report.plan
     assert report.left_out == ()

@@ -153,9 +153,7 @@ def test_images_that_dicom_cannot_hold_are_told_and_kept(replayed, tmp_path):
     assert len(list((tmp_path / "dicom").iterdir())) == 2
     assert not report.complete
     (problem,) = (text for text in report.log.problems if "DICOM" in text)
-    assert problem.startswith(
-        f"{tmp_path / 'dicom'}: 1 images could not be written: DICOM needs directions of length 1"
-    )
+    assert problem.startswith(f"{tmp_path / 'dicom'}: 1 image could not be written: DICOM needs directions of length 1")
     assert "read_dir (0, 0, 0)" in problem
 
 

@@ -57,7 +57,7 @@ def test_images_that_dicom_cannot_hold_are_told_and_cost_no_other(write, image):
     wrong.read_dir[:] = (0, 0, 0)
     folder, scan = write(image(), wrong)
     assert len(contents(folder)) == 1
-    assert scan.problems == [f"{folder.folder}: 1 images could not be written: {folder.refused[0]}"]
+    assert scan.problems == [f"{folder.folder}: 1 image could not be written: {folder.refused[0]}"]
     assert "directions of length 1 at right angles" in scan.problems[0]
 
 

@@ -61,7 +61,7 @@ def test_a_doubtful_image_is_exit_code_3_and_is_kept(command, tmp_path, folder, 
     words = ("replay", raw, "-o", folder / "out.h5", "-G", "images", "-c", "cg_sense", "--dicom", folder / "dicom")
     code, out, err = command(*words)
     assert code == 3
-    assert out.startswith("1 images")
+    assert out.startswith("1 image ")
     assert "doubtful main image: " in err.splitlines()[-1]
     with ismrmrd.Dataset(folder / "out.h5", "images", mode="r") as file:
         meta = file.read_image("image_1", 0).meta
@@ -136,9 +136,9 @@ def test_the_store_is_the_servers_own(command, raw, folder, one_line):
 def test_a_full_disk_is_one_line_and_keeps_what_fitted(command, raw, folder, one_line, small_disk):
     with small_disk(STRUCTURES_BYTES + 16_000):
         code, out, err = command("replay", raw, "-o", folder / "out.h5", "-c", "zero_filled", "-G", "images")
-    assert (code, out[:9]) == (3, "1 images ")
+    assert (code, out[:9]) == (3, "1 image t")
     assert one_line(err).endswith(
-        f"out.h5: File too large after 1 images; 1 finished images were kept in {folder / 'out.h5'}"
+        f"out.h5: File too large after 1 image; 1 finished image was kept in {folder / 'out.h5'}"
     )
     with ismrmrd.Dataset(folder / "out.h5", "images", mode="r") as file:
         assert file.number_of_images("image_1") == 1

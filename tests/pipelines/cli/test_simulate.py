@@ -69,7 +69,6 @@ def test_nothing_of_it_is_written_on_a_full_disk(command, folder, one_line, smal
     [
         (("--matrix", "24"), "--matrix expects two or three positive numbers"),
         (("--matrix", "24,0"), "--matrix expects"),
-        (("--calibration", "some"), "calibration must be one of none, embedded, separate"),
         (("--partial-fourier", "0.4"), "partial_fourier must be above 0.5"),
         (("--acceleration", "300"), "acceleration must be at most 64, which leaves 4 of 256 lines, got 300"),
         (("--coils", "2000"), "n_coils must be at most 1024"),
