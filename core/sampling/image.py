@@ -43,7 +43,7 @@ class ImageSettings:
     # noise level that the network is given, as a fraction of the step's level; 1 smooths more (image only)
     sigma_fraction: float = field(default=0.75, metadata={"formerly": "noise_left"})
     # trades smoothness against small and faint structures, from 0 (smoothest) to 1: lowers that fraction further (image only)
-    detail: float = 0.4
+    detail: float = 0.0
     momentum: float = 0.4  # fraction of the last step's change that is added to the next step's input (image only)
     tolerance: float = 1e-3  # relative residual of the data consistency problems
     # rms change, as a fraction of the noise level; a smaller change in an iteration ends the iterations
