@@ -97,7 +97,8 @@ class NoiseReport:
     Attributes
     ----------
     source
-        "noise scan", "noise file", "store" (of another measurement), "upstream" (the chain in front has whitened) or "data".
+        "noise scan", "noise file", "store" (of another measurement), "given" (with the arrays), "upstream" (the chain in
+        front has whitened) or "data".
     sigma_header
         As noise scan and header have it: 1 after whitening; None when there is none.
     sigma_measured

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from nilatron.core.backend import namespace
+from nilatron.core.backend import Array, namespace
 from nilatron.core.recon import FROM_CALIBRATION, FROM_ITS_IMAGE, FROM_LOW_FREQUENCIES, estimate_coil_maps
 from nilatron.gadgets.device import retry_on_cpu
 from nilatron.gadgets.items import Context, KSpaceSlice
@@ -35,7 +35,12 @@ def estimate_sensitivities(items: Iterable[Any], context: Context) -> Iterator[A
 
 
 def with_maps(item: KSpaceSlice, context: Context) -> KSpaceSlice:
-    """ESPIRiT where there is a calibration block with signal, Walsh on a low-resolution image where not."""
+    """ESPIRiT where there is a calibration block with signal, Walsh on a low-resolution image where not.
+
+    Maps that the slice has already are kept, scaled to sum_c |S_c|^2 = 1.
+    """
+    if item.coil_maps is not None:
+        return replace(item, coil_maps=normalised_maps(item.coil_maps))
     noise_variance = 1.0 if item.whitened else 0.0
     maps, source = estimate_coil_maps(item.kspace, item.counts, item.calibration, noise_variance)
     if source != FROM_CALIBRATION and item.kspace.shape[0] > 1 and namespace(maps).any(item.kspace != 0):
@@ -44,3 +49,10 @@ def with_maps(item: KSpaceSlice, context: Context) -> KSpaceSlice:
         log.warning("%s: %s", item.label, said)
         item = item.with_note(note)
     return replace(item, coil_maps=maps)
+
+
+def normalised_maps(maps: Array) -> Array:
+    """Maps (coil, z, y, x) with sum_c |S_c|^2 = 1 where they are not 0."""
+    xp = namespace(maps)
+    norm = xp.sqrt(xp.sum(xp.real(maps) ** 2 + xp.imag(maps) ** 2, axis=0))
+    return maps / xp.where(norm > 0, norm, xp.ones_like(norm))

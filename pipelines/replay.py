@@ -45,7 +45,7 @@ class ReplaySettings:
     """What to replay, through what, to where."""
 
     raw: Path
-    output: Path
+    output: Path | None  # image file; None: nothing is written, the images are only handed on (`images_of`)
     chain: str = "nila"  # a shipped chain's name, or a file
     group: str = "dataset"
     output_group: str | None = None  # date and time by default
@@ -126,11 +126,13 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
         check_packages(["pynetdicom"])
         if settings.dicom is None:
             raise InputError("--send sends the DICOM files: give a folder for them, --dicom DIR")
+    if settings.output is None:
+        raise InputError("no file to write the images to: give one, --output FILE")
     output_group = settings.output_group or datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
     with open_raw(settings.raw, settings.group) as raw:
         scan, started = ScanLog(), time.perf_counter()
         try:
-            report = write_images(settings, raw, scan, output_group, console)
+            report = write_images(settings, settings.output, raw, scan, output_group, console)
         except NoImagesError:
             if not scan.counts[NOISE_STORED]:
                 raise
@@ -147,13 +149,13 @@ class NoImagesError(InputError):
 
 
 def write_images(
-    settings: ReplaySettings, raw: RawFile, scan: ScanLog, output_group: str, console: Console | None
+    settings: ReplaySettings, output: Path, raw: RawFile, scan: ScanLog, output_group: str, console: Console | None
 ) -> ReplayReport:
     """Run the scan and write its images, all or, on an error, none."""
     with ExitStack() as stack:
         failure = None
         images = images_of(settings, raw, scan, stack, console)
-        target = stack.enter_context(ImageFile(settings.output, output_group, overwrite=settings.overwrite))
+        target = stack.enter_context(ImageFile(output, output_group, overwrite=settings.overwrite))
         exports = list(export_folders(settings, raw))
         for export in exports:
             stack.enter_context(export)
@@ -171,11 +173,14 @@ def write_images(
         for export in exports:
             export.finish(scan)
         if target.n_images == 0:
-            raise NoImagesError(
-                f"{settings.raw}: expected imaging lines, found {describe(scan)}; {advice(scan, settings)}"
-            )
+            raise no_images(scan, settings)
         files = tuple(path for export in exports if isinstance(export, DicomFolder) for path in export.files)
         return ReplayReport(target.n_images, scan.counts["images expected"], scan, seconds, failure, dicom_files=files)
+
+
+def no_images(scan: ScanLog, settings: ReplaySettings) -> NoImagesError:
+    """What to say about a scan that gave no image."""
+    return NoImagesError(f"{settings.raw}: expected imaging lines, found {describe(scan)}; {advice(scan, settings)}")
 
 
 def advice(scan: ScanLog, settings: ReplaySettings) -> str:
@@ -193,8 +198,14 @@ def images_of(
     items = with_progress(scan_items(raw, settings), raw, stack, console)
     if settings.remote is not None:
         return stack.enter_context(closing(remote_images(settings.remote, raw, items, scan)))
-    chain, heads = load_chain(settings.chain), raw.heads()
-    context = Context(
+    chain, context = load_chain(settings.chain), context_of(settings, raw, scan)
+    return run_scan(chain, stamped(items, context.timing), context, settings)
+
+
+def context_of(settings: ReplaySettings, raw: RawFile, scan: ScanLog) -> Context:
+    """What the gadgets are told about the scan of a file, all of its line heads among it."""
+    heads = raw.heads()
+    return Context(
         weighed_header(raw.header, heads),
         resolve_device(settings.device),
         settings.seed,
@@ -203,7 +214,6 @@ def images_of(
         noise_store=None if settings.noise_store is None else NoiseFolder(settings.noise_store),
         noise_file=None if settings.noise is None else noise_origin(settings.noise),
     )
-    return run_scan(chain, stamped(items, context.timing), context, settings)
 
 
 def stamped(items: Iterable[Any], timing: ScanTiming) -> Iterator[Any]:

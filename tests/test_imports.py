@@ -59,6 +59,14 @@ def command(*words: str) -> str:
     return f"argv = {['nilatron', *words]!r}{RUN}"
 
 
+def test_the_package_itself_imports_nothing():
+    assert not imported_by("import nilatron; dir(nilatron); nilatron.__version__") & (HEAVY | DATA)
+
+
+def test_names_of_the_package_are_imported_when_they_are_used():
+    assert "torch" not in imported_by("import nilatron; nilatron.reconstruct; nilatron.replay; nilatron.read_raw")
+
+
 @pytest.mark.slow
 def test_help_and_lists_import_nothing_that_computes():
     commands = [("--help",), ("--version",), ("configs", "list"), ("doctor", "--help"), ("replay", "--help")]

@@ -25,7 +25,7 @@ FLOORS = (
     {"conversation", "prior"},
     {"node", "client", "server"},
     {"replay"},
-    {"demo", "doctor", "check"},
+    {"demo", "doctor", "check", "python"},
     {"cli"},
 )
 SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
