@@ -15,7 +15,7 @@ def test_the_pages_build_without_a_warning(tmp_path):
     for package in NEEDED:
         pytest.importorskip(package, reason=f"{package} is not installed: pip install 'nilatron[docs]'")
     command = [sys.executable, "-m", "sphinx", "-W", "-b", "html", "-D", "sphinx_gallery_conf.plot_gallery=0", "-d"]
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - the program is ours
         [*command, str(tmp_path / "doctrees"), str(DOCS), str(tmp_path / "html")],
         capture_output=True,
         text=True,
