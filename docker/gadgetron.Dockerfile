@@ -60,7 +60,7 @@ RUN . /opt/conda/etc/profile.d/conda.sh \
  && /opt/nilatron/bin/python -m gadgetron \
  && /opt/nilatron/bin/nilatron doctor
 
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Gadgetron with Nilatron" \
       org.opencontainers.image.description="Gadgetron and the Nilatron plugin. Research only, not for diagnosis." \

@@ -37,7 +37,7 @@ RUN /opt/nilatron/bin/python -m pip install --no-cache-dir --constraint constrai
  && /opt/nilatron/bin/python -m pip check
 
 FROM python:3.11-slim AS server
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Nilatron" \
       org.opencontainers.image.description="Streaming MRI reconstruction with diffusion priors. Research only, not for diagnosis." \
@@ -66,7 +66,7 @@ ENTRYPOINT ["nilatron"]
 CMD ["serve", "--host", "0.0.0.0", "--port", "9002", "--health-port", "9003"]
 
 # OpenRecon:  docker build -f docker/server.Dockerfile --target openrecon \
-#               --build-arg OPENRECON_LABEL="$(python docker/openrecon_label.py)" -t openrecon_nilatron_nilatron:v0.1.0 .
+#               --build-arg OPENRECON_LABEL="$(python docker/openrecon_label.py)" -t openrecon_nilatron_nilatron:v0.2.0 .
 # On a GPU: --build-arg FLAVOUR=cuda118, and openrecon_label.py --gpu
 FROM server AS openrecon
 ARG OPENRECON_LABEL

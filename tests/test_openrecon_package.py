@@ -13,7 +13,7 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[1] / "docker"
 LABEL = json.loads((FOLDER / "openrecon.json").read_text())
-TAG = "openrecon_nilatron_nilatron:v0.1.0"
+TAG = "openrecon_nilatron_nilatron:v0.2.0"
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_the_zip_holds_the_image_and_its_manual_under_one_name(script, archive_o
     image = archive_of(cuda, label)
     assert script.main([str(image), str(tmp_path)]) == 0
     path = Path(capsys.readouterr().out.strip())
-    assert path == tmp_path / "OpenRecon_nilatron_nilatron_V0.1.0.zip"
+    assert path == tmp_path / "OpenRecon_nilatron_nilatron_V0.2.0.zip"
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == [path.stem + ".pdf", path.stem + ".tar"]
         assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_DEFLATED}

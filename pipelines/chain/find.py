@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
@@ -38,6 +39,12 @@ class ChainFile:
     name: str
     location: str
     xml: bytes
+
+    @property
+    def purpose(self) -> str:
+        """What the chain does: the first paragraph of its first comment, empty where there is none."""
+        found = re.search(rb"<!--\s*(.*?)\s*(?:\n\s*\n|-->)", self.xml, re.DOTALL)
+        return " ".join(found[1].decode("utf-8", "replace").split()) if found else ""
 
 
 def list_chains(config_dirs: Iterable[Path] = ()) -> list[str]:

@@ -6,20 +6,25 @@ from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import BAD_INPUT, app, fail, stderr
+from nilatron.pipelines.cli.app import BAD_INPUT, SETTING_UP, app, examples, fail, stderr
 
 configs = typer.Typer(
-    help="Chains as shipped: list them, show one, print where it lies, check one's own.", no_args_is_help=True
+    help="Chains as shipped: list them, show one, print where it lies, check one's own.",
+    no_args_is_help=True,
+    epilog=examples("configs list", "configs show nila > own.xml", "configs check own.xml"),
 )
-app.add_typer(configs, name="configs")
+app.add_typer(configs, name="configs", rich_help_panel=SETTING_UP)
 
 
 @configs.command("list")
 def list_configs() -> None:
-    """Names of the chains."""
-    from nilatron.pipelines.chain.find import list_chains
+    """Names of the chains, and what each does."""
+    from nilatron.pipelines.chain.find import find_chain, list_chains
 
-    print("\n".join(list_chains()))
+    names = list_chains()
+    width = max(map(len, names), default=0)
+    for name in names:
+        print(f"{name.ljust(width)}  {find_chain(name).purpose}".rstrip())
 
 
 @configs.command("show")

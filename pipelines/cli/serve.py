@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from nilatron import __version__
-from nilatron.pipelines.cli.app import BAD_INPUT, CONNECTION_FAILED, app, fail, stderr
+from nilatron.pipelines.cli.app import BAD_INPUT, CONNECTION_FAILED, RECONSTRUCTING, app, examples, fail, stderr
+from nilatron.pipelines.cli.choices import Device, Engine, LogFormat
 
 MIB = 1 << 20
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def effective(context: typer.Context) -> str:
     return as_toml(values, origins)
 
 
-@app.command()
+@app.command(rich_help_panel=RECONSTRUCTING, epilog=examples("serve", "serve --settings serve.toml --print-config"))
 def serve(
     context: typer.Context,
     settings_file: Annotated[
@@ -61,13 +62,12 @@ def serve(
     health_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port for health and metrics, on loopback.")
     ] = 9003,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.AUTO,
     weights: Annotated[
-        str, typer.Option(help="Weights of the prior: a shipped name (default, tiny) or a file.")
+        str, typer.Option("--weights", "-w", help="Weights of the prior: a shipped name (default, tiny) or a file.")
     ] = "default",
     engine: Annotated[
-        str | None,
-        typer.Option(help="What computes the network where a chain leaves it open: torch, onnx, openvino or tensorrt."),
+        Engine | None, typer.Option(help="What computes the network where a chain leaves it open.")
     ] = None,
     config_dir: Annotated[list[Path] | None, typer.Option(help="Folder with further chains; repeatable.")] = None,
     max_scans: Annotated[int, typer.Option(min=1, help="Scans at once; further ones are refused.")] = 16,
@@ -82,7 +82,9 @@ def serve(
     slice_budget_s: Annotated[float | None, typer.Option(help="Time for the reconstruction of a slice, in s.")] = None,
     idle_s: Annotated[float, typer.Option(help="Longest silence of the other end, in s.")] = 900.0,
     grace_s: Annotated[float, typer.Option(help="Time for running scans after SIGTERM, in s.")] = 30.0,
-    log_format: Annotated[str, typer.Option(help="auto (text on a terminal, else JSON), json or text.")] = "auto",
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Of the log; auto is text on a terminal, else JSON.")
+    ] = LogFormat.AUTO,
     fire: Annotated[
         bool, typer.Option(help="Take every client for FIRE: int16 pixels also without parameters.")
     ] = False,
@@ -102,8 +104,6 @@ def serve(
     from nilatron.pipelines.server.front import serve as run
     from nilatron.pipelines.server.settings import ServeSettings
 
-    if log_format not in ("auto", "json", "text"):
-        fail(f"--log-format must be auto, json or text, got {log_format!r}", BAD_INPUT)
     if noise_store is not None:
         try:
             noise_store.mkdir(parents=True, exist_ok=True)
@@ -115,9 +115,9 @@ def serve(
         host=host,
         port=port,
         health_port=health_port,
-        device=device,
+        device=device.value,
         weights=find_weights(weights),
-        engine=engine,
+        engine=None if engine is None else engine.value,
         config_dirs=tuple(config_dir or ()),
         max_scans=max_scans,
         memory_bytes=None if memory_mb is None else memory_mb * MIB,

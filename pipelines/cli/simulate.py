@@ -7,10 +7,14 @@ from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import BAD_INPUT, app, fail
+from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTING, app, counted, examples, fail
+from nilatron.pipelines.cli.choices import Calibration
 
 
-@app.command()
+@app.command(
+    rich_help_panel=RECONSTRUCTING,
+    epilog=examples("simulate scan.h5", "simulate scan.h5 --matrix 256,192 --coils 16 --acceleration 6 --noise 0.1"),
+)
 def simulate(
     output: Annotated[Path, typer.Argument(help="ISMRMRD raw file to write.")],
     matrix: Annotated[str, typer.Option(metavar="X,Y[,Z]", help="Encoded matrix; Z > 1 is a 3D scan.")] = "256,256",
@@ -19,7 +23,7 @@ def simulate(
     repetitions: Annotated[int, typer.Option(min=1, help="Repetitions.")] = 1,
     averages: Annotated[int, typer.Option(min=1, help="Averages.")] = 1,
     acceleration: Annotated[int, typer.Option(min=1, help="Along the phase encoding.")] = 4,
-    calibration: Annotated[str, typer.Option(help="embedded, separate or none.")] = "embedded",
+    calibration: Annotated[Calibration, typer.Option(help="Its lines.")] = Calibration.EMBEDDED,
     calibration_lines: Annotated[int, typer.Option(min=0, help="Fully sampled lines at the centre.")] = 24,
     partial_fourier: Annotated[float, typer.Option(help="Acquired share of the lines, above 0.5.")] = 1.0,
     oversampling: Annotated[float, typer.Option(help="Of the readout.")] = 2.0,
@@ -39,7 +43,7 @@ def simulate(
         n_repetitions=repetitions,
         n_averages=averages,
         acceleration=acceleration,
-        calibration=calibration,
+        calibration=calibration.value,
         calibration_lines=calibration_lines,
         partial_fourier=partial_fourier,
         readout_oversampling=oversampling,
@@ -47,7 +51,7 @@ def simulate(
         image=str(image) if image else None,
         seed=seed,
     )
-    print(f"{run(output, settings, overwrite=overwrite)} lines to {output}")
+    print(f"{counted(run(output, settings, overwrite=overwrite), 'line')} to {output}")
 
 
 def parse_matrix(text: str) -> tuple[int, int, int]:

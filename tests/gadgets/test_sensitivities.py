@@ -83,3 +83,10 @@ def test_no_signal_gives_finite_maps():
 def test_other_items_pass():
     header, _ = simulate_items(SCAN)
     assert list(estimate_sensitivities(["item"], Context(header))) == ["item"]
+
+
+def test_maps_that_a_slice_has_stay_but_for_their_scale():
+    (estimated,), _ = with_maps(SCAN)
+    (item,), log = with_maps(SCAN, lambda item: replace(item, coil_maps=3 * estimated.coil_maps))
+    np.testing.assert_allclose(item.coil_maps, estimated.coil_maps, atol=1e-6)
+    assert not log.counts["slices without usable calibration"]

@@ -38,14 +38,14 @@ def test_all_images(command, raw, folder, serve):
 def test_missing_images_are_exit_code_3(command, raw, folder, serve, one_line):
     code, out, err = replay(command, raw, folder, serve(answers(image(1), Close())))
     assert code == 3
-    assert out.startswith("1 images")
+    assert out.startswith("1 image ")
     assert "1 of 2 expected images came" in one_line(err)
 
 
 def test_an_error_of_the_server_is_exit_code_4(command, raw, folder, serve, one_line):
     code, out, err = replay(command, raw, folder, serve(answers(image(1), Text.of("Errors received: boom"), Close())))
     assert code == 4
-    assert out.startswith("1 images")
+    assert out.startswith("1 image ")
     expected = "nilatron: Errors received: boom; 1 of 2 expected images came and were kept"
     assert one_line(err) == expected
     assert (folder / "out.h5").exists()

@@ -21,7 +21,6 @@ def test_simulate_writes_a_scan_that_replays(command, folder, one_line):
     [
         (("--matrix", "24"), "--matrix expects two or three positive numbers"),
         (("--matrix", "24,0"), "--matrix expects"),
-        (("--calibration", "some"), "calibration must be one of none, embedded, separate"),
         (("--partial-fourier", "0.4"), "partial_fourier must be above 0.5"),
         (("--image", "absent.png"), "absent.png: is not an image"),
     ],

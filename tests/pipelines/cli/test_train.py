@@ -127,7 +127,7 @@ def test_flags_go_over_words_and_words_over_the_file(command, tmp_path):
     ("words", "message"),
     [
         (("--set", "colour=3"), "no setting 'colour'"),
-        (("--architecture", "huge"), "unknown architecture 'huge'"),
+        (("--set", "architecture=huge"), "unknown architecture 'huge'"),
         (("--resume",), "nothing to resume"),
     ],
 )
@@ -149,4 +149,4 @@ def test_a_run_is_neither_overwritten_nor_resumed_as_another(command, images, wh
 def test_images_and_a_folder_are_asked_for(command):
     code, _, err = command("train")
     assert code == 2
-    assert "IMAGES... OUT" in err
+    assert "IMAGES... -o OUT" in err

@@ -1,8 +1,24 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from nilatron.core.fft import fft
 from nilatron.core.phantom import coil_maps, phantom
+
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
+
+
+@pytest.fixture
+def real():
+    """Paths of real scans; a test that asks for one that is not there skips."""
+
+    def find(name):
+        if not (SHARED / name).exists():
+            pytest.skip(f"the shared development data are not beside the checkout: {name}")
+        return SHARED / name
+
+    return find
 
 
 @pytest.fixture(scope="module")

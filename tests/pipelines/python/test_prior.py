@@ -69,17 +69,20 @@ def test_a_prior_denoises_arrays_of_any_library(scan, library, shape):
     assert len(prior.sha256) == 64
 
 
-def test_posterior_samples_of_a_gaussian_prior_have_its_variance(toy_prior, toy_measurement):
-    operator = toy_measurement((1, 24, 20))
-    operator.mask[:] = 0  # nothing is measured: the posterior is the prior
+def test_where_the_prior_says_little_samples_have_the_variance_of_the_noise(toy_prior, toy_measurement):
+    operator, rng = toy_measurement((1, 24, 20)), np.random.default_rng(5)
+    operator.mask[:] = 1
+    truth = 10 * (rng.standard_normal((1, 24, 20, 2)) @ np.array([1, 1j])).astype(np.complex64)
+    noise = (rng.standard_normal((3, 1, 24, 20, 2)) @ np.array([1, 1j])) * np.sqrt(0.5)
     found = nilatron.sample_posterior(
-        toy_prior, operator, np.zeros((3, 1, 24, 20), np.complex64), samples=64, sample_sigma_max=8.0, sample_steps=24
+        toy_prior, operator, operator.forward(truth) + noise.astype(np.complex64), samples=64
     )
-    assert np.mean(found.standard_deviation**2) == pytest.approx(toy_prior.variance, rel=0.1)
+    assert np.sqrt(np.mean(found.standard_deviation**2)) == pytest.approx(1, rel=0.1)
+    assert np.sqrt(np.mean(np.abs(found.mean - truth) ** 2)) == pytest.approx(1, rel=0.1)
 
 
 def test_what_cannot_be_loaded():
     with pytest.raises(nilatron.BadInputError, match="no weights file at nil"):
         nilatron.load_prior("nil")
-    with pytest.raises(nilatron.BadInputError, match="engine"):
+    with pytest.raises(ValueError, match="engine must be one of"):
         nilatron.load_prior(engine="abacus")

@@ -13,7 +13,9 @@ SCAN = SimulationSettings(
 )
 
 
-@pytest.mark.parametrize("changes", [{}, {"calibration": "separate"}, {"n_averages": 2}, {"matrix": (24, 20, 8)}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"calibration": "separate"}, {"n_averages": 2}, {"matrix": (24, 20, 8), "n_slices": 1}]
+)
 def test_a_slice_reconstructed_is_the_replayed_image(tmp_path, changes):
     path = tmp_path / "scan.h5"
     simulate(path, replace(SCAN, **changes))

@@ -24,7 +24,10 @@ def test_images_explain_the_data(scan):
     assert found.coil_maps.shape == kspace.shape
     assert found.uncertainty is None
     assert found.problems == found.notes == ()
-    assert found.chi2 == pytest.approx(1, abs=0.1)
+    least = 1 - np.count_nonzero(found.coil_maps.any(axis=0)) / np.count_nonzero(
+        kspace
+    )  # of any image of so few pixels
+    assert least < found.chi2 < 1.05
     assert found.sigma == pytest.approx(np.sqrt(np.mean(np.diagonal(noise).real)), rel=1e-5)
     mask = foreground(truth)
     assert psnr(np.abs(found.image), truth, mask) > psnr(np.abs(found.conventional), truth, mask)
@@ -117,7 +120,10 @@ def test_calibration_and_counts_that_are_given_are_used(scan):
     undersampled = kspace.copy()
     undersampled[:, 1::2] = 0
     found = nilatron.reconstruct(undersampled, noise=noise, calibration=block, method="cg_sense")
-    np.testing.assert_allclose(np.abs(found.coil_maps), np.abs(full.coil_maps), atol=0.3)
+    overlap = np.abs(np.sum(found.coil_maps.conj() * full.coil_maps, axis=0))
+    both = found.coil_maps.any(axis=0) & full.coil_maps.any(axis=0)
+    assert overlap[both].min() > 0.95
+    assert np.count_nonzero(both) > 500
     counts = (kspace != 0).any(axis=0) * 4.0
     averaged = nilatron.reconstruct(kspace, noise=4 * noise, counts=counts, method="cg_sense")
     np.testing.assert_allclose(np.abs(averaged.image), np.abs(full.image) / 2, atol=0.02 * np.abs(full.image).max())
