@@ -41,7 +41,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "examples",
     "filename_pattern": r"/[a-z]\w*\.py",
     "abort_on_example_error": True,
-    "within_subsection_order": "ExampleTitleSortKey",
+    "within_subsection_order": "from_code.gallery.GalleryOrder",
     "download_all_examples": False,
     "show_memory": False,
     "write_computation_times": False,
@@ -58,6 +58,7 @@ html_theme_options = {
     "header_links_before_dropdown": 6,
     "show_prev_next": False,
     "navigation_depth": 2,
+    "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "pygments_light_style": "tango",
 }

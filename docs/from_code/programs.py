@@ -114,7 +114,9 @@ def option_row(parameter: Any) -> tuple[str, str] | None:
     is_option = any(option.startswith("-") for option in options)
     names = options if is_option else [parameter.name.upper()]
     text = " ".join((getattr(parameter, "help", None) or "").split())
-    default = parameter.default
+    if choices := [str(getattr(choice, "value", choice)) for choice in getattr(parameter.type, "choices", ())]:
+        text += f" One of {', '.join(map(code, choices))}."
+    default = getattr(parameter.default, "value", parameter.default)
     if isinstance(default, str | int | float) and not isinstance(default, bool) and default != "":
         text += f" Default: `{default}`."
     return ", ".join(map(code, names)), text

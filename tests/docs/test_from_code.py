@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import nilatron
-from from_code import PAGES, chains, fields, images, programs, write_pages
+from from_code import PAGES, chains, fields, gallery, images, programs, write_pages
 from nilatron.gadgets.doubt import DoubtSettings
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.node import build_node
@@ -141,6 +141,7 @@ def test_commands_have_their_options():
         re.findall(r"^## (.+)$", text, re.M)
     )
     assert "`--output`, `-o`" in text
+    assert "One of `auto`, `cpu`, `cuda`." in text
     assert "completion" not in text
 
 
@@ -158,3 +159,10 @@ def test_the_python_page_has_every_public_name():
     text = (DOCS / "api.md").read_text()
     named = set(re.findall(r"^\.\. auto\w+:: (\w+)", text, re.M))
     assert named == set(nilatron.__all__) - {"__version__"}
+
+
+def test_every_example_has_its_place():
+    files = [path.name for path in (DOCS / "gallery").glob("*.py")]
+    order = sorted(files, key=gallery.GalleryOrder(str(DOCS)))
+    assert len(files) >= 6
+    assert (order[0], order[-1]) == ("scan_in_ten_lines.py", "own_prior.py")
