@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from from_code.fields import (
     DescriptionError,
@@ -97,8 +97,9 @@ def described_commands(command: Any, name: str) -> Iterator[str]:
     """Sections of a command and those below it."""
     below = getattr(command, "commands", {})
     title = f"nilatron {name}".strip()
-    help_text = re.sub(r"\s+", " ", inspect.cleandoc(command.help or "").split("\n\n")[0])
-    rows = [row for parameter in command.params if (row := option_row(parameter)) is not None]
+    help_text = prose(inspect.cleandoc(command.help or "").split("\n\n")[0])
+    choices = choices_of(command.callback)
+    rows = [row for parameter in command.params if (row := option_row(parameter, choices)) is not None]
     if name or rows:
         yield f"## `{title}`\n\n{help_text}\n"
         yield table(("argument or option", "meaning"), rows) if rows else ""
@@ -106,16 +107,34 @@ def described_commands(command: Any, name: str) -> Iterator[str]:
         yield from described_commands(below[part], f"{name} {part}".strip())
 
 
-def option_row(parameter: Any) -> tuple[str, str] | None:
-    """Names and meaning of an argument or option; None for hidden ones and those for completion."""
+def choices_of(function: Callable[..., Any] | None) -> dict[str, list[str]]:
+    """The words of every parameter of a command that is an enumeration, or a list of its members."""
+    hints = get_type_hints(function) if function else {}
+    return {name: words for name, hint in hints.items() if (words := words_of(hint))}
+
+
+def words_of(hint: Any) -> list[str]:
+    """Values of the enumeration in a type such as `list[Series] | None`; empty if there is none."""
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return [str(member.value) for member in hint]
+    return [word for part in get_args(hint) for word in words_of(part)]
+
+
+def prose(text: str | None) -> str:
+    """Help as Markdown, in one line."""
+    return " ".join((text or "").split()).replace(r"\[", "[").replace("<", r"\<")
+
+
+def option_row(parameter: Any, choices: dict[str, list[str]]) -> tuple[str, str] | None:
+    """Names, meaning and choices of an argument or option; None for hidden ones and those for completion."""
     options = [*parameter.opts, *parameter.secondary_opts]
     if getattr(parameter, "hidden", False) or any("completion" in option for option in options):
         return None
     is_option = any(option.startswith("-") for option in options)
     names = options if is_option else [parameter.name.upper()]
-    text = " ".join((getattr(parameter, "help", None) or "").split())
-    if choices := [str(getattr(choice, "value", choice)) for choice in getattr(parameter.type, "choices", ())]:
-        text += f" One of {', '.join(map(code, choices))}."
+    text = prose(getattr(parameter, "help", None))
+    if words := choices.get(parameter.name):
+        text += f" One of {', '.join(map(code, words))}."
     default = getattr(parameter.default, "value", parameter.default)
     if isinstance(default, str | int | float) and not isinstance(default, bool) and default != "":
         text += f" Default: `{default}`."
