@@ -25,16 +25,16 @@ extensions = [
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
+    "mathml",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "generated", "gallery", "from_code"]
+html_math_renderer = "mathml"
 myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
-autodoc_typehints = "signature"
-autodoc_type_aliases = {"Array": "Array", "Property": "Property", "AnyDenoiser": "Denoiser or function"}
+autodoc_typehints = "none"  # docstrings say axes and units; the types of arrays are those of any library
 autodoc_member_order = "bysource"
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
@@ -43,6 +43,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "within_subsection_order": "from_code.gallery.GalleryOrder",
     "download_all_examples": False,
+    "capture_repr": (),
     "show_memory": False,
     "write_computation_times": False,
     "plot_gallery": True,

@@ -23,7 +23,9 @@ folder = Path(mkdtemp())
 quality: dict[str, list[float]] = {name: [] for name in METHODS}
 pictures: dict[str, np.ndarray] = {}
 for level in LEVELS:
-    scan = SimulationSettings(matrix=(128, 128, 1), n_coils=8, acceleration=4, calibration_lines=20, noise_std=level)
+    scan = SimulationSettings(
+        matrix=(128, 128, 1), n_coils=8, acceleration=4, calibration_lines=20, noise_std=level
+    )
     simulate(folder / "scan.h5", scan, overwrite=True)
     truth = np.abs(ground_truth(scan, 0)[0])
     for name, chain in METHODS.items():
@@ -47,7 +49,9 @@ figure, axis = plt.subplots(figsize=(6, 3.2), layout="constrained")
 for name, values in quality.items():
     axis.plot(LEVELS, values, "o-", label=name)
     print(f"{name:12}", *(f"{value:6.2f} dB" for value in values))
-axis.set(xlabel="noise of a k-space sample (peak of the object: 1)", ylabel="PSNR, dB", xscale="log")
+axis.set(
+    xlabel="noise of a k-space sample (peak of the object: 1)", ylabel="PSNR, dB", xscale="log"
+)
 axis.set_xticks(LEVELS, [f"{level:g}" for level in LEVELS])
 axis.minorticks_off()
 axis.legend()

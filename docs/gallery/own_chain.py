@@ -44,7 +44,10 @@ XML = """<?xml version="1.0" encoding="UTF-8"?>
 
 folder = Path(mkdtemp())
 (folder / "fast.xml").write_text(XML)
-simulate(folder / "scan.h5", SimulationSettings(matrix=(96, 96, 1), n_coils=8, n_slices=2, acceleration=3))
+simulate(
+    folder / "scan.h5",
+    SimulationSettings(matrix=(96, 96, 1), n_coils=8, n_slices=2, acceleration=3),
+)
 
 # %%
 # Gadgetron itself sees neither a wrong target nor a wrong property. ``nilatron configs check fast.xml`` does, and so does this:

@@ -20,7 +20,9 @@ truth = phantom(shape)
 counts = np.zeros(shape, np.float32)  # how often each sample was acquired
 counts[:, ::3] = counts[:, 36:60] = 1
 noise = rng.standard_normal((8, *shape, 2)) @ np.array([1, 1j]) * sigma / np.sqrt(2)
-kspace = ((fft(coil_maps(8, shape) * truth) + noise) * counts / sigma).astype(np.complex64)  # white, with variance 1
+kspace = ((fft(coil_maps(8, shape) * truth) + noise) * counts / sigma).astype(
+    np.complex64
+)  # white, with variance 1
 
 # %%
 # Maps from the fully sampled centre, and A = P F S with them:
@@ -48,8 +50,12 @@ def cosine_shrinkage(x: np.ndarray, level: float) -> np.ndarray:
         )
         size = np.abs(coefficients)
         shrunk = coefficients * np.maximum(1 - 1.5 * level / np.maximum(size, 1e-9), 0)
-        back = idctn(shrunk.real, axes=(-3, -1), norm="ortho") + 1j * idctn(shrunk.imag, axes=(-3, -1), norm="ortho")
-        total += np.roll(back.reshape(x.shape), (-shift[0], -shift[1]), (-2, -1)).astype(x.dtype)
+        back = idctn(shrunk.real, axes=(-3, -1), norm="ortho") + 1j * idctn(
+            shrunk.imag, axes=(-3, -1), norm="ortho"
+        )
+        total += np.roll(back.reshape(x.shape), (-shift[0], -shift[1]), (-2, -1)).astype(
+            x.dtype
+        )
     return total / 4
 
 

@@ -13,7 +13,9 @@ import matplotlib.pyplot as plt
 import nilatron
 from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth, simulate
 
-scan = SimulationSettings(matrix=(128, 128, 1), n_coils=8, acceleration=4, calibration_lines=24, noise_std=0.05)
+scan = SimulationSettings(
+    matrix=(128, 128, 1), n_coils=8, acceleration=4, calibration_lines=24, noise_std=0.05
+)
 raw = Path(mkdtemp()) / "scan.h5"
 simulate(raw, scan)
 
@@ -40,5 +42,11 @@ for axis, (name, picture) in zip(axes, pictures.items(), strict=True):
 # ``complete`` says whether every expected image came and none is doubtful; the metadata say how an image was made.
 
 print("complete:", images.complete)
-for key in ("nilatron_sampler", "nilatron_steps", "nilatron_acceleration", "nilatron_sigma_used", "nilatron_chi2"):
+for key in (
+    "nilatron_sampler",
+    "nilatron_steps",
+    "nilatron_acceleration",
+    "nilatron_sigma_used",
+    "nilatron_chi2",
+):
     print(f"{key:24}", images.of()[0].metadata[key])

@@ -16,11 +16,15 @@ import nilatron
 from nilatron.core.metrics import fitted_scale
 from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth, simulate
 
-scan = SimulationSettings(matrix=(96, 96, 1), n_coils=6, acceleration=4, calibration_lines=20, noise_std=0.06)
+scan = SimulationSettings(
+    matrix=(96, 96, 1), n_coils=6, acceleration=4, calibration_lines=20, noise_std=0.06
+)
 raw = Path(mkdtemp()) / "scan.h5"
 simulate(raw, scan)
 item = nilatron.read_raw(raw).slices[0]
-result = nilatron.reconstruct(item.kspace, noise=item.noise, weights="tiny", uncertainty=True, samples=6)
+result = nilatron.reconstruct(
+    item.kspace, noise=item.noise, weights="tiny", uncertainty=True, samples=6
+)
 
 # %%
 # The error can be seen beside it only because the truth is known here.
@@ -31,16 +35,23 @@ figure, axes = plt.subplots(1, 3, figsize=(9.5, 3), layout="constrained")
 top = np.percentile(result.uncertainty, 99.5)
 for axis, (name, picture, limit) in zip(
     axes,
-    [("image", image, image.max()), ("uncertainty", result.uncertainty[0], top), ("error", error, 2 * top)],
+    [
+        ("image", image, image.max()),
+        ("uncertainty", result.uncertainty[0], top),
+        ("error", error, 2 * top),
+    ],
     strict=True,
 ):
-    shown = axis.imshow(picture, cmap="gray" if name == "image" else "magma", vmin=0, vmax=limit)
+    shown = axis.imshow(
+        picture, cmap="gray" if name == "image" else "magma", vmin=0, vmax=limit
+    )
     axis.set_title(f"{name}, SNR units")
     axis.axis("off")
     figure.colorbar(shown, shrink=0.8)
 
 # %%
-# Pixels in five groups by their uncertainty: where the map is brighter, the error is larger.
+# Pixels in five groups by their uncertainty: where the map is brighter, the error is larger. It is larger than the map says
+# altogether: this drawing is not what the prior was trained on, and samples know nothing of that.
 
 spread = result.uncertainty[0]
 inside = image > 0.1 * image.max()
