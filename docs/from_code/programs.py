@@ -150,18 +150,29 @@ def node_environment() -> str:
 
 
 def server_settings() -> str:
-    """Settings of the server."""
-    from nilatron.pipelines.server.settings import ServeSettings
+    """Settings of the server as its TOML file, its environment and its options name them."""
+    import typer
 
-    return fields_table(ServeSettings, first="setting")
+    import nilatron.pipelines.cli as cli
+    from nilatron.pipelines.cli.sources import PREFIX, ServeSources
+
+    parameters = {p.name: p for p in typer.main.get_command(cli.app).commands["serve"].params}
+    choices = choices_of(typer.main.get_command(cli.app).commands["serve"].callback)
+    rows = []
+    for name in ServeSources.model_fields:
+        found = option_row(parameters[name], choices)
+        rows.append((code(name), code(PREFIX + name.upper()), found[1] if found else ""))
+    return table(("in the file", "in the environment", "meaning"), rows)
 
 
 def metrics() -> str:
-    """Prometheus metrics of the server."""
+    """Prometheus metrics of the server, by the names under which they are read."""
     from nilatron.pipelines.server.health import Metrics
 
+    endings = {"counter": "_total", "info": "_info"}
     found = Metrics().registry.collect()
-    return table(("metric", "kind", "meaning"), ((code(m.name), m.type, m.documentation) for m in found))
+    rows = ((code(m.name + endings.get(m.type, "")), m.type, m.documentation) for m in found)
+    return table(("metric", "kind", "meaning"), rows)
 
 
 def training_settings() -> str:
