@@ -106,7 +106,7 @@ def cache() -> Finding:
     if not isinstance(found, FolderCache):
         return Finding("cache", "no folder that can be used: models are made anew in every process")
     sizes = [path.stat().st_size for path in found.folder.iterdir() if path.is_file()]
-    return Finding("cache", f"{found.folder}, {len(sizes)} files, {sum(sizes) / MIB:.1f} MiB")
+    return Finding("cache", f"{found.folder}, {len(sizes)} file{'s' * (len(sizes) != 1)}, {sum(sizes) / MIB:.1f} MiB")
 
 
 def ports() -> Finding:

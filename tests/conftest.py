@@ -1,5 +1,6 @@
 """A measurement and a prior of a test's own, as somebody who adds one would write them; which tests need a GPU, or are slow."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,23 @@ def toy_measurement():
         return MaskedIdentity(coils.astype(np.complex64), mask)
 
     return make
+
+
+@pytest.fixture
+def small_disk():
+    """Block in which no file grows beyond a number of bytes: the system refuses it as it does on a full disk."""
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def limit(n_bytes):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit
 
 
 @pytest.fixture

@@ -33,7 +33,8 @@ CODES = {
     ),
     "RECONSTRUCTION_FAILED": (
         "3",
-        "images are missing, doubtful or replaced by the conventional one, or data were left out; what could be is written",
+        "images are missing, doubtful or replaced by the conventional one, data were left out, or the output could not be "
+        "written (full disk); what could be made is kept",
         "look at the images before use; the reason is on stderr, in the image comment and in `nilatron_doubt` or "
         "`nilatron_fallback`",
     ),
@@ -42,7 +43,11 @@ CODES = {
         "the server, the archive or the connection failed; images that came are kept",
         "is the server up (`/readyz`), is the port the right one, is the archive's title right; then run again",
     ),
-    "STOPPED_EARLY": ("5", "training stopped before its last step", "`nilatron train ... --resume` goes on"),
+    "STOPPED_EARLY": (
+        "5",
+        "training was stopped by a signal before its last step",
+        "`nilatron train ... --resume` goes on",
+    ),
 }
 NODE_CODES = {
     "complete": "all images were sent",
@@ -53,12 +58,15 @@ NODE_CODES = {
 
 def exit_codes() -> str:
     """Exit codes of the command line."""
+    from nilatron.pipelines.files.interrupts import SIGNALS
+
     values = {name: str(value) for name, value in codes_in_sources().items()}
     compared("exit code", values, CODES)
     wrong = [name for name, (number, *_) in CODES.items() if values[name] != number]
     if wrong:
         raise DescriptionError(f"other numbers in the code: {wrong}")
-    return table(("code", "what happened", "what to do"), CODES.values())
+    stopped = ((str(128 + one), f"stopped by {one.name}; finished images are kept", "run again") for one in SIGNALS)
+    return table(("code", "what happened", "what to do"), [*CODES.values(), *stopped])
 
 
 def codes_in_sources() -> dict[str, int]:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import ismrmrd
 
+from nilatron.core.words import counted
 from nilatron.gadgets.items import ScanLog
 from nilatron.pipelines.archive.identity import RunIdentity
 from nilatron.pipelines.archive.mr_image import mr_image, written
 from nilatron.pipelines.archive.parametric_map import has_maps, parametric_map
 from nilatron.pipelines.archive.series import Gathered, Series, all_series, gather
 from nilatron.pipelines.archive.study import Study, study_of
-from nilatron.pipelines.files.atomic import AtomicFolder, InputError
+from nilatron.pipelines.files.atomic import InputError, SpareFolder
+from nilatron.pipelines.files.disk import reason_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -62,7 +64,7 @@ def check_packages(names: Sequence[str] = PACKAGES) -> None:
 
 
 @dataclass
-class DicomFolder(AtomicFolder):
+class DicomFolder(SpareFolder):
     """Folder of the DICOM files of a run, which appear together; images that DICOM cannot hold are reported.
 
     Attributes
@@ -81,12 +83,14 @@ class DicomFolder(AtomicFolder):
     run: str
     series_offset: int = 0
     files: list[Path] = field(default_factory=list)
-    refused: list[InputError] = field(default_factory=list)
+    refused: list[InputError | str] = field(default_factory=list)
     _images: list[Gathered] = field(default_factory=list, init=False)
 
     @classmethod
-    def of_run(cls, folder: Path, header: Any, identity: RunIdentity, settings: DicomSettings) -> DicomFolder:
-        """The folder of a run of this header and identity.
+    def of_run(
+        cls, folder: Path, header: Any, identity: RunIdentity, settings: DicomSettings, *, overwrite: bool = False
+    ) -> DicomFolder:
+        """The folder of a run of this header and identity; `overwrite` replaces the DICOM files of an earlier run.
 
         Raises
         ------
@@ -97,7 +101,7 @@ class DicomFolder(AtomicFolder):
         study = study_of(header, identity, settings.study_uid, settings.like)
         patient = "" if study.reference is None else str(study.reference.PatientID)
         run = json.dumps([identity.text, study.study_uid, patient])
-        return cls(folder, study, run, settings.series_offset)
+        return cls(folder, study, run, settings.series_offset, own=("series*.dcm",), overwrite=overwrite)
 
     @property
     def waiting(self) -> Path:
@@ -106,25 +110,35 @@ class DicomFolder(AtomicFolder):
 
     def write(self, image: ismrmrd.Image) -> None:
         """Take an image; it is written with the others of its series."""
-        self.waiting.mkdir(exist_ok=True)
+        if self.failure:
+            return
         try:
+            self.waiting.mkdir(exist_ok=True)
             self._images.append(gather(image, self.waiting / f"{len(self._images)}.npy"))
         except InputError as error:
             self.refused.append(error)
+        except OSError as error:
+            self.refused.append(reason_of(error))
 
     def finish(self, scan: ScanLog) -> None:
         """Write the files, and report how many images could not be written, and why."""
         for series in all_series(self._images, self.run, self.series_offset):
             for name, data in objects_of(series, self.study, self.refused):
-                written(data, self.temporary / name)
-                self.files.append(self.folder / name)
-        if self._images:
-            shutil.rmtree(self.waiting)
+                try:
+                    written(data, self.temporary / name)
+                    self.files.append(self.folder / name)
+                except OSError as error:
+                    self.refused.append(reason_of(error))
+                    (self.temporary / name).unlink(missing_ok=True)  # no half file
+        if not self.failure:
+            shutil.rmtree(self.waiting, ignore_errors=True)
         if self.refused:
-            scan.problem(log, f"{self.folder}: {len(self.refused)} images could not be written: {self.refused[0]}")
+            scan.problem(
+                log, f"{self.folder}: {counted(len(self.refused), 'image')} could not be written: {self.refused[0]}"
+            )
 
 
-def objects_of(series: Series, study: Study, refused: list[InputError]) -> Iterator[tuple[str, Dataset]]:
+def objects_of(series: Series, study: Study, refused: list[InputError | str]) -> Iterator[tuple[str, Dataset]]:
     """All DICOM objects of a series with the names of their files, its maps last; maps that cannot be made are `refused`."""
     maps = []
     for n, stack in enumerate(series.stacks(), 1):

@@ -23,6 +23,7 @@ from nilatron.pipelines.archive.geometry import PLACES, Plane, planes_of
 from nilatron.pipelines.archive.identity import image_digest, uid
 from nilatron.pipelines.archive.origin import words
 from nilatron.pipelines.archive.pixels import Scaling, largest, scaling_of
+from nilatron.pipelines.files.disk import npy_bytes
 
 UNEVEN = 0.01  # of a distance between slices: from there on they are not evenly spaced
 NUMBER_STEP = 200  # between series that share a series index
@@ -154,7 +155,7 @@ def gather(image: ismrmrd.Image, path: Path) -> Gathered:
     planes, meta = planes_of(image), ismrmrd.Meta.deserialize(image.attribute_string)
     pixels = np.abs(image.data[0]) if image.data.dtype.kind == "c" else image.data[0]
     pixels = pixels * np.float32(meta.get("RescaleSlope", 1))
-    np.save(path, pixels)
+    path.write_bytes(npy_bytes(pixels))
     return Gathered(image.getHead(), meta, planes, path, largest(pixels), image_digest(image))
 
 

@@ -1,7 +1,7 @@
 """The command line; its options have the names of the XML properties. Importing the module of a command adds the command.
 
-Exit codes: 0 success, 2 bad input, 3 reconstruction failed or incomplete, 4 connection failed, 5 training stopped before its
-end (`--resume` continues it).
+Exit codes: 0 success, 2 bad input, 3 reconstruction failed or incomplete or output that could not be written, 4 connection
+failed, 5 training stopped before its end by a signal (`--resume` continues it), 128 + n stopped by signal n.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from nilatron.core.errors import BadInputError
 from nilatron.pipelines.cli import (  # noqa: F401
     check,
     configs,
@@ -26,18 +26,7 @@ from nilatron.pipelines.cli import (  # noqa: F401
     simulate,
     train,
 )
-from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTION_FAILED, app, stderr
-from nilatron.pipelines.cli.refused import foreign_errors, refusal
-
-FAILURES: tuple[type[Exception], ...] = (
-    RuntimeError,
-    ArithmeticError,
-    MemoryError,
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-)
+from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTION_FAILED, app, tell
 
 log = logging.getLogger(__name__)
 
@@ -45,44 +34,54 @@ log = logging.getLogger(__name__)
 ANYWHERE = {"-v": "-v", "--verbose": "-v", "-V": "-V", "--version": "-V"}
 
 
-def main() -> None:
-    """Run the command line.
-
-    Errors that the user can correct, and file systems that refuse, give one line and code 2, others the traceback and code 3.
-    """
-    try:
-        try:
-            app(with_common_first(sys.argv[1:]))
-        finally:
-            sys.stdout.flush()  # what is full or gone shows here, not after the end
-    except BadInputError as error:
-        end(str(error), BAD_INPUT)
-    except BrokenPipeError:  # whoever read the output has read enough
-        give_up_stdout()
-    except (*FAILURES, *foreign_errors()) as error:
-        if (refused := refusal(error)) is not None:
-            give_up_stdout()
-            end(refused, BAD_INPUT)
-        log.exception("reconstruction failed")
-        end(f"{type(error).__name__}: {error}", RECONSTRUCTION_FAILED)
-
-
-def end(message: str, code: int) -> NoReturn:
-    """Print one line on stderr and end the program with an exit code."""
-    stderr.print(f"nilatron: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
-    sys.exit(code)
-
-
-def give_up_stdout() -> None:
-    """Where standard output refuses, let the end of the program write nothing more to it."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def with_common_first(words: list[str]) -> list[str]:
     """The words with -v and -V, which every command understands, in front of its name; behind "--" all are arguments."""
     last = words.index("--") if "--" in words else len(words)
     common = [ANYWHERE[word] for word in words[:last] if word in ANYWHERE]
     return [*common, *(word for word in words[:last] if word not in ANYWHERE), *words[last:]]
+
+
+@contextmanager
+def whole_output() -> Iterator[None]:
+    """Block whose standard output is written at its end, where a full disk can still be told."""
+    from nilatron.pipelines.files.disk import OutputError, reason_of
+
+    try:
+        yield
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails once more when it ends
+            raise OutputError(f"output: {reason_of(error)}") from error
+
+
+def main() -> None:
+    """Run the command line; errors that the user can correct give one line and code 2, full disks one line and code 3.
+
+    Other errors give the traceback and code 3; a stop signal gives one line and 128 plus its number.
+    """
+    from nilatron.core.errors import BadInputError
+    from nilatron.pipelines.files.disk import OutputError, is_disk_error, reason_of
+    from nilatron.pipelines.files.interrupts import StopSignalError, stoppable
+
+    try:
+        with stoppable(), whole_output():
+            app(with_common_first(sys.argv[1:]))
+    except BadInputError as error:
+        tell(str(error))
+        sys.exit(BAD_INPUT)
+    except StopSignalError as stop:
+        tell(f"stopped by {stop}; unfinished files were removed")
+        sys.exit(stop.exit_code)
+    except OutputError as error:
+        tell(str(error))
+        sys.exit(RECONSTRUCTION_FAILED)
+    except (RuntimeError, ArithmeticError, MemoryError, OSError, ValueError, LookupError, TypeError) as error:
+        if is_disk_error(error):
+            log.debug("where it happened", exc_info=True)
+            tell(f"{error.filename or 'output'}: {reason_of(error)}")
+        else:
+            log.exception("reconstruction failed")
+            tell(f"{type(error).__name__}: {error}")
+        sys.exit(RECONSTRUCTION_FAILED)

@@ -36,15 +36,15 @@ log = logging.getLogger(__name__)
 stderr = Console(stderr=True)
 
 
+def tell(message: str) -> None:
+    """Print one line on stderr."""
+    stderr.print(f"nilatron: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
 def fail(message: str, code: int) -> NoReturn:
     """Print one line on stderr and end the program with an exit code."""
-    stderr.print(f"nilatron: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    tell(message)
     raise typer.Exit(code)
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, in the plural unless there is one."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def output_of(paths: list[Path], output: Path | None, what: str) -> tuple[list[Path], Path]:

@@ -39,6 +39,7 @@ def export(
     from nilatron.core.prior.weights import find_weights
     from nilatron.pipelines.prior.export import ExportSettings, build_tensorrt, check_tensorrt
     from nilatron.pipelines.prior.export import export as run
+    from nilatron.pipelines.progress import Bar
 
     sizes = [parse_size(text) for text in tensorrt or []]
     if (output is None) == (file is None):
@@ -47,11 +48,12 @@ def export(
     settings = ExportSettings(target, find_weights(weights), precision.value, overwrite)
     if sizes:
         check_tensorrt()  # before the export, which takes long
-    with stderr.status("reading") as status:
-        report = run(settings, lambda text: status.update(text))
-        print(table(report))
-        if sizes:
-            build_tensorrt(settings.weights, precision.value, sizes, lambda text: status.update(text))
+    with Bar(stderr) as bar:
+        report = run(settings, bar.update)
+    print(table(report))
+    if sizes:
+        with Bar(stderr) as bar:
+            build_tensorrt(settings.weights, precision.value, sizes, bar.update)
     print(f"{target}: {len(report.model.content)} bytes, sha256 {report.model.sha256}")
 
 

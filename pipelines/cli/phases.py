@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import PRIORS, app, counted, examples, output_of
+from nilatron.core.words import counted
+from nilatron.pipelines.cli.app import PRIORS, app, examples, output_of, stderr
 from nilatron.pipelines.cli.choices import Device
 
 
@@ -31,9 +31,11 @@ def phases(
 ) -> None:
     """Give magnitude images phases that a model of complex images draws, for `nilatron train`."""
     from nilatron.core.prior.weights import find_weights
+    from nilatron.pipelines.progress import Bar
     from nilatron.pipelines.training.phases import PhaseJob, write_phases
 
-    logging.getLogger("nilatron").setLevel(logging.INFO)
     images, folder = output_of(paths, output, "images")
-    job = PhaseJob(tuple(images), folder, find_weights(weights), samples_per_image, seed, device.value)
-    print(f"{counted(write_phases(job), 'complex image')} to {folder}")
+    with Bar(stderr) as bar:
+        job = PhaseJob(tuple(images), folder, find_weights(weights), samples_per_image, seed, device.value)
+        n_images = write_phases(job, report=bar.update)
+    print(f"{counted(n_images, 'complex image')} to {folder}")

@@ -68,17 +68,18 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Of phases and noise.")] = 0,
     device: DeviceOption = Device.AUTO,
     as_json: JsonOption = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace table and pictures in the folder.")] = False,
 ) -> None:
     """Error per noise level and source, against a wavelet denoiser tuned with the truth in hand."""
     from nilatron.core.baselines.wavelet_denoise import RULES
     from nilatron.core.prior.weights import find_weights
     from nilatron.pipelines.device import resolve_device
-    from nilatron.pipelines.files.atomic import AtomicFolder
-    from nilatron.pipelines.prior.report import SIGMAS, EvaluationSettings
+    from nilatron.pipelines.prior.report import SIGMAS, EvaluationSettings, report_folder
     from nilatron.pipelines.prior.report import evaluate as run
+    from nilatron.pipelines.progress import Bar
 
-    if output is not None:
-        AtomicFolder(output)  # refuses a file of this name before the evaluation, not after it
+    # refuses what cannot be written before the evaluation, not after it
+    folder = None if output is None else report_folder(output, overwrite=overwrite)
     settings = EvaluationSettings(
         images=tuple(images),
         weights=find_weights(weights),
@@ -88,10 +89,10 @@ def evaluate(
         seed=seed,
         device=resolve_device(device.value),
     )
-    with stderr.status("reading") as status:
-        evaluation = run(settings, lambda text: status.update(text))
-    if output is not None:
-        evaluation.write(output)
+    with Bar(stderr) as bar:
+        evaluation = run(settings, bar.update)
+    if folder is not None:
+        evaluation.write(folder)
     print(evaluation.json() if as_json else evaluation.markdown(), end="\n" if as_json else "")
 
 

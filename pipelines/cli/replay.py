@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nilatron.core.words import counted
 from nilatron.pipelines.cli.app import (
     BAD_INPUT,
     CONNECTION_FAILED,
     RECONSTRUCTING,
     RECONSTRUCTION_FAILED,
     app,
-    counted,
     examples,
     fail,
     stderr,
@@ -21,7 +21,11 @@ from nilatron.pipelines.cli.app import (
 from nilatron.pipelines.cli.choices import Device, Engine, PixelType, Series
 
 if TYPE_CHECKING:
+    from nilatron.pipelines.client.exchange import ServerError
     from nilatron.pipelines.client.images import RemoteSettings
+    from nilatron.pipelines.files.disk import OutputError
+    from nilatron.pipelines.files.interrupts import StopSignalError
+    from nilatron.pipelines.replay import ReplayReport
 
 
 FILES, MEANS, DICOM, SERVER = "Files", "Reconstruction", "DICOM", "Server"  # panels of the help
@@ -68,6 +72,15 @@ def replay(
     png: Annotated[Path | None, typer.Option(help="Folder for pictures.", rich_help_panel=FILES)] = None,
     dicom: Annotated[
         Path | None, typer.Option(help="Folder for DICOM files (needs nilatron\\[dicom]).", rich_help_panel=DICOM)
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE.html",
+            help="One page that shows all images, for people.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     study_uid: Annotated[
         str | None,
@@ -117,7 +130,8 @@ def replay(
         ),
     ] = "default",
     overwrite: Annotated[
-        bool, typer.Option(help="Replace the output group if it exists.", rich_help_panel=FILES)
+        bool,
+        typer.Option(help="Replace the output file, and the pictures in its folders.", rich_help_panel=FILES),
     ] = False,
     address: Annotated[
         str | None,
@@ -164,6 +178,7 @@ def replay(
         properties=own,
         png=png,
         dicom=dicom,
+        report=html,
         dicom_settings=DicomSettings(study_uid, like, series_offset),
         send=None if send is None else parse_archive(send),
         noise=noise,
@@ -189,21 +204,46 @@ def replay(
     if report.stored_noise is not None:
         print(f"noise of measurement {report.stored_noise!r} stored in {noise_store}; it gives no images")
     else:
-        print(f"{counted(report.n_images, 'image')} to {output} in {report.seconds:.1f} s")
+        print(f"{counted(report.n_images, 'image')} to {report.written} in {report.seconds:.1f} s")
     unsent = ""
     if report.sent is not None and report.sent.failed:
         unsent = f"{report.sent}; all files are in {dicom}"
     elif report.sent is not None:
         print(report.sent)
+    elif send is not None and report.failure is not None:
+        unsent = "nothing was sent"
     if report.failure is not None:
-        kept = f"{report.n_images} of {report.n_expected} expected images came and were kept"
-        fail("; ".join(filter(None, (str(report.failure), kept, unsent))), CONNECTION_FAILED)
+        fail("; ".join(filter(None, (*end_of(report), unsent))), code_of(report.failure))
     if not report.complete:
         why = "; ".join(report.log.problems) or f"{report.n_images} of {report.n_expected} expected images came"
         why += f"; {unsent}" if unsent else ""
         fail(f"the reconstruction is not complete: {why}", RECONSTRUCTION_FAILED)
     if unsent:
         fail(unsent, CONNECTION_FAILED)
+
+
+def end_of(report: ReplayReport) -> tuple[str, str]:
+    """Why a run did not come to its end, and what is kept of it."""
+    from nilatron.pipelines.client.exchange import ServerError
+    from nilatron.pipelines.files.interrupts import StopSignalError
+
+    if isinstance(report.failure, ServerError):
+        return str(report.failure), f"{report.n_images} of {report.n_expected} expected images came and were kept"
+    why = f"stopped by {report.failure}" if isinstance(report.failure, StopSignalError) else str(report.failure)
+    return (
+        why,
+        f"{counted(report.n_images, 'finished image')} {'was' if report.n_images == 1 else 'were'} kept in {report.written}",
+    )
+
+
+def code_of(failure: ServerError | StopSignalError | OutputError) -> int:
+    """Exit code of a run that did not come to its end."""
+    from nilatron.pipelines.client.exchange import ServerError
+    from nilatron.pipelines.files.interrupts import StopSignalError
+
+    if isinstance(failure, StopSignalError):
+        return failure.exit_code
+    return CONNECTION_FAILED if isinstance(failure, ServerError) else RECONSTRUCTION_FAILED
 
 
 def remote_of(

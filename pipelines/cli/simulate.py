@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTING, app, counted, examples, fail
+from nilatron.core.words import counted
+from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTING, app, examples, fail
 from nilatron.pipelines.cli.choices import Calibration
 
 
@@ -29,11 +30,24 @@ def simulate(
     oversampling: Annotated[float, typer.Option(help="Of the readout.")] = 2.0,
     noise: Annotated[float, typer.Option(help="Complex standard deviation; the object's peak is 1.")] = 0.05,
     image: Annotated[Path | None, typer.Option(help="PNG or npy to scan instead of the phantom.")] = None,
+    angles: Annotated[
+        tuple[float, float, float],
+        typer.Option(metavar="X Y Z", help="Of oblique slices about x, y and z, in degrees."),
+    ] = (0.0, 0.0, 0.0),
+    centre: Annotated[
+        tuple[float, float, float], typer.Option(metavar="X Y Z", help="Of the slices in patient coordinates, in mm.")
+    ] = (0.0, 0.0, 0.0),
+    truth: Annotated[
+        Path | None, typer.Option(metavar="FILE.npy", help="Also write the noise-free images (slice, z, y, x).")
+    ] = None,
+    coil_maps: Annotated[
+        Path | None, typer.Option(metavar="FILE.npy", help="Also write the coil maps (slice, coil, z, y, x).")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
-    overwrite: Annotated[bool, typer.Option(help="Replace the file if it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace files that exist.")] = False,
 ) -> None:
     """Write the raw file of a simulated multi-coil scan, with a noise scan."""
-    from nilatron.pipelines.simulation.simulate import SimulationSettings
+    from nilatron.pipelines.simulation.simulate import SimulationSettings, TruthFiles
     from nilatron.pipelines.simulation.simulate import simulate as run
 
     settings = SimulationSettings(
@@ -49,9 +63,12 @@ def simulate(
         readout_oversampling=oversampling,
         noise_std=noise,
         image=str(image) if image else None,
+        angles_deg=angles,
+        centre_mm=centre,
         seed=seed,
     )
-    print(f"{counted(run(output, settings, overwrite=overwrite), 'line')} to {output}")
+    n_lines = run(output, settings, overwrite=overwrite, truth=TruthFiles(truth, coil_maps))
+    print(f"{counted(n_lines, 'line')} to {output}")
 
 
 def parse_matrix(text: str) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""`nilatron train`. Exit code 5: stopped before the last step by --minutes, SIGTERM or Ctrl-C; `--resume` continues."""
+"""`nilatron train`. Exit code 5: stopped by SIGTERM or Ctrl-C before the last step; `--resume` continues."""
 
 from __future__ import annotations
 
@@ -134,4 +134,5 @@ def _run(
     print(f"weights: {output / WEIGHTS_NAME}")
     if not done:
         print(f"stopped after step {trainer.step} of {settings.steps}: --resume goes on")
-        raise typer.Exit(STOPPED_EARLY)
+        if not watch.is_out_of_time:
+            raise typer.Exit(STOPPED_EARLY)

@@ -8,4 +8,9 @@ samples     converts samples of lines of any type
 table       reads blocks and fields of HDF5 tables
 images      writes images as an ISMRMRD file and as pictures
 atomic      writes files that appear only when they are complete
+hdf5_writer writes HDF5 files on disks that may be full
+labels      writes words on pictures
+reserved    is the file below HDF5, whose writes do not fail
+disk        knows what a full or broken disk looks like
+interrupts  keeps stop signals from breaking files
 """

@@ -17,6 +17,7 @@ from typing import Any
 
 from nilatron import __version__
 from nilatron.core.errors import BadInputError
+from nilatron.core.words import counted
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.node import build_node
@@ -147,7 +148,7 @@ class Session:
             n_told = len(context.log.problems)
             yield image
         for series, n in sorted(n_images.items()):
-            self._tell_if_verbose(f"series {series}: {n} images")
+            self._tell_if_verbose(f"series {series}: {counted(n, 'image')}")
 
     def _tell_if_verbose(self, text: str) -> None:
         if self.settings.verbose:

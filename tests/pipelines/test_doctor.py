@@ -75,7 +75,7 @@ def test_the_machine_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "nilatron").mkdir()
     (tmp_path / "nilatron" / "entry").write_bytes(bytes(3 << 20))
-    assert doctor.cache().result == f"{tmp_path / 'nilatron'}, 1 files, 3.0 MiB"
+    assert doctor.cache().result == f"{tmp_path / 'nilatron'}, 1 file, 3.0 MiB"
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert "(OMP_NUM_THREADS=3)" in doctor.threads().result
     monkeypatch.setattr("nilatron.pipelines.conversation.memory.memory_bytes", lambda: 1 << 20)

@@ -13,6 +13,7 @@ from PIL import Image as Picture
 from nilatron.core.metrics import foreground, psnr
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.files.raw import open_raw
+from nilatron.pipelines.progress import Bar
 from nilatron.pipelines.replay import ReplaySettings, replay
 from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth, simulate
 
@@ -152,9 +153,7 @@ def test_images_that_dicom_cannot_hold_are_told_and_kept(replayed, tmp_path):
     assert len(list((tmp_path / "dicom").iterdir())) == 2
     assert not report.complete
     (problem,) = (text for text in report.log.problems if "DICOM" in text)
-    assert problem.startswith(
-        f"{tmp_path / 'dicom'}: 1 images could not be written: DICOM needs directions of length 1"
-    )
+    assert problem.startswith(f"{tmp_path / 'dicom'}: 1 image could not be written: DICOM needs directions of length 1")
     assert "read_dir (0, 0, 0)" in problem
 
 
@@ -165,6 +164,38 @@ def test_images_of_an_earlier_run_are_kept_beside_the_new_ones(tmp_path):
     with h5py.File(tmp_path / "out.h5") as file:
         assert sorted(file) == ["first", "second"]
         np.testing.assert_array_equal(file["first/image_1/data"][:], file["second/image_1/data"][:])
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What the progress bar is given: done, total, unit."""
+    seen = []
+    monkeypatch.setattr(Bar, "update", lambda _, done, total, unit, words="": seen.append((done, total, unit, words)))
+    return seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 2])
+def test_progress_counts_the_steps_of_all_slices_and_samples(tmp_path, linear_prior, shown, batch):
+    simulate(tmp_path / "raw.h5", SCAN)
+    properties = {"series": "nila,uncertainty", "steps": "4", "samples": "3", "sample_steps": "5"}
+    properties["batch_slices"] = str(batch)
+    settings = ReplaySettings(tmp_path / "raw.h5", tmp_path / "out.h5", properties=properties, weights=linear_prior)
+    assert replay(settings).complete
+    steps = [(done, total) for done, total, unit, _ in shown if unit == "steps"]
+    each = 4 + 3 * 5
+    assert {total for _, total in steps} == {3 * each}
+    assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+    assert steps[-1] == (3 * each, 3 * each)
+    assert {done for done, _ in steps} >= {1, 4, 7, each + 1}
+    assert shown[-1][3] == "slice 3 of 3"
+
+
+def test_progress_of_a_method_without_steps_counts_slices(tmp_path, shown):
+    simulate(tmp_path / "raw.h5", SCAN)
+    assert replay(ReplaySettings(tmp_path / "raw.h5", tmp_path / "out.h5", "zero_filled")).complete
+    assert (shown[0][0], shown[0][2]) == (0, "lines")
+    assert [entry[:2] for entry in shown if entry[2] == "slices"] == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_log_names_the_slices(replayed, caplog):

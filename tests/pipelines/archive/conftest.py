@@ -98,7 +98,9 @@ def write(tmp_path, header):
     def run(*images, header=header, raw="raw", facts=(), **settings):
         scan = ScanLog()
         identity = RunIdentity(raw, {"chain": "c", **dict(facts)})
-        with DicomFolder.of_run(tmp_path / "dicom", header, identity, DicomSettings(**settings)) as folder:
+        with DicomFolder.of_run(
+            tmp_path / "dicom", header, identity, DicomSettings(**settings), overwrite=True
+        ) as folder:
             for each in images:
                 folder.write(each)
             folder.finish(scan)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from nilatron.gadgets.items import ScanLog
+from nilatron.pipelines.archive import folder as folder_module
 from nilatron.pipelines.archive.folder import DicomFolder, DicomSettings
 from nilatron.pipelines.archive.identity import RunIdentity
 from nilatron.pipelines.files.atomic import InputError
@@ -56,7 +57,7 @@ def test_images_that_dicom_cannot_hold_are_told_and_cost_no_other(write, image):
     wrong.read_dir[:] = (0, 0, 0)
     folder, scan = write(image(), wrong)
     assert len(contents(folder)) == 1
-    assert scan.problems == [f"{folder.folder}: 1 images could not be written: {folder.refused[0]}"]
+    assert scan.problems == [f"{folder.folder}: 1 image could not be written: {folder.refused[0]}"]
     assert "directions of length 1 at right angles" in scan.problems[0]
 
 
@@ -92,3 +93,20 @@ def test_without_its_packages_the_answer_comes_before_the_images(monkeypatch, tm
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"DICOM output needs pydicom and highdicom: pip install 'nilatron\[dicom\]'"):
         DicomFolder.of_run(tmp_path / "dicom", header, RunIdentity("raw", {}), DicomSettings())
+
+
+def test_a_full_disk_costs_files_and_leaves_no_half_one(write, image, monkeypatch):
+    whole, n_written = folder_module.written, []
+
+    def full(data, path):
+        if n_written:
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        n_written.append(path)
+        whole(data, path)
+
+    monkeypatch.setattr(folder_module, "written", full)
+    folder, scan = write(*(image(slice=index, image_index=index + 1, at_mm=5.0 * index) for index in range(3)))
+    assert list(folder.folder.iterdir()) == folder.files
+    assert len(folder.files) == 1
+    assert scan.problems == [f"{folder.folder}: 2 images could not be written: No space left on device"]

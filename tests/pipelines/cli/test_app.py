@@ -10,7 +10,7 @@ import pytest
 from nilatron import __version__
 from nilatron.core.errors import BadInputError
 from nilatron.pipelines.cli import with_common_first
-from nilatron.pipelines.cli.app import counted, output_of, weights_of
+from nilatron.pipelines.cli.app import output_of, weights_of
 
 SOURCES = Path(__file__).resolve().parents[3] / "src"
 
@@ -52,6 +52,22 @@ def test_own_chains_are_checked_before_a_server_sees_them(command, one_line, tmp
 def test_version_and_what_is_missing(command):
     assert command("--version")[:2] == (0, f"{__version__}\n")
     assert command("replay")[0] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_a_full_file_of_output_is_one_line(one_line):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "nilatron", "configs", "list"],
+            env={**os.environ, "PYTHONPATH": str(SOURCES)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 3
+    assert one_line(done.stderr) == "nilatron: output: No space left on device"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +122,3 @@ def test_weights_by_argument_or_option():
         weights_of("a", "b")
     with pytest.raises(BadInputError, match="no weights"):
         weights_of(None, None)
-
-
-def test_numbers_with_their_noun():
-    assert [counted(n, "image") for n in (0, 1, 2)] == ["0 images", "1 image", "2 images"]

@@ -161,7 +161,7 @@ def test_the_raw_file_is_never_the_output(command, raw, one_line):
     before = raw.read_bytes()
     code, _, err = command("replay", raw, "-o", raw, "-G", "dataset", "--overwrite", "-c", "zero_filled")
     assert code == 2
-    assert "holds raw data" in one_line(err)
+    assert "is the raw file" in one_line(err)
     assert raw.read_bytes() == before
 
 

@@ -116,7 +116,7 @@ def test_a_run_that_is_not_complete_tells_what_was_not_stored_as_well(exported, 
     address = archive(0xC000)
     code, _, err, stack = exported("--send", address)
     assert (code, len(stack)) == (3, 1)
-    assert "1 images could not be written: DICOM needs directions" in one_line(err)
+    assert "1 image could not be written: DICOM needs directions" in one_line(err)
     assert f"0 of 1 DICOM files stored by {address}" in one_line(err)
 
 

@@ -305,5 +305,5 @@ def test_fire_is_told_of_problems_as_they_arise(verbose):
 
     for number, _ in enumerate(session.for_fire(images(), context)):
         assert [text for text in sent if text.startswith("WRN")] == [f"WRN problem {n}" for n in range(1, number + 1)]
-    told = [f"DBG nilatron {__version__}", "DBG series 1: 2 images", "DBG series 2: 1 images"]
+    told = [f"DBG nilatron {__version__}", "DBG series 1: 2 images", "DBG series 2: 1 image"]
     assert [text for text in sent if not text.startswith("WRN")] == (told if verbose else [])
