@@ -18,7 +18,6 @@ from from_code.fields import (
     default_of,
     documented_attributes,
     fields_of,
-    fields_table,
     table,
 )
 
