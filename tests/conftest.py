@@ -1,5 +1,6 @@
 """A measurement and a prior of a test's own, as somebody who adds one would write them; which tests need a GPU, or are slow."""
 
+import signal
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -80,6 +81,12 @@ def small_disk():
 @pytest.fixture
 def toy_prior():
     return GaussianPrior()
+
+
+def pytest_configure():
+    """Take Ctrl-C as a program in the foreground does: shells have those in the background ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item):

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERIES = {
     "main": "image of the target: Nila, l1-wavelet, CG-SENSE or zero-filled",
     "conventional": "CG-SENSE image of the same slice; it leaves first, and replaces an image that could not be made",
-    "uncertainty": "standard deviation of the posterior samples, in the units of the image",
+    "uncertainty": "error map: standard deviation of the error of the image's magnitude, in the units of the image",
 }
 
 KEYS = {
@@ -58,7 +58,18 @@ KEYS = {
     "nilatron_coarse_steps": "of them at about half the resolution",
     "nilatron_iterations": "iterations of l1-wavelet",
     "nilatron_cg_iterations": "conjugate gradient iterations of all data consistency steps",
-    "nilatron_samples": "posterior samples behind the uncertainty map",
+    "nilatron_uncertainty_from": "what the error map is: prediction of the weights, or spread of posterior samples",
+    "nilatron_uncertainty_calibration": "calibrated, or uncalibrated: then the map promises nothing",
+    "nilatron_uncertainty_kappa": "the magnitude is within so many times the map for the share of pixels below",
+    "nilatron_uncertainty_coverage": "that share of the object's pixels",
+    "nilatron_uncertainty_confidence": "probability that another subject has this coverage or more",
+    "nilatron_uncertainty_subjects": "subjects that it was calibrated on, for scans of this acceleration and noise",
+    "nilatron_psnr_bound_db": "lower bound of the image's PSNR in dB",
+    "nilatron_psnr_bound_confidence": "probability with which the bound holds for another subject",
+    "nilatron_unfamiliarity": "how unlike the training images the image is, or why that was not judged",
+    "nilatron_unfamiliarity_threshold": "above it the image is doubtful",
+    "nilatron_prior_mismatch": "sentence about an image that the prior was not trained for; absent where it was",
+    "nilatron_samples": "posterior samples behind the error map",
     "nilatron_weights_sha256": "SHA-256 of the prior's weights",
     "nilatron_engine": "engine and precision of the network",
     "nilatron_seconds": "from the slice's last line to this image; only with a time budget",
@@ -72,6 +83,7 @@ MADE_IN = (
     "gadgets/methods.py",
     "gadgets/nila/method.py",
     "gadgets/nila/run.py",
+    "gadgets/nila/uncertainty.py",
 )
 ALSO_GADGETRON = "GADGETRON_"
 

@@ -75,7 +75,7 @@ class Gathered:
 
     def load(self) -> npt.NDArray[Any]:
         """Its pixels (z, y, x), which stay in the file until they are looked at."""
-        found: npt.NDArray[Any] = np.load(self.pixels, mmap_mode="r")
+        found: npt.NDArray[Any] = np.load(self.pixels, mmap_mode="r", allow_pickle=False)
         return found
 
 

@@ -9,11 +9,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-import numpy as np
-import numpy.typing as npt
-from safetensors import SafetensorError
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # what the user can mend without knowing this program
 DISK_ERRORS = frozenset(
@@ -45,6 +44,8 @@ def is_disk_error(error: BaseException) -> TypeGuard[OSError]:
 @contextmanager
 def tensors_written(path: Path) -> Iterator[None]:
     """Block that writes `path` by safetensors, whose failures to write become the system's `OSError`."""
+    from safetensors import SafetensorError
+
     try:
         yield
     except SafetensorError as error:
@@ -57,6 +58,8 @@ def tensors_written(path: Path) -> Iterator[None]:
 
 def npy_bytes(array: npt.NDArray[Any]) -> memoryview:
     """Content of an npy file; numpy itself would not say why it cannot write one."""
+    import numpy as np
+
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getbuffer()
