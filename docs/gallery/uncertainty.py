@@ -2,7 +2,7 @@
 How sure is the image?
 ======================
 
-The error map (series 101 of a chain) is the standard deviation of the error of the image's magnitude, in the units of the image.
+The error map (series 101 of a chain) is the standard deviation of the error of the image, in SNR units.
 A small network beside the default weights predicts it for this very image, and a calibration on other subjects says what it
 promises.
 """
