@@ -24,7 +24,7 @@ raw = Path(mkdtemp()) / "scan.h5"
 simulate(raw, scan)
 item = nilatron.read_raw(raw).slices[0]
 result = nilatron.reconstruct(item.kspace, noise=item.noise, uncertainty=True)
-for name, value in result.provenance.items():
+for name, value in sorted(result.provenance.items()):
     if name.startswith(("uncertainty", "psnr_bound", "unfamiliarity")):
         print(f"{name:26}", value)
 
