@@ -1,5 +1,6 @@
 # make demo: the main job on a simulated scan.   make quick: the tests to run before a commit, under a minute.   make test: all tests.
 # make check: format, lint, types and all tests.   make benchmark [DATA=folder]: every peer at hand.   make gpu: all that needs an NVIDIA GPU.
+# make docs: the documentation, its examples run, warnings as errors.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +8,7 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo quick test check format lint types benchmark gpu docker-check clean
+.PHONY: demo quick test check format lint types benchmark docs gpu docker-check clean
 
 demo: $(VENV)/.run
 	$(BIN)/nilatron demo demo_output
@@ -34,6 +35,9 @@ types: $(VENV)/.test
 benchmark: $(VENV)/.benchmark
 	$(BIN)/python benchmarks/compare.py $(if $(DATA),--data $(DATA))
 
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
 gpu:  # installs for itself, after a look for a GPU
 	PYTHONPATH=src $(PYTHON) benchmarks/check_gpu.py -o gpu_report --install make --venv $(VENV)
 
@@ -42,6 +46,10 @@ docker-check: $(VENV)/.test
 
 $(VENV)/.benchmark: $(VENV)/.run
 	$(INSTALL) --editable '.[benchmark]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.run
+	$(INSTALL) --editable '.[docs]'
 	touch $@
 
 $(VENV)/.gpu: $(VENV)/.run
@@ -53,7 +61,7 @@ $(VENV)/.tensorrt: $(VENV)/.run
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist demo_output gpu_report src/*.egg-info
+	rm -rf $(VENV) build dist demo_output gpu_report docs/_build docs/generated docs/examples src/*.egg-info
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}; make PYTHON=... names another")'

@@ -32,7 +32,7 @@ CENTRAL_ROWS = 8  # along each axis, that calibration needs
 class DoubtSettings:
     """What becomes of an image that is doubtful: "mark" delivers it, marked; "refuse" has the conventional one replace it."""
 
-    doubtful: str = "mark"
+    doubtful: str = "mark"  # mark delivers a doubtful image, marked; refuse replaces it by the conventional one
 
     def __post_init__(self) -> None:
         """Refuse other words."""

@@ -55,8 +55,8 @@ class ImageSettings:
     Uncertainty maps have steps of their own as integers, see `scale_of`.
     """
 
-    pixel_type: str = "float32"
-    image_scale: float = 1.0
+    pixel_type: str = "float32"  # float32, uint16, int16 or complex64; complex64 for a chain that goes on
+    image_scale: float = 1.0  # pixel values per SNR unit; raise it for integers, whose step is 1
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""

@@ -23,7 +23,7 @@ class L1WaveletNodeSettings:
     """l1-wavelet."""
 
     regularisation: float | None = None  # lambda in SNR units; by default from the noise and the data
-    iterations: int = 60
+    iterations: int = 60  # of FISTA
 
 
 @dataclass(frozen=True)

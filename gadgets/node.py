@@ -29,7 +29,7 @@ from nilatron.gadgets.statements import StatementCheck
 class SeedSettings:
     """Seed of all random numbers; None takes the seed of the run."""
 
-    seed: int | None = None
+    seed: int | None = None  # of all randomness; auto takes that of the run
 
 
 # settings of the gadgets around the method of the target, by the half of the node that they belong to

@@ -31,7 +31,7 @@ GRIDDED = "gridded lines are flagged as read backwards: it is not known whether 
 class EpiSettings:
     """Whether the chain in front has regridded the lines of echo-planar scans (Gadgetron's EPIReconX)."""
 
-    regridded: bool = False
+    regridded: bool = False  # true behind EPIReconX, which has regridded the lines
 
 
 @dataclass

@@ -68,7 +68,7 @@ class NilaNodeSettings(NetworkSettings, ImageSettings):
 class PublishedNodeSettings(NetworkSettings):
     """Nila as published; its steps do not shrink: a budget stops it."""
 
-    series: tuple[str, ...] = ("conventional", "nila")
+    series: tuple[str, ...] = ("conventional", "nila")  # what is sent, in this order: conventional, nila
     steps: int = 1000  # network evaluations, a divisor of 1000
 
     def __post_init__(self) -> None:

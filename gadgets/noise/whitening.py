@@ -45,7 +45,7 @@ UNFIT_LINES = "noise lines with other channels, left out"
 class NoiseSettings:
     """What the chain in front has done: "yes" whitened by Gadgetron, "no", or "auto" to measure it."""
 
-    whitened: str = "auto"
+    whitened: str = "auto"  # noise of the incoming lines: measured, whitened by the chain in front (yes), or not (no)
 
     def __post_init__(self) -> None:
         """Refuse other words."""

@@ -220,9 +220,9 @@ def test_a_stop_signal_keeps_finished_images(command, raw, folder, one_line, mon
     monkeypatch.setattr(ImageFile, "write", write_and_stop)
     words = ("replay", raw, "-o", folder / "out.h5", "-c", "zero_filled", "-G", "images", "--png", folder / "png")
     code, out, err = command(*words)
-    assert (code, out[:9]) == (128 + number, "1 images ")
+    assert (code, out[:9]) == (128 + number, "1 image t")
     name = signal.Signals(number).name
-    assert one_line(err) == f"nilatron: stopped by {name}; 1 finished images were kept in {folder / 'out.h5'}"
+    assert one_line(err) == f"nilatron: stopped by {name}; 1 finished image was kept in {folder / 'out.h5'}"
     with ismrmrd.Dataset(folder / "out.h5", "images", mode="r") as file:
         assert file.number_of_images("image_1") == 1
     assert {path.name for path in folder.iterdir()} == {"out.h5", "png"}
@@ -243,7 +243,7 @@ def test_what_is_kept_replaces_nothing_that_is_whole(command, raw, folder, monke
     monkeypatch.setattr(ImageFile, "write", write_and_stop)
     code, _, err = command(*words)
     assert code == 128 + signal.SIGTERM
-    assert err.splitlines()[-1].endswith(f"1 finished images were kept in {folder / 'out.partial.h5'}")
+    assert err.splitlines()[-1].endswith(f"1 finished image was kept in {folder / 'out.partial.h5'}")
     assert {path: path.read_bytes() for path in before} == before
     new = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path not in before}
     assert new == {"out.partial.h5", "out.partial.html", "png.partial/series001_0001.png"}

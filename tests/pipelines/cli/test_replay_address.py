@@ -49,9 +49,9 @@ def test_a_stop_signal_keeps_the_images_that_came(command, raw, folder, serve, o
 
     monkeypatch.setattr(ImageFile, "write", write_and_stop)
     code, out, err = replay(command, raw, folder, serve(answers(image(1), image(2), Close())))
-    assert (code, out[:9]) == (128 + number, "1 images ")
+    assert (code, out[:9]) == (128 + number, "1 image t")
     name = signal.Signals(number).name
-    assert one_line(err) == f"nilatron: stopped by {name}; 1 finished images were kept in {folder / 'out.h5'}"
+    assert one_line(err) == f"nilatron: stopped by {name}; 1 finished image was kept in {folder / 'out.h5'}"
     assert list(folder.iterdir()) == [folder / "out.h5"]
 
 

@@ -9,7 +9,6 @@ import torch
 
 import nilatron
 from nilatron.core.metrics import foreground, psnr
-from nilatron.core.prior.weights import shipped_weights
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.settings import property_fields
 
@@ -201,8 +200,10 @@ def test_a_real_brain_is_that_of_a_replay(real):
 
     image = nilatron.reconstruct(full * acquired, noise=noise, device="cpu").image
 
+    # the noise covariance of the arrays is not quite that of the noise lines, so each has the full scan whitened like itself
     reference = np.abs(nilatron.reconstruct(full, noise=noise, method="cg_sense").image)
-    mask = foreground(reference)
-    assert psnr(np.abs(image), reference, mask) == pytest.approx(psnr(replayed, reference, mask), abs=0.1)
-    assert psnr(np.abs(image), reference, mask) > 38
-    assert shipped_weights("default").is_file()
+    reference_of_replay = nilatron.replay(real("raw/brain_8ch_full.h5"), "cg_sense").pixels()[0, 0]
+    found = psnr(np.abs(image), reference, foreground(reference))
+    expected = psnr(replayed, reference_of_replay, foreground(reference_of_replay))
+    assert found == pytest.approx(expected, abs=0.1)
+    assert found > 38
