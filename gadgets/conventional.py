@@ -110,8 +110,9 @@ def finished(item: KSpaceSlice, problem: Problem, role: str, image: Array, made:
         made = made | {"chi2": f"{residual.chi2:.4g}", "unexplained": f"{residual.unexplained:.3g}"}
         method = "cg_sense" if role == "conventional" else made.get("target", "")
         found = doubts(judged(item, problem, image, residual, method))
-        if "prior_mismatch" in made:
-            found.append(made["prior_mismatch"])
+        if "prior_mismatch" in made:  # an unfamiliar object is no sign of a wrong image, but a reason to compare
+            log.warning("%s: %s", item.label, made["prior_mismatch"])
+            item = item.with_note(made["prior_mismatch"])
         if found:
             made["doubt"] = "; ".join(found)
         log.info("%s: %s image, chi2 %.3f, unexplained %.3f", item.label, role, residual.chi2, residual.unexplained)

@@ -67,7 +67,7 @@ KEYS = {
     "nilatron_psnr_bound_db": "lower bound of the image's PSNR in dB",
     "nilatron_psnr_bound_confidence": "probability with which the bound holds for another subject",
     "nilatron_unfamiliarity": "how unlike the training images the image is, or why that was not judged",
-    "nilatron_unfamiliarity_threshold": "above it the image is doubtful",
+    "nilatron_unfamiliarity_threshold": "above it the image is noted as unfamiliar",
     "nilatron_prior_mismatch": "sentence about an image that the prior was not trained for; absent where it was",
     "nilatron_samples": "posterior samples behind the error map",
     "nilatron_weights_sha256": "SHA-256 of the prior's weights",

@@ -114,8 +114,14 @@ def test_an_image_says_how_well_it_explains_the_data(slices):
     assert finished(slices[0], first.problem, "uncertainty", abs(image), {"a": "b"}).provenance == {"a": "b"}
 
 
-def test_an_image_of_what_the_prior_does_not_know_is_doubtful_and_its_map_is_not(slices):
+def test_an_image_of_what_the_prior_does_not_know_is_noted_and_its_map_is_not(slices, caplog):
     first = prepared(slices[0])
     image, made = first.problem.conventional, {"prior_mismatch": "this does not look like a head"}
-    assert finished(slices[0], first.problem, "main", image, made).provenance["doubt"] == made["prior_mismatch"]
-    assert finished(slices[0], first.problem, "uncertainty", abs(image), made).provenance == made
+    found = finished(slices[0], first.problem, "main", image, made)
+    assert found.provenance["prior_mismatch"] == made["prior_mismatch"]
+    assert made["prior_mismatch"] in found.source.notes
+    assert "doubt" not in found.provenance
+    assert "slice 0: this does not look like a head" in caplog.text
+    mapped = finished(slices[0], first.problem, "uncertainty", abs(image), made)
+    assert mapped.provenance == made
+    assert made["prior_mismatch"] not in mapped.source.notes
