@@ -20,7 +20,7 @@ from nilatron.gadgets.methods import METHODS, Method
 from nilatron.gadgets.noise import NoiseSettings, Whitening
 from nilatron.gadgets.recon_data import slices_from_bucket, slices_from_recon_data
 from nilatron.gadgets.reconstruct import Reconstructor
-from nilatron.gadgets.sensitivities import estimate_sensitivities
+from nilatron.gadgets.sensitivities import MapSettings, Sensitivities
 from nilatron.gadgets.settings import SettingsError, from_properties, property_fields
 from nilatron.gadgets.statements import StatementCheck
 
@@ -39,7 +39,7 @@ def build_node(
         A name of `methods`.
     properties
         Of the node's `<configuration>`; each belongs to the noise gadget, the echo-planar lines, the coil compression, the
-        method, the doubt or the image gadget. `seed` overrides the seed of the context.
+        coil maps, the method, the doubt or the image gadget. `seed` overrides the seed of the context.
     weights
         Of the prior.
     methods
@@ -56,6 +56,7 @@ def build_node(
         NoiseSettings,
         EpiSettings,
         CompressionSettings,
+        MapSettings,
         methods[target].settings_class,
         DoubtSettings,
         ImageSettings,
@@ -68,7 +69,7 @@ def build_node(
         raise SettingsError(
             f"{target} has no property {unknown[0]!r}; it has: {', '.join(sorted(set(known.values())))}"
         )
-    noise, epi, coils, method, doubt, images, seed = (
+    noise, epi, coils, maps, method, doubt, images, seed = (
         from_properties(part, {k: v for k, v in properties.items() if k in names[part]}, target) for part in parts
     )
 
@@ -86,7 +87,7 @@ def build_node(
         stream = on_device(stream, context)
         stream = whitening.slices(stream, context)
         stream = CoilCompression(coils)(stream, context)
-        stream = estimate_sensitivities(stream, context)
+        stream = Sensitivities(maps)(stream, context)
         stream = Reconstructor(target, method, weights, methods, doubt)(stream, context)
         return ImageMaker(images)(stream, context)
 

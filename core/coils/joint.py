@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 
 from nilatron.core.backend import Array, converted_to, namespace, real_dtype, squared_norm
-from nilatron.core.fft import SPATIAL_AXES, fft, ifft, uncentred
+from nilatron.core.fft import SPATIAL_AXES, uncentred
 from nilatron.core.kspace import centre_block
 from nilatron.core.oversampling import resize_centre
 from nilatron.core.solvers import conjugate_gradient
@@ -105,9 +105,7 @@ def joint_calibration(
         estimate = model.step(estimate, reference, alpha, settings)
         alpha *= settings.reduction
     predicted = centre_block(model.kspace(estimate) / model.scale, settings.block)
-    measured, acquired = (
-        centre_block(a, settings.block) for a in (kspace, converted_to(counts, kspace)[None])
-    )
+    measured, acquired = (centre_block(a, settings.block) for a in (kspace, converted_to(counts, kspace)[None]))
     excess = max(model.misfit(estimate) - noise, 0.0)
     return JointEstimate(namespace(kspace).where(acquired > 0, measured, predicted), math.sqrt(excess) / DATA_NORM)
 
