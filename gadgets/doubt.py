@@ -147,7 +147,8 @@ def _of_calibration(item: KSpaceSlice, thresholds: Thresholds) -> Iterator[str]:
     acquired = item.counts[rows[0], rows[1]].any(axis=-1)
     if n_coils == 1 or item.calibration is not None or acquired.all():
         return
-    if item.maps_from != FROM_JOINT or ambiguity(item.counts) > thresholds.ambiguity:
+    has_centre = bool(item.counts[n_z // 2, n_y // 2].any())
+    if item.maps_from != FROM_JOINT or not has_centre or ambiguity(item.counts) > thresholds.ambiguity:
         yield (
             f"there is no calibration, and {int((~acquired).sum())} of the {acquired.size} central lines were not acquired: "
             "coil maps are a guess"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from nilatron.core.backend import Array, namespace, squared_norm
 from nilatron.core.coils.eigen import eigenvectors, leading_vectors, virtual_coils, without_vectors
+from nilatron.core.coils.phase import better_reference, referenced
 from nilatron.core.fft import SPATIAL_AXES, ifft, uncentred
 
 MIN_COILS = 3  # two sets of two coils explain anything
@@ -83,8 +84,9 @@ def espirit_sets(
     Where the field of view is smaller than the object a pixel holds two places of it, and G has two eigenvalues of 1. The
     second set is 0 elsewhere. The object counts as wrapped where that concerns more than `wrapped_share` of the energy.
 
-    The phase is relative to the strongest virtual coil (first principal component of the calibration over the coils). A
-    single coil gets a map of 1 everywhere; a calibration without signal gives maps of 0.
+    The phase is relative to the strongest virtual coil (first principal component of the calibration over the coils), or to
+    another combination of coils where that one vanishes inside the object. A single coil gets a map of 1 everywhere; a
+    calibration without signal gives maps of 0.
 
     Parameters
     ----------
@@ -116,22 +118,28 @@ def espirit_sets(
         return xp.zeros((1, n_coils, *image_shape), dtype=calibration.dtype, device=calibration.device)
     virtual, to_coils = virtual_coils(block / peak, settings.virtual_coil_tolerance, settings.max_virtual_coils)
     lags = _kernel_autocorrelation(virtual, settings, settings.noise_variance / peak**2)
+    coarse = _pixel_eigenvectors(
+        lags, tuple(int(n) for n in virtual.shape[1:]), settings, 2 if n_sets is None else n_sets
+    )
     if n_sets is None:
-        n_sets = 2 if _wraps(virtual, lags, settings.noise_variance / peak**2, settings) else 1
+        noise_variance = settings.noise_variance / peak**2
+        n_sets = 2 if _wraps(virtual, coarse[1], noise_variance, settings.wrapped_share) else 1
     maps = _pixel_eigenvectors(lags, image_shape, settings, n_sets)
+    for number in range(n_sets):
+        if (reference := better_reference(coarse[number])) is not None:
+            maps[number] = referenced(maps[number], reference)
     flat = xp.reshape(maps, (n_sets, maps.shape[1], -1))
     return xp.reshape(to_coils @ flat, (n_sets, n_coils, *image_shape))
 
 
-def _wraps(block: Array, lags: Array, noise_variance: float, settings: EspiritSettings) -> bool:
-    """Whether a second set holds signal of the calibration, at its own resolution: sum |S_2^H I|^2 / sum |I|^2."""
+def _wraps(block: Array, second: Array, noise_variance: float, share: float) -> bool:
+    """Whether a second set (coil, z, y, x) holds signal of the calibration: sum |S_2^H I|^2 / sum |I|^2."""
     xp = namespace(block)
     if int(block.shape[0]) < MIN_COILS:
         return False
-    second = _pixel_eigenvectors(lags, tuple(int(n) for n in block.shape[1:]), settings, 2)[1]
     noise = noise_variance * int(xp.sum(xp.astype(xp.any(second != 0, axis=0), xp.int64)))
     energy = squared_norm(xp.sum(xp.conj(second) * ifft(block), axis=0))
-    return energy - noise > settings.wrapped_share * squared_norm(block)
+    return energy - noise > share * squared_norm(block)
 
 
 def _check(calibration: Array, image_shape: tuple[int, int, int]) -> None:

@@ -48,7 +48,7 @@ class JointSettings:
         Of the conjugate gradients of each step.
     """
 
-    window: int = 40
+    window: int = 32
     volume_window: int = 24
     margin: int = 16
     block: int = 24
@@ -57,8 +57,8 @@ class JointSettings:
     smoothness: float = 220 / 256**2
     order: float = 32
     start_width: float | None = 0.8
-    tolerance: float = 0.1
-    max_iterations: int = 50
+    tolerance: float = 0.3
+    max_iterations: int = 25
     enough: float = 0.5
 
 
