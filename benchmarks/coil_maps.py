@@ -3,8 +3,8 @@
 usage: python benchmarks/coil_maps.py --data DIR [--tables wrapped few none time] [--noise 0 2 4] [--json FILE]
 
 DIR holds brain_t1_8ch_espirit_full.h5. PSNR as in against_bart.py; the reference is the full scan, combined with the maps of
-its 24 central lines, or, where it wraps, the root of the sum of squares of its coil images. BART is the program `bart`, or
-that of the package bartorch; its lambda and its number of Newton steps are chosen with the reference in hand.
+its 24 central lines, or, where it wraps, the root of the sum of squares of its coil images. BART is that of the package
+bartorch; its lambda and its number of Newton steps are chosen with the reference in hand.
 
 wrapped   the field of view of the scan is cut so that the head wraps: a share of it along y and x; 24 calibration lines
 few       4 or 8 central lines: the maps as before (ESPIRiT of 8 lines, Walsh below), joint estimation, nlinv's image, and what
@@ -16,17 +16,17 @@ time      processor seconds of ESPIRiT and of joint estimation
 from __future__ import annotations
 
 import argparse
-import shutil
+import importlib.util
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from bart import ITERATIONS, Bart, oracle
+from bart import ITERATIONS, oracle
 from nilatron.core.backend import ComplexArray
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.baselines.l1_wavelet import l1_wavelet
@@ -47,6 +47,7 @@ SHARES = ((0.8, 0.8), (0.75, 1.0))  # of the field of view along y and x
 FEW = ((2, 4), (3, 8), (4, 8))  # acceleration and central lines
 NEWTON_STEPS = (8, 10, 12)
 REPEATS = 5
+LIKELY = 8  # of bart.LAMBDAS; the search for the best lambda begins around it
 
 
 def wrapped(full: ComplexArray, shares: tuple[float, float]) -> ComplexArray:
@@ -75,41 +76,45 @@ def uncalibrated(full: ComplexArray, acceleration: int, pattern: str, seed: int)
     return Scan(full * counts, counts, full[:, :, :0])
 
 
-class Coils:
-    """One run: BART in its folder, and Nila's weights."""
+def nlinv(scan: Scan, reference: ComplexArray) -> float:
+    """PSNR of BART's nonlinear inversion with its best number of steps."""
+    from bartorch import tools  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
-    def __init__(self, bart: Bart, weights: Path, seed: int) -> None:
-        self.bart, self.weights, self.seed = bart, weights, seed
+    kspace = torch.from_numpy(scan.kspace)
+    images = (tools.nlinv(kspace, maxiter=steps).numpy().reshape(reference.shape) for steps in NEWTON_STEPS)
+    return max(psnr(image, reference) for image in images)
+
+
+def two_sets(scan: Scan, reference: ComplexArray) -> tuple[float, float]:
+    """PSNR and SSIM of BART's l1-wavelet image with two map sets, its sets combined, at the best lambda."""
+    # the public assembly of `pics` takes one set only
+    from bartorch import _reference, priors, tools  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    kspace = torch.from_numpy(scan.kspace)
+    maps = tools.ecalib(kspace, maps=2, r=24)
+    images: dict[float, ComplexArray] = {}
+
+    def score(value: float) -> float:
+        term = priors.Wavelet((-1, -2), value)
+        sets = _reference.pics(kspace, maps, regularizers=term, maxiter=ITERATIONS).numpy()
+        images[value] = np.sqrt(np.sum(np.abs(sets.reshape(-1, *reference.shape)) ** 2, axis=0))
+        return psnr(images[value], reference)
+
+    quality, value = oracle(score, start=LIKELY)
+    return quality, ssim(images[value], reference, foreground(reference))
+
+
+class Coils:
+    """One run: Nila's weights, and the seed of noise and lines."""
+
+    def __init__(self, weights: Path, seed: int) -> None:
+        self.weights, self.seed = weights, seed
 
     def nila(self, scan: Scan, maps: ComplexArray) -> ComplexArray:
         """Image for display."""
         operator = measurement_of(maps, scan.counts)
         image: ComplexArray = displayed(operator, nila(operator, operator.data(scan.kspace), self.weights))
         return image
-
-    def nlinv(self, scan: Scan, reference: ComplexArray) -> float:
-        """PSNR of BART's nonlinear inversion with its best number of steps."""
-        self.bart.write("kspace", scan.kspace)
-        found = []
-        for steps in NEWTON_STEPS:
-            self.bart.run("nlinv", f"-i{steps}", "kspace", "image")
-            found.append(psnr(self.bart.read("image")[0], reference))
-        return max(found)
-
-    def two_sets(self, scan: Scan, reference: ComplexArray) -> tuple[float, float]:
-        """PSNR and SSIM of BART's l1-wavelet image with two map sets, its sets combined, at the best lambda."""
-        self.bart.write("kspace", scan.kspace)
-        self.bart.run("ecalib", "-m2", "-r24", "kspace", "maps")
-        images: dict[float, ComplexArray] = {}
-
-        def score(value: float) -> float:
-            self.bart.run("pics", "-R", f"W:3:0:{value:.6f}", f"-i{ITERATIONS}", "kspace", "maps", "image")
-            self.bart.run("rss", "16", "image", "combined")
-            images[value] = self.bart.read("combined")[0]
-            return psnr(images[value], reference)
-
-        quality, value = oracle(score, start=6)
-        return quality, ssim(images[value], reference, foreground(reference))
 
 
 def wrapped_rows(run: Coils, full: ComplexArray, noises: list[int]) -> list[Row]:
@@ -126,7 +131,7 @@ def wrapped_rows(run: Coils, full: ComplexArray, noises: list[int]) -> list[Row]
             operator = measurement_of(two, scan.counts)
             data = operator.data(scan.kspace)
             image = run.nila(scan, two)
-            quality, alike = run.two_sets(scan, reference)
+            quality, alike = two_sets(scan, reference)
             row: Row = {"field of view": f"{shares[0]:g} x {shares[1]:g}", "R": acceleration, "noise": f"{noise}x"}
             row |= {"Nila, 1 set": psnr(run.nila(scan, one), reference), "sets": two.shape[0] if two.ndim > 4 else 1}
             row |= {"CG-SENSE": psnr(displayed(operator, cg_sense(operator, data)), reference)}
@@ -155,7 +160,7 @@ def few_rows(run: Coils, full: ComplexArray, noises: list[int]) -> list[Row]:
         }
         row: Row = {"R": acceleration, "lines": n_lines, "noise": f"{noise}x"}
         row |= {name: psnr(image, reference) for name, image in images.items()}
-        row["nlinv"] = run.nlinv(scan, reference)
+        row["nlinv"] = nlinv(scan, reference)
         rows.append(row)
         print(row, file=sys.stderr, flush=True)
     return rows
@@ -173,7 +178,7 @@ def none_rows(run: Coils, full: ComplexArray, noises: list[int]) -> list[Row]:
         for name, way in (("before", "walsh"), ("joint", "auto")):
             row[name] = psnr(run.nila(scan, estimate_coil_maps(scan.kspace, scan.counts, None, way=way)[0]), reference)
         row["maps of the full scan"] = psnr(run.nila(scan, true), reference)
-        row["nlinv"] = run.nlinv(scan, reference)
+        row["nlinv"] = nlinv(scan, reference)
         rows.append(row)
         print(row, file=sys.stderr, flush=True)
     return rows
@@ -216,21 +221,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the added noise and of the random lines")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables here too")
     options = parser.parse_args()
-    beside = str(Path(sys.executable).parent)
-    program = shutil.which("bart") or shutil.which("bartorch") or shutil.which("bartorch", path=beside)
-    if program is None or not (options.data / BRAIN).is_file():
-        print(f"cannot compare: {'no ' + BRAIN if program else 'no program bart or bartorch'}", file=sys.stderr)
+    if importlib.util.find_spec("bartorch") is None or not (options.data / BRAIN).is_file():
+        print(f"cannot compare: the package bartorch or {options.data / BRAIN} is not there", file=sys.stderr)
         return 2
     full = load_brain(options.data)
-    with tempfile.TemporaryDirectory() as folder:
-        run = Coils(Bart(program, Path(folder)), options.weights, options.seed)
-        tables: dict[str, Callable[[], list[Row]]] = {
-            "wrapped": lambda: wrapped_rows(run, full, options.noise),
-            "few": lambda: few_rows(run, full, options.noise),
-            "none": lambda: none_rows(run, full, options.noise),
-            "time": lambda: time_rows(full),
-        }
-        made = {name: tables[name]() for name in options.tables}
+    run = Coils(options.weights, options.seed)
+    tables: dict[str, Callable[[], list[Row]]] = {
+        "wrapped": lambda: wrapped_rows(run, full, options.noise),
+        "few": lambda: few_rows(run, full, options.noise),
+        "none": lambda: none_rows(run, full, options.noise),
+        "time": lambda: time_rows(full),
+    }
+    made = {name: tables[name]() for name in options.tables}
     for name, rows in made.items():
         print(f"\n{name}\n\n{markdown(rows)}")
     if options.json:

@@ -52,8 +52,8 @@ class JointSettings:
     volume_window: int = 24
     margin: int = 16
     block: int = 24
-    n_steps: int = 12
-    reduction: float = 0.5
+    n_steps: int = 10
+    reduction: float = 0.4
     smoothness: float = 220 / 256**2
     order: float = 32
     start_width: float | None = 0.8
