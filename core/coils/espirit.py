@@ -118,9 +118,8 @@ def espirit_sets(
         return xp.zeros((1, n_coils, *image_shape), dtype=calibration.dtype, device=calibration.device)
     virtual, to_coils = virtual_coils(block / peak, settings.virtual_coil_tolerance, settings.max_virtual_coils)
     lags = _kernel_autocorrelation(virtual, settings, settings.noise_variance / peak**2)
-    coarse = _pixel_eigenvectors(
-        lags, tuple(int(n) for n in virtual.shape[1:]), settings, 2 if n_sets is None else n_sets
-    )
+    n_z, n_y, n_x = (int(n) for n in virtual.shape[1:])
+    coarse = _pixel_eigenvectors(lags, (n_z, n_y, n_x), settings, 2 if n_sets is None else n_sets)
     if n_sets is None:
         noise_variance = settings.noise_variance / peak**2
         n_sets = 2 if _wraps(virtual, coarse[1], noise_variance, settings.wrapped_share) else 1
