@@ -1,6 +1,6 @@
 """Whether the images of scans with odd headers, orders, samples and noise are right, and if not, whether anybody is told.
 
-usage: python benchmarks/odd_scans.py [NAME...] [--weights tiny] [--stream] [-o table.md]
+usage: python benchmarks/odd_scans.py [NAME...] [--chain nila] [--weights tiny] [--stream] [-o table.md]
 
 Each situation of `situations/` is an edit of a plain scan. Both are reconstructed with `nilatron replay` (with `--stream`
 through a warm server, which knows only the lines that have come) and compared with the truth: PSNR of magnitudes over the
@@ -122,14 +122,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="situations or kinds; all by default")
     parser.add_argument("--weights", default="default")
+    parser.add_argument("--chain", default="nila")
     parser.add_argument("--stream", action="store_true", help="through a warm server")
     parser.add_argument("-o", "--output", type=Path, help="the table as a file")
     chosen = parser.parse_args()
     situations = [s for s in SITUATIONS.values() if not chosen.names or {s.name, s.kind} & set(chosen.names)]
-    options, server = ["--weights", chosen.weights], None
+    options, server = ["-c", chosen.chain, "--weights", chosen.weights], None
     if chosen.stream:
         server, port = start_server(["--weights", chosen.weights])
-        options = [*options, "--address", f"127.0.0.1:{port}"]
+        options = ["-c", chosen.chain, "--address", f"127.0.0.1:{port}"]
     rows = ["| kind | situation | report | control dB | image dB | exit | verdict | message |", "|" + "---|" * 8]
     controls: dict[SimulationSettings, Outcome] = {}
     wrong = 0

@@ -8,11 +8,17 @@ ARG GADGETRON_REF=:latest
 
 # hadolint ignore=DL3006
 FROM ghcr.io/gadgetron/gadgetron/gadgetron_ubuntu_rt_nocuda${GADGETRON_REF} AS base-nocuda
-ENV NILATRON_TORCH_INDEX=https://download.pytorch.org/whl/cpu NILATRON_EXTRAS=""
+ENV NILATRON_TORCH_INDEX=https://download.pytorch.org/whl/cpu NILATRON_EXTRAS="" NILATRON_CONSTRAINTS=constraints.txt
 
 # hadolint ignore=DL3006
 FROM ghcr.io/gadgetron/gadgetron/gadgetron_ubuntu_rt_cuda${GADGETRON_REF} AS base-cuda
-ENV NILATRON_TORCH_INDEX="" NILATRON_EXTRAS="[gpu]"
+ENV NILATRON_TORCH_INDEX="" NILATRON_EXTRAS="[gpu]" NILATRON_CONSTRAINTS=constraints.txt
+
+# For drivers and checks that know no CUDA beyond 11.8; torch does on the GPU what CuPy does elsewhere
+# hadolint ignore=DL3006
+FROM ghcr.io/gadgetron/gadgetron/gadgetron_ubuntu_rt_cuda${GADGETRON_REF} AS base-cuda118
+ENV NILATRON_TORCH_INDEX=https://download.pytorch.org/whl/cu118 NILATRON_EXTRAS="" \
+    NILATRON_CONSTRAINTS=constraints-cuda118.txt
 
 # The stage is chosen by the build argument; the references above carry a tag or a digest
 # hadolint ignore=DL3006
@@ -28,7 +34,10 @@ RUN /opt/conda/bin/conda create --yes --quiet --prefix /opt/nilatron \
       --override-channels --channel conda-forge python=3.11 pip \
  && /opt/conda/bin/conda clean --all --yes
 WORKDIR /build
-COPY constraints.txt ./
+COPY constraints.txt docker/constraints-cuda118.txt ./
+# The flavour's own versions, under the name that is used below
+RUN cp "${NILATRON_CONSTRAINTS}" chosen.txt \
+ && mv chosen.txt constraints.txt
 RUN PIP_EXTRA_INDEX_URL="${NILATRON_TORCH_INDEX}" \
     /opt/nilatron/bin/python -m pip install --no-cache-dir --constraint constraints.txt torch
 COPY setup.cfg pyproject.toml README.md LICENSE ./
@@ -51,7 +60,7 @@ RUN . /opt/conda/etc/profile.d/conda.sh \
  && /opt/nilatron/bin/python -m gadgetron \
  && /opt/nilatron/bin/nilatron doctor
 
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Gadgetron with Nilatron" \
       org.opencontainers.image.description="Gadgetron and the Nilatron plugin. Research only, not for diagnosis." \

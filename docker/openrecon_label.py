@@ -1,6 +1,7 @@
 """Print docker/openrecon.json as an OpenRecon image label: checked against the rules of label version 1.1.0, in base64.
 
-Needs nothing but Python:  python docker/openrecon_label.py [FILE]
+Needs nothing but Python:  python docker/openrecon_label.py [--gpu] [FILE]
+The file's label is that of an image for the CPU; --gpu makes it that of an image for one GPU.
 """
 
 from __future__ import annotations
@@ -66,6 +67,16 @@ def choices(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(choice, value))
 
 
+def compression(value: Any) -> bool:
+    """Channel compression: off, or on with a number of channels."""
+    if not isinstance(value, dict):
+        return False
+    number = value.get("require_number_target_channels")
+    if value.get("require_state") == "on":
+        return at_least(1)(number) and len(value) == 2
+    return value == {"require_state": "off"}
+
+
 def regulatory(value: Any) -> bool:
     """All fields of the device's identification; they may be empty."""
     return isinstance(value, dict) and set(value) == REGULATORY and all(map(text, value.values()))
@@ -97,6 +108,7 @@ GENERAL: dict[str, Rule] = {
     "information": english,
     "regulatory_information": regulatory,
 }
+GENERAL_OPTIONAL: dict[str, Rule] = {"license_string": text}
 RECONSTRUCTION: dict[str, Rule] = {
     "transfer_protocol": lambda value: value == {"protocol": "ISMRMRD", "version": "1.4.1"},
     "port": whole,
@@ -112,7 +124,9 @@ RECONSTRUCTION_OPTIONAL: dict[str, Rule] = {
     "min_required_gpu_memory": at_least(0),
     "content_qualification_type": one_of("PRODUCT", "SERVICE", "RESEARCH"),
     "require_readout_filter_off": flag,
+    "channel_compression": compression,
 }
+GPU = {"can_use_gpu": True, "min_count_required_gpus": 1, "min_required_gpu_memory": 8192}  # one, with so many MiB
 TOP = {"general": dict, "reconstruction": dict, "parameters": list}
 PARAMETER: dict[str, Rule] = {
     "type": text,
@@ -134,7 +148,7 @@ def faults(label: Mapping[str, Any]) -> Iterator[str]:
     if {name: type(value) for name, value in label.items()} != TOP:
         yield f"expected the objects general and reconstruction and the list parameters, got {', '.join(label)}"
         return
-    yield from fields("general", label["general"], GENERAL, {})
+    yield from fields("general", label["general"], GENERAL, GENERAL_OPTIONAL)
     yield from fields("reconstruction", label["reconstruction"], RECONSTRUCTION, RECONSTRUCTION_OPTIONAL)
     if len(label["parameters"]) > MAX_PARAMETERS:
         yield f"at most {MAX_PARAMETERS} parameters, got {len(label['parameters'])}"
@@ -185,11 +199,20 @@ def encode(label: Mapping[str, Any]) -> str:
     return base64.b64encode(json.dumps(label, indent=2).encode()).decode("ascii")
 
 
+def read(path: Path, *, gpu: bool) -> dict[str, Any]:
+    """The label of a file, for an image that needs a GPU or for one that needs none."""
+    label: dict[str, Any] = json.loads(path.read_text())
+    if gpu:
+        label["reconstruction"] |= GPU
+    return label
+
+
 def main(arguments: list[str]) -> int:
     """Print the label; 2 and the faults on stderr where there are any."""
-    path = Path(arguments[0]) if arguments else LABEL_FILE
+    files = [argument for argument in arguments if argument != "--gpu"]
+    path = Path(files[0]) if files else LABEL_FILE
     try:
-        sys.stdout.write(encode(json.loads(path.read_text())) + "\n")
+        sys.stdout.write(encode(read(path, gpu="--gpu" in arguments)) + "\n")
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{path}: {error}\n")
         return 2

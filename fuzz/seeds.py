@@ -27,7 +27,8 @@ from nilatron.pipelines.wire import (
     Text,
     encode,
 )
-from nilatron.pipelines.wire.structures import IMAGE_HEADER
+from nilatron.pipelines.wire.compressed import PACKED
+from nilatron.pipelines.wire.structures import IMAGE_HEADER, U16, U32, MessageId
 
 SCAN = SimulationSettings(matrix=(8, 8, 1), n_coils=1, noise_lines=2, waveform_every=4)
 IN_FRONT = (
@@ -61,10 +62,16 @@ def seeds() -> dict[str, list[bytes]]:
     waveform = next(item for item in items if isinstance(item, ismrmrd.Waveform))
     array = ImageArray(pixels, np.zeros((1, 1, 1), IMAGE_HEADER, order="F"), [b"<a/>"], [waveform])
     texts = [Text.of("hello"), Error.of("no"), Query.of("gadgetron::info"), Response(b"1", 1), Dicom(b"D", b"n", b"m")]
+    head = items[0].getHead()
+    head.flags |= 1 << (ismrmrd.ACQ_COMPRESSION2 - 1)
+    n_values = 2 * items[0].data.size
+    content = PACKED.pack(n_values, 1.0, 4) + bytes(n_values // 2)
+    compressed = U16.pack(MessageId.ACQUISITION) + bytes(head) + U32.pack(len(content)) + content
     streams = [message_bytes(*stage, Close()) for stage in (*stages, items, images, texts)]
     begins = [ConfigName("cg_sense.xml"), Config.of(NODE), Config.of(JSON), Config(b"\0"), *map(Config, chains)]
     return {
-        "wire": [message_bytes(*stage, Close()) for stage in (*stages, images, texts, begins, [Header.of(xml), array])],
+        "wire": [message_bytes(*stage, Close()) for stage in (*stages, images, texts, begins, [Header.of(xml), array])]
+        + [2 * compressed],
         "reader": [bytes([first]) + stream for first in (0, 200) for stream in streams],
         "header": [xml.encode(), xml.encode() + b"\0", xml.encode("utf-16")],
         "chain": [*chains, NODE.encode()],

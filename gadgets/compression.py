@@ -46,5 +46,7 @@ class CoilCompression:
         if n_kept == n_coils:
             return item
         log.info("%s: %d coils compressed to %d virtual ones", item.label, n_coils, n_kept)
-        calibration = None if item.calibration is None else compress(matrix, item.calibration)
-        return replace(item, kspace=compress(matrix, item.kspace), calibration=calibration)
+        calibration, maps = (
+            None if array is None else compress(matrix, array) for array in (item.calibration, item.coil_maps)
+        )
+        return replace(item, kspace=compress(matrix, item.kspace), calibration=calibration, coil_maps=maps)

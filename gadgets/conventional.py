@@ -91,7 +91,14 @@ def _prepared_on(
 ) -> tuple[Problem, Reconstruction]:
     kspace, counts, maps = (to_device(a, device) for a in (item.kspace, item.counts, item.coil_maps))
     generator = np.random.default_rng(np.random.SeedSequence([context.seed, *slice_identity(item)]))
-    problem = Problem.of(inverse_problem(kspace, counts, maps), generator, device, weights, context.timing.clock)
+
+    def callback(step: int, sigma: float, x: Array) -> None:
+        del step, sigma
+        context.progress.step(int(x.shape[0]) if x.ndim == 4 else 1)
+
+    problem = Problem.of(
+        inverse_problem(kspace, counts, maps), generator, device, weights, context.timing.clock, callback
+    )
     made = provenance(item, context) | {"sampler": "CG-SENSE", "device": device, "target": target}
     return problem, finished(item, problem, "conventional", problem.conventional, made)
 

@@ -52,9 +52,11 @@ def retry_on_cpu(step: Step, item: KSpaceSlice, context: Context) -> KSpaceSlice
 
 
 def moved(item: KSpaceSlice, device: str) -> KSpaceSlice:
-    """The slice with its samples on `device`."""
-    calibration = None if item.calibration is None else to_device(item.calibration, device)
-    return replace(item, kspace=to_device(item.kspace, device), calibration=calibration)
+    """The slice with its samples, and coil maps if it has some, on `device`."""
+    calibration, maps = (
+        None if array is None else to_device(array, device) for array in (item.calibration, item.coil_maps)
+    )
+    return replace(item, kspace=to_device(item.kspace, device), calibration=calibration, coil_maps=maps)
 
 
 def _noted(item: KSpaceSlice, context: Context, error: Exception) -> KSpaceSlice:

@@ -26,6 +26,7 @@ from nilatron.gadgets.problem import Problem
 
 AXES = ("z", "y", "x")
 LEAST_SQUARES_STEPS = 20
+MIN_CENTRAL_GAP = 4  # rows between two acquired ones around the centre; equispaced lines leave as many at R = 4
 CENTRAL_ROWS = 8  # along each axis, that calibration needs
 
 
@@ -130,7 +131,7 @@ def doubts(candidate: Candidate, thresholds: Thresholds | None = None) -> list[s
     thresholds = thresholds or Thresholds()
     if not candidate.residual.data_energy.any():
         return []
-    found = [*_of_maps(candidate, thresholds)]
+    found = [*_of_centre(candidate.item), *_of_maps(candidate, thresholds)]
     if candidate.promises_data:
         found += [
             *_of_calibration(candidate.item, thresholds),
@@ -138,6 +139,20 @@ def doubts(candidate: Candidate, thresholds: Thresholds | None = None) -> list[s
             *_of_background(candidate, thresholds),
         ]
     return [*found, *_of_ghosts(candidate, thresholds)]
+
+
+def _of_centre(item: KSpaceSlice) -> Iterator[str]:
+    """Lost lines around the centre of k-space: all contrast is there, and an image without them may fit what is left."""
+    for axis, name in ((0, "z"), (1, "y")):
+        rows = np.flatnonzero(item.counts.any(axis=(1 - axis, 2)))
+        centre = item.counts.shape[axis] // 2
+        if len(rows) < 3:
+            continue
+        before, after = rows[rows <= centre], rows[rows >= centre]
+        if not len(before) or not len(after):
+            yield f"the centre of k-space along {name} was not acquired: rows {rows[0]} to {rows[-1]}, centre {centre}"
+        elif after[0] - before[-1] > max(MIN_CENTRAL_GAP, 2 * float(np.median(np.diff(rows)))):
+            yield f"rows {before[-1] + 1} to {after[0] - 1} along {name}, around the centre of k-space, were not acquired"
 
 
 def _of_calibration(item: KSpaceSlice, thresholds: Thresholds) -> Iterator[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 from nilatron.core.oversampling import to_recon_space
 from nilatron.gadgets.items import Context, Reconstruction
 from nilatron.gadgets.methods import METHODS
+from nilatron.gadgets.numbering import Numbering
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +68,10 @@ class ImageSettings:
 
 @dataclass
 class ImageMaker:
-    """The gadget of one scan; it counts the images of each series."""
+    """The gadget of one scan; it numbers the images of each series."""
 
     settings: ImageSettings
-    sent: Counter[int] = field(default_factory=Counter)
+    numbering: Numbering = field(default_factory=Numbering)
 
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
         """Reconstructions in, `ismrmrd.Image` out; everything else passes."""
@@ -91,7 +91,7 @@ class ImageMaker:
             reasons = "; ".join((doubt, *item.source.notes))
             context.log.problem(log, f"{item.source.label}: doubtful {item.role} image: {reasons}")
         series = SERIES_INDEX[item.role]
-        self.sent[series] += 1
+        number = self.numbering.number(series, item.source.head, context.header)
         image = ismrmrd.Image.from_array(converted)
         for name in COPIED:
             copy_field(item.source.head, image, name)
@@ -100,11 +100,13 @@ class ImageMaker:
         image.field_of_view[:] = zyx(recon.fieldOfView_mm)[::-1]
         image.image_type = IMAGE_TYPE_COMPLEX if self.settings.pixel_type == "complex64" else IMAGE_TYPE_MAGNITUDE
         image.image_series_index = series
-        image.image_index = (self.sent[series] - 1) % MAX_INDEX + 1
-        image.attribute_string = self._meta(item, converted, scale, n_saturated).serialize()
+        image.image_index = (number - 1) % MAX_INDEX + 1
+        image.attribute_string = self._meta(item, converted, scale, n_saturated, number).serialize()
         return image
 
-    def _meta(self, item: Reconstruction, pixels: np.ndarray[Any, Any], scale: float, n_saturated: int) -> ismrmrd.Meta:
+    def _meta(
+        self, item: Reconstruction, pixels: np.ndarray[Any, Any], scale: float, n_saturated: int, number: int
+    ) -> ismrmrd.Meta:
         top = float(np.percentile(np.abs(pixels), 99.5)) if pixels.size else 0.0
         if item.role != "uncertainty":
             top = max(top, MIN_WINDOW * scale)
@@ -140,7 +142,7 @@ class ImageMaker:
             "GADGETRON_ScaleRatio": f"{scale:.9g}",
             "RescaleSlope": f"{1 / scale:.9g}",
             "RescaleIntercept": "0",
-            "GADGETRON_ImageNumber": str(self.sent[SERIES_INDEX[item.role]]),
+            "GADGETRON_ImageNumber": str(number),
             "Keep_image_geometry": "1",
             "encoding": str(int(item.source.head.encoding_space_ref)),
             "encoding_FOV": [f"{v:g}" for v in zyx(encoding.encodedSpace.fieldOfView_mm)[::-1]],

@@ -53,6 +53,51 @@ class ScanTiming:
         return self.clock() if self.arrived_s is None else self.arrived_s
 
 
+@dataclass
+class ScanProgress:
+    """How far the reconstruction of a scan has come.
+
+    Attributes
+    ----------
+    changed
+        Is called after each change.
+    n_slices
+        Slices of the scan; 0 where that is not known.
+    steps_per_slice
+        Evaluations of the network for a slice, those of posterior samples among them; 1 for methods without one.
+    slices_done, steps_done
+        Slices that are finished, and steps of those that are not.
+    """
+
+    changed: Callable[[], None] = lambda: None
+    n_slices: int = 0
+    steps_per_slice: int = 1
+    slices_done: int = 0
+    steps_done: int = 0
+
+    def step(self, n: int = 1) -> None:
+        """Steps have been made."""
+        self.steps_done += n
+        self.changed()
+
+    def slice_done(self) -> None:
+        """A slice is finished, with however many steps."""
+        self.slices_done += 1
+        self.steps_done = max(0, self.steps_done - self.steps_per_slice)
+        self.changed()
+
+    @property
+    def done(self) -> int:
+        """Steps of all slices, in whole numbers of `steps_per_slice` for those that are finished."""
+        done = self.slices_done * self.steps_per_slice + self.steps_done
+        return min(done, self.total) if self.n_slices else done
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole scan; 0 where that is not known."""
+        return max(self.n_slices, self.slices_done) * self.steps_per_slice if self.n_slices else 0
+
+
 @dataclass(frozen=True)
 class Context:
     """What a gadget needs beside its items.
@@ -69,6 +114,8 @@ class Context:
         Shared by all gadgets of a run.
     timing
         When the input came, for time budgets.
+    progress
+        How far the scan has come, for whoever waits for it.
     noise_store
         Store of the noise of other measurements; None where there is none.
     noise_file
@@ -82,6 +129,7 @@ class Context:
     seed: int = 0
     log: ScanLog = field(default_factory=ScanLog)
     timing: ScanTiming = field(default_factory=ScanTiming)
+    progress: ScanProgress = field(default_factory=ScanProgress)
     noise_store: NoiseStore | None = None
     noise_file: NoiseOrigin | None = None
     heads: npt.NDArray[Any] | None = None
@@ -97,7 +145,8 @@ class NoiseReport:
     Attributes
     ----------
     source
-        "noise scan", "noise file", "store" (of another measurement), "upstream" (the chain in front has whitened) or "data".
+        "noise scan", "noise file", "store" (of another measurement), "given" (with the arrays), "upstream" (the chain in
+        front has whitened) or "data".
     sigma_header
         As noise scan and header have it: 1 after whitening; None when there is none.
     sigma_measured

@@ -10,7 +10,10 @@ import numpy as np
 
 from nilatron.core.backend import ComplexArray
 
-NOISE_STORED = "noise measurements stored"  # what a scan's log counts
+GIVEN = "given"  # source of noise that is known without a measurement of ours
+# what a scan's log counts
+NOISE_STORED = "noise measurements stored"
+NOISE_NOT_WRITTEN = "noise measurements that could not be written"
 SAMPLES_PER_COIL = 2  # of a noise scan, at least: fewer leave its covariance singular
 GAUSSIAN_KURTOSIS = 2.0  # E|n|^4 / (E|n|^2)^2 of circular Gaussian noise
 MAX_KURTOSIS = 4.0  # of a channel; an echo or a spike in noise lines has far more
@@ -24,7 +27,7 @@ class NoiseOrigin:
     Attributes
     ----------
     source
-        "noise scan", "noise file" or "store".
+        "noise scan", "noise file", "given" or "store".
     measurement_id
         measurementID of its header; empty where there is none.
     bandwidth_ratio

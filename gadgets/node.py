@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from nilatron.gadgets.device import on_device
 from nilatron.gadgets.doubt import DoubtSettings
 from nilatron.gadgets.epi.correct import EpiLines, EpiSettings
 from nilatron.gadgets.images import ImageMaker, ImageSettings
-from nilatron.gadgets.items import Context, Gadget
+from nilatron.gadgets.items import Context
 from nilatron.gadgets.methods import METHODS, Method
 from nilatron.gadgets.noise import NoiseSettings, Whitening
 from nilatron.gadgets.recon_data import slices_from_bucket, slices_from_recon_data
@@ -25,13 +25,78 @@ from nilatron.gadgets.settings import SettingsError, from_properties, property_f
 from nilatron.gadgets.statements import StatementCheck
 
 
+@dataclasses.dataclass(frozen=True)
+class SeedSettings:
+    """Seed of all random numbers; None takes the seed of the run."""
+
+    seed: int | None = None
+
+
+# settings of the gadgets around the method of the target, by the half of the node that they belong to
+OF_LINES = (NoiseSettings, EpiSettings)
+OF_SLICES = (NoiseSettings, CompressionSettings, MapSettings, DoubtSettings, SeedSettings)
+OF_IMAGES = (ImageSettings,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """The gadgets of one node: `slices` are made of lines, `reconstructions` of slices, and at last images.
+
+    Attributes
+    ----------
+    target
+        A name of `methods`.
+    settings
+        One object of each class of settings that its gadgets have.
+    weights
+        Of the prior.
+    methods
+        The reconstructions by name.
+    """
+
+    target: str
+    settings: Mapping[type[Any], Any]
+    weights: Path = DEFAULT_WEIGHTS
+    methods: Mapping[str, Method] = dataclasses.field(default_factory=lambda: METHODS)
+
+    def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
+        """Lines, buckets or gridded data in, images out."""
+        whitening = Whitening(self.settings[NoiseSettings])
+        stream = self.slices(items, context, whitening)
+        stream = self.reconstructions(stream, context, whitening)
+        return ImageMaker(self.settings[ImageSettings])(stream, context)
+
+    def slices(self, items: Iterable[Any], context: Context, whitening: Whitening) -> Iterator[Any]:
+        """Lines, buckets or gridded data in, slices as they were acquired out; `whitening` collects the noise lines."""
+        readouts = EpiLines(self.settings[EpiSettings])
+        stream: Iterator[Any] = StatementCheck()(items, context)
+        stream = whitening.lines(stream, context)
+        stream = readouts.lines(stream, context)
+        calibration = CalibrationStore(context.log)
+        stream = Accumulator(calibration)(stream, context)
+        stream = unpack(stream, context, calibration)
+        return readouts.slices(stream, context)
+
+    def reconstructions(self, items: Iterable[Any], context: Context, whitening: Whitening) -> Iterator[Any]:
+        """Slices as they were acquired in, reconstructions out."""
+        if self.settings[SeedSettings].seed is not None:
+            context = dataclasses.replace(context, seed=self.settings[SeedSettings].seed)
+        stream = on_device(items, context)
+        stream = whitening.slices(stream, context)
+        stream = CoilCompression(self.settings[CompressionSettings])(stream, context)
+        stream = Sensitivities(self.settings[MapSettings])(stream, context)
+        method, doubt = self.settings[self.methods[self.target].settings_class], self.settings[DoubtSettings]
+        return Reconstructor(self.target, method, self.weights, self.methods, doubt)(stream, context)
+
+
 def build_node(
     target: str,
     properties: Mapping[str, str],
     weights: Path = DEFAULT_WEIGHTS,
     methods: Mapping[str, Method] = METHODS,
-) -> Gadget:
-    """The gadget for TARGET, fed with whatever the chain in front sends.
+    parts: Sequence[type[Any]] = (*OF_LINES, *OF_SLICES, *OF_IMAGES),
+) -> Node:
+    """The node for TARGET, fed with whatever the chain in front sends.
 
     Parameters
     ----------
@@ -44,6 +109,8 @@ def build_node(
         Of the prior.
     methods
         The reconstructions by name.
+    parts
+        Settings of the gadgets that are used, beside those of the method; all of them for a whole node.
 
     Raises
     ------
@@ -52,53 +119,18 @@ def build_node(
     """
     if target not in methods:
         raise SettingsError(f"unknown target {target!r}: choose from {', '.join(methods)}")
-    parts = (
-        NoiseSettings,
-        EpiSettings,
-        CompressionSettings,
-        MapSettings,
-        methods[target].settings_class,
-        DoubtSettings,
-        ImageSettings,
-        SeedSettings,
-    )
-    names = {part: property_fields(part) for part in parts}
+    names = {part: property_fields(part) for part in dict.fromkeys((*parts, methods[target].settings_class))}
     known = {name: field for fields in names.values() for name, field in fields.items()}
     unknown = [name for name in properties if name not in known]
     if unknown:
         raise SettingsError(
             f"{target} has no property {unknown[0]!r}; it has: {', '.join(sorted(set(known.values())))}"
         )
-    noise, epi, coils, maps, method, doubt, images, seed = (
-        from_properties(part, {k: v for k, v in properties.items() if k in names[part]}, target) for part in parts
-    )
-
-    def node(items: Iterable[Any], context: Context) -> Iterator[Any]:
-        if seed.seed is not None:
-            context = dataclasses.replace(context, seed=seed.seed)
-        whitening, readouts = Whitening(noise), EpiLines(epi)
-        stream: Iterator[Any] = StatementCheck()(items, context)
-        stream = whitening.lines(stream, context)
-        stream = readouts.lines(stream, context)
-        calibration = CalibrationStore(context.log)
-        stream = Accumulator(calibration)(stream, context)
-        stream = unpack(stream, context, calibration)
-        stream = readouts.slices(stream, context)
-        stream = on_device(stream, context)
-        stream = whitening.slices(stream, context)
-        stream = CoilCompression(coils)(stream, context)
-        stream = Sensitivities(maps)(stream, context)
-        stream = Reconstructor(target, method, weights, methods, doubt)(stream, context)
-        return ImageMaker(images)(stream, context)
-
-    return node
-
-
-@dataclasses.dataclass(frozen=True)
-class SeedSettings:
-    """Seed of all random numbers; None takes the seed of the run."""
-
-    seed: int | None = None
+    settings = {
+        part: from_properties(part, {k: v for k, v in properties.items() if k in fields}, target)
+        for part, fields in names.items()
+    }
+    return Node(target, settings, weights, methods)
 
 
 def unpack(items: Iterable[Any], context: Context, calibration: CalibrationStore) -> Iterator[Any]:

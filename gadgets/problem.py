@@ -37,7 +37,8 @@ class Problem(InverseProblem):
     clock
         Seconds, for the budgets.
     callback
-        In front of each step of a sampler; what it raises ends the reconstruction.
+        In front of each step of a sampler, with this slice's images (batch, z, y, x), several if they are samples, or
+        (z, y, x); what it raises ends the reconstruction.
     """
 
     generator: np.random.Generator
@@ -54,9 +55,10 @@ class Problem(InverseProblem):
         device: str = "cpu",
         weights: Path = DEFAULT_WEIGHTS,
         clock: Callable[[], float] = time.monotonic,
+        callback: Callback = go_on,
     ) -> Problem:
         """A slice that is to be reconstructed so."""
-        return cls(slice_.operator, slice_.data, slice_.conventional, generator, device, weights, clock)
+        return cls(slice_.operator, slice_.data, slice_.conventional, generator, device, weights, clock, callback)
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class Reconstructor:
         """
         waiting: list[PreparedSlice] = []
         n_before = 0
+        context.progress.steps_per_slice = getattr(self.settings, "evaluations", 1)
         try:
             for item in items:
                 if not isinstance(item, KSpaceSlice):
@@ -83,6 +84,7 @@ class Reconstructor:
         waiting.clear()
         for prepared, outcome in zip(batch, self._run_batch(batch, context), strict=True):
             yield from self._rest(prepared, outcome, context)
+            context.progress.slice_done()
 
     def _run_batch(self, batch: Sequence[PreparedSlice], context: Context) -> list[Outcome | None]:
         """What comes of the slices at once; None for those that have to be done alone, all of them if the batch fails."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nilatron.core.backend import namespace
+from nilatron.core.backend import Array, namespace
 from nilatron.core.recon import (
     FROM_CALIBRATION,
     FROM_ITS_IMAGE,
@@ -82,7 +82,12 @@ def estimate_sensitivities(items: Iterable[Any], context: Context) -> Iterator[A
 
 
 def with_maps(item: KSpaceSlice, context: Context, settings: MapSettings) -> KSpaceSlice:
-    """The slice with its maps, and with a note where they are not those of its calibration block."""
+    """The slice with its maps, and with a note where they are not those of its calibration block.
+
+    Maps that the slice has already are kept, scaled to sum_c |S_c|^2 = 1.
+    """
+    if item.coil_maps is not None:
+        return replace(item, coil_maps=normalised_maps(item.coil_maps))
     noise_variance = 1.0 if item.whitened else 0.0
     maps, source = estimate_coil_maps(
         item.kspace, item.counts, item.calibration, noise_variance, settings.coil_maps, settings.n_sets
@@ -103,3 +108,10 @@ def _told(item: KSpaceSlice, source: str, context: Context) -> KSpaceSlice:
         context.log.counts["slices without usable calibration"] += 1
         log.warning("%s: %s", item.label, said)
     return item.with_note(note)
+
+
+def normalised_maps(maps: Array) -> Array:
+    """Maps (coil, z, y, x) with sum_c |S_c|^2 = 1 where they are not 0."""
+    xp = namespace(maps)
+    norm = xp.sqrt(xp.sum(xp.real(maps) ** 2 + xp.imag(maps) ** 2, axis=0))
+    return maps / xp.where(norm > 0, norm, xp.ones_like(norm))

@@ -14,10 +14,13 @@ import numpy.typing as npt
 
 from nilatron.core.epi.regrid import widest_gap
 from nilatron.core.errors import BadInputError
+from nilatron.core.words import counted
 from nilatron.gadgets.encoding import calibration_mode, encoding_of, has_separate_calibration, kept_width
 from nilatron.gadgets.epi.description import is_epi, readout_gradient
 from nilatron.gadgets.flags import LineKind, calibrates, is_phase_correction, other_names
+from nilatron.gadgets.noise.header import noise_dependencies
 from nilatron.gadgets.plan.contradictions import Heads, by_image, contradictions, imaging, kinds_of
+from nilatron.gadgets.plan.weighed import weigh
 from nilatron.gadgets.statements import check_header
 from nilatron.pipelines.files.raw import RawFile, open_raw
 
@@ -57,9 +60,10 @@ def check_file(path: Path, group: str = "dataset") -> FileReport:
     """
     with open_raw(path, group) as raw:
         heads = raw.heads()
-        found = contradictions(raw.header, heads)
+        header, weighed = weigh(raw.header, heads)
+        found = [*contradictions(raw.header, heads), *weighed]
         try:
-            plan = tuple(_plan(raw.header, heads))
+            plan = tuple(_plan(header, heads))
             unusable = "" if plan else "no line of an image is in the file"
         except BadInputError as error:
             plan, unusable = (), str(error)
@@ -97,17 +101,19 @@ def _plan(header: Any, heads: Heads) -> Iterator[str]:
         matrix = encoding.encodedSpace.matrixSize
         rows = int(matrix.y) * int(matrix.z)
         each = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
-        yield f"encoding {number}: {len(images)} images of {each} lines, {rows / max(min(sizes), 1):.2g}-fold undersampled"
+        found = f"{counted(len(images), 'image')} of {each} lines"
+        yield f"encoding {number}: {found}, {rows / max(min(sizes), 1):.2g}-fold undersampled"
         yield f"encoding {number}: {_readouts(encoding, lines)}"
         yield from _echo_planar(header, number, lines, heads)
         yield f"encoding {number}: {_calibrated_by(header, heads, number)}"
     noise = int(np.count_nonzero(kinds_of(heads) == LineKind.NOISE))
-    if len(imaging(heads)):
-        yield (
-            f"noise: of {noise} noise lines"
-            if noise
-            else "noise: none measured, its level is taken from the image data"
-        )
+    depends = ", ".join(noise_dependencies(header))
+    if noise and len(imaging(heads)):
+        yield f"noise: of {noise} noise lines"
+    elif depends and len(imaging(heads)):
+        yield f"noise: of measurement {depends}, if the noise store has it (--noise-store); else from the image data"
+    elif len(imaging(heads)):
+        yield "noise: none measured, its level is taken from the image data"
 
 
 def _of_images(encoding: Any, heads: Heads) -> Heads:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from rich.table import Table
 
 from nilatron.core.metrics import foreground, psnr
 from nilatron.gadgets.node import build_node
+from nilatron.pipelines.files.atomic import atomic_path
+from nilatron.pipelines.files.labels import with_labels
 from nilatron.pipelines.replay import ReplaySettings, replay
 from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth, simulate
 
@@ -96,7 +99,7 @@ def run_demo(
         columns.append(images[0])
         complete = complete and report.complete
     picture = folder / "comparison.png"
-    save_comparison(picture, [truths[0], *columns])
+    save_comparison(picture, {"truth": truths[0], **dict(zip(CHAINS.values(), columns, strict=True))})
     return DemoReport(scan, tuple(rows), picture, complete)
 
 
@@ -108,7 +111,9 @@ def read_series(path: Path, group: str, series: int) -> list[np.ndarray[tuple[in
     return [np.abs(image.data[0, 0]) for image in sorted(images, key=lambda image: int(image.slice))]
 
 
-def save_comparison(path: Path, images: list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]) -> None:
-    """Write the images side by side, each with its own window from 0 to the 99.5th percentile."""
-    tiles = [np.clip(image / max(float(np.percentile(image, 99.5)), 1e-12), 0, 1) for image in images]
-    Picture.fromarray(np.uint8(255 * np.concatenate(tiles, axis=1))).save(path)
+def save_comparison(path: Path, images: Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]) -> None:
+    """Write the images side by side below their names, each with its own window from 0 to the 99.5th percentile."""
+    tiles = [np.clip(image / max(float(np.percentile(image, 99.5)), 1e-12), 0, 1) for image in images.values()]
+    pixels = with_labels((255 * np.concatenate(tiles, axis=1)).astype(np.uint8), list(images))
+    with atomic_path(path) as temporary:
+        Picture.fromarray(pixels).save(temporary, format="PNG")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
+import re
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +15,9 @@ from pathlib import Path
 
 from nilatron.core.errors import BadInputError
 
+MIB, GIB = 1 << 20, 1 << 30
+MIN_MEMORY_BYTES = GIB // 2  # what a process takes before its first scan
+REQUIREMENT_OF_EXTRA = re.compile(r"""(?P<package>[\w.-]+).*;.*extra\s*==\s*["'](?P<extra>[\w-]+)""")
 PACKAGES = ("numpy", "scipy", "torch", "ismrmrd", "gadgetron", "h5py", "safetensors", "array-api-compat")
 
 
@@ -29,7 +35,12 @@ def examine() -> Iterator[Finding]:
     yield Finding("interpreter", f"{sys.executable}, Python {platform.python_version()}", sys.version_info >= (3, 11))
     for package in PACKAGES:
         yield package_version(package)
+    yield from extras()
     yield gpu()
+    yield memory()
+    yield threads()
+    yield cache()
+    yield ports()
     yield weights()
     yield chains()
     yield loop_back()
@@ -41,6 +52,82 @@ def package_version(package: str) -> Finding:
         return Finding(package, importlib.metadata.version(package))
     except importlib.metadata.PackageNotFoundError:
         return Finding(package, "not installed: pip install nilatron again in this environment", ok=False)
+
+
+def extras(distribution: str = "nilatron") -> Iterator[Finding]:
+    """Extras of this installation, each with what of it is missing, which is no error."""
+    try:
+        requirements = importlib.metadata.requires(distribution) or []
+    except importlib.metadata.PackageNotFoundError:
+        yield Finding("extras", "not known: this is a source tree, not an installation")
+        return
+    packages: dict[str, list[str]] = {}
+    for requirement in requirements:
+        if found := REQUIREMENT_OF_EXTRA.match(requirement):
+            packages.setdefault(found["extra"], []).append(found["package"])
+    for extra, names in sorted(packages.items()):
+        missing = [name for name in names if not is_installed(name)]
+        how = f"pip install '{distribution}[{extra}]'"
+        yield Finding(f"extra {extra}", f"without {', '.join(missing)}: {how}" if missing else "installed")
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package is installed."""
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def memory() -> Finding:
+    """Memory of this machine or container, which has to be enough for the process itself."""
+    from nilatron.pipelines.conversation.memory import memory_bytes
+
+    n_bytes = memory_bytes()
+    return Finding("memory", f"{n_bytes / GIB:.1f} GiB", ok=n_bytes > MIN_MEMORY_BYTES)
+
+
+def threads() -> Finding:
+    """Processors of this process, and threads that compute the network."""
+    import torch
+
+    n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    stated = os.environ.get("OMP_NUM_THREADS")
+    of = f" (OMP_NUM_THREADS={stated})" if stated else ""
+    return Finding("threads", f"{torch.get_num_threads()} for the network{of}, {n_processors} processors")
+
+
+def cache() -> Finding:
+    """Folder of models made on this machine, with its size."""
+    from nilatron.gadgets.engine_cache import FolderCache, user_cache
+
+    found = user_cache()
+    if not isinstance(found, FolderCache):
+        return Finding("cache", "no folder that can be used: models are made anew in every process")
+    sizes = [path.stat().st_size for path in found.folder.iterdir() if path.is_file()]
+    return Finding("cache", f"{found.folder}, {len(sizes)} file{'s' * (len(sizes) != 1)}, {sum(sizes) / MIB:.1f} MiB")
+
+
+def ports() -> Finding:
+    """Whether the ports of `nilatron serve` are free; a server that runs already has them."""
+    from nilatron.pipelines.server.settings import ServeSettings
+
+    settings = ServeSettings()
+    taken = [port for port in (settings.port, settings.health_port) if not is_free(port)]
+    state = f"{', '.join(map(str, taken))} in use, by a server that runs or by others" if taken else "free"
+    return Finding("ports", f"{settings.port} for scans and {settings.health_port} for health: {state}")
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen at a port of loopback."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def gpu() -> Finding:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain as joined
 from pathlib import Path
@@ -14,22 +15,30 @@ from typing import TYPE_CHECKING, Any
 
 import ismrmrd
 
+from nilatron.core import words
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets.flags import LineKind, kind_of
-from nilatron.gadgets.items import Context, ScanLog, ScanTiming
-from nilatron.gadgets.known_noise import NOISE_STORED
+from nilatron.gadgets.items import Context, ScanLog, ScanProgress, ScanTiming
+from nilatron.gadgets.known_noise import NOISE_NOT_WRITTEN, NOISE_STORED
 from nilatron.gadgets.noise.header import measurement_id
+from nilatron.gadgets.plan.upcoming import upcoming_of
 from nilatron.gadgets.plan.weighed import weighed_header
+from nilatron.pipelines.archive.folder import DicomFolder, DicomSettings, check_packages
+from nilatron.pipelines.archive.identity import RunIdentity, file_sha256
+from nilatron.pipelines.archive.send import Archive, SendReport, send
 from nilatron.pipelines.chain.find import Chain, load_chain
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.client.exchange import ServerError
 from nilatron.pipelines.client.images import RemoteSettings, remote_images
 from nilatron.pipelines.device import resolve_device
-from nilatron.pipelines.files.atomic import AtomicFolder, InputError
+from nilatron.pipelines.files.atomic import InputError, SpareFolder, partial_name
+from nilatron.pipelines.files.disk import OutputError, reason_of
 from nilatron.pipelines.files.images import ImageFile, write_png
+from nilatron.pipelines.files.interrupts import StopSignalError, shielded
 from nilatron.pipelines.files.noise_file import noise_lines, noise_origin
 from nilatron.pipelines.files.noise_store import NoiseFolder
 from nilatron.pipelines.files.raw import RawFile, open_raw
+from nilatron.pipelines.progress import Bar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,13 +51,16 @@ class ReplaySettings:
     """What to replay, through what, to where."""
 
     raw: Path
-    output: Path
+    output: Path | None  # image file; None: nothing is written, the images are only handed on (`images_of`)
     chain: str = "nila"  # a shipped chain's name, or a file
     group: str = "dataset"
     output_group: str | None = None  # date and time by default
     properties: Mapping[str, str] = field(default_factory=dict)  # over those of the chain's own node
     png: Path | None = None  # folder for pictures
     dicom: Path | None = None  # folder for DICOM files
+    report: Path | None = None  # HTML file that shows the images
+    dicom_settings: DicomSettings = field(default_factory=DicomSettings)
+    send: Archive | None = None  # that stores the DICOM files as well
     noise: Path | None = None  # raw file whose lines are the noise scan, in place of the scan's own noise lines
     noise_store: Path | None = None  # folder with the noise of other measurements
     seed: int = 0
@@ -73,17 +85,26 @@ class ReplayReport:
     seconds
         From the first line to the last image, start-up excluded.
     failure
-        Why the server did not give the rest; None when it ended well.
+        Why the rest is missing: the server, a stop signal or the disk; None when it ended well.
+    written
+        Where the images are; not under the wanted name where they are only some and would replace a complete file.
     stored_noise
         Measurement of noise alone that went to the noise store; None for all others.
+    dicom_files
+        DICOM files that were written.
+    sent
+        What the archive has of them; None where they were not sent.
     """
 
     n_images: int
     n_expected: int
     log: ScanLog
     seconds: float
-    failure: ServerError | None = None
+    failure: ServerError | StopSignalError | OutputError | None = None
+    written: Path | None = None
     stored_noise: str | None = None
+    dicom_files: tuple[Path, ...] = ()
+    sent: SendReport | None = None
 
     @property
     def complete(self) -> bool:
@@ -95,34 +116,66 @@ class ReplayReport:
 def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayReport:
     """Run the scan of `settings.raw` through its chain and write the images; on an error nothing is written.
 
-    Images that a server gave before it failed are written, and the report has the failure.
+    Images that were made before a server failed, a stop signal came or the disk was full are written, and the report has the
+    failure. A picture folder that cannot be written is a problem of the scan, and costs no image.
 
     Parameters
     ----------
     settings
         Files and chain.
     console
-        Shows a progress bar there if it is a terminal.
+        Shows there how far the scan has come: a bar on a terminal, elsewhere lines in the log; None: nowhere.
 
     Raises
     ------
     InputError, ChainError, SettingsError, ScanError, WeightsError
         For input that cannot be used; each says what was expected and what came.
-    ServerError
-        When a server gave no image at all.
+    ServerError, StopSignalError, OutputError
+        When there is no image at all.
     """
+    if settings.output is None:
+        raise InputError("no file to write the images to: give one, --output FILE")
+    check_output(settings, settings.output)
+    if settings.send is not None:
+        check_packages(["pynetdicom"])
+        if settings.dicom is None:
+            raise InputError("--send sends the DICOM files: give a folder for them, --dicom DIR")
     output_group = settings.output_group or datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
     with open_raw(settings.raw, settings.group) as raw:
         scan, started = ScanLog(), time.perf_counter()
         try:
-            report = write_images(settings, raw, scan, output_group, console)
-        except NoImagesError:
+            report = write_images(settings, settings.output, raw, scan, output_group, console)
+        except NoImagesError as error:
+            if scan.counts[NOISE_NOT_WRITTEN]:
+                raise OutputError("; ".join(scan.problems)) from error
             if not scan.counts[NOISE_STORED]:
                 raise
             seconds = time.perf_counter() - started
             return ReplayReport(0, 0, scan, seconds, stored_noise=measurement_id(raw.header))
     log.info("%d images to %s, group %r, in %.1f s", report.n_images, settings.output, output_group, report.seconds)
-    return report
+    if settings.send is None or isinstance(report.failure, StopSignalError):
+        return report
+    return replace(report, sent=send(report.dicom_files, settings.send))
+
+
+def check_output(settings: ReplaySettings, output: Path) -> None:
+    """See that the images do not go into a file that is read, and that there is a place for the report.
+
+    Raises
+    ------
+    InputError
+        When they would, or there is none.
+    """
+    for name, path in (("raw", settings.raw), ("noise", settings.noise)):
+        if path is not None and output.exists() and path.exists() and output.samefile(path):
+            raise InputError(f"{output} is the {name} file: give another file for the images")
+    if settings.report is not None:
+        if settings.report.exists() and not settings.overwrite:
+            raise InputError(f"{settings.report} exists: choose another or replace it with --overwrite")
+        if not os.access(settings.report.absolute().parent, os.W_OK):
+            raise InputError(
+                f"{settings.report}: the folder {settings.report.parent} does not exist or may not be written"
+            )
 
 
 class NoImagesError(InputError):
@@ -130,32 +183,83 @@ class NoImagesError(InputError):
 
 
 def write_images(
-    settings: ReplaySettings, raw: RawFile, scan: ScanLog, output_group: str, console: Console | None
+    settings: ReplaySettings, output: Path, raw: RawFile, scan: ScanLog, output_group: str, console: Console | None
 ) -> ReplayReport:
     """Run the scan and write its images, all or, on an error, none."""
     with ExitStack() as stack:
-        failure = None
+        failure: ServerError | StopSignalError | OutputError | None = None
         images = images_of(settings, raw, scan, stack, console)
-        target = stack.enter_context(ImageFile(settings.output, output_group, overwrite=settings.overwrite))
-        exports = [stack.enter_context(export) for export in export_folders(settings, raw)]
-        started = time.perf_counter()
-        try:
-            for image in images:
-                target.write(image)
+        target = stack.enter_context(ImageFile(output, output_group, overwrite=settings.overwrite))
+        started, came_s = time.perf_counter(), dict[tuple[int, int], float]()
+        exports = list(export_folders(settings, raw))
+        with ExitStack() as folders:
+            for export in exports:
+                folders.enter_context(export)
+            try:
+                for image in images:
+                    with shielded():  # an image that is kept has its pictures
+                        target.write(image)
+                        came_s[image.image_series_index, image.image_index] = time.perf_counter() - started
+                        for export in exports:
+                            export.write(image)
+            except (ServerError, StopSignalError, OutputError) as error:
+                if target.n_images == 0:
+                    raise
+                target.keep_what_is_there()
                 for export in exports:
-                    export.write(image)
-        except ServerError as error:
-            if target.n_images == 0:
-                raise
-            failure = error
+                    export.keep_apart()
+                failure = error
+            seconds = time.perf_counter() - started
+            with shielded():
+                for export in exports:
+                    export.finish(scan)
         for export in exports:
-            export.tell_refused(scan)
-        seconds = time.perf_counter() - started
+            if export.failure:
+                scan.problem(log, export.failure)
         if target.n_images == 0:
-            raise NoImagesError(
-                f"{settings.raw}: expected imaging lines, found {describe(scan)}; {advice(scan, settings)}"
-            )
-        return ReplayReport(target.n_images, scan.counts["images expected"], scan, seconds, failure)
+            raise no_images(scan, settings)
+        n_expected = scan.counts["images expected"]
+    written = (export for export in exports if isinstance(export, DicomFolder) and not export.failure)
+    files = tuple(path for export in written for path in export.files)
+    report = ReplayReport(
+        target.n_images, n_expected, scan, seconds, failure, written=target.written, dicom_files=files
+    )
+    if settings.report:
+        write_report(settings, report, output_group, came_s)
+    return report
+
+
+def write_report(
+    settings: ReplaySettings, report: ReplayReport, group: str, came_s: Mapping[tuple[int, int], float]
+) -> None:
+    """Write the page of the images; where that cannot be it is a problem of the scan, and costs no image."""
+    if settings.report is None or report.written is None:
+        return
+    from nilatron.pipelines.report.page import ScanFacts, write_page
+
+    facts = {
+        "raw file": str(settings.raw),
+        "image file": str(report.written),
+        "chain": settings.chain,
+        "images": f"{report.n_images} of {max(report.n_images, report.n_expected)}",
+        "time": f"{report.seconds:.1f} s",
+        "reconstructed by": str(settings.remote.address) if settings.remote else resolve_device(settings.device),
+        "weights": "the server's" if settings.remote else settings.weights.name,
+        "seed": "the server's" if settings.remote else str(settings.seed),
+    }
+    missing = [] if report.complete or report.log.problems else [f"not complete: {facts['images']} images came"]
+    stopped = missing if report.failure is None else [f"not complete: {report.failure}"]
+    scan = ScanFacts(settings.raw.name, facts, [*stopped, *report.log.problems], came_s)
+    apart = report.written != settings.output
+    try:
+        write_page(partial_name(settings.report) if apart else settings.report, report.written, group, scan)
+    except (InputError, OutputError) as error:
+        report.log.problem(log, str(error))
+
+
+def no_images(scan: ScanLog, settings: ReplaySettings) -> NoImagesError:
+    """What to say about a scan that gave no image."""
+    return NoImagesError(f"{settings.raw}: expected imaging lines, found {describe(scan)}; {advice(scan, settings)}")
 
 
 def advice(scan: ScanLog, settings: ReplaySettings) -> str:
@@ -170,20 +274,30 @@ def images_of(
     settings: ReplaySettings, raw: RawFile, scan: ScanLog, stack: ExitStack, console: Console | None
 ) -> Iterator[ismrmrd.Image]:
     """The images of the scan, made in this process or by a server; problems go to the scan's log."""
-    items = with_progress(scan_items(raw, settings), raw, stack, console)
+    bar, progress = stack.enter_context(Bar(console)), ScanProgress()
+    items = counted(scan_items(raw, settings), raw, bar, progress)
     if settings.remote is not None:
-        return stack.enter_context(closing(remote_images(settings.remote, raw, items, scan)))
-    chain, heads = load_chain(settings.chain), raw.heads()
-    context = Context(
-        weighed_header(raw.header, heads),
+        images = stack.enter_context(closing(remote_images(settings.remote, raw, items, scan)))
+        return arriving(images, raw, settings.remote.request.series_per_slice, bar)
+    chain, context = load_chain(settings.chain), context_of(settings, raw, scan, progress)
+    return run_scan(chain, stamped(items, context.timing), context, settings)
+
+
+def context_of(settings: ReplaySettings, raw: RawFile, scan: ScanLog, progress: ScanProgress | None = None) -> Context:
+    """What the gadgets are told about the scan of a file, all of its line heads among it."""
+    heads, progress = raw.heads(), progress or ScanProgress()
+    header = weighed_header(raw.header, heads)
+    progress.n_slices = len(upcoming_of(header, heads).imaging)
+    return Context(
+        header,
         resolve_device(settings.device),
         settings.seed,
         scan,
         heads=heads,
+        progress=progress,
         noise_store=None if settings.noise_store is None else NoiseFolder(settings.noise_store),
         noise_file=None if settings.noise is None else noise_origin(settings.noise),
     )
-    return run_scan(chain, stamped(items, context.timing), context, settings)
 
 
 def stamped(items: Iterable[Any], timing: ScanTiming) -> Iterator[Any]:
@@ -195,35 +309,63 @@ def stamped(items: Iterable[Any], timing: ScanTiming) -> Iterator[Any]:
 
 
 @dataclass
-class ExportFolder(AtomicFolder):
-    """Folder of files of one kind, which appear together; images that cannot be written as such files are reported."""
+class ExportFolder(SpareFolder):
+    """Folder of pictures of the images; those that cannot be written are reported and cost nothing else."""
 
     write_image: Callable[[ismrmrd.Image, Path, str], None]
-    refused: list[InputError] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)  # why, for each image
 
     def write(self, image: ismrmrd.Image) -> None:
         """The files of one image, named by series and index."""
+        if self.failure:
+            return
+        stem = f"series{image.image_series_index:03d}_{image.image_index:04d}"
         try:
-            self.write_image(image, self.temporary, f"series{image.image_series_index:03d}_{image.image_index:04d}")
-        except InputError as error:
-            self.refused.append(error)
+            with shielded():
+                self.write_image(image, self.temporary, stem)
+        except (InputError, OutputError) as error:
+            self.refused.append(str(error).replace(str(self.temporary), str(self.folder)))
+        except OSError as error:
+            self.refused.append(reason_of(error))
+            for path in self.temporary.glob(f"{stem}*"):
+                path.unlink()  # no half file
 
-    def tell_refused(self, scan: ScanLog) -> None:
+    def finish(self, scan: ScanLog) -> None:
         """Report how many images could not be written, and why."""
         if self.refused:
-            scan.problem(log, f"{self.folder}: {len(self.refused)} images could not be written: {self.refused[0]}")
+            scan.problem(
+                log,
+                f"{self.folder}: {words.counted(len(self.refused), 'image')} could not be written: {self.refused[0]}",
+            )
 
 
-def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFolder]:
+def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFolder | DicomFolder]:
     """What is wanted beside the image file."""
     if settings.png:
-        yield ExportFolder(settings.png, lambda image, folder, stem: write_png(image, folder / f"{stem}.png"))
+        yield ExportFolder(
+            settings.png,
+            lambda image, folder, stem: write_png(image, folder / f"{stem}.png"),
+            own=("series*.png",),
+            overwrite=settings.overwrite,
+        )
     if settings.dicom:
-        from nilatron.pipelines.files.dicom import DicomScan
+        identity = run_identity(settings)
+        yield DicomFolder.of_run(
+            settings.dicom, raw.header, identity, settings.dicom_settings, overwrite=settings.overwrite
+        )
 
-        measurement = raw.header.measurementInformation
-        position = getattr(getattr(measurement, "patientPosition", None), "value", None)
-        yield ExportFolder(settings.dicom, DicomScan(raw.header_bytes, position or "").write)
+
+def run_identity(settings: ReplaySettings) -> RunIdentity:
+    """What the images of a run are made from."""
+    facts = {"group": settings.group, "noise": "none" if settings.noise is None else file_sha256(settings.noise)}
+    if settings.remote is not None:
+        facts["request"] = repr(settings.remote.request.message)
+    else:
+        facts["chain"] = repr(load_chain(settings.chain))
+        facts["properties"] = repr(sorted(settings.properties.items()))
+        facts["seed"] = str(settings.seed)
+        facts["weights"] = file_sha256(settings.weights)
+    return RunIdentity(file_sha256(settings.raw), facts)
 
 
 def describe(log_of_scan: ScanLog) -> str:
@@ -255,18 +397,25 @@ def is_noise(item: Any) -> bool:
     return isinstance(item, ismrmrd.Acquisition) and kind_of(item.flags) is LineKind.NOISE
 
 
-def with_progress(items: Iterator[Any], raw: RawFile, stack: ExitStack, console: Console | None) -> Iterator[Any]:
-    """Count lines on a progress bar, if there is a terminal to show it on."""
-    if console is None or not console.is_terminal:
-        return items
-    from rich.progress import Progress
+def counted(items: Iterator[Any], raw: RawFile, bar: Bar, progress: ScanProgress) -> Iterator[Any]:
+    """The items; lines are shown on the bar until the first slice is reconstructed, then the steps of all slices."""
 
-    progress = stack.enter_context(Progress(console=console, transient=True))
-    task = progress.add_task("lines", total=raw.n_acquisitions)
+    def show_steps() -> None:
+        place = min(progress.slices_done + 1, progress.n_slices)
+        unit = "steps" if progress.steps_per_slice > 1 else "slices"
+        text = f"slice {place} of {progress.n_slices}" if unit == "steps" else ""
+        bar.update(progress.done, progress.total, unit, text)
 
-    def counted() -> Iterator[Any]:
-        for item in items:
-            progress.advance(task)
-            yield item
+    progress.changed = show_steps
+    for number, item in enumerate(items):
+        if not progress.done:
+            bar.update(number, raw.n_acquisitions, "lines")
+        yield item
 
-    return counted()
+
+def arriving(images: Iterator[ismrmrd.Image], raw: RawFile, series_per_slice: int, bar: Bar) -> Iterator[ismrmrd.Image]:
+    """The images of a server, counted on the bar."""
+    n_expected = series_per_slice * len(upcoming_of(raw.header, raw.heads()).imaging)
+    for number, image in enumerate(images):
+        yield image
+        bar.update(number + 1, n_expected, "images")

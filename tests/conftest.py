@@ -1,5 +1,7 @@
 """A measurement and a prior of a test's own, as somebody who adds one would write them; which tests need a GPU, or are slow."""
 
+import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +62,31 @@ def toy_measurement():
 
 
 @pytest.fixture
+def small_disk():
+    """Block in which no file grows beyond a number of bytes: the system refuses it as it does on a full disk."""
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def limit(n_bytes):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit
+
+
+@pytest.fixture
 def toy_prior():
     return GaussianPrior()
+
+
+def pytest_configure():
+    """Take Ctrl-C as a program in the foreground does: shells have those in the background ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item):

@@ -4,10 +4,12 @@
 folder (minutes; fetches every package).
 """
 
+import configparser
 import fnmatch
 import http.server
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -33,6 +35,17 @@ def instructions(name, *kinds):
     with DOCKERFILES[name].open("rb") as file:
         steps = DockerfileParser(fileobj=file).structure
     return [(step["instruction"], step["value"]) for step in steps if not kinds or step["instruction"] in kinds]
+
+
+def stage(name, wanted):
+    """The instructions of one stage, without its FROM."""
+    steps, inside = [], False
+    for kind, value in instructions(name):
+        if kind == "FROM":
+            inside = value.endswith(f" AS {wanted}")
+        elif inside:
+            steps.append((kind, value))
+    return steps
 
 
 def command(name, kind):
@@ -107,6 +120,32 @@ def test_both_images_install_the_plugin_the_same_way():
     assert plugin == set(copied("server.Dockerfile"))
 
 
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_every_flavour_chooses_versions_that_are_there(name):
+    chosen = {}
+    for flavour in re.findall(r"AS base-(\w+)", DOCKERFILES[name].read_text()):
+        words = shlex.split(" ".join(value for kind, value in stage(name, f"base-{flavour}") if kind == "ENV"))
+        chosen[flavour] = dict(word.split("=", 1) for word in words)
+    assert {"cuda", "cuda118"} < chosen.keys()
+    copied_files = {Path(source).name: ROOT / source for source, _ in copied(name)}
+    for flavour, variables in chosen.items():
+        assert variables.keys() == {"NILATRON_TORCH_INDEX", "NILATRON_EXTRAS", "NILATRON_CONSTRAINTS"}
+        pins = dict(
+            re.findall(r"^([\w-]+)==(\S+)", copied_files[variables["NILATRON_CONSTRAINTS"]].read_text(), re.MULTILINE)
+        )
+        assert pins["torch"].endswith("+cu118") is (flavour == "cuda118")
+
+
+def test_the_versions_for_cuda_118_hold_every_requirement():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    needed = {re.split(r"[ <>=]", line)[0] for line in parser["options"]["install_requires"].split("\n") if line}
+    pinned = {
+        line.split("==")[0] for line in (FOLDER / "constraints-cuda118.txt").read_text().splitlines() if "==" in line
+    }
+    assert pinned == needed
+
+
 def test_the_server_runs_as_nobody_and_stops_on_sigterm():
     steps = instructions("server.Dockerfile", "FROM", "USER", "STOPSIGNAL")
     server = steps[steps.index(("FROM", "python:3.11-slim AS server")) :]
@@ -170,6 +209,21 @@ def test_gadgetron_starts_each_node_in_its_own_interpreter(tmp_path, arguments, 
     assert out.stdout.split() == [interpreter, *arguments.split()]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "target"),
+    [
+        ("nilatron.pipelines.node", ""),
+        ("nilatron.pipelines.nod nila", "nila of nilatron.pipelines.nod"),
+        ("nilatron", " of nilatron"),
+    ],
+)
+def test_a_missing_target_and_a_wrong_module_become_targets_that_the_node_refuses(arguments, target):
+    environment = {"NILATRON_PYTHON": "/usr/bin/printf", "GADGETRON_PYTHON": "/bin/false"}
+    launcher = [FOLDER / "gadgetron_python.sh", "%.0s%s|%s|%s|%s", "gadgetron", "40001", *arguments.split()]
+    out = subprocess.run(launcher, env=environment, capture_output=True, text=True, check=True)  # noqa: S603
+    assert out.stdout == f"40001|nilatron.pipelines.node|{target}|"
+
+
 def test_the_launcher_comes_first_on_gadgetrons_path():
     assert ("docker/gadgetron_python.sh", "/opt/nilatron/launch/python") in copied("gadgetron.Dockerfile")
     script_text = f'. {shlex.quote(str(FOLDER / "gadgetron_activate.sh"))}; echo "$PATH"'
@@ -207,9 +261,7 @@ def test_compose_publishes_on_loopback_only_and_reserves_gpus_only_where_asked()
 def test_the_build_commands_of_the_server_image_work_on_its_build_context(tmp_path, context):
     moved = {"/opt/nilatron": str(tmp_path / "opt"), "/build": str(tmp_path / "build")}
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    stages = [i for i, (kind, _) in enumerate(instructions("server.Dockerfile")) if kind == "FROM"]
-    steps = instructions("server.Dockerfile")
-    for kind, value in steps[stages[0] : stages[1]] + steps[stages[2] : stages[3]]:  # base-cpu, build
+    for kind, value in stage("server.Dockerfile", "base-cpu") + stage("server.Dockerfile", "build"):
         if kind == "ENV":
             environment |= dict(word.split("=", 1) for word in shlex.split(value))
         elif kind == "WORKDIR":

@@ -15,6 +15,8 @@ HEAVY = {
     "torch",
     "scipy",
     "pydicom",
+    "highdicom",
+    "pynetdicom",
     "PIL",
     "matplotlib",
     "lightning_fabric",
@@ -55,6 +57,14 @@ def imported_by(code: str) -> set[str]:
 def command(*words: str) -> str:
     """Code that runs the command line as a program does, up to its end."""
     return f"argv = {['nilatron', *words]!r}{RUN}"
+
+
+def test_the_package_itself_imports_nothing():
+    assert not imported_by("import nilatron; dir(nilatron); nilatron.__version__") & (HEAVY | DATA)
+
+
+def test_names_of_the_package_are_imported_when_they_are_used():
+    assert "torch" not in imported_by("import nilatron; nilatron.reconstruct; nilatron.replay; nilatron.read_raw")
 
 
 @pytest.mark.slow

@@ -20,12 +20,12 @@ NOT_IN_CORE = {"ismrmrd", "gadgetron", "h5py", "socket", "argparse", "typer", "x
 TOUCHES_FILES = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "mkdir", "unlink", "stat"}
 # rooms of `pipelines`, from the ground up: a room imports only from floors below its own
 FLOORS = (
-    {"wire", "files", "device", "threads"},
-    {"chain", "simulation", "training"},
+    {"wire", "files", "device", "threads", "progress"},
+    {"archive", "chain", "simulation", "training", "report"},
     {"conversation", "prior"},
     {"node", "client", "server"},
     {"replay"},
-    {"demo", "doctor", "check"},
+    {"demo", "doctor", "check", "python"},
     {"cli"},
 )
 SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
@@ -207,6 +207,14 @@ def test_versions_are_pinned_for_every_dependency():
     lines = (ROOT / "setup.cfg").read_text().splitlines()
     needed = {line.split(">=")[0].split()[-1] for line in lines if ">=" in line and "python_requires" not in line}
     assert needed - {"cupy-cuda13x", "tensorrt-cu13"} <= pinned
+
+
+def test_skipped_tests_are_named_with_their_reasons():
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["addopts"]
+    assert "-ra" in options
+    recipes = [line for line in (ROOT / "Makefile").read_text().splitlines() if "pytest" in line]
+    assert recipes
+    assert not any(word in line.split() for line in recipes for word in ("-r", "-rN", "--no-summary", "addopts="))
 
 
 def test_tools_are_configured_in_one_place():

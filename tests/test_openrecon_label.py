@@ -55,6 +55,37 @@ def test_a_chain_takes_whatever_can_be_chosen(name):
         assert (",".join(got) if isinstance(got, tuple) else str(got)) == text
 
 
+FROZEN = {
+    "config": {"nila"},
+    "series": {"conventional,nila", "conventional,nila,uncertainty", "nila", "conventional"},
+    "steps": set(),
+    "samples": set(),
+    "iterations": set(),
+}
+"""Parameters and choices that scanners have stored in their protocols: entries are added here, never changed or removed."""
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_what_a_protocol_has_stored_is_still_offered(name):
+    assert name in PARAMETERS
+    assert FROZEN[name] <= {value["id"] for value in PARAMETERS[name].get("values", [])}
+
+
+def test_whatever_is_offered_is_frozen():
+    offered = {name: {value["id"] for value in parameter.get("values", [])} for name, parameter in PARAMETERS.items()}
+    assert offered == FROZEN
+
+
+def test_the_label_is_for_the_cpu_unless_a_gpu_is_asked_for(capsys):
+    assert not LABEL["reconstruction"]["can_use_gpu"]
+    assert LABEL["reconstruction"]["channel_compression"] == {"require_state": "off"}
+    assert LABEL["general"]["license_string"] == "MIT"
+    assert script.main(["--gpu"]) == 0
+    label = json.loads(base64.b64decode(capsys.readouterr().out))
+    assert label["reconstruction"] == LABEL["reconstruction"] | script.GPU
+    assert (label["general"], label["parameters"]) == (LABEL["general"], LABEL["parameters"])
+
+
 def change(path, value):
     label = json.loads(json.dumps(LABEL))
     place = label
@@ -67,6 +98,11 @@ def change(path, value):
     return label
 
 
+def test_channel_compression_may_be_on_with_a_number():
+    value = {"require_state": "on", "require_number_target_channels": 12}
+    assert list(script.faults(change(["reconstruction", "channel_compression"], value))) == []
+
+
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
@@ -75,6 +111,11 @@ def change(path, value):
         (["general", "regulatory_information", "udi"], None, "regulatory_information cannot be"),
         (["reconstruction", "port"], None, "reconstruction: port is missing"),
         (["reconstruction", "injector"], "raw", "injector cannot be 'raw'"),
+        (["reconstruction", "channel_compression"], {"require_state": "on"}, "channel_compression cannot be"),
+        (["reconstruction", "channel_compression"], {"require_state": "maybe"}, "channel_compression cannot be"),
+        (["reconstruction", "channel_compression"], "off", "channel_compression cannot be 'off'"),
+        (["general", "license_string"], 1, "license_string cannot be 1"),
+        (["general", "licence"], "MIT", "licence is unknown"),
         (["reconstruction", "gpus"], 1, "gpus is unknown"),
         (["parameters", 2, "id"], "sample_steps", "id cannot be 'sample_steps'"),
         (["parameters", 2, "id"], "samples", "same id"),

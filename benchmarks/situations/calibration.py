@@ -110,9 +110,9 @@ def embedded_calibration_without_flags(scan: Scan) -> None:
         line.clear_flag(BOTH)
 
 
-@situation("K4", ACCELERATED)
+@situation("K4", ACCELERATED, loss_db=1.5)
 def embedded_calibration_stated_as_separate(scan: Scan) -> None:
-    """CalibrationMode is separate, the lines are embedded."""
+    """CalibrationMode is separate, the lines are embedded; a stream takes them for another scan's, and loses their data."""
     scan.encoding.parallelImaging.calibrationMode = type(scan.encoding.parallelImaging.calibrationMode)("separate")
 
 

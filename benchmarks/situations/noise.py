@@ -106,7 +106,7 @@ def no_noise_scan(scan: Scan) -> None:
     scan.lines = scan.imaging
 
 
-@situation("K9", UNLIKE)
+@situation("K9", UNLIKE, loss_db=1.2)
 def one_noise_line(scan: Scan) -> None:
     """A noise scan of one line."""
     scan.lines = [scan.of(NOISE)[0], *scan.imaging]

@@ -93,8 +93,8 @@ class NilaRun:
         return result
 
     def _callback(self, step: int, sigma: float, x: Array) -> None:
-        for problem in self.problems:
-            problem.callback(step, sigma, x)
+        for place, problem in enumerate(self.problems):
+            problem.callback(step, sigma, x[place : place + 1])
         self.watch.check(step, sigma, x)
 
     def _remember_cost(self, shape: Shape, image: Array, began_s: float, n_steps: int) -> None:
@@ -110,6 +110,11 @@ class NilaRun:
         if not plan.samples:
             return outcome
         settings, problem, began_s = self.settings, self.problems[place], self.watch.clock()
+
+        def callback(step: int, sigma: float, x: Array) -> None:
+            problem.callback(step, sigma, x)
+            self.watch.check(step, sigma, x)
+
         try:
             spread = sample_posterior(
                 self.prior.prior.estimate,
@@ -122,7 +127,7 @@ class NilaRun:
                 scale=problem.scale,
                 generator=problem.generator,
                 solver=settings.solver,
-                callback=self._callback,
+                callback=callback,
             ).standard_deviation
         except (RuntimeError, MemoryError) as error:  # out of time or memory: the image is there all the same
             return replace(outcome, provenance=outcome.provenance | {"shortened": f"no posterior samples: {error}"})

@@ -53,6 +53,11 @@ class NilaNodeSettings(NetworkSettings, ImageSettings):
         if self.batch_slices < 1:
             raise ValueError(f"batch_slices must be at least 1, got {self.batch_slices}")
 
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the network for a slice, each of one image."""
+        return self.steps + (self.samples * self.sample_steps if "uncertainty" in self.series else 0)
+
 
 @dataclass(frozen=True)
 class PublishedNodeSettings(NetworkSettings):
@@ -69,6 +74,11 @@ class PublishedNodeSettings(NetworkSettings):
             raise ValueError("the published sampler has no calibrated uncertainty: use target nila")
         if self.steps < 1 or 1000 % self.steps:
             raise ValueError(f"steps must divide 1000, got {self.steps}")
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the network for a slice."""
+        return self.steps
 
 
 def check_series(series: tuple[str, ...]) -> None:

@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 
 import ismrmrd
 import numpy as np
+import numpy.typing as npt
 
-from nilatron.core.backend import ComplexArray, FloatArray
+from nilatron.core.backend import ComplexArray
 from nilatron.gadgets.items import Context, ScanError
 from nilatron.gadgets.known_noise import NoiseCovariance, NoiseOrigin
 from nilatron.gadgets.noise.channels import Names, matched_channels
@@ -23,7 +24,7 @@ class NoiseSum:
 
     coil_names: Names | None
     total: ComplexArray
-    fourth: FloatArray
+    fourth: npt.NDArray[np.float64]
     dwell_us: float = 0.0
     n_samples: int = 0
     n_lines: int = 0

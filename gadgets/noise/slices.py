@@ -62,10 +62,10 @@ def is_gadgetron_white(item: KSpaceSlice, measured: float) -> bool:
 
 
 def whitened(item: KSpaceSlice, matrix: ComplexArray) -> KSpaceSlice:
-    """W y for k-space and calibration of the slice, on their device."""
+    """W y for k-space and calibration of the slice, and W S for its coil maps if it has some, on their device."""
     by = converted_to(matrix, item.kspace)
-    calibration = None if item.calibration is None else whiten(by, item.calibration)
-    return replace(item, kspace=whiten(by, item.kspace), calibration=calibration, whitened=True)
+    calibration, maps = (None if array is None else whiten(by, array) for array in (item.calibration, item.coil_maps))
+    return replace(item, kspace=whiten(by, item.kspace), calibration=calibration, coil_maps=maps, whitened=True)
 
 
 def checked(item: KSpaceSlice, report: NoiseReport, context: Context) -> KSpaceSlice:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 
+from nilatron.core.errors import BadInputError
 from nilatron.gadgets.items import Context, ScanError
-from nilatron.gadgets.known_noise import NOISE_STORED, NoiseCovariance, NoiseStore
+from nilatron.gadgets.known_noise import NOISE_NOT_WRITTEN, NOISE_STORED, NoiseCovariance, NoiseStore
 from nilatron.gadgets.noise.channels import Names, matched_channels
 from nilatron.gadgets.noise.header import noise_dependencies, receiver_factor
 
@@ -68,6 +69,11 @@ def keep(noise: NoiseCovariance, store: NoiseStore, context: Context) -> None:
         why = f"it {noise.fault}" if name else "its header has no measurementID"
         context.log.problem(log, f"the noise measurement cannot be stored: {why}")
         return
-    store.write(noise)
+    try:
+        store.write(noise)
+    except (BadInputError, OSError, RuntimeError) as error:  # images do not need the store
+        context.log.counts[NOISE_NOT_WRITTEN] += 1
+        context.log.problem(log, f"the noise measurement {name!r} cannot be stored: {error}")
+        return
     context.log.counts[NOISE_STORED] += 1
     log.info("noise measurement %r stored: %d coils, %d samples", name, noise.n_coils, noise.n_samples)

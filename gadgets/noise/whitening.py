@@ -16,7 +16,7 @@ from nilatron.core.noise import bandwidth_scale, covariance_from_data, whitening
 from nilatron.gadgets.device import retry_on_cpu
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, KSpaceSlice, NoiseReport, ScanError
-from nilatron.gadgets.known_noise import NoiseCovariance
+from nilatron.gadgets.known_noise import GIVEN, NoiseCovariance
 from nilatron.gadgets.noise.channels import Names
 from nilatron.gadgets.noise.dwell import DwellTimes, dwell_of
 from nilatron.gadgets.noise.header import bandwidth_ratio, coil_names
@@ -54,10 +54,19 @@ class NoiseSettings:
 
 
 class Whitening:
-    """Both gadgets, which share what is known about the noise of the scan."""
+    """Both gadgets, which share what is known about the noise of the scan.
 
-    def __init__(self, settings: NoiseSettings) -> None:
+    Parameters
+    ----------
+    settings
+        What the chain in front has done.
+    known
+        Noise covariance of a sample of all slices, where it is known without noise lines.
+    """
+
+    def __init__(self, settings: NoiseSettings, known: NoiseCovariance | None = None) -> None:
         self.settings = settings
+        self._known = known
         self._scan = NoiseScan()
         self._stored = StoredNoise()
         self._dwell = DwellTimes()
@@ -107,6 +116,15 @@ class Whitening:
             why = "came after all images had left" if all_late and self._n_left else "fit no image"
             log.warning("%d noise lines of %d channels %s: left out", unfit.n_lines, len(unfit.total), why)
 
+    def covariance(self, item: KSpaceSlice, context: Context) -> ComplexArray | None:
+        """Noise covariance of a sample of the slice by the noise lines so far; None where there are none that can be used."""
+        n_coils = int(item.kspace.shape[0])
+        noise = self._of_noise_lines(coil_names(context.header, n_coils, item.head.channel_mask), n_coils, context)
+        if noise is None:
+            return None
+        dwell_us = dwell_of(self._dwell.take(item.head))
+        return noise.covariance * bandwidth_scale(noise.dwell_us, dwell_us, bandwidth_ratio(context.header))
+
     def _leave_out(self, line: ismrmrd.Acquisition, kind: LineKind, context: Context) -> None:
         """Tell a line that is not finite and that no image needs; one warning for each kind."""
         context.log.counts[NOT_FINITE_NOISE if kind is LineKind.NOISE else NOT_FINITE] += 1
@@ -129,7 +147,7 @@ class Whitening:
             return replace(item, whitened=True, noise=NoiseReport("none", None, 0.0, 1.0)).with_note("no signal")
         n_coils = int(item.kspace.shape[0])
         names = coil_names(context.header, n_coils, item.head.channel_mask)
-        if (noise := self._of_noise_lines(names, n_coils, context)) is not None:
+        if (noise := self._known or self._of_noise_lines(names, n_coils, context)) is not None:
             return self._whitened(self._with_late_note(item, context), noise, dwell_us, context)
         measured = measured_sigma(item)
         in_front = self.settings.whitened
@@ -182,7 +200,7 @@ class Whitening:
             sigma_used=1.0,
             measurement_id=origin.measurement_id,
             dwell_us=noise.dwell_us,
-            bandwidth_ratio=origin.bandwidth_ratio or ratio,
+            bandwidth_ratio=0.0 if origin.source == GIVEN else origin.bandwidth_ratio or ratio,
         )
         return checked(item, report, context)
 

@@ -72,7 +72,8 @@ def moved(kspace: ComplexArray, counts: FloatArray, shift: Shift) -> tuple[Compl
         acquired = np.flatnonzero(counts.any(axis=_others(axis)))
         if rows and acquired.size and not 0 <= acquired[0] + rows <= acquired[-1] + rows < counts.shape[axis]:
             return None
-    return np.roll(kspace, shift, axis=(1, 2, 3)), np.roll(counts, shift, axis=(0, 1, 2))
+    rolled: ComplexArray = np.roll(kspace, shift, axis=(1, 2, 3))
+    return rolled, np.roll(counts, shift, axis=(0, 1, 2))
 
 
 def _others(axis: int) -> tuple[int, int]:
@@ -104,7 +105,7 @@ def _row_energy(kspace: ComplexArray, counts: FloatArray, axis: int, n_spoilt: i
 
     A line runs along x, or along y for the rows of x.
     """
-    energy = np.sum(np.abs(kspace) ** 2, axis=0, dtype=np.float64)
+    energy: npt.NDArray[np.float64] = np.sum(np.abs(kspace) ** 2, axis=0, dtype=np.float64)
     along = 1 if axis == 2 else 2
     energy, acquired = np.moveaxis(energy, along, -1), np.moveaxis(counts > 0, along, -1)
     n_kept = energy.shape[-1] - min(n_spoilt, energy.shape[-1] // 4)

@@ -32,17 +32,25 @@ AXES = ((1, "y"), (2, "z"))
 
 
 def weighed_header(header: Any, heads: Heads | None = None) -> Any:
-    """The header with limits and matrices that the lines do not contradict; the same object where none was.
+    """The header of `weigh`, which says in the log what it changes."""
+    weighed, said = weigh(header, heads)
+    for text in said:
+        log.warning("%s", text)
+    return weighed
+
+
+def weigh(header: Any, heads: Heads | None = None) -> tuple[Any, list[str]]:
+    """The header with limits, matrices and modes that the lines do not contradict, and what was changed, in sentences.
 
     Parameters
     ----------
     header
-        Parsed ISMRMRD header; it is not changed.
+        Parsed ISMRMRD header; it is not changed, and returned as it is where it is right.
     heads
         Table of the heads of all lines, where they are known; without them the header is weighed against itself.
     """
     weighed = copy.deepcopy(header)
-    said = []
+    said: list[str] = []
     for number, encoding in enumerate(weighed.encoding):
         lines = imaging(heads, number) if heads is not None else None
         for step, axis in AXES:
@@ -51,9 +59,7 @@ def weighed_header(header: Any, heads: Heads | None = None) -> Any:
             said += [f"encoding {number}: {text}"] if text else []
         text = _weigh_mode(encoding, heads[heads["encoding_space_ref"] == number]) if heads is not None else ""
         said += [f"encoding {number}: {text}"] if text else []
-    for text in said:
-        log.warning("%s", text)
-    return weighed if said else header
+    return (weighed, said) if said else (header, [])
 
 
 def widened(encoding: Any, step: int, index: int) -> int:

@@ -10,7 +10,7 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.gadgets.items import Context
+from nilatron.gadgets.items import Context, ScanError
 
 _Pixels = npt.NDArray[Any]
 _PARTS: dict[int, Callable[[_Pixels], _Pixels]] = {
@@ -20,6 +20,7 @@ _PARTS: dict[int, Callable[[_Pixels], _Pixels]] = {
     ismrmrd.IMTYPE_IMAG: np.imag,
 }
 _WINDOW_CENTRE = "GADGETRON_WindowCenter"
+_PI = np.float32(np.pi)
 
 
 def _is_image(item: object, kind: str) -> bool:
@@ -49,10 +50,11 @@ class ComplexToFloatGadget:
 
 @dataclass(frozen=True)
 class ExtractGadget:
-    """One float32 image per wanted part; real, imaginary and phase get series + 1000, + 2000, + 3000.
+    """One float32 image per wanted part, in the order magnitude, phase, real, imaginary.
 
-    `real_imag_offset` is added to real and imaginary parts. `extract_mask` is the older bit mask (1 magnitude, 2 real,
-    4 imaginary, 8 phase), which replaces the other switches unless it is 0.
+    phase = arg + pi,  from 0 to 2 pi; real and imaginary parts are shifted by `real_imag_offset`. The series of a real,
+    imaginary or phase image is that of the complex image + 1000, + 2000 or + 3000. `extract_mask` is the older bit mask
+    (1 magnitude, 2 real, 4 imaginary, 8 phase); its parts are added to those of the other switches.
     """
 
     extract_mask: int = 0
@@ -65,6 +67,8 @@ class ExtractGadget:
     def __post_init__(self) -> None:
         if not 0 <= self.extract_mask < 16:
             raise ValueError(f"property 'extract_mask': expected 0 to 15, not {self.extract_mask}")
+        if not self._parts():
+            raise ValueError("no part is wanted; set extract_magnitude, extract_real, extract_imag or extract_phase")
 
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:  # noqa: ARG002
         """Complex images in, float images out; anything else passes."""
@@ -73,25 +77,24 @@ class ExtractGadget:
                 yield item
                 continue
             for image_type, series_offset in self._parts():
-                pixels = _PARTS[image_type](item.data).astype(np.float32)
-                if image_type in (ismrmrd.IMTYPE_REAL, ismrmrd.IMTYPE_IMAG):
-                    pixels = pixels + np.float32(self.real_imag_offset)
+                pixels = _PARTS[image_type](item.data).astype(np.float32) + self._shift(image_type)
                 image = _with_pixels(item, pixels, image_type)
                 image.image_series_index = item.image_series_index + series_offset
                 yield image
 
+    def _shift(self, image_type: int) -> np.float32:
+        if image_type == ismrmrd.IMTYPE_MAGNITUDE:
+            return np.float32(0)
+        return _PI if image_type == ismrmrd.IMTYPE_PHASE else np.float32(self.real_imag_offset)
+
     def _parts(self) -> list[tuple[int, int]]:
         parts = (
             (self.extract_magnitude, 1, ismrmrd.IMTYPE_MAGNITUDE, 0),
+            (self.extract_phase, 8, ismrmrd.IMTYPE_PHASE, 3000),
             (self.extract_real, 2, ismrmrd.IMTYPE_REAL, 1000),
             (self.extract_imag, 4, ismrmrd.IMTYPE_IMAG, 2000),
-            (self.extract_phase, 8, ismrmrd.IMTYPE_PHASE, 3000),
         )
-        return [
-            (image_type, offset)
-            for switch, bit, image_type, offset in parts
-            if (bool(self.extract_mask & bit) if self.extract_mask else switch)
-        ]
+        return [(image_type, offset) for switch, bit, image_type, offset in parts if switch or self.extract_mask & bit]
 
 
 @dataclass(frozen=True)
@@ -126,10 +129,15 @@ class AutoScaleGadget:
 
 @dataclass(frozen=True)
 class FloatToUShortGadget:
-    """Float images to uint16, clipped to `min_intensity` … `max_intensity` and rounded to the nearest.
+    """Float images to uint16, clipped to `min_intensity` … `max_intensity` and rounded, halves away from zero.
 
-    Magnitudes (and images of unset type) lose their sign; phases become  phase * offset / pi + offset.  Clipped
-    pixels are counted in the scan's log.
+    Magnitudes lose their sign; real and imaginary parts become  value + offset,  phases  phase * offset / pi + offset.
+    Clipped pixels are counted in the scan's log.
+
+    Raises
+    ------
+    ScanError
+        For an image of another type, unset among them, which Gadgetron refuses, too.
     """
 
     max_intensity: int = 4095
@@ -151,20 +159,30 @@ class FloatToUShortGadget:
             yield self._convert(item, context) if _is_image(item, "f") else item
 
     def _convert(self, image: ismrmrd.Image, context: Context) -> ismrmrd.Image:
-        values = image.data.astype(np.float64)
+        values = self._shifted(image)
         meta_centre = image.meta.get(_WINDOW_CENTRE)
-        if image.image_type == ismrmrd.IMTYPE_PHASE:
-            values = values * self.intensity_offset / np.pi + self.intensity_offset
-        elif image.image_type in (ismrmrd.IMTYPE_MAGNITUDE, 0):
-            values = np.abs(values)
         clipped = np.clip(values, self.min_intensity, self.max_intensity)
         context.log.counts["saturated pixels"] += int(np.count_nonzero(values > self.max_intensity))
         context.log.counts["non-finite pixels"] += int(np.count_nonzero(~np.isfinite(values)))
-        pixels = np.rint(np.nan_to_num(clipped, nan=self.min_intensity)).astype(self.pixel_type)
+        finite = np.nan_to_num(clipped, nan=self.min_intensity).astype(np.float64)
+        pixels = np.trunc(finite + np.copysign(0.5, finite)).astype(self.pixel_type)
         made = _with_pixels(image, pixels, image.image_type)
         if meta_centre is not None and image.image_type in (ismrmrd.IMTYPE_REAL, ismrmrd.IMTYPE_IMAG):
             made.meta[_WINDOW_CENTRE] = str(int(float(meta_centre)) + self.intensity_offset)
         return made
+
+    def _shifted(self, image: ismrmrd.Image) -> _Pixels:
+        values, offset = image.data.astype(np.float32), np.float32(self.intensity_offset)
+        if image.image_type == ismrmrd.IMTYPE_MAGNITUDE:
+            return np.asarray(np.abs(values))
+        if image.image_type in (ismrmrd.IMTYPE_REAL, ismrmrd.IMTYPE_IMAG):
+            return np.asarray(values + offset)
+        if image.image_type == ismrmrd.IMTYPE_PHASE:
+            return np.asarray(values * offset / _PI + offset)
+        raise ScanError(
+            f"{type(self).__name__}: an image of type {image.image_type}; expected magnitude ({ismrmrd.IMTYPE_MAGNITUDE}), "
+            "phase, real or imaginary: ComplexToFloatGadget or ExtractGadget in front of it set the type"
+        )
 
 
 @dataclass(frozen=True)

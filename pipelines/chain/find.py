@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 _SHIPPED = "nilatron.xml_configs"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,12 @@ class ChainFile:
     name: str
     location: str
     xml: bytes
+
+    @property
+    def purpose(self) -> str:
+        """What the chain does: the first paragraph of its first comment, empty where there is none."""
+        found = re.search(rb"<!--\s*(.*?)\s*(?:\n\s*\n|-->)", self.xml, re.DOTALL)
+        return " ".join(found[1].decode("utf-8", "replace").split()) if found else ""
 
 
 def list_chains(config_dirs: Iterable[Path] = ()) -> list[str]:
@@ -49,7 +58,8 @@ def find_chain(name_or_path: str, config_dirs: Iterable[Path] = (), *, allow_pat
     Parameters
     ----------
     name_or_path
-        Name, with or without ".xml", or path. Chains in `config_dirs` take precedence over shipped ones of the same name.
+        Name, with or without ".xml", or path. A file that lies there under a name with ".xml" takes precedence over chains in
+        `config_dirs`, and these over shipped ones of the same name.
     config_dirs
         Directories with further chains; the first one that has the name is used.
     allow_paths
@@ -62,11 +72,15 @@ def find_chain(name_or_path: str, config_dirs: Iterable[Path] = (), *, allow_pat
     """
     available = _available(config_dirs)
     name = name_or_path.removesuffix(".xml")
+    path = Path(name_or_path)
+    is_bare = path.name == name_or_path
+    if allow_paths and (not is_bare or ((name != name_or_path or name not in available) and path.is_file())):
+        if name in available:
+            folder = Path(available[name].location).parent
+            log.warning("%s is used, not the chain of this name in %s", path.resolve(), folder)
+        return _read(path)
     if name in available:
         return available[name]
-    path = Path(name_or_path)
-    if allow_paths and path.is_file():
-        return _read(path)
     expected = "a name" + (" or the path of an XML file" if allow_paths else "")
     raise ChainError(
         f"unknown chain {name_or_path!r}; expected {expected}; names: {', '.join(sorted(available)) or '(none)'}"

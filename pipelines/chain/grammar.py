@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
-
-from nilatron.pipelines.chain.xml import ChainError
+from nilatron.pipelines.chain.located import Problem, line_of, parse_located
+from nilatron.pipelines.chain.xml import LEGACY_ROOT, ChainError
 
 NODES = ("gadget", "external", "parallel", "distributed", "parallelprocess", "puredistributed")
 LANGUAGES = ("python", "matlab", "julia")
@@ -59,7 +57,7 @@ STOCK_CLASSES: dict[str, dict[str, frozenset[str]]] = {
         "merge": frozenset({"UnorderedMerge"}),
     },
     "gadgetron_epi": {"gadget": frozenset(_EPI_GADGETS.split())},
-    "gadgetron_dicom": {"gadget": frozenset({"DicomFinishGadget"})},
+    "gadgetron_dicom": {"gadget": frozenset({"DicomFinishGadget"}), "writer": frozenset({"DicomImageWriter"})},
 }
 """Classes of each library and kind of element."""
 
@@ -82,20 +80,21 @@ _RULES = {
     "readers": _Rule(many=("reader",)),
     "writers": _Rule(many=("writer",)),
     "reader": _Rule(once=("dll", "classname"), optional=("slot",)),
-    "writer": _Rule(once=("dll", "classname")),
+    "writer": _Rule(once=("dll", "classname"), optional=("slot",)),
     "stream": _STREAM,
     "gadget": _CLASS,
     "branch": _CLASS,
     "merge": _CLASS,
     "distributor": _CLASS,
-    "external": _Rule(once=("configuration",), optional=("execute", "connect", *_PORTS)),
-    "execute": _Rule(attributes={"name": True, "target": True, "type": True}),
+    "external": _Rule(optional=("configuration", "execute", "connect", *_PORTS)),
+    "execute": _Rule(attributes={"name": True, "target": False, "type": True}),
     "connect": _Rule(attributes={"address": False, "port": True}),
     "parallel": _Rule(once=("branch", "merge"), many=("stream",)),
     "distributed": _Rule(once=("distributor", "stream"), optional=_PORTS),
     "parallelprocess": _Rule(once=("purestream",), attributes={"workers": False}),
     "puredistributed": _Rule(once=("purestream",), optional=_PORTS),
     "purestream": _Rule(many=("gadget",)),
+    LEGACY_ROOT: _Rule(many=("reader", "writer", "gadget")),
 }
 _LEAVES = ("version", "dll", "classname", "name", "slot")
 
@@ -108,65 +107,70 @@ def check_grammar(xml: bytes | str, name: str = "chain") -> None:
     ChainError
         When Gadgetron would refuse or misunderstand a part of the chain; the message lists all of them.
     """
-    try:
-        root: Element = fromstring(xml, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, LookupError, ValueError) as error:
-        raise ChainError(f"chain {name!r} is not XML without document types and entities: {error}") from None
-    if root.tag != "configuration":
-        raise ChainError(f"chain {name!r} has the root element <{root.tag}>; expected <configuration>")
-    problems = _problems(root, "")
+    problems = grammar_problems(parse_located(xml, name))
     if problems:
-        raise ChainError(f"chain {name!r} is nothing that Gadgetron would run: {'; '.join(problems)}")
+        raise ChainError(f"chain {name!r} is nothing that Gadgetron would run: {'; '.join(map(str, problems))}")
 
 
-def _problems(element: Element, where: str) -> list[str]:
+def grammar_problems(root: Element) -> list[Problem]:
+    """What Gadgetron would refuse or misunderstand in a chain."""
+    if root.tag not in ("configuration", LEGACY_ROOT):
+        return [Problem(line_of(root), f"root element <{root.tag}>; expected <configuration>")]
+    return _problems(root, "")
+
+
+def _problems(element: Element, where: str) -> list[Problem]:
     tag = str(element.tag)
     path = f"{where}/{tag}"
     rule = _RULES[tag]
-    found = _children(element, rule, path) + _attributes(element, rule, path)
+    texts = _children(element, rule) + _attributes(element, rule)
     check = _CHECKS.get(tag)
     if check is not None:
-        found += [f"{path}: {problem}" for problem in check(element)]
+        texts += check(element)
     if "dll" in rule.once:
-        found += [f"{path}: {problem}" for problem in _class(element)]
+        texts += _class(element)
     if tag == "external" and "distributed" in where:
-        found.append(f"{path}: inside a distributed stream Gadgetron loses target and address; put it outside")
+        texts.append("inside a distributed stream Gadgetron loses target and address; put it outside")
+    found = [Problem(line_of(element), f"{path}: {text}") for text in texts]
     for child in element:
-        if child.tag == "property":
-            found += _property(child, path)
-        elif child.tag in _RULES and not (tag == "external" and child.tag == "configuration"):
-            found += _problems(child, path)
-        elif child.tag in _LEAVES and len(child):
-            found.append(f"{path}/{child.tag}: expected text alone")
+        found += _problems_of_child(child, element, rule, path)
     return found
 
 
-def _children(element: Element, rule: _Rule, path: str) -> list[str]:
-    counts = Counter(str(child.tag) for child in element)
+def _problems_of_child(child: Element, parent: Element, rule: _Rule, path: str) -> list[Problem]:
     allowed = (*rule.once, *rule.optional, *rule.many)
-    found = [
-        f"{path}: unknown element <{tag}>; allowed: {', '.join(allowed) or 'none'}"
-        for tag in counts
-        if tag not in allowed
-    ]
-    found += [f"{path}: expected one <{tag}>, got {counts[tag]}" for tag in rule.once if counts[tag] != 1]
-    found += [f"{path}: expected at most one <{tag}>, got {counts[tag]}" for tag in rule.optional if counts[tag] > 1]
-    return found
+    if child.tag not in allowed:
+        text = f"{path}: unknown element <{child.tag}>; allowed: {', '.join(allowed) or 'none'}"
+        return [Problem(line_of(child), text)]
+    if child.tag == "property":
+        return [Problem(line_of(child), f"{path}/property: {text}") for text in _property(child, path)]
+    if child.tag in _RULES and not (parent.tag == "external" and child.tag == "configuration"):
+        return _problems(child, path)
+    if child.tag in _LEAVES and len(child):
+        return [Problem(line_of(child), f"{path}/{child.tag}: expected text alone")]
+    return []
 
 
-def _attributes(element: Element, rule: _Rule, path: str) -> list[str]:
-    found = [f"{path}: unknown attribute {name!r}" for name in element.attrib if name not in rule.attributes]
+def _children(element: Element, rule: _Rule) -> list[str]:
+    counts = Counter(str(child.tag) for child in element)
+    found = [f"expected one <{tag}>, got {counts[tag]}" for tag in rule.once if counts[tag] != 1]
+    return found + [f"expected at most one <{tag}>, got {counts[tag]}" for tag in rule.optional if counts[tag] > 1]
+
+
+def _attributes(element: Element, rule: _Rule) -> list[str]:
+    names = [name for name in element.attrib if not name.startswith("{")]  # of another namespace, as xsi:schemaLocation
+    found = [f"unknown attribute {name!r}" for name in names if name not in rule.attributes]
     needed = [name for name, required in rule.attributes.items() if required]
-    return found + [f"{path}: attribute {name!r} is missing" for name in needed if not element.get(name, "").strip()]
+    return found + [f"attribute {name!r} is missing" for name in needed if not element.get(name, "").strip()]
 
 
 def _property(element: Element, path: str) -> list[str]:
     short = "name" in element.attrib and "value" in element.attrib
     long = element.find("name") is not None and element.find("value") is not None
+    if LEGACY_ROOT in path:
+        return [] if long else ["expected elements <name> and <value>"]
     if short == long:
-        return [
-            f"{path}/property: expected attributes name and value, or elements <name> and <value>, not {'both' * long}"
-        ]
+        return [f"expected attributes name and value, or elements <name> and <value>, not {'both' * long}"]
     return []
 
 
@@ -191,8 +195,10 @@ def _external(element: Element) -> list[str]:
 
 
 def _execute(element: Element) -> list[str]:
-    language = element.get("type")
-    return [] if language in LANGUAGES else [f"type {language!r}; expected one of {', '.join(LANGUAGES)}"]
+    language, target = element.get("type"), element.get("target", "").strip()
+    if language not in LANGUAGES:
+        return [f"type {language!r}; expected one of {', '.join(LANGUAGES)}"]
+    return [] if target or language != "python" else ["attribute 'target' is missing"]
 
 
 def _connect(element: Element) -> list[str]:

@@ -15,7 +15,7 @@ from defusedxml.common import DefusedXmlException
 
 from nilatron.core.errors import BadInputError
 
-_LEGACY_ROOT = "gadgetronStreamConfiguration"
+LEGACY_ROOT = "gadgetronStreamConfiguration"
 _BRANCHING = ("parallel", "distributed", "parallelprocess", "puredistributed")
 
 
@@ -130,9 +130,9 @@ def _root(xml: bytes | str, name: str) -> ElementTree.Element:
     except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise ChainError(f"chain {name!r} is not XML: {error}") from error
     tag = root.tag.rpartition("}")[2]
-    if tag == _LEGACY_ROOT:
+    if tag == LEGACY_ROOT:
         raise ChainError(
-            f"chain {name!r} is in the legacy form (<{_LEGACY_ROOT}>), which cannot hold <external> nodes; move its "
+            f"chain {name!r} is in the legacy form (<{LEGACY_ROOT}>), which cannot hold <external> nodes; move its "
             "readers, writers and gadgets into <readers>, <writers> and <stream> of a <configuration> with "
             "<version>2</version>"
         )

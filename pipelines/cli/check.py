@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTION_FAILED, app, fail
+from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTING, RECONSTRUCTION_FAILED, app, examples, fail
 
 
-@app.command()
+@app.command(rich_help_panel=RECONSTRUCTING, epilog=examples("check scan.h5"))
 def check(
     raw: Annotated[Path, typer.Argument(help="ISMRMRD raw file.")],
     group: Annotated[str, typer.Option("--group", "-g", help="Group of the file that holds the scan.")] = "dataset",

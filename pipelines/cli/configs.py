@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import BAD_INPUT, app, fail
+from nilatron.pipelines.cli.app import BAD_INPUT, SETTING_UP, app, examples, fail, stderr
 
 configs = typer.Typer(
-    help="Chains as shipped: list them, show one, print where it lies, check one's own.", no_args_is_help=True
+    help="Chains as shipped: list them, show one, print where it lies, check one's own.",
+    no_args_is_help=True,
+    epilog=examples("configs list", "configs show nila > own.xml", "configs check own.xml"),
 )
-app.add_typer(configs, name="configs")
+app.add_typer(configs, name="configs", rich_help_panel=SETTING_UP)
 
 
 @configs.command("list")
 def list_configs() -> None:
-    """Names of the chains."""
-    from nilatron.pipelines.chain.find import list_chains
+    """Names of the chains, and what each does."""
+    from nilatron.pipelines.chain.find import find_chain, list_chains
 
-    print("\n".join(list_chains()))
+    names = list_chains()
+    width = max(map(len, names), default=0)
+    for name in names:
+        print(f"{name.ljust(width)}  {find_chain(name).purpose}".rstrip())
 
 
 @configs.command("show")
@@ -40,13 +44,16 @@ def path_of_config(name: Annotated[str, typer.Argument(help="A name from `list`.
 
 
 @configs.command("check")
-def check_config(file: Annotated[Path, typer.Argument(help="XML of a chain.")]) -> None:
-    """Compare a chain with the grammar of Gadgetron: elements, attributes, names of stock gadgets."""
-    from nilatron.pipelines.chain.grammar import check_grammar
+def check_config(chain: Annotated[str, typer.Argument(help="XML file of a chain, or a name from `list`.")]) -> None:
+    """Whether Gadgetron runs a chain and our node understands it: elements, classes, readers, targets, properties."""
+    from nilatron.pipelines.chain.checks import chain_problems
+    from nilatron.pipelines.chain.find import find_chain
 
-    try:
-        xml = file.read_bytes()
-    except OSError as error:
-        fail(f"cannot read {file}: {error.strerror}", BAD_INPUT)
-    check_grammar(xml, str(file))
-    print(f"{file}: Gadgetron would take it")
+    found = find_chain(chain)
+    problems = chain_problems(found.xml, chain)
+    for problem in problems:
+        if not problem.fatal:
+            stderr.print(f"{found.location}: note: {problem}", markup=False, highlight=False, soft_wrap=True)
+    if fatal := [str(problem) for problem in problems if problem.fatal]:
+        fail(f"{found.location} would not run as it is meant: {'; '.join(fatal)}", BAD_INPUT)
+    print(f"{chain}: Gadgetron would take it")

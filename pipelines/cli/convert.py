@@ -7,23 +7,35 @@ from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import BAD_INPUT, app, fail
+from nilatron.pipelines.cli.app import BAD_INPUT, PRIORS, app, examples, fail
+from nilatron.pipelines.cli.choices import Architecture, Convention, NoiseNumber
 
 
-@app.command()
+@app.command(
+    rich_help_panel=PRIORS,
+    epilog=examples("convert -w foreign.onnx -o own.onnx --convention edm --licence CC-BY-4.0 --check images"),
+)
 def convert(
     output: Annotated[Path, typer.Option("--output", "-o", help=".onnx, or .safetensors for our U-Net.")],
-    convention: Annotated[str, typer.Option(help="Noise convention it was trained with: edm, ve or vp.")],
+    convention: Annotated[Convention, typer.Option(help="Noise convention it was trained with.")],
     licence: Annotated[str, typer.Option(help="Under which the weights may be used.")],
     source: Annotated[
-        Path | None, typer.Argument(help=".onnx, or .safetensors of --network or of our U-Net (--architecture).")
+        Path | None, typer.Argument(metavar="[WEIGHTS]", help="The same as --weights.", show_default=False)
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            "-w",
+            help="What to convert: .onnx, or .safetensors of --network or of our U-Net (--architecture).",
+        ),
     ] = None,
     data: Annotated[str, typer.Option(help="What it was trained on.")] = "not stated",
     origin: Annotated[str, typer.Option(help="Who trained it: paper, address.")] = "not stated",
     network: Annotated[
         str | None, typer.Option(metavar="MODULE:FUNCTION", help="Your code that returns the network N(image, time).")
     ] = None,
-    architecture: Annotated[str | None, typer.Option(help="Of our own U-Net: tiny, default or large.")] = None,
+    architecture: Annotated[Architecture | None, typer.Option(help="Of our own U-Net.")] = None,
     key: Annotated[
         list[str] | None, typer.Option(metavar="OLD=NEW", help="Exchange a prefix of tensor names; repeatable.")
     ] = None,
@@ -44,8 +56,8 @@ def convert(
     ] = None,
     steps: Annotated[int, typer.Option(min=2, help="Of the schedule.")] = 1000,
     noise: Annotated[
-        str, typer.Option(help="component or complex: whose standard deviation its noise number is.")
-    ] = "component",
+        NoiseNumber, typer.Option(help="Whose standard deviation its noise number is.")
+    ] = NoiseNumber.COMPONENT,
     scale: Annotated[float, typer.Option(help="In its images, what is 1 (99.5th percentile) in ours.")] = 1.0,
     offset: Annotated[float, typer.Option(help="In its images, what is 0 in ours.")] = 0.0,
     channels: Annotated[int, typer.Option(help="2: real and imaginary part; 1: each part for itself.")] = 2,
@@ -65,10 +77,17 @@ def convert(
     from nilatron.pipelines.prior.convert_settings import ForeignUnitSettings
     from nilatron.pipelines.prior.convert_source import SourceSettings
 
+    if source is not None and weights is not None:
+        fail(f"weights are given twice, {source} and --weights {weights}: leave one out", BAD_INPUT)
     settings = ConvertSettings(
-        source=SourceSettings(source, network, architecture, tuple(_renaming(words) for words in key or [])),
+        source=SourceSettings(
+            source or weights,
+            network,
+            None if architecture is None else architecture.value,
+            tuple(_renaming(words) for words in key or []),
+        ),
         unit_settings=ForeignUnitSettings(
-            convention=convention,
+            convention=convention.value,
             predicts=predicts,
             time=time,
             time_factor=time_factor,
@@ -76,7 +95,7 @@ def convert(
             schedule=schedule,
             limits=limits,
             n_steps=steps,
-            noise=noise,
+            noise=noise.value,
             scale=scale,
             offset=offset,
             channels=channels,

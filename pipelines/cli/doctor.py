@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from nilatron.pipelines.cli.app import RECONSTRUCTION_FAILED, app, fail
+from nilatron.pipelines.cli.app import RECONSTRUCTION_FAILED, SETTING_UP, app, fail
 
 
-@app.command()
+@app.command(rich_help_panel=SETTING_UP)
 def doctor() -> None:
-    """Check interpreter, packages, GPU, weights and chains, and replay a small scan."""
+    """Check interpreter, packages and extras, GPU, memory, threads, cache, ports, weights and chains; replay a small scan."""
     from nilatron.pipelines.doctor import examine
 
     sound = True

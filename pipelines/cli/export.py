@@ -7,19 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import BAD_INPUT, app, fail, stderr
+from nilatron.pipelines.cli.app import BAD_INPUT, PRIORS, app, examples, fail, stderr
+from nilatron.pipelines.cli.choices import ExportPrecision
 
 if TYPE_CHECKING:
     from nilatron.pipelines.prior.export import ExportReport
 
 
-@app.command()
+@app.command(
+    rich_help_panel=PRIORS, epilog=examples("export -w tiny -o tiny.onnx", "export -o prior.onnx --precision fp16")
+)
 def export(
-    output: Annotated[Path, typer.Argument(help="ONNX file to write.")],
+    file: Annotated[Path | None, typer.Argument(metavar="[OUT]", help="ONNX file to write, in place of -o.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="ONNX file to write.")] = None,
     weights: Annotated[
         str, typer.Option("--weights", "-w", help="A shipped name (default, tiny) or a file.")
     ] = "default",
-    precision: Annotated[str, typer.Option(help="Of the convolutions: fp32, or fp16 for GPUs.")] = "fp32",
+    precision: Annotated[
+        ExportPrecision, typer.Option(help="Of the convolutions; fp16 is for GPUs.")
+    ] = ExportPrecision.FP32,
     tensorrt: Annotated[
         list[str] | None,
         typer.Option(
@@ -33,17 +39,22 @@ def export(
     from nilatron.core.prior.weights import find_weights
     from nilatron.pipelines.prior.export import ExportSettings, build_tensorrt, check_tensorrt
     from nilatron.pipelines.prior.export import export as run
+    from nilatron.pipelines.progress import Bar
 
     sizes = [parse_size(text) for text in tensorrt or []]
-    settings = ExportSettings(output, find_weights(weights), precision, overwrite)
+    if (output is None) == (file is None):
+        fail("give one ONNX file to write: -o OUT", BAD_INPUT)
+    target = Path(output or file or "")
+    settings = ExportSettings(target, find_weights(weights), precision.value, overwrite)
     if sizes:
         check_tensorrt()  # before the export, which takes long
-    with stderr.status("reading") as status:
-        report = run(settings, lambda text: status.update(text))
-        print(table(report))
-        if sizes:
-            build_tensorrt(settings.weights, precision, sizes, lambda text: status.update(text))
-    print(f"{output}: {len(report.model.content)} bytes, sha256 {report.model.sha256}")
+    with Bar(stderr) as bar:
+        report = run(settings, bar.update)
+    print(table(report))
+    if sizes:
+        with Bar(stderr) as bar:
+            build_tensorrt(settings.weights, precision.value, sizes, bar.update)
+    print(f"{target}: {len(report.model.content)} bytes, sha256 {report.model.sha256}")
 
 
 def table(report: ExportReport) -> str:

@@ -7,10 +7,15 @@ from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import BAD_INPUT, app, fail
+from nilatron.core.words import counted
+from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTING, app, examples, fail
+from nilatron.pipelines.cli.choices import Calibration
 
 
-@app.command()
+@app.command(
+    rich_help_panel=RECONSTRUCTING,
+    epilog=examples("simulate scan.h5", "simulate scan.h5 --matrix 256,192 --coils 16 --acceleration 6 --noise 0.1"),
+)
 def simulate(
     output: Annotated[Path, typer.Argument(help="ISMRMRD raw file to write.")],
     matrix: Annotated[str, typer.Option(metavar="X,Y[,Z]", help="Encoded matrix; Z > 1 is a 3D scan.")] = "256,256",
@@ -19,17 +24,30 @@ def simulate(
     repetitions: Annotated[int, typer.Option(min=1, help="Repetitions.")] = 1,
     averages: Annotated[int, typer.Option(min=1, help="Averages.")] = 1,
     acceleration: Annotated[int, typer.Option(min=1, help="Along the phase encoding.")] = 4,
-    calibration: Annotated[str, typer.Option(help="embedded, separate or none.")] = "embedded",
+    calibration: Annotated[Calibration, typer.Option(help="Its lines.")] = Calibration.EMBEDDED,
     calibration_lines: Annotated[int, typer.Option(min=0, help="Fully sampled lines at the centre.")] = 24,
     partial_fourier: Annotated[float, typer.Option(help="Acquired share of the lines, above 0.5.")] = 1.0,
     oversampling: Annotated[float, typer.Option(help="Of the readout.")] = 2.0,
     noise: Annotated[float, typer.Option(help="Complex standard deviation; the object's peak is 1.")] = 0.05,
     image: Annotated[Path | None, typer.Option(help="PNG or npy to scan instead of the phantom.")] = None,
+    angles: Annotated[
+        tuple[float, float, float],
+        typer.Option(metavar="X Y Z", help="Of oblique slices about x, y and z, in degrees."),
+    ] = (0.0, 0.0, 0.0),
+    centre: Annotated[
+        tuple[float, float, float], typer.Option(metavar="X Y Z", help="Of the slices in patient coordinates, in mm.")
+    ] = (0.0, 0.0, 0.0),
+    truth: Annotated[
+        Path | None, typer.Option(metavar="FILE.npy", help="Also write the noise-free images (slice, z, y, x).")
+    ] = None,
+    coil_maps: Annotated[
+        Path | None, typer.Option(metavar="FILE.npy", help="Also write the coil maps (slice, coil, z, y, x).")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
-    overwrite: Annotated[bool, typer.Option(help="Replace the file if it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace files that exist.")] = False,
 ) -> None:
     """Write the raw file of a simulated multi-coil scan, with a noise scan."""
-    from nilatron.pipelines.simulation.simulate import SimulationSettings
+    from nilatron.pipelines.simulation.simulate import SimulationSettings, TruthFiles
     from nilatron.pipelines.simulation.simulate import simulate as run
 
     settings = SimulationSettings(
@@ -39,15 +57,18 @@ def simulate(
         n_repetitions=repetitions,
         n_averages=averages,
         acceleration=acceleration,
-        calibration=calibration,
+        calibration=calibration.value,
         calibration_lines=calibration_lines,
         partial_fourier=partial_fourier,
         readout_oversampling=oversampling,
         noise_std=noise,
         image=str(image) if image else None,
+        angles_deg=angles,
+        centre_mm=centre,
         seed=seed,
     )
-    print(f"{run(output, settings, overwrite=overwrite)} lines to {output}")
+    n_lines = run(output, settings, overwrite=overwrite, truth=TruthFiles(truth, coil_maps))
+    print(f"{counted(n_lines, 'line')} to {output}")
 
 
 def parse_matrix(text: str) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""`nilatron train`. Exit code 5: stopped before the last step by --minutes, SIGTERM or Ctrl-C; `--resume` continues."""
+"""`nilatron train`. Exit code 5: stopped by SIGTERM or Ctrl-C before the last step; `--resume` continues."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import app
+from nilatron.pipelines.cli.app import PRIORS, app, examples
+from nilatron.pipelines.cli.choices import Architecture, Device
 
 if TYPE_CHECKING:
     from nilatron.pipelines.training.checkpoint import Checkpoint
@@ -19,10 +20,18 @@ if TYPE_CHECKING:
 STOPPED_EARLY = 5
 
 
-@app.command()
+@app.command(
+    rich_help_panel=PRIORS,
+    epilog=examples("train images -o prior --minutes 30", "train images -o prior --resume", "train --show-config"),
+)
 def train(
-    images: Annotated[list[Path] | None, typer.Argument(help="Images, or folders of them.")] = None,
-    output: Annotated[Path | None, typer.Argument(help="Folder for checkpoint, weights and logs.")] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="IMAGES", help="Images, or folders of them.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Folder for checkpoint, weights and logs; by default the last of the paths."
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the checkpoint in the output folder.")
     ] = False,
@@ -33,7 +42,7 @@ def train(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. augment.shading=0.2.")
     ] = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="Print all settings as TOML and stop.")] = False,
-    architecture: Annotated[str | None, typer.Option(help="tiny, default or large.")] = None,
+    architecture: Annotated[Architecture | None, typer.Option(help="Of the network.")] = None,
     start: Annotated[str | None, typer.Option(help="Weights to start from: a file, default or tiny.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Patches of the smallest size in a step.")] = None,
@@ -42,7 +51,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of weights, patches and noise.")] = None,
     data: Annotated[str | None, typer.Option(help="What the images are, for the weights' metadata.")] = None,
     licence: Annotated[str | None, typer.Option(help="Of the weights, for their metadata.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    device: Annotated[Device | None, typer.Option(help="Where to compute.")] = None,
     devices: Annotated[int | None, typer.Option(help="GPUs (or CPU processes) a node.")] = None,
     nodes: Annotated[int | None, typer.Option(help="Nodes; start the command on each with SLURM or torchrun.")] = None,
 ) -> None:
@@ -54,9 +63,12 @@ def train(
     from nilatron.pipelines.training.config import to_toml
     from nilatron.pipelines.training.settings import TrainingError, TrainSettings
 
+    images = list(paths or [])
+    if output is None and images:
+        output = images.pop()
     checkpoint = read_checkpoint(output) if resume and output else None
     flags: dict[str, object] = {
-        "architecture": architecture,
+        "architecture": None if architecture is None else architecture.value,
         "start": start,
         "steps": steps,
         "seed": seed,
@@ -64,14 +76,14 @@ def train(
     }
     flags |= {"learning_rate": learning_rate, "data": data, "licence": licence}
     flags["scans"] = {"per_step": scans}
-    flags["compute"] = {"device": device, "devices": devices, "nodes": nodes}
+    flags["compute"] = {"device": None if device is None else device.value, "devices": devices, "nodes": nodes}
     base = checkpoint.settings if checkpoint else TrainSettings()
     settings = _chosen(base, config, assignment or [], flags)
     if show_config:
         print(to_toml(settings), end="")
         return
     if not images or output is None:
-        raise TrainingError("give images and an output folder: nilatron train IMAGES... OUT")
+        raise TrainingError("give images and an output folder: nilatron train IMAGES... -o OUT")
     if not checkpoint:
         check_new_folder(output)
     _run(settings, images, output, validation or [], checkpoint, watch)
@@ -122,4 +134,5 @@ def _run(
     print(f"weights: {output / WEIGHTS_NAME}")
     if not done:
         print(f"stopped after step {trainer.step} of {settings.steps}: --resume goes on")
-        raise typer.Exit(STOPPED_EARLY)
+        if not watch.is_out_of_time:
+            raise typer.Exit(STOPPED_EARLY)

@@ -15,15 +15,30 @@ import ismrmrd
 
 from nilatron.pipelines.client.pacing import paced
 from nilatron.pipelines.client.request import Address
-from nilatron.pipelines.wire import Close, Connection, Error, Message, Text, Timeouts, UnsendableError, WireError
+from nilatron.pipelines.wire import (
+    Close,
+    Connection,
+    Error,
+    Message,
+    Text,
+    Timeouts,
+    UnknownMessageError,
+    UnsendableError,
+    WireError,
+)
 
 log = logging.getLogger(__name__)
 
 LOG_LEVELS = (
     "DEBUG",
+    "DBG",
     "INFO",
     "WARN",
-)  # first words of log lines from FIRE servers; a Gadgetron sends only errors as texts
+    "WRN",
+)  # log lines of FIRE servers begin so; a Gadgetron sends only errors
+_HTTP = {
+    int.from_bytes(begin, "little") for begin in (b"HT", b"<!", b"<h", b"<H")
+}  # as message ids; HTML comes without a head
 _CHECK_INTERVAL_S = 0.05
 
 
@@ -189,6 +204,11 @@ class Exchange:
                 else:
                     self.reply.add(message)
         except WireError as error:
+            if isinstance(error, UnknownMessageError) and error.number in _HTTP and not self.reply.n_images:
+                return (
+                    f"this is no MRD server, it answers in HTTP (message id {error.number} is unknown): nilatron serve takes "
+                    "scans at another port than that of its health"
+                )
             return self._timeout_reason or str(self._send_error or error)
         if not self._all_sent and not self.reply.errors:
             return "the server ended the scan before it had taken everything"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +12,14 @@ import ismrmrd
 
 from nilatron.gadgets.encoding import encoding_of, has_separate_calibration
 from nilatron.gadgets.flags import LineKind, kind_of
-from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.placement import ImageKey, image_key
-from nilatron.pipelines.chain.find import Chain, ChainError, External, find_chain, list_chains, parse_chain
-from nilatron.pipelines.chain.host import NODE_MODULE
+from nilatron.pipelines.chain.find import ChainError, find_chain, list_chains, parse_chain
+from nilatron.pipelines.chain.series import series_per_slice
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.wire import Config, ConfigName
 from nilatron.pipelines.wire.structures import CONFIG_NAME_BYTES
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,19 +67,23 @@ class Request:
 def request_for(name_or_path: str) -> Request:
     """Request for a chain: by its XML for the path of a file, by its name for a shipped or another name.
 
-    Shipped names are sent with ".xml", because a Gadgetron looks for files.
+    A file that lies there takes precedence over the shipped chain of its name. Shipped names are sent with ".xml", because a
+    Gadgetron looks for files.
 
     Raises
     ------
     InputError
         For a file that cannot be read, or a name that does not fit into the message.
     """
-    shipped = name_or_path.removesuffix(".xml") in list_chains()
-    if shipped:
-        xml = find_chain(name_or_path).xml
-        return Request(ConfigName(f"{name_or_path.removesuffix('.xml')}.xml"), series_of(xml))
+    name = name_or_path.removesuffix(".xml")
+    path = Path(name_or_path)
+    if name in list_chains() and (name == name_or_path or not path.is_file()):
+        xml = find_chain(name).xml
+        return Request(ConfigName(f"{name}.xml"), series_of(xml))
     try:
-        if (path := Path(name_or_path)).is_file():
+        if path.is_file():
+            if name in list_chains():
+                log.warning("%s is sent, not the name of the shipped chain", path.resolve())
             xml = path.read_bytes()
             return Request(Config(xml), series_of(xml))
     except OSError as error:
@@ -88,20 +94,11 @@ def request_for(name_or_path: str) -> Request:
 
 
 def series_of(xml: bytes) -> int:
-    """Number of images that a chain makes of each slice: the number of series of our node; 1 for other chains."""
+    """Number of images that the XML of a chain makes of each slice; 1 for chains that only the server understands."""
     try:
-        chain = parse_chain(xml)
-    except ChainError:  # the server may support more than this host
+        return series_per_slice(parse_chain(xml))
+    except ChainError:
         return 1
-    return max((len(series) for series in _own_series(chain)), default=1)
-
-
-def _own_series(chain: Chain) -> Iterator[tuple[str, ...]]:
-    for node in chain.stream:
-        if isinstance(node, External) and node.module == NODE_MODULE and node.target in METHODS:
-            default = getattr(METHODS[node.target].settings_class(), "series", ("nila",))
-            given = tuple(part for part in node.properties.get("series", "").split(",") if part.strip())
-            yield given or default
 
 
 @dataclass

@@ -253,7 +253,10 @@ class Conversation:
         if problems:
             raise IncompleteError("; ".join(problems))
         if self.reader.n_messages == 0:
-            raise IncompleteError("no data came between header and CLOSE, so there are no images")
+            raise IncompleteError(
+                "no data came between header and CLOSE, so there are no images; where a gadget in front has failed, its own "
+                "message is the reason"
+            )
         if self._n_raw and not made:
             found = ", ".join(f"{n} {what}" for what, n in counts.items())
             raise IncompleteError(f"none of the {self._n_raw} items that came gave an image ({found or 'no lines'})")

@@ -1,4 +1,4 @@
-"""Reading and writing files: raw data, headers, images and DICOM; output files are never left half-written.
+"""Reading and writing files: raw data, headers and images; output files are never left half-written.
 
 raw         reads header, lines and waveforms of an ISMRMRD raw file
 header      checks and completes the XML header
@@ -7,6 +7,10 @@ heads       converts heads of lines of any layout
 samples     converts samples of lines of any type
 table       reads blocks and fields of HDF5 tables
 images      writes images as an ISMRMRD file and as pictures
-dicom       writes images as DICOM files
 atomic      writes files that appear only when they are complete
+hdf5_writer writes HDF5 files on disks that may be full
+labels      writes words on pictures
+reserved    is the file below HDF5, whose writes do not fail
+disk        knows what a full or broken disk looks like
+interrupts  keeps stop signals from breaking files
 """

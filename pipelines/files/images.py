@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ import ismrmrd.hdf5
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.pipelines.files.atomic import InputError, atomic_path, open_hdf5
+from nilatron.core.words import counted
+from nilatron.pipelines.files.atomic import InputError, atomic_path, open_hdf5, partial_name, publish, temporary_beside
+from nilatron.pipelines.files.disk import OutputError, reason_of
+from nilatron.pipelines.files.hdf5_writer import Hdf5Writer
+from nilatron.pipelines.files.interrupts import shielded
 
 logger = logging.getLogger(__name__)
 
@@ -26,20 +31,30 @@ class ImageFile:
     """Writer of an ISMRMRD image file, with the layout /<group>/image_<series>/{data, header, attributes}.
 
     It is a context manager: the file appears under its name when the block ends without an exception; otherwise nothing is
-    written and an older file stays unchanged. Other groups of an existing file are kept. Images of a series whose matrix or
-    data type differs from the first ones get another group, image_<series>_2 and so on.
+    written and an older file stays unchanged. Other groups of an existing file are kept, unless it is overwritten. Images of a
+    series whose matrix or data type differs from the first ones get another group, image_<series>_2 and so on. Images lie on
+    the disk, not in memory, and are written whole or not at all: the room for each is reserved first.
 
     Parameters
     ----------
     path, group
         File and group to write.
     overwrite
-        Replace the group if the file has it; a group with raw data is never replaced.
+        Replace the whole file if it exists; one with raw data is never replaced.
+
+    Attributes
+    ----------
+    n_images
+        Images that were written.
+    written
+        Where the file lies after the block: `path`, unless `keep_what_is_there` chose another one.
 
     Raises
     ------
     InputError
-        On entering the block, when the file exists and is not HDF5, or the group exists and may not be replaced.
+        On entering the block, when the file exists and is not HDF5, or may not be replaced, or has the group already.
+    OutputError
+        On entering the block, when the disk has no room.
     """
 
     def __init__(self, path: str | Path, group: str, *, overwrite: bool = False) -> None:
@@ -47,50 +62,86 @@ class ImageFile:
         if not self.group or "/" in self.group:
             raise InputError(f"an output group must be one name without '/', got {group!r}")
         self.n_images = 0
+        self.written = self.path
 
     def __enter__(self) -> ImageFile:
         if self.path.exists():
             with open_hdf5(self.path) as old:
                 self._check(old)
         with ExitStack() as stack:
-            temporary = stack.enter_context(atomic_path(self.path))
-            self._file = stack.enter_context(h5py.File(temporary, "x"))
-            if self.path.exists():
-                with open_hdf5(self.path) as old:
-                    for name in old:
-                        if name != self.group:
-                            old.copy(name, self._file)
-            self._images = self._file.create_group(self.group)
+            self._temporary = stack.enter_context(temporary_beside(self.path))
+            with self._told():
+                self._writer = stack.enter_context(Hdf5Writer(self._temporary))
+                if self.path.exists() and not self.overwrite:
+                    self._copy_groups()
+                with self._writer.block(0) as file:
+                    self._images = file.create_group(self.group)
             self._on_exit = stack.pop_all()
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        self._on_exit.__exit__(kind, error, traceback)
+        with self._on_exit:
+            if kind is None:
+                with self._told():
+                    self._writer.finish()
+                    publish(self._temporary, self.written)
 
     def write(self, image: ismrmrd.Image) -> None:
-        """Append one image to its series."""
+        """Append one image to its series.
+
+        Raises
+        ------
+        OutputError
+            When the disk has no room for it; the images before it are complete.
+        """
         dtype = ismrmrd.hdf5.get_hdf5type(image.data_type)
         pixels = image.data.view(dtype) if dtype.names else image.data.astype(dtype, copy=False)
-        series = self._series(f"image_{image.image_series_index}", pixels)
-        number = series["header"].shape[0]
-        for name in ("header", "attributes", "data"):
-            series[name].resize(number + 1, axis=0)
-        series["header"][number] = np.frombuffer(bytes(image.getHead()), ismrmrd.hdf5.image_header_dtype)[0]
-        series["attributes"][number] = image.attribute_string
-        series["data"][number] = pixels
-        self.n_images += 1
+        with shielded():  # what is in the file is counted
+            with self._told(), self._writer.block(pixels.nbytes + len(image.attribute_string.encode())):
+                series = self._series(f"image_{image.image_series_index}", pixels)
+                number = series["header"].shape[0]
+                for name in ("header", "attributes", "data"):
+                    series[name].resize(number + 1, axis=0)
+                series["header"][number] = np.frombuffer(bytes(image.getHead()), ismrmrd.hdf5.image_header_dtype)[0]
+                series["attributes"][number] = image.attribute_string
+                series["data"][number] = pixels
+            self.n_images += 1
+
+    def keep_what_is_there(self) -> None:
+        """Have the images written so far published at the end, in a file of their own where they would replace a complete one.
+
+        Raises
+        ------
+        OutputError
+            When the file is spoilt.
+        """
+        if not self._writer.sound:
+            raise OutputError(f"{self.path}: the disk failed in the middle of an image; nothing was written")
+        if self.overwrite and self.path.exists():
+            self.written = partial_name(self.path)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Block whose failures to write are told as such."""
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"{self.path}: {reason_of(error)} after {counted(self.n_images, 'image')}") from error
+
+    def _copy_groups(self) -> None:
+        with self._writer.block(self.path.stat().st_size) as file, open_hdf5(self.path) as old:
+            for name in old:
+                old.copy(name, file)
 
     def _check(self, old: h5py.File) -> None:
-        if self.group not in old:
-            return
-        found = old[self.group]
-        if isinstance(found, h5py.Group) and {"xml", "data"} <= set(found):
+        raw = [name for name, found in old.items() if isinstance(found, h5py.Group) and {"xml", "data"} <= set(found)]
+        if self.group in raw or (self.overwrite and raw):
             raise InputError(
-                f"{self.path}: group {self.group!r} holds raw data and is not replaced; choose another with -G"
+                f"{self.path}: group {raw[0]!r} holds raw data and is not replaced; choose another file or group (-G)"
             )
-        if not self.overwrite:
+        if self.group in old and not self.overwrite:
             raise InputError(
-                f"{self.path}: group {self.group!r} exists; choose another with -G GROUP or replace it with --overwrite"
+                f"{self.path}: group {self.group!r} exists; choose another with -G GROUP or replace the file with --overwrite"
             )
 
     def _series(self, name: str, pixels: AnyArray) -> h5py.Group:

@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 
 from nilatron.gadgets.known_noise import NoiseCovariance, NoiseOrigin
 from nilatron.pipelines.files.atomic import InputError, atomic_path
+from nilatron.pipelines.files.disk import tensors_written
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ class NoiseFolder:
         ------
         InputError
             When the folder cannot be made or written.
+        OutputError
+            When the disk is full, or fails otherwise.
         """
         make_folder(self.folder)
         stored = {
@@ -63,7 +66,7 @@ class NoiseFolder:
             "coil_names": json.dumps(noise.coil_names),
         }
         parts = np.stack([noise.covariance.real, noise.covariance.imag]).astype(np.float64)
-        with atomic_path(self.path_of(noise.origin.measurement_id)) as temporary:
+        with atomic_path(self.path_of(noise.origin.measurement_id)) as temporary, tensors_written(temporary):
             save_file({TENSOR: parts}, temporary, stored)
         self._forget_oldest()
 

@@ -25,6 +25,7 @@ from nilatron.core.prior.foreign_onnx import ForeignNetworkError, export_denoise
 from nilatron.core.prior.unet import ARCHITECTURES
 from nilatron.core.scale import image_scale
 from nilatron.pipelines.files.atomic import atomic_path
+from nilatron.pipelines.files.disk import tensors_written
 from nilatron.pipelines.prior.convert_settings import ConversionError, ForeignUnitSettings
 from nilatron.pipelines.prior.convert_source import Source, SourceSettings, read_source
 from nilatron.pipelines.training.images import load_images
@@ -183,7 +184,8 @@ def _metadata(settings: ConvertSettings, source: Source, result: CheckResult) ->
 
 
 def _write_weights(path: Path, denoiser: EDMDenoiser, metadata: dict[str, str]) -> ChannelDenoiser:
-    save_prior(path, denoiser, metadata, torch.float32)
+    with tensors_written(path):
+        save_prior(path, denoiser, metadata, torch.float32)
     return load_prior(path).denoiser
 
 

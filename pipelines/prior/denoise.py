@@ -17,6 +17,7 @@ from nilatron.core.baselines.wavelet_denoise import estimate_sigma
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.scale import image_scale
 from nilatron.pipelines.files.atomic import InputError, atomic_path
+from nilatron.pipelines.files.disk import npy_bytes
 
 KINDS = (".npy", ".png")
 
@@ -129,7 +130,7 @@ def write_image(path: Path, image: npt.NDArray[Any]) -> None:
     """
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         if _kind(path) == ".npy":
-            np.save(file, image, allow_pickle=False)
+            file.write(npy_bytes(image))
             return
         if image.ndim != 2:
             raise InputError(f"{path}: a PNG holds one image, this has shape {image.shape}; write .npy")

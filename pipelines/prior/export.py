@@ -28,7 +28,7 @@ _NILA = NilaNodeSettings()
 SIGMAS = (*_NILA.levels(), _NILA.sample_sigma_min)  # image and samples
 SIZES = ((64, 64), (230, 179), (256, 320))
 LIMITS = {"fp32": 1e-3, "fp16": 1e-2}  # relative error
-Report = Callable[[str], None]
+Report = Callable[[float, float, str, str], None]  # done, total, unit, what is being done
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,10 @@ def export(settings: ExportSettings, report: Report) -> ExportReport:
         import_package(package)
     prior, limit = load_prior(settings.weights), LIMITS[settings.precision]
     with atomic_path(settings.output) as waiting:
-        report("exporting")
+        report(0, 0, "files", "exporting (a minute or two)")
         model = cached_onnx(prior, settings.precision, user_cache())
         waiting.write_bytes(model.content)
-        agreements = []
-        for found in compare(prior, model):
-            report(f"checked {found.name}: {found.worst:.1e}")
-            agreements.append(found)
+        agreements = list(compare(prior, model, report))
         worst = max(agreements, key=lambda found: found.worst)
         if not worst.worst <= limit:
             raise InputError(
@@ -125,25 +122,45 @@ def export(settings: ExportSettings, report: Report) -> ExportReport:
     return ExportReport(model, tuple(agreements), limit)
 
 
-def compare(prior: EDMPrior, model: OnnxModel) -> Iterator[Agreement]:
+def compare(prior: EDMPrior, model: OnnxModel, report: Report = lambda *_: None) -> Iterator[Agreement]:
     """Agreement of `model`, run by ONNX Runtime on the CPU, with torch in float32.
 
     For fp16, whose convolutions that runtime computes in float32 there, also that of torch in fp16, which rounds as a GPU
     does.
     """
-    session = OnnxDenoiser(model, "cpu")
-    for size in SIZES:
-        yield agreement("x".join(map(str, size)), session, prior.denoiser, size)
+    session: ChannelDenoiser = OnnxDenoiser(model, "cpu")
+    jobs = [("x".join(map(str, size)), session, size) for size in SIZES]
     if model.facts.precision != "fp32":
         rounded = copy.deepcopy(prior.denoiser)
         lower_for_export(rounded.network, DTYPES[model.facts.precision])
-        yield agreement(f"64x64 in {model.facts.precision}", rounded, prior.denoiser, SIZES[0])
+        jobs.append((f"64x64 in {model.facts.precision}", rounded, SIZES[0]))
+    total = sum(math.prod(size) for _, _, size in jobs) * len(SIGMAS)  # pixels, which are what takes time
+    done = 0
+    for name, channels, size in jobs:
+
+        def checked(k: int, name: str = name, size: tuple[int, int] = size, before: int = done) -> None:
+            percent = 100 * (before + k * math.prod(size)) / total
+            report(round(percent), 100, "% of the check", f"{name}, noise level {k} of {len(SIGMAS)}")
+
+        yield agreement(name, channels, prior.denoiser, size, checked)
+        checked(len(SIGMAS))
+        done += math.prod(size) * len(SIGMAS)
 
 
-def agreement(name: str, channels: ChannelDenoiser, reference: ChannelDenoiser, size: tuple[int, int]) -> Agreement:
-    """Relative errors for two noisy phantoms of a matrix size, one after the other and, for odd levels, as a batch."""
+def agreement(
+    name: str,
+    channels: ChannelDenoiser,
+    reference: ChannelDenoiser,
+    size: tuple[int, int],
+    checked: Callable[[int], None] = lambda _: None,
+) -> Agreement:
+    """Relative errors for two noisy phantoms of a matrix size, one after the other and, for odd levels, as a batch.
+
+    `checked` is called with the number of levels that are done.
+    """
     errors = []
     for k, sigma in enumerate(SIGMAS):
+        checked(k)
         x, before = (noisy_phantom(size, noise, seed=k, n_images=1 + k % 2) for noise in (sigma, 0.1 * sigma))
         expected = denoise_complex(reference, x, sigma, before)
         found = denoise_complex(channels, x, sigma, before)
@@ -191,7 +208,7 @@ def build_tensorrt(weights: Path, precision: str, sizes: Sequence[Sequence[int]]
 
     model = cached_onnx(load_prior(weights), precision, user_cache())
     builder = Builder(check_tensorrt(), model, this_gpu(), user_cache())
-    for n, n_y, n_x in sizes:
-        for size in network_shapes((n, n_y, n_x)):
-            report("TensorRT engine for " + "x".join(map(str, size)))
-            builder.engine(padded_shape(size, model.facts.multiple))
+    shapes = [size for n, n_y, n_x in sizes for size in network_shapes((n, n_y, n_x))]
+    for number, size in enumerate(shapes):
+        report(number, len(shapes), "engines", "TensorRT engine for " + "x".join(map(str, size)))
+        builder.engine(padded_shape(size, model.facts.multiple))

@@ -25,11 +25,21 @@ from nilatron.core.prior.edm_weights import EDMPrior, load_prior
 from nilatron.core.prior.evaluate import Comparison, compare, draw_clean_and_noise, pooled
 from nilatron.core.prior.prior import MeanDenoiser
 from nilatron.pipelines.files.atomic import AtomicFolder, InputError
+from nilatron.pipelines.files.labels import with_labels
 from nilatron.pipelines.training.images import READERS, load_images
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2)
+Report = Callable[[float, float, str, str], None]  # done, total, unit, what is being done
 TUNING_IMAGES = 12  # of each source, on which the wavelet denoiser is tuned
 ERROR_GAIN = 5  # of the error pictures
+COLUMNS = (
+    "clean",
+    "noisy",
+    "prior",
+    "wavelet",
+    f"error of prior x {ERROR_GAIN}",
+    f"error of wavelet x {ERROR_GAIN}",
+)
 
 
 @dataclass(frozen=True)
@@ -122,13 +132,24 @@ class Evaluation:
         ]
         return json.dumps({"weights": self.weights, "sha256": self.sha256, "seed": self.seed, "rows": rows}, indent=2)
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: AtomicFolder) -> None:
         """Write table.md, table.json and one PNG a source, all at once."""
-        with AtomicFolder(folder) as output:
+        with folder as output:
             (output.temporary / "table.md").write_text(self.markdown())
             (output.temporary / "table.json").write_text(self.json() + "\n")
             for source, pixels in self.pictures.items():
                 Picture.fromarray(pixels).save(output.temporary / f"{source}.png")
+
+
+def report_folder(folder: Path, *, overwrite: bool) -> AtomicFolder:
+    """Folder for table and pictures, `overwrite` replacing those of an earlier evaluation.
+
+    Raises
+    ------
+    InputError
+        When it cannot be that.
+    """
+    return AtomicFolder(folder, own=("table.md", "table.json", "*.png"), overwrite=overwrite)
 
 
 def describe(settings: WaveletDenoiseSettings | None) -> str:
@@ -166,7 +187,7 @@ def _is_image(path: Path) -> bool:
     return path.is_file() and not hidden and any(path.name.lower().endswith(suffix) for suffix in READERS)
 
 
-def evaluate(settings: EvaluationSettings, progress: Callable[[str], None] = lambda _: None) -> Evaluation:
+def evaluate(settings: EvaluationSettings, report: Report = lambda *_: None) -> Evaluation:
     """Measure the prior against the wavelet denoiser, which is tuned with the truth for each source and noise level.
 
     Raises
@@ -179,10 +200,13 @@ def evaluate(settings: EvaluationSettings, progress: Callable[[str], None] = lam
         name: _spread(load_images(files), settings.limit) for name, files in find_sources(settings.images).items()
     }
     rows, columns = [], {name: list[npt.NDArray[np.uint8]]() for name in sources}
+    n_images = sum(map(len, sources.values())) * len(settings.sigmas)
+    n_done = 0
     for sigma in settings.sigmas:
         at_level = []
         for name, images in sources.items():
-            progress(f"{name}: {len(images)} images at sigma {sigma:g}")
+            report(n_done, n_images, "images", f"{name} at sigma {sigma:g}")
+            n_done += len(images)
             tuned, reference = _oracle_wavelet(images, sigma, settings)
             denoiser = _on_device(prior, settings.device)
             found = compare(denoiser, reference, images, sigma, source=name, seed=settings.seed)
@@ -191,7 +215,8 @@ def evaluate(settings: EvaluationSettings, progress: Callable[[str], None] = lam
             columns[name].append(picture_row(images[len(images) // 2], sigma, denoiser, reference, settings.seed))
         if len(at_level) > 1:
             rows.append(Row(pooled(at_level), None))
-    pictures = {name: np.concatenate(parts, axis=0) for name, parts in columns.items()}
+    levels = [f"sigma {sigma:g}" for sigma in settings.sigmas]
+    pictures = {name: with_labels(np.concatenate(parts, axis=0), COLUMNS, levels) for name, parts in columns.items()}
     return Evaluation(settings.weights.name, prior.sha256, settings.seed, tuple(rows), pictures)
 
 

@@ -37,6 +37,15 @@ def estimate_bytes(header: Any, queue_bytes: int) -> int:
     return BASE_BYTES + WORKING_COPIES * largest + every + min(queue_bytes, sent)
 
 
+def announced_images(header: Any, n_series: int) -> int:
+    """Images that the limits of a header promise, with so many of each slice.
+
+    Averages become one image, and a further encoding holds calibration for the images of the first.
+    """
+    names = ("slice", "contrast", "phase", "repetition", "set")
+    return n_series * max((count(encoding, *names) for encoding in header.encoding), default=0)
+
+
 def count(encoding: Any, *names: str) -> int:
     """How many combinations of these counters the limits of an encoding allow."""
     limits = [getattr(encoding.encodingLimits, name, None) for name in names]

@@ -16,8 +16,11 @@ class Caller(IntEnum):
     FIRE = 3  # a scanner's client: errors are TEXT messages, pixels int16
 
 
+SHARED_BYTES = 6
+
+
 class SharedState:
-    """Two bytes that the front sees as well: the caller, and whether a message is going out."""
+    """Bytes that the front sees as well: the caller, whether a message is going out, and how many images went out."""
 
     def __init__(self, memory: Any) -> None:
         self._memory = memory
@@ -40,6 +43,20 @@ class SharedState:
     def sending(self, value: bool) -> None:
         self._memory[1] = value
 
+    @property
+    def images(self) -> int:
+        """How many images have gone out."""
+        return int.from_bytes(bytes(self._memory[2:6]), "little")
+
+    @images.setter
+    def images(self, value: int) -> None:
+        self._memory[2:6] = value.to_bytes(4, "little")
+
+
+def for_caller(caller: Caller, level: str, text: str) -> str:
+    """A text for the log of the caller; that of FIRE colours lines by their first three letters: DBG, WRN or ERR."""
+    return f"{level} {text}" if caller is Caller.FIRE else text
+
 
 def error_and_close(shared: SharedState, reason: str) -> bytes | None:
     """What the front says for a session that cannot any more: error and CLOSE; None when a message is cut already.
@@ -48,7 +65,7 @@ def error_and_close(shared: SharedState, reason: str) -> bytes | None:
     """
     if shared.sending:
         return None
-    text = reason.encode()
+    text = for_caller(shared.caller, "ERR", reason).encode()
     if shared.caller in (Caller.CLIENT, Caller.FIRE):
         return struct.pack("<HI", 5, len(text)) + text + struct.pack("<H", 4)
     return struct.pack("<HQ", 8, len(text)) + text + struct.pack("<H", 4)

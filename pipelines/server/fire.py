@@ -15,17 +15,17 @@ from nilatron.gadgets.settings import SettingsError
 log = logging.getLogger(__name__)
 
 PROPERTIES = {"pixel_type": "int16", "image_scale": "10"}  # ten levels for one noise standard deviation
-OWN_PARAMETERS = ("config", "customconfig")  # they choose the chain
+OWN_PARAMETERS = ("config", "customconfig", "sendoriginal", "options")  # lower case; the first two choose the chain
 MAX_PARAMETERS = 64
 
 
 def fire_parameters(text: bytes) -> dict[str, str]:
-    """Parameters of FIRE's JSON, as texts.
+    """Parameters of FIRE's JSON, as texts; those that are lists, objects or null are no properties, and are left out.
 
     Raises
     ------
     SettingsError
-        When it is no JSON object, or a value is neither text, number nor boolean.
+        When it is no JSON object.
     """
     try:
         document = json.loads(text)
@@ -37,9 +37,8 @@ def fire_parameters(text: bytes) -> dict[str, str]:
     texts = {}
     for name, value in parameters.items():
         if not isinstance(value, str | int | float | bool):
-            raise SettingsError(
-                f"parameter {name[:40]!r} must be text, a number or a boolean, got {type(value).__name__}"
-            )
+            log.warning("parameter %.40r is left out: it is neither text, number nor boolean", name)
+            continue
         texts[name] = str(value).lower() if isinstance(value, bool) else str(value)
     return texts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import logging
 import os
@@ -9,7 +10,8 @@ import signal
 import socket
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -19,7 +21,7 @@ from nilatron.core.errors import BadInputError
 from nilatron.pipelines.chain.find import list_chains
 from nilatron.pipelines.server.admission import Admission, free_bytes
 from nilatron.pipelines.server.devices import visible_gpus
-from nilatron.pipelines.server.health import Health, Metrics
+from nilatron.pipelines.server.health import HEALTH_HOST, Health, Metrics
 from nilatron.pipelines.server.processes import fork_context
 from nilatron.pipelines.server.scans import Scan
 from nilatron.pipelines.server.settings import ServeSettings
@@ -53,7 +55,7 @@ class Front:
 
         Raises
         ------
-        OSError
+        PortError
             When a port cannot be had.
         BadInputError
             For settings under which no worker and no chain can be had.
@@ -61,9 +63,11 @@ class Front:
         list_chains(self.settings.config_dirs)  # raises where a folder is missing
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nilatron-")))
-            self.listeners = listen(self.settings.host, self.settings.port)
+            with naming_the_port("--port", self.settings.host, self.settings.port):
+                self.listeners = listen(self.settings.host, self.settings.port)
             stack.callback(self._close_listeners)
-            health = Health(self.settings.health_port, self.metrics, self.readiness_problems)
+            with naming_the_port("--health-port", HEALTH_HOST, self.settings.health_port):
+                health = Health(self.settings.health_port, self.metrics, self.readiness_problems)
             stack.callback(health.close)
             self.wakeup = stack.enter_context(wake_by_signals())
             self.workers = self._make_workers(folder)
@@ -154,6 +158,7 @@ class Front:
         if event is None:
             self._remove(scan)
         elif event["event"] == "admit":
+            scan.n_expected = int(event.get("expected", 0))
             refused = self.admission.admit(scan.number, int(event["bytes"]))
             usable = [worker for worker in self.workers if worker.unusable is None] or self.workers
             scan.worker = min(usable, key=lambda worker: worker.n_sessions)
@@ -167,11 +172,10 @@ class Front:
         if scan.worker is not None:
             scan.worker.n_sessions -= 1
         code = scan.clean_up()
-        done = scan.done or {"outcome": "stopped" if scan.kill_reason else "died"}
+        done = scan.summary()
         seconds = time.monotonic() - scan.began_s
         fields = {"scan": scan.number, **done, "seconds": round(seconds, 3), "code": code}
-        fields.pop("event", None)
-        log.log(logging.ERROR if done["outcome"] == "died" else logging.INFO, "scan ended", extra={"fields": fields})
+        fields = {name: value for name, value in fields.items() if name != "event" and value is not None}
         self.metrics.scans.labels(done["outcome"]).inc()
         self.metrics.scan_seconds.observe(seconds)
         self.metrics.images.inc(done.get("images", 0))
@@ -179,6 +183,7 @@ class Front:
         self.metrics.fall_backs.inc(done.get("fall_backs", 0))
         self.metrics.active.set(self.n_running)
         self.metrics.memory.set(self.admission.used_bytes)
+        log.log(logging.ERROR if done["outcome"] == "died" else logging.INFO, "scan ended", extra={"fields": fields})
 
     def _handle_worker_event(self, worker: SupervisedWorker, child: ChildProcess) -> None:
         event = worker.receive(child)
@@ -242,6 +247,20 @@ def listen(host: str, port: int) -> list[socket.socket]:
     except OSError as error:
         log.warning("not listening at %s as well: %s", beside, error)
         return [first]
+
+
+class PortError(RuntimeError):
+    """A port that cannot be had; the text names it and the option that chooses it."""
+
+
+@contextmanager
+def naming_the_port(option: str, host: str, port: int) -> Iterator[None]:
+    """Turn the OSError of a listening socket into a `PortError`."""
+    try:
+        yield
+    except OSError as error:
+        reason = "in use, maybe by another server" if error.errno == errno.EADDRINUSE else error.strerror or error
+        raise PortError(f"cannot serve at {host}, port {port} ({option}): {reason}") from error
 
 
 def wake_by_signals() -> socket.socket:

@@ -17,6 +17,7 @@ from nilatron import __version__
 
 log = logging.getLogger(__name__)
 
+HEALTH_HOST = "127.0.0.1"
 STALE_S = 15.0  # without a turn of the front's loop it counts as stuck
 
 
@@ -69,7 +70,7 @@ class Health:
     def __init__(self, port: int, metrics: Metrics, readiness_problems: Callable[[], list[str]]) -> None:
         self._metrics, self._obstacles = make_wsgi_app(metrics.registry), readiness_problems
         self._last_beat_s = time.monotonic()
-        self._server = _Server(("127.0.0.1", port), _Quiet)
+        self._server = _Server((HEALTH_HOST, port), _Quiet)
         self._server.set_app(self._answer)
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()

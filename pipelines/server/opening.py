@@ -52,8 +52,12 @@ class ScanRequest:
     header: bytes
 
 
-def read_request(connection: PeerConnection, config_dirs: tuple[Path, ...] = ()) -> ScanRequest | None:
+def read_request(
+    connection: PeerConnection, config_dirs: tuple[Path, ...] = (), *, every_client_is_fire: bool = False
+) -> ScanRequest | None:
     """Read what comes before the data; None when the caller only asked something, or nothing at all.
+
+    FIRE is a client that sends parameters or asks for the configuration of OpenRecon; or every one, where that is said.
 
     Raises
     ------
@@ -83,6 +87,8 @@ def read_request(connection: PeerConnection, config_dirs: tuple[Path, ...] = ())
             parameters = fire_parameters(extra.stripped)
         else:
             connection.put_back(extra)
+            if every_client_is_fire or name.removesuffix(".xml") == OPENRECON:
+                connection.shared.caller = caller = Caller.FIRE
     chain = _chain(asked, caller, name, parameters, config_dirs)
     return ScanRequest(caller, chain, header.content)
 
@@ -126,11 +132,12 @@ def _is_chain(xml: bytes) -> bool:
 def _chain(
     asked: Any, caller: Caller, name: str, parameters: Mapping[str, str], config_dirs: tuple[Path, ...]
 ) -> Chain:
-    properties = {key: value for key, value in parameters.items() if key not in OWN_PARAMETERS}
+    properties = {key: value for key, value in parameters.items() if key.lower() not in OWN_PARAMETERS}
     if caller is Caller.NODE:
         return node_chain(asked.stripped)
-    if caller is Caller.CLIENT and isinstance(asked, Config):
-        return parse_chain(asked.stripped, "sent by the client")
+    if isinstance(asked, Config) and not parameters and not asked.stripped.lstrip().startswith(b"{"):
+        sent = parse_chain(asked.stripped, "sent by the client")
+        return with_properties(sent, PROPERTIES, {}) if caller is Caller.FIRE else sent
     wanted = parameters.get("customconfig") or parameters.get("config") or name or DEFAULT_CHAIN
     chain = chain_by_name(wanted, config_dirs)
     return with_properties(chain, PROPERTIES, properties) if caller is Caller.FIRE else chain
@@ -160,7 +167,7 @@ def chain_by_name(name: str, config_dirs: tuple[Path, ...] = ()) -> Chain:
     ChainError
         When there is none of this name, or its file lies outside the configuration folders.
     """
-    if name == OPENRECON:
+    if name.removesuffix(".xml") == OPENRECON:
         name = os.environ.get(OPENRECON, DEFAULT_CHAIN)
     if name in STORE_ONLY_NAMES:
         raise ChainError(f"configuration {name!r} would only store raw data, which this server does not do")

@@ -8,8 +8,10 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import ismrmrd
+
 from nilatron.gadgets.items import ScanTiming
-from nilatron.pipelines.server.caller import Caller, SharedState
+from nilatron.pipelines.server.caller import Caller, SharedState, for_caller
 from nilatron.pipelines.wire import Connection, Error, Limits, Message, PeerGoneError, Text, Timeouts, WireError
 
 
@@ -81,8 +83,9 @@ class PeerConnection(Connection):
     def send(self, message: Message) -> None:
         """As in `wire.Connection`; ERROR becomes TEXT where the caller does not know it."""
         if isinstance(message, Error) and self.shared.caller in (Caller.CLIENT, Caller.FIRE):
-            message = Text(message.content)
+            message = Text.of(for_caller(self.shared.caller, "ERR", message.text))
         with self._flag:
             self.shared.sending = True
             super().send(message)
             self.shared.sending = False
+            self.shared.images += isinstance(message, ismrmrd.Image)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerContext
 from typing import Any
 
-from nilatron.pipelines.server.caller import SharedState, error_and_close
+from nilatron.pipelines.server.caller import SHARED_BYTES, SharedState, error_and_close
 from nilatron.pipelines.server.processes import start
 from nilatron.pipelines.server.settings import ServeSettings
 from nilatron.pipelines.server.supervision import ChildProcess, SupervisedWorker, reap
@@ -21,6 +21,7 @@ from nilatron.pipelines.server.supervision import ChildProcess, SupervisedWorker
 log = logging.getLogger(__name__)
 
 SEND_ERROR_S = 10.0
+BROKEN_OFF = ("died", "stopped", "failed", "peer gone")
 
 
 @dataclass
@@ -41,6 +42,8 @@ class Scan:
         Its last event, None until then.
     refused
         Whether it is only told that there are too many.
+    n_expected
+        Images that its header announces; 0 until it has come.
     """
 
     number: int
@@ -53,13 +56,14 @@ class Scan:
     worker: SupervisedWorker | None = None
     kill_reason: str | None = None
     refused: bool = False
+    n_expected: int = 0
 
     @classmethod
     def start(
         cls, number: int, sock: socket.socket, context: ForkServerContext, settings: ServeSettings, refusal: str | None
     ) -> Scan:
         """Start the session of a new connection."""
-        memory = context.RawArray("B", 2)
+        memory = context.RawArray("B", SHARED_BYTES)
         ours, theirs = context.Pipe()
         process = start(context, f"scan {number}", "session", sock, theirs, memory, settings, number, refusal)
         theirs.close()
@@ -75,6 +79,14 @@ class Scan:
         if event["event"] == "done":
             self.done = event
         return event
+
+    def summary(self) -> dict[str, Any]:
+        """How it ended, with the images sent and expected: of a scan that broke off those that its header announces."""
+        done = self.done or {"outcome": "stopped" if self.kill_reason else "died", "error": self.kill_reason}
+        summary = {"images": self.shared.images, "expected": 0} | done
+        if summary["outcome"] in BROKEN_OFF:
+            summary["expected"] = max(summary["images"], summary["expected"], self.n_expected)
+        return summary
 
     def send(self, order: dict[str, Any]) -> None:
         """An answer or an order."""

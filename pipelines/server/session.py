@@ -8,32 +8,36 @@ import os
 import queue
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
+from nilatron import __version__
 from nilatron.core.errors import BadInputError
+from nilatron.core.words import counted
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.node import build_node
 from nilatron.gadgets.plan.weighed import weighed_header
 from nilatron.pipelines.chain.find import Chain, External
 from nilatron.pipelines.chain.host import run_chain
+from nilatron.pipelines.chain.series import series_per_slice
 from nilatron.pipelines.conversation.conversation import Conversation, ConversationSettings, Preparation, Report
 from nilatron.pipelines.conversation.eager_reader import MIB
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.files.noise_store import NoiseFolder
 from nilatron.pipelines.server import logs
-from nilatron.pipelines.server.admission import estimate_bytes
+from nilatron.pipelines.server.admission import announced_images, estimate_bytes
 from nilatron.pipelines.server.caller import Caller, SharedState
 from nilatron.pipelines.server.fire import with_int16_pixels
 from nilatron.pipelines.server.opening import ScanRequest, read_request
 from nilatron.pipelines.server.peer import PeerConnection
 from nilatron.pipelines.server.remote import WorkerClient
 from nilatron.pipelines.server.settings import ServeSettings
-from nilatron.pipelines.wire import Limits, Timeouts
+from nilatron.pipelines.wire import Limits, PeerGoneError, Text, Timeouts, WireError
 
 log = logging.getLogger(__name__)
 
@@ -67,12 +71,12 @@ class Session:
         problem: BadInputError = RefusedError("nothing was asked for")
         request: ScanRequest | None = None
         try:
-            request = read_request(self.connection, self.settings.config_dirs)
-            if request is None:
-                self.connection.end()
-                return None
+            request = read_request(self.connection, self.settings.config_dirs, every_client_is_fire=self.settings.fire)
         except BadInputError as error:
             problem = error
+        if request is None and (isinstance(problem, RefusedError) or self._nothing_came(problem)):
+            self._end_empty()
+            return None
         self.send_event({"event": "opened", "caller": self.connection.shared.caller.name.lower()})
         self.conversation = Conversation(self.connection, request.chain.name if request else "server", BOUNDS)
 
@@ -82,6 +86,16 @@ class Session:
             return self._prepare(request)
 
         return self.conversation.run(prepare)
+
+    def _nothing_came(self, problem: BadInputError) -> bool:
+        return isinstance(problem, PeerGoneError) and self.connection.shared.caller is Caller.UNKNOWN
+
+    def _end_empty(self) -> None:
+        """End a connection over which nothing was asked for, as health probes make them; they may be gone already."""
+        try:
+            self.connection.end()
+        except WireError as error:
+            log.debug("the other end is gone: %s", error)
 
     def send_event(self, event: dict[str, Any]) -> None:
         """Send an event to the front."""
@@ -108,7 +122,7 @@ class Session:
         measurement = getattr(header.measurementInformation, "measurementID", None)
         logs.add_fields(measurement=measurement or "unknown", chain=request.chain.name)
         if self.refusal is None:
-            self.refusal, address = self._admit(estimate_bytes(header, BOUNDS.queue_mib * MIB))
+            self.refusal, address = self._admit(header, request.chain)
         if self.refusal is not None:
             raise RefusedError(self.refusal)
         node_factory = partial(build_node, methods=self._worker(address).methods())
@@ -117,15 +131,34 @@ class Session:
 
         def gadget(items: Iterable[Any], context: Context) -> Iterator[Any]:
             images = run_chain(chain, items, context, node_factory)
-            return with_int16_pixels(images, context) if request.caller is Caller.FIRE else images
+            return self.for_fire(images, context) if request.caller is Caller.FIRE else images
 
         folder = self.settings.noise_store
         store = None if folder is None else NoiseFolder(folder)
         return gadget, Context(header, "cpu", timing=self.connection.timing, noise_store=store)
 
-    def _admit(self, n_bytes: int) -> tuple[str | None, str]:
+    def for_fire(self, images: Iterable[Any], context: Context) -> Iterator[Any]:
+        """Images as FIRE shows them; problems go into the scanner's log as they arise."""
+        self._tell_if_verbose(f"nilatron {__version__}")
+        n_told, n_images = 0, Counter[int]()
+        for image in with_int16_pixels(images, context):
+            n_images[image.image_series_index] += 1
+            for problem in context.log.problems[n_told:]:
+                self.connection.send(Text.of(f"WRN {problem}"))
+            n_told = len(context.log.problems)
+            yield image
+        for series, n in sorted(n_images.items()):
+            self._tell_if_verbose(f"series {series}: {counted(n, 'image')}")
+
+    def _tell_if_verbose(self, text: str) -> None:
+        if self.settings.verbose:
+            self.connection.send(Text.of(f"DBG {text}"))
+
+    def _admit(self, header: Any, chain: Chain) -> tuple[str | None, str]:
         """Why the scan is not taken, if it is not, and where its worker is."""
-        self.send_event({"event": "admit", "bytes": n_bytes})
+        n_bytes = estimate_bytes(header, BOUNDS.queue_mib * MIB)
+        n_expected = announced_images(header, series_per_slice(chain))
+        self.send_event({"event": "admit", "bytes": n_bytes, "expected": n_expected})
         answer = self._answers.get(timeout=ANSWER_S)
         return answer["refused"], answer["worker"]
 
@@ -192,6 +225,7 @@ def main(
             "outcome": "refused" if session.refusal else report.outcome,
             "images": report.n_images,
             "expected": report.n_expected,
+            "error": report.error,
             "fall_backs": report.counts.get("fall-backs", 0),
             "seconds": report.seconds,
         }

@@ -43,6 +43,8 @@ class ServeSettings:
         After SIGTERM, until scans that still run are ended with an error.
     log_json, verbose
         Log lines as JSON; with what happens to every slice.
+    fire
+        Whether every client is taken for FIRE, also one that sends no parameters.
     """
 
     host: str = "127.0.0.1"
@@ -63,6 +65,7 @@ class ServeSettings:
     grace_s: float = 30.0
     log_json: bool = True
     verbose: bool = False
+    fire: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""

@@ -31,8 +31,18 @@ def ground_truth(settings: SimulationSettings, slice_index: int = 0, contrast: i
     return to_recon_grid(settings, _object(settings, slice_index, contrast))
 
 
+def true_coil_maps(settings: SimulationSettings, slice_index: int = 0) -> ComplexArray:
+    """Coil maps of a slice, cropped to the recon field of view and brought to the recon matrix.
+
+    Returns
+    -------
+    Complex64 (coil, z, y, x); the sum over coils of their squared magnitudes is 1.
+    """
+    return to_recon_grid(settings, coil_maps(settings.n_coils, **_geometry(settings, slice_index)))
+
+
 def to_recon_grid(settings: SimulationSettings, image: ComplexArray) -> ComplexArray:
-    """Crop an image (z, y, x) of the encoded space to the recon field of view, and interpolate to the recon matrix."""
+    """Crop an image (..., z, y, x) of the encoded space to the recon field of view, and interpolate to the recon matrix."""
     for axis, place in ((-1, 0), (-2, 1)):
         ratio = settings.recon_fov_xyz_mm[place] / settings.encoded_fov_mm[place]
         image = _resize(image, axis, round(image.shape[axis] * ratio))

@@ -21,6 +21,10 @@ EXTRA_FLAGS = {
     "phase_stabilization": ismrmrd.ACQ_IS_PHASE_STABILIZATION,
 }
 CALIBRATIONS = ("none", "embedded", "separate")
+MOST_COILS = 1024  # the channel mask of a line has no more bits
+MOST_STEPS = 65535  # numbers of samples, encoding steps, slices and repetitions are 16 bits wide
+MOST_BYTES = 1 << 34  # of one slice or volume of all coils
+FEWEST_LINES = 4  # along an accelerated axis, beside calibration
 SLICE_ORDERS = ("sequential", "interleaved", "line")
 
 
@@ -79,11 +83,13 @@ class SimulationSettings:
         for name in ("dwell_us", "noise_dwell_us"):  # zero: unknown, as in some converted files
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more microseconds")
         for name in ("noise_std", "noise_lines", "calibration_lines", "waveform_every"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+            _require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "0 or more")
+        for name in ("angles_deg", "centre_mm"):
+            _require(all(map(math.isfinite, getattr(self, name))), name, getattr(self, name), "finite numbers")
         _require(0 <= self.noise_correlation < 1, "noise_correlation", self.noise_correlation, "from 0 to below 1")
         _require(self.noise_gain_spread >= 1, "noise_gain_spread", self.noise_gain_spread, "1 or more")
         _require(self.noise_bandwidth > 0, "noise_bandwidth", self.noise_bandwidth, "above 0")
-        _require(self.readout_oversampling >= 1, "readout_oversampling", self.readout_oversampling, "1 or more")
+        _require(1 <= self.readout_oversampling <= 8, "readout_oversampling", self.readout_oversampling, "from 1 to 8")
         _require(self.calibration in CALIBRATIONS, "calibration", self.calibration, f"one of {', '.join(CALIBRATIONS)}")
         _require(self.slice_order in SLICE_ORDERS, "slice_order", self.slice_order, f"one of {', '.join(SLICE_ORDERS)}")
         _require(
@@ -91,6 +97,28 @@ class SimulationSettings:
         )
         _require(self.matrix[2] == 1 or self.n_slices == 1, "n_slices", self.n_slices, "1 for a 3D matrix")
         _require(self.matrix[2] > 1 or self.acceleration_z == 1, "acceleration_z", self.acceleration_z, "1 for slices")
+        self._refuse_nonsense()
+
+    def _refuse_nonsense(self) -> None:
+        """Refuse what no ISMRMRD file, computer or reconstruction can take."""
+        _require(self.n_coils <= MOST_COILS, "n_coils", self.n_coils, f"at most {MOST_COILS}")
+        for name in ("n_slices", "n_repetitions", "n_averages", "n_contrasts"):
+            _require(getattr(self, name) <= MOST_STEPS, name, getattr(self, name), f"at most {MOST_STEPS}")
+        _require(
+            max(self.encoded_matrix) <= MOST_STEPS, "matrix", self.matrix, f"at most {MOST_STEPS} with oversampling"
+        )
+        n_bytes = 8 * self.n_coils * math.prod(self.encoded_matrix)
+        _require(
+            n_bytes <= MOST_BYTES, "matrix", self.matrix, f"smaller: it takes {n_bytes / 2**30:.0f} GiB with all coils"
+        )
+        for name, axis in (("acceleration", 1), ("acceleration_z", 2)):
+            factor, most = getattr(self, name), max(1, self.matrix[axis] // FEWEST_LINES)
+            _require(
+                factor <= most,
+                name,
+                factor,
+                f"at most {most}, which leaves {FEWEST_LINES} of {self.matrix[axis]} lines",
+            )
 
     @property
     def encoded_matrix(self) -> tuple[int, int, int]:

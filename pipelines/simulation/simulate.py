@@ -8,7 +8,10 @@ all lines is x itself. In k-space units x is at most about 1 and noise has the c
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,30 +21,74 @@ import ismrmrd.hdf5
 import ismrmrd.xsd as xsd
 import numpy as np
 
+from nilatron.core.backend import ComplexArray
 from nilatron.pipelines.files.atomic import InputError, atomic_path
+from nilatron.pipelines.files.disk import npy_bytes
+from nilatron.pipelines.files.hdf5_writer import Hdf5Writer
 from nilatron.pipelines.simulation.header import simulated_header
-from nilatron.pipelines.simulation.scanned_object import ground_truth, to_recon_grid
+from nilatron.pipelines.simulation.scanned_object import ground_truth, to_recon_grid, true_coil_maps
 from nilatron.pipelines.simulation.settings import EXTRA_FLAGS, SimulationSettings
 from nilatron.pipelines.simulation.stream import simulate_stream
 
 __all__ = [
     "EXTRA_FLAGS",
     "SimulationSettings",
+    "TruthFiles",
     "ground_truth",
     "simulate",
     "simulate_items",
     "simulate_stream",
     "simulated_header",
     "to_recon_grid",
+    "true_coil_maps",
 ]
 
 logger = logging.getLogger(__name__)
 
 WRITE_LINES = 256
+HEAD_BYTES = 512  # of a line or waveform in the file, at most
 
 
-def simulate(path: str | Path, settings: SimulationSettings, *, group: str = "dataset", overwrite: bool = False) -> int:
-    """Write the scan as an ISMRMRD raw file, whole or not at all.
+@dataclass(frozen=True)
+class TruthFiles:
+    """Npy files of what is known of a simulated scan, on the recon grid.
+
+    Attributes
+    ----------
+    image
+        Noise-free images, complex64 (slice, z, y, x).
+    coil_maps
+        Complex64 (slice, coil, z, y, x).
+    """
+
+    image: Path | None = None
+    coil_maps: Path | None = None
+
+    def contents(self, settings: SimulationSettings) -> Iterator[tuple[Path, Callable[[], ComplexArray]]]:
+        """Files that are wanted, and what makes their arrays.
+
+        Raises
+        ------
+        InputError
+            When a file has another ending.
+        """
+        for path, of_slice in ((self.image, ground_truth), (self.coil_maps, true_coil_maps)):
+            if path is None:
+                continue
+            if path.suffix.lower() != ".npy":
+                raise InputError(f"{path}: expected a file name that ends in .npy")
+            yield path, partial(_stack, of_slice, settings)
+
+
+def simulate(
+    path: str | Path,
+    settings: SimulationSettings,
+    *,
+    group: str = "dataset",
+    overwrite: bool = False,
+    truth: TruthFiles | None = None,
+) -> int:
+    """Write the scan as an ISMRMRD raw file, and what is known of it, all or nothing.
 
     Returns
     -------
@@ -50,17 +97,22 @@ def simulate(path: str | Path, settings: SimulationSettings, *, group: str = "da
     Raises
     ------
     InputError
-        When the file exists (unless `overwrite`), cannot be written, or the settings' image cannot be read.
+        When a file exists (unless `overwrite`), cannot be written, or the settings' image cannot be read.
+    OutputError
+        When the disk is full, or fails otherwise.
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise InputError(f"{path}: exists; choose another name or replace it with --overwrite")
-    with atomic_path(path) as temporary, h5py.File(temporary, "x") as file:
-        target = file.create_group(group)
-        # readers written in C ask for a string without a character set and HDF5 does not convert between sets
-        xml = target.create_dataset("xml", (1,), h5py.special_dtype(vlen=bytes))
-        xml[0] = xsd.ToXML(simulated_header(settings)).encode()
-        n_lines = _write(target, simulate_stream(settings))
+    arrays = list((truth or TruthFiles()).contents(settings))
+    for target in (path, *(other for other, _ in arrays)):
+        if target.exists() and not overwrite:
+            raise InputError(f"{target}: exists; choose another name or replace it with --overwrite")
+    with ExitStack() as stack:
+        temporary = stack.enter_context(atomic_path(path))
+        for target, make in arrays:
+            stack.enter_context(atomic_path(target)).write_bytes(npy_bytes(make()))
+        with Hdf5Writer(temporary) as writer:
+            n_lines = _write(writer, group, settings)
+            writer.finish()
     logger.info("%s: %d lines of %d coils", path, n_lines, settings.n_coils)
     return n_lines
 
@@ -72,30 +124,44 @@ def simulate_items(
     return simulated_header(settings), list(simulate_stream(settings))
 
 
-def _write(group: h5py.Group, items: Iterable[ismrmrd.Acquisition | ismrmrd.Waveform]) -> int:
-    """Write items in blocks of lines; return the number of lines."""
-    tables = {
-        name: group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(WRITE_LINES,))
-        for name, dtype in (("data", ismrmrd.hdf5.acquisition_dtype),)
-    }
+def _stack(of_slice: Callable[[SimulationSettings, int], ComplexArray], settings: SimulationSettings) -> ComplexArray:
+    return np.stack([of_slice(settings, index) for index in range(settings.n_slices)])
+
+
+def _write(writer: Hdf5Writer, name_of_group: str, settings: SimulationSettings) -> int:
+    """Write header and items, these in blocks of lines; return the number of lines."""
+    with writer.block(0) as file:
+        group = file.create_group(name_of_group)
+        # readers written in C ask for a string without a character set and HDF5 does not convert between sets
+        xml = group.create_dataset("xml", (1,), h5py.special_dtype(vlen=bytes))
+        xml[0] = xsd.ToXML(simulated_header(settings)).encode()
+        tables = {"data": _table(group, "data", ismrmrd.hdf5.acquisition_dtype)}
     waiting: dict[str, list[Any]] = {"data": [], "waveforms": []}
-    for item in items:
+
+    def write_waiting(name: str) -> None:
+        n_bytes = sum(item.data.nbytes + HEAD_BYTES for item in waiting[name])
+        with writer.block(n_bytes + n_bytes // 16):  # what HDF5 adds to each line
+            if name not in tables:
+                tables[name] = _table(group, name, ismrmrd.hdf5.waveform_dtype)
+            _append(tables[name], waiting[name])
+        waiting[name] = []
+
+    for item in simulate_stream(settings):
         name = "data" if isinstance(item, ismrmrd.Acquisition) else "waveforms"
-        if name not in tables:
-            dtype = ismrmrd.hdf5.waveform_dtype
-            tables[name] = group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(WRITE_LINES,))
         waiting[name].append(item)
         if len(waiting[name]) == WRITE_LINES:
-            _append(tables[name], waiting[name])
-            waiting[name] = []
-    for name, table in tables.items():
-        _append(table, waiting[name])
+            write_waiting(name)
+    for name in waiting:
+        if waiting[name]:
+            write_waiting(name)
     return int(tables["data"].shape[0])
 
 
+def _table(group: h5py.Group, name: str, dtype: Any) -> h5py.Dataset:
+    return group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(WRITE_LINES,))
+
+
 def _append(table: h5py.Dataset, items: list[Any]) -> None:
-    if not items:
-        return
     rows = np.zeros(len(items), table.dtype)
     heads = b"".join(bytes(item.getHead()) for item in items)
     rows["head"] = np.frombuffer(heads, table.dtype["head"])

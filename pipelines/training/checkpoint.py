@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from nilatron.core.prior.weights import HASH_KEY, content_sha256
+from nilatron.pipelines.files.disk import OutputError, reason_of, tensors_written
 from nilatron.pipelines.training.config import merge
 from nilatron.pipelines.training.settings import TrainingError, TrainSettings
 
@@ -44,6 +46,26 @@ def replace_durably(partial: Path, target: Path) -> None:
         os.close(folder)
 
 
+@contextmanager
+def replaced_durably(target: Path) -> Iterator[Path]:
+    """Path for safetensors that take the place of `target` at the end of the block, and are gone after a failure.
+
+    Raises
+    ------
+    OutputError
+        When the disk is full, or fails otherwise.
+    """
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        with tensors_written(partial):
+            yield partial
+        replace_durably(partial, target)
+    except OSError as error:
+        raise OutputError(f"{target}: {reason_of(error)}; an earlier one is as it was") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint in `folder`; the one before stays until the new one is complete on the disk."""
     metadata = {
@@ -55,9 +77,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "started_from": checkpoint.started_from,
     }
     metadata[HASH_KEY] = content_sha256(checkpoint.tensors, metadata)
-    partial = folder / f"{FILE_NAME}.partial"
-    safetensors.torch.save_file(checkpoint.tensors, partial, metadata=metadata)
-    replace_durably(partial, folder / FILE_NAME)
+    with replaced_durably(folder / FILE_NAME) as partial:
+        safetensors.torch.save_file(checkpoint.tensors, partial, metadata=metadata)
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:

@@ -1,4 +1,4 @@
-"""What a run shows of itself: lines in the log, a progress bar on a terminal, TensorBoard logs, pictures."""
+"""What a run shows of itself: lines in the log, a progress bar on a terminal, a table and pictures, TensorBoard logs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from nilatron.pipelines.progress import duration
+from nilatron.pipelines.training.record import ERROR, Record
 from nilatron.pipelines.training.settings import TrainingError, TrainSettings
 from nilatron.pipelines.training.validation import Picture
 
@@ -30,7 +32,8 @@ class Monitor:
         self._folder, self._n_steps, self._first_step = folder, settings.steps, first_step
         # what a broken run wrote after its checkpoint is hidden: it happens again
         self._writer = _writer(folder / "logs", first_step) if settings.monitor.tensorboard else None
-        self._since = time.monotonic()
+        self._record = Record(folder, first_step)
+        self._since, self._told_step = time.monotonic(), first_step
         self._progress: Progress | None = None
 
     def __enter__(self) -> Self:
@@ -56,17 +59,22 @@ class Monitor:
     def write_step(self, step: int, loss: float, gradient_norm: float, learning_rate: float, n_images: int) -> None:
         """Write means since the last call, over `n_images` patches."""
         now = time.monotonic()
-        rate, self._since = n_images / max(now - self._since, 1e-9), now
-        words = "step %d of %d, loss %.4f, gradient norm %.3g, learning rate %.3g, %.1f images/s"
-        log.info(words, step, self._n_steps, loss, gradient_norm, learning_rate, rate)
+        seconds, self._since = now - self._since, now
+        rate = n_images / max(seconds, 1e-9)
+        left = duration((self._n_steps - step) / max(step - self._told_step, 1) * max(seconds, 1e-9))
+        self._told_step = step
+        words = "step %d of %d, loss %.4f, gradient norm %.3g, learning rate %.3g, %.1f images/s, %s left"
+        log.info(words, step, self._n_steps, loss, gradient_norm, learning_rate, rate, left)
         if self._progress:
             self._progress.update(self._task, description=f"loss {loss:.4f}, {rate:.0f} images/s")
         values = {"loss": loss, "gradient_norm": gradient_norm, "learning_rate": learning_rate, "images_per_s": rate}
+        self._record.add(step, values)
         self._scalars(step, {f"training/{name}": value for name, value in values.items()})
 
     def write_errors(self, step: int, errors: Mapping[float, float]) -> None:
         """Write root mean square errors by complex noise level."""
         log.info("step %d, error by sigma: %s", step, ", ".join(f"{s:g}: {e:.5f}" for s, e in errors.items()))
+        self._record.add(step, {f"{ERROR}{sigma:g}": error for sigma, error in errors.items()})
         self._scalars(step, {f"validation/rmse_sigma_{sigma:g}": error for sigma, error in errors.items()})
 
     def write_picture(self, step: int, name: str, picture: Picture) -> None:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.phase import PhaseSettings, draw_phases
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.files.atomic import AtomicFolder, InputError
+from nilatron.pipelines.files.disk import npy_bytes
 from nilatron.pipelines.training.images import TrainingImagesError, fingerprint, load_images
 
-log = logging.getLogger(__name__)
-
-LOG_EVERY = 50  # images
 SEED_STRIDE = 1_000_003  # keeps the seeds of images of neighbouring runs apart
 
 
@@ -55,7 +52,9 @@ class PhaseJob:
             raise InputError(f"samples per image must be at least 1 and the seed at least 0, got {self}")
 
 
-def write_phases(job: PhaseJob, settings: PhaseSettings | None = None) -> int:
+def write_phases(
+    job: PhaseJob, settings: PhaseSettings | None = None, report: Callable[[float, float, str], None] = lambda *_: None
+) -> int:
     """Write m e^{i phase} as complex64 npy files (y, x), image scale 1, all at once in the end, and how they were made.
 
     Returns
@@ -83,13 +82,14 @@ def write_phases(job: PhaseJob, settings: PhaseSettings | None = None) -> int:
         "settings": asdict(settings),
     }
     with AtomicFolder(job.output) as folder:
+        report(0, len(images), "images")
         for number, image in enumerate(images):
             generator = torch.Generator().manual_seed(job.seed * SEED_STRIDE + number)
             magnitude = image.to(device, torch.float32).expand(job.samples_per_image, *image.shape)
             drawn = draw_phases(prior.denoiser.denoise, magnitude, generator, settings).cpu().numpy()
             for sample, pixels in enumerate(drawn):
-                np.save(folder.temporary / f"image_{number:06d}_phase_{sample:02d}.npy", pixels)
-            if (number + 1) % LOG_EVERY == 0:
-                log.info("phases of %d of %d images", number + 1, len(images))
+                path = folder.temporary / f"image_{number:06d}_phase_{sample:02d}.npy"
+                path.write_bytes(npy_bytes(pixels))
+            report(number + 1, len(images), "images")
         (folder.temporary / "phases.json").write_text(json.dumps(origin, indent=2))
     return len(images) * job.samples_per_image

@@ -29,6 +29,11 @@ class StopCondition:
         self._before: dict[int, object] = {}
 
     @property
+    def is_out_of_time(self) -> bool:
+        """Whether the time that was given is the reason to stop, and no signal."""
+        return self._signal is None and self.reason is not None
+
+    @property
     def reason(self) -> str | None:
         """Why to stop, or None."""
         if self._signal is not None:

@@ -18,7 +18,7 @@ from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import save_prior
 from nilatron.core.prior.loss import denoising_loss
 from nilatron.pipelines.training.batches import Batch, Batches, batch_loader, n_loader_workers
-from nilatron.pipelines.training.checkpoint import Checkpoint, replace_durably, write_checkpoint
+from nilatron.pipelines.training.checkpoint import Checkpoint, replaced_durably, write_checkpoint
 from nilatron.pipelines.training.images import fingerprint
 from nilatron.pipelines.training.monitor import Monitor
 from nilatron.pipelines.training.scans import scan_loss
@@ -218,9 +218,8 @@ class Trainer:
                 self.step, self.settings, self.model.sigma_data, self.images_sha256, self.started_from, self._tensors()
             )
             write_checkpoint(self.folder, checkpoint)
-            partial = self.folder / f"{WEIGHTS_NAME}.partial"
-            save_prior(partial, self.averaged(), self._metadata())
-            replace_durably(partial, self.folder / WEIGHTS_NAME)
+            with replaced_durably(self.folder / WEIGHTS_NAME) as partial:
+                save_prior(partial, self.averaged(), self._metadata())
         self.fabric.barrier()
 
     def _metadata(self) -> dict[str, str]:

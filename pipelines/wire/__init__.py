@@ -24,6 +24,7 @@ from nilatron.pipelines.wire.errors import (
     TruncatedError,
     UnknownMessageError,
     UnsendableError,
+    UnsupportedError,
     WireError,
     WireTimeoutError,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "TruncatedError",
     "UnknownMessageError",
     "UnsendableError",
+    "UnsupportedError",
     "WireError",
     "WireTimeoutError",
     "encode",

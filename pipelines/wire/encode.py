@@ -10,6 +10,7 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
+from nilatron.pipelines.wire.compressed import COMPRESSION_FLAGS
 from nilatron.pipelines.wire.encode_compound import bucket_parts, image_array_parts, recon_data_parts
 from nilatron.pipelines.wire.encoding_parts import Part, length_prefixed, line_parts, raw, waveform_parts
 from nilatron.pipelines.wire.errors import UnsendableError
@@ -54,6 +55,10 @@ def encode(message: Message) -> list[Part]:
 
 def _acquisition(line: ismrmrd.Acquisition) -> list[Part]:
     head, trajectory, samples = line_parts(line)
+    if line._head.flags & COMPRESSION_FLAGS:  # the samples go out as they are
+        plain = ismrmrd.AcquisitionHeader.from_buffer_copy(head)
+        plain.flags &= ~COMPRESSION_FLAGS
+        head = bytes(plain)
     return [_id(MessageId.ACQUISITION) + head, *([raw(trajectory)] if trajectory.size else []), raw(samples)]
 
 

@@ -5,6 +5,7 @@ BadInputError
     |-- UnknownMessageError a message id that has no meaning here: the length of the message is unknown, too
     |-- LimitError          a size beyond the limits of this end; nothing was allocated
     |-- MalformedError      bytes that contradict themselves
+    |-- UnsupportedError    a form of a message that this end does not know
     |-- TruncatedError      the stream ended inside a message
     |-- WireTimeoutError    the other end stayed silent, or does not take what is sent
     |-- PeerGoneError       the connection broke, or ended without CLOSE
@@ -32,6 +33,10 @@ class LimitError(WireError):
 
 class MalformedError(WireError):
     """Bytes that contradict themselves."""
+
+
+class UnsupportedError(WireError):
+    """A form of a message that this end does not know."""
 
 
 class TruncatedError(WireError):

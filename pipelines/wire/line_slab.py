@@ -18,7 +18,9 @@ Sizes: TypeAlias = tuple[int, int, int]  # samples, channels, trajectory dimensi
 _SLAB_BYTES = 1 << 22
 MAX_LINES = 64
 _ALIGNMENT = 64
-_NUMBERS = struct.Struct("<H34xHxxH136xH")  # message id, then samples, channels and trajectory dimensions of the header
+# message id, then of the header the flags of compression, samples, channels and trajectory dimensions
+_NUMBERS = struct.Struct("<H8xB25xHxxH136xH")
+_PLAIN = 0  # not compressed; the other four flags of this byte have no meaning yet
 _ID = int(MessageId.ACQUISITION).to_bytes(2, "little")
 
 
@@ -63,7 +65,7 @@ class LineSlab:
         n_samples, n_channels, n_dimensions = sizes
         payload_bytes, trajectory_bytes = _payload_bytes(sizes), 4 * n_samples * n_dimensions
         self._message_bytes = _HEAD_BYTES + payload_bytes
-        self._expected = (int(MessageId.ACQUISITION), *sizes)
+        self._expected = (int(MessageId.ACQUISITION), _PLAIN, *sizes)
         self._n_lines = n_lines
         self._raw_heads = memoryview(bytearray(n_lines * _HEAD_BYTES))
         self._heads = (_Head * n_lines).from_buffer(self._raw_heads)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ismrmrd
 import numpy as np
 
+from nilatron.pipelines.wire.compressed import COMPRESSION_FLAGS, read_compressed
 from nilatron.pipelines.wire.errors import MalformedError
 from nilatron.pipelines.wire.limits import Budget
 from nilatron.pipelines.wire.parsing import Parser, read_bytes, read_flat, read_length_prefixed
@@ -13,7 +14,7 @@ from nilatron.pipelines.wire.structures import ACQUISITION_HEADER, IMAGE_HEADER,
 
 
 def read_acquisition(budget: Budget) -> Parser[ismrmrd.Acquisition]:
-    """Header, trajectory (sample, dimension), samples (channel, sample); the arrays are writable."""
+    """Header, trajectory (sample, dimension), samples (channel, sample), unpacked; the arrays are writable."""
     limits = budget.limits
     raw = bytearray(ACQUISITION_HEADER.itemsize)
     yield memoryview(raw)
@@ -32,6 +33,8 @@ def read_acquisition(budget: Budget) -> Parser[ismrmrd.Acquisition]:
         traj = trajectory.view(np.float32).reshape(n_samples, n_dimensions)
     else:
         traj = np.empty((n_samples, n_dimensions), np.float32)
+    if head.flags & COMPRESSION_FLAGS and n_samples and n_channels:
+        return ismrmrd.Acquisition(head, (yield from read_compressed(head, budget)), traj)
     samples = np.empty(n_samples * n_channels * 8, np.uint8)
     if n_samples and n_channels:
         yield samples.data

@@ -11,6 +11,7 @@ from ismrmrd import xsd
 pytestmark = pytest.mark.slow  # through a whole node what gadgets and conversation are asked alone
 
 pydicom = pytest.importorskip("pydicom")
+pytest.importorskip("highdicom")
 
 PIXELS = 0.1
 POSITION_MM = (12.0, -30.0, 44.0)
@@ -215,8 +216,7 @@ def test_directions_that_are_none_cost_the_dicom_files_and_no_image(exported, tm
     assert code == 3
     assert stack == []
     assert (
-        "1 images could not be written: DICOM needs directions of length 1 at right angles, got "
-        in err.splitlines()[-1]
+        "1 image could not be written: DICOM needs directions of length 1 at right angles, got " in err.splitlines()[-1]
     )
     assert said in err.splitlines()[-1]
     with h5py.File(tmp_path / "out.h5") as file:

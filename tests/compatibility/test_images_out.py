@@ -48,7 +48,7 @@ def test_more_images_than_an_index_can_count(simulated, monkeypatch):
     made = []
     monkeypatch.setattr("nilatron.gadgets.node.ImageMaker", lambda _: lambda items, _: made.extend(items) or iter(()))
     list(build_node("zero_filled", {})(iter(scan.items), Context(scan.header)))
-    maker.sent[1] = MAX_INDEX - 1
+    maker.numbering.given[1] |= {1, MAX_INDEX - 1}
     images = [maker.make(made[0], Context(scan.header)) for _ in range(3)]
     assert [image.image_index for image in images] == [65535, 1, 2]
     assert images[1].meta["GADGETRON_ImageNumber"] == "65536"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,8 @@ def test_kspace_and_calibration_get_the_same_virtual_coils():
     n_kept = len(small.kspace)
     assert 3 <= n_kept < 24
     assert small.calibration.shape == (n_kept, *item.calibration.shape[1:])
+    (with_maps,) = CoilCompression(CompressionSettings())([replace(item, coil_maps=item.kspace)], context)
+    assert np.array_equal(with_maps.coil_maps, small.kspace)
     assert np.array_equal(small.counts, item.counts)
     lost = 1 - np.sum(np.abs(small.kspace) ** 2) / np.sum(np.abs(item.kspace) ** 2)
     n_acquired = np.count_nonzero(item.counts)

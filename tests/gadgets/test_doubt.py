@@ -208,3 +208,27 @@ def test_images_of_two_sets_are_judged_and_shown_as_one(item, target):
 def test_one_coil_needs_no_calibration(slices_of):
     _, (item,) = slices_of(replace(SCAN, n_coils=1, acceleration=2, calibration="none"))
     assert "coil maps" not in doubts_of(item)
+
+
+@pytest.mark.parametrize("method", ["cg_sense", "zero_filled"])
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (slice(28, 38), "around the centre of k-space, were not acquired"),
+        (slice(20, 64), "the centre of k-space along y was not acquired"),
+        (slice(4, 12), ""),
+        (slice(0, 20), ""),
+    ],
+)
+def test_images_without_the_centre_of_k_space_are_doubted(item, method, rows, said):
+    counts, kspace = item.counts.copy(), item.kspace.copy()
+    counts[:, rows], kspace[:, :, rows] = 0, 0
+    text = doubts_of(replace(item, counts=counts, kspace=kspace), method)
+    assert said in text
+    assert ("not acquired" in text) == bool(said)
+
+
+@pytest.mark.parametrize("acceleration", [2, 4, 6, 8])
+def test_equispaced_lines_without_calibration_have_their_centre(slices_of, acceleration):
+    _, (item,) = slices_of(replace(SCAN, acceleration=acceleration, calibration="none"))
+    assert "centre of k-space" not in doubts_of(item, "zero_filled")

@@ -3,7 +3,7 @@ import logging
 import ismrmrd
 import numpy as np
 
-from nilatron.gadgets.items import Context, KSpaceSlice, ScanLog, ScanTiming, with_samples
+from nilatron.gadgets.items import Context, KSpaceSlice, ScanLog, ScanProgress, ScanTiming, with_samples
 
 
 def test_problems_are_remembered_and_logged(caplog):
@@ -48,3 +48,28 @@ def test_label_and_notes_of_a_slice(scan_header, make_line):
     noted = item.with_note("first").with_note("second")
     assert noted.notes == ("first", "second")
     assert item.notes == ()
+
+
+def test_progress_tells_every_change_and_never_more_than_all():
+    told = []
+    progress = ScanProgress(changed=lambda: told.append((progress.done, progress.total)), n_slices=2, steps_per_slice=3)
+    for _ in range(2):
+        progress.step(2)
+        progress.step(1)
+        progress.slice_done()
+    progress.step(5)
+    assert told == [(2, 6), (3, 6), (3, 6), (5, 6), (6, 6), (6, 6), (6, 6)]
+
+
+def test_a_slice_that_needed_fewer_steps_counts_as_whole():
+    progress = ScanProgress(n_slices=4, steps_per_slice=7)
+    progress.step(3)
+    progress.slice_done()
+    assert (progress.done, progress.total) == (7, 28)
+
+
+def test_a_scan_of_unknown_length_has_no_total():
+    progress = ScanProgress(steps_per_slice=2)
+    progress.step()
+    progress.slice_done()
+    assert (progress.done, progress.total) == (2, 0)

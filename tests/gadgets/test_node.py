@@ -10,7 +10,7 @@ from nilatron.core.prior.edm_weights import save_prior
 from nilatron.core.prior.unet import UNetConfig
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.methods import METHODS
-from nilatron.gadgets.node import build_node
+from nilatron.gadgets.node import OF_SLICES, build_node
 from nilatron.gadgets.problem import Outcome
 from nilatron.gadgets.settings import SettingsError
 from nilatron.gadgets.stock.registry import STOCK_GADGETS
@@ -106,3 +106,9 @@ def test_errors_come_before_the_first_line(target, properties, message):
 
 def test_nothing_in_nothing_out():
     assert run("cg_sense", items=[]) == []
+
+
+def test_settings_belong_to_the_part_of_the_node_that_is_used():
+    with pytest.raises(SettingsError, match="nila has no property 'pixel_type'"):
+        build_node("nila", {"pixel_type": "uint16"}, parts=OF_SLICES)
+    assert build_node("nila", {"steps": "3"}, parts=OF_SLICES).settings[METHODS["nila"].settings_class].steps == 3

@@ -90,7 +90,7 @@ def test_other_items_pass():
 
 def told(item, **settings):
     context = Context(None)
-    (found,) = Sensitivities(MapSettings(**settings))([item], context)
+    (found,) = Sensitivities(MapSettings(**settings))([replace(item, coil_maps=None, maps_from="", notes=())], context)
     return found
 
 
@@ -141,3 +141,10 @@ def test_two_sets_are_made_where_asked_for_and_told():
 def test_other_words_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         MapSettings(**settings)
+
+
+def test_maps_that_a_slice_has_stay_but_for_their_scale():
+    (estimated,), _ = with_maps(SCAN)
+    (item,), log = with_maps(SCAN, lambda item: replace(item, coil_maps=3 * estimated.coil_maps))
+    np.testing.assert_allclose(item.coil_maps, estimated.coil_maps, atol=1e-6)
+    assert not log.counts["slices without usable calibration"]

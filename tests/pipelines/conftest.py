@@ -1,5 +1,6 @@
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -352,3 +353,40 @@ def noise_measurement():
         return header, items
 
     return make
+
+
+def packed_values(values, n_bits, scale):
+    """Whole numbers of so many bits, one after the other, by way of one large number."""
+    integers = [round(float(value) * scale) for value in values]
+    number = sum((value & ((1 << n_bits) - 1)) << (n_bits * place) for place, value in enumerate(integers))
+    return struct.pack("<QfB", len(integers), scale, n_bits) + number.to_bytes(
+        -(-n_bits * len(integers) // 8), "little"
+    )
+
+
+def scale_for(values, n_bits):
+    """The largest scale that a signed number of so many bits allows (option -P)."""
+    return float(np.float32(((1 << (n_bits - 1)) - 1) / np.abs(values).max()))
+
+
+def compressed_bytes(plain, n_bits=12, flag=ismrmrd.ACQ_COMPRESSION2, content=None):
+    """The message of a line as `gadgetron_ismrmrd_client -P n_bits` sends it."""
+    head = plain.getHead()
+    head.flags |= 1 << (flag - 1)
+    values = plain.data.reshape(-1).view(np.float32)
+    content = packed_values(values, n_bits, scale_for(values, n_bits)) if content is None else content
+    return b"".join(
+        (struct.pack("<H", 1008), bytes(head), plain.traj.tobytes(), struct.pack("<I", len(content)), content)
+    )
+
+
+@pytest.fixture
+def packed():
+    """Pack numbers as the stock client does: `(values, n_bits, scale)`."""
+    return packed_values
+
+
+@pytest.fixture
+def compressed():
+    """The message of a line that is compressed: `(line, n_bits, flag, content)`."""
+    return compressed_bytes

@@ -35,7 +35,7 @@ def test_a_sound_file(checked):
     assert report.contradictions == ()
     assert report.unusable == ""
     assert any("4 lines: noise; 3 channels" in one for one in report.holds)
-    assert any("1 images of 14 lines, 1.4-fold undersampled" in one for one in report.plan)
+    assert any("1 image of 14 lines, 1.4-fold undersampled" in one for one in report.plan)
     assert any("calibration by 8 lines of the image itself" in one for one in report.plan)
     assert "noise: of 4 noise lines" in report.plan
     assert report.left_out == ()
@@ -123,3 +123,27 @@ def test_a_file_that_is_none(tmp_path):
     (tmp_path / "raw.h5").write_bytes(b"nothing")
     with pytest.raises(InputError):
         check_file(tmp_path / "raw.h5")
+
+
+def test_what_is_weighed_is_said_and_counts_for_the_plan(checked, tmp_path):
+    checked()
+    with h5py.File(tmp_path / "raw.h5", "r+") as file:
+        file["dataset/xml"][0] = file["dataset/xml"][0].replace(b"<z>1</z>", b"<z>4</z>")
+    report = check_file(tmp_path / "raw.h5")
+    assert any(
+        "the matrix has z = 4, limits and lines have one partition: taken as slices" in one
+        for one in report.contradictions
+    )
+    assert any("1.4-fold undersampled" in one for one in report.plan)
+
+
+@pytest.mark.parametrize("kind", ["Noise", "SenMap"])
+def test_a_noise_measurement_that_the_scan_depends_on_is_named(described, tmp_path, kind):
+    named = f"<dependencyType>{kind}</dependencyType><measurementID>77</measurementID>"
+    described(f"<measurementDependency>{named}</measurementDependency>", "</measurementInformation>")
+    with h5py.File(tmp_path / "raw.h5", "r+") as file:
+        rows = file["dataset/data"][4:]
+        del file["dataset/data"]
+        file["dataset"].create_dataset("data", data=rows)
+    text = " ".join(check_file(tmp_path / "raw.h5").plan)
+    assert ("noise: of measurement 77, if the noise store has it" in text) == (kind == "Noise")

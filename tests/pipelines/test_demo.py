@@ -8,6 +8,7 @@ from rich.console import Console
 
 from nilatron.gadgets.settings import SettingsError
 from nilatron.pipelines.demo import CHAINS, SCAN, read_series, run_demo
+from nilatron.pipelines.files.labels import STRIP_HEIGHT
 from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth
 
 SMALL = replace(SCAN, matrix=(64, 64, 1), n_slices=2, calibration_lines=16, acceleration=3)
@@ -49,9 +50,10 @@ def test_picture_shows_truth_and_reconstructions_side_by_side(demo):
     _, report = demo
     with Picture.open(report.picture) as picture:
         grey = np.asarray(picture).astype(float)
-    assert grey.shape == (64, 64 * (1 + len(CHAINS)))
+    assert grey.shape == (STRIP_HEIGHT + 64, 64 * (1 + len(CHAINS)))
+    assert all(names.min() < 100 for names in np.split(grey[:STRIP_HEIGHT], 1 + len(CHAINS), axis=1))
     truth = np.abs(ground_truth(replace(SMALL, seed=3), 0))[0]
-    for tile in np.split(grey, 1 + len(CHAINS), axis=1):
+    for tile in np.split(grey[STRIP_HEIGHT:], 1 + len(CHAINS), axis=1):
         assert np.corrcoef(tile.ravel(), truth.ravel())[0, 1] > 0.85
 
 

@@ -13,6 +13,7 @@ from PIL import Image as Picture
 from nilatron.core.metrics import foreground, psnr
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.files.raw import open_raw
+from nilatron.pipelines.progress import Bar
 from nilatron.pipelines.replay import ReplaySettings, replay
 from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth, simulate
 
@@ -72,13 +73,15 @@ def test_pictures_are_those_of_the_images(replayed, tmp_path):
     assert names == ["series001_0001.png", "series001_0002.png", "series001_0003.png"]
     with Picture.open(tmp_path / "png" / names[1]) as picture:
         grey = np.asarray(picture)
-    magnitude = images[1, 2, 0, 0][0]  # interleaved: the second image is slice 2
+    magnitude = images[1, 1, 0, 0][0]  # the third to come: slices are interleaved
     expected = np.clip(np.rint(magnitude * 255 / np.percentile(magnitude, 99.5)), 0, 255)
     np.testing.assert_array_equal(grey, expected)
 
 
 def test_dicom_files_beside_the_images(replayed, tmp_path):
-    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom")
+    import pydicom
+
     replayed(SCAN, chain="cg_sense", dicom=tmp_path / "dicom")
     files = sorted((tmp_path / "dicom").iterdir())
     assert len(files) == SCAN.n_slices
@@ -86,9 +89,58 @@ def test_dicom_files_beside_the_images(replayed, tmp_path):
     assert len({pydicom.dcmread(path).SeriesInstanceUID for path in files}) == 1
 
 
+OTHER_RUNS = {
+    "the same": {},
+    "another chain": {"chain": "cg_sense"},
+    "another seed": {"seed": 1},
+    "another property": {"properties": {"image_scale": "2"}},
+    "other weights": {"weights": Path(__file__)},
+    "other raw data, the same header": {"settings": replace(SCAN, seed=1)},
+    "another file with noise": {"noise": True},
+}
+
+
+@pytest.mark.slow
+def test_two_runs_share_no_identifier_and_the_same_run_has_its_own(replayed, tmp_path):
+    pytest.importorskip("highdicom")
+    import pydicom
+
+    found = {}
+    for name, how in OTHER_RUNS.items():
+        simulate(tmp_path / "noise.h5", replace(SCAN, seed=2), overwrite=True)
+        options = {"chain": "zero_filled", "settings": SCAN, "dicom": tmp_path / name} | how
+        if options.pop("noise", False):
+            options["noise"] = tmp_path / "noise.h5"
+        replayed(**options)
+        found[name] = list(map(pydicom.dcmread, sorted((tmp_path / name).iterdir())))
+    replayed(SCAN, "zero_filled", dicom=tmp_path / "again")
+    again = {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()}
+    assert again == {path.name: path.read_bytes() for path in (tmp_path / "the same").iterdir()}
+    images = [data.SOPInstanceUID for run in found.values() for data in run]
+    assert len(set(images)) == len(images) == 3 * len(OTHER_RUNS)
+    assert len({data.SeriesInstanceUID for run in found.values() for data in run}) == len(OTHER_RUNS)
+    studies = {name: {data.StudyInstanceUID for data in run} for name, run in found.items()}
+    assert studies["another chain"] == studies["the same"] != studies["other raw data, the same header"]
+
+
+def test_dicom_files_are_numbered_by_place_and_images_by_slice_though_slices_are_interleaved(replayed, tmp_path):
+    pytest.importorskip("highdicom")
+    import pydicom
+
+    replayed(replace(SCAN, n_slices=5), "zero_filled", dicom=tmp_path / "dicom")
+    with h5py.File(tmp_path / "out.h5") as file:
+        heads = file["images/image_1/header"][:]
+    assert heads["slice"].tolist() == [0, 2, 4, 1, 3]
+    assert heads["image_index"].tolist() == [1, 3, 5, 2, 4]
+    stack = [pydicom.dcmread(path) for path in sorted((tmp_path / "dicom").iterdir())]
+    assert [data.InstanceNumber for data in stack] == [1, 2, 3, 4, 5]
+    steps = np.diff([float(data.SliceLocation) for data in stack])
+    assert steps == pytest.approx(float(stack[0].SpacingBetweenSlices))
+
+
 def test_images_that_dicom_cannot_hold_are_told_and_kept(replayed, tmp_path):
     """Here one slice of three has no read direction."""
-    pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom")
 
     def spoil(path):
         with h5py.File(path, "r+") as file:
@@ -101,9 +153,7 @@ def test_images_that_dicom_cannot_hold_are_told_and_kept(replayed, tmp_path):
     assert len(list((tmp_path / "dicom").iterdir())) == 2
     assert not report.complete
     (problem,) = (text for text in report.log.problems if "DICOM" in text)
-    assert problem.startswith(
-        f"{tmp_path / 'dicom'}: 1 images could not be written: DICOM needs directions of length 1"
-    )
+    assert problem.startswith(f"{tmp_path / 'dicom'}: 1 image could not be written: DICOM needs directions of length 1")
     assert "read_dir (0, 0, 0)" in problem
 
 
@@ -114,6 +164,38 @@ def test_images_of_an_earlier_run_are_kept_beside_the_new_ones(tmp_path):
     with h5py.File(tmp_path / "out.h5") as file:
         assert sorted(file) == ["first", "second"]
         np.testing.assert_array_equal(file["first/image_1/data"][:], file["second/image_1/data"][:])
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What the progress bar is given: done, total, unit."""
+    seen = []
+    monkeypatch.setattr(Bar, "update", lambda _, done, total, unit, words="": seen.append((done, total, unit, words)))
+    return seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 2])
+def test_progress_counts_the_steps_of_all_slices_and_samples(tmp_path, linear_prior, shown, batch):
+    simulate(tmp_path / "raw.h5", SCAN)
+    properties = {"series": "nila,uncertainty", "steps": "4", "samples": "3", "sample_steps": "5"}
+    properties["batch_slices"] = str(batch)
+    settings = ReplaySettings(tmp_path / "raw.h5", tmp_path / "out.h5", properties=properties, weights=linear_prior)
+    assert replay(settings).complete
+    steps = [(done, total) for done, total, unit, _ in shown if unit == "steps"]
+    each = 4 + 3 * 5
+    assert {total for _, total in steps} == {3 * each}
+    assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+    assert steps[-1] == (3 * each, 3 * each)
+    assert {done for done, _ in steps} >= {1, 4, 7, each + 1}
+    assert shown[-1][3] == "slice 3 of 3"
+
+
+def test_progress_of_a_method_without_steps_counts_slices(tmp_path, shown):
+    simulate(tmp_path / "raw.h5", SCAN)
+    assert replay(ReplaySettings(tmp_path / "raw.h5", tmp_path / "out.h5", "zero_filled")).complete
+    assert (shown[0][0], shown[0][2]) == (0, "lines")
+    assert [entry[:2] for entry in shown if entry[2] == "slices"] == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_log_names_the_slices(replayed, caplog):

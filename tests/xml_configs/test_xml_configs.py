@@ -83,3 +83,12 @@ def test_the_embedded_host_runs_it(name):
         a, b = abs(got.data).astype(float).ravel(), abs(want.data).astype(float).ravel()
         scale = a @ b / (b @ b)
         assert np.linalg.norm(a - scale * b) < 0.02 * np.linalg.norm(a)
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_the_readers_are_those_that_unpack_compressed_lines(name):
+    readers = [(port.dll, port.classname) for port in load_chain(name).readers]
+    assert readers == [
+        ("gadgetron_mricore", "GadgetIsmrmrdAcquisitionMessageReader"),
+        ("gadgetron_mricore", "GadgetIsmrmrdWaveformMessageReader"),
+    ]

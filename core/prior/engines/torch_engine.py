@@ -40,7 +40,7 @@ def torch_engine(denoiser: EDMDenoiser, precision: str, device: str) -> Engine:
 def fastest_dtype(device: str) -> torch.dtype:
     """bfloat16 if the processor supports it in hardware, else float32."""
     if device == "cpu":
-        capabilities = torch.cpu.get_capabilities()
+        capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older releases cannot say
         has_bfloat16 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
         return torch.bfloat16 if has_bfloat16 else torch.float32
     return torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float32

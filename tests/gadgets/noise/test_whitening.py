@@ -6,6 +6,7 @@ import pytest
 
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.items import Context, KSpaceSlice
+from nilatron.gadgets.known_noise import NoiseCovariance, NoiseOrigin
 from nilatron.gadgets.noise import NoiseSettings, Whitening
 from nilatron.gadgets.stock.noise_adjust import NoiseAdjustGadget
 from nilatron.pipelines.files.raw import open_raw
@@ -211,3 +212,23 @@ def test_real_noise_becomes_white(shared, name):
     other = white(noise[::2], noise[1::2])
     assert np.sqrt(np.mean(np.abs(other) ** 2)) < 0.05  # a sample covariance of 1440 samples is no better than 0.04
     assert abs(np.mean(np.diag(other).real)) < 0.05
+
+
+def test_noise_that_is_known_whitens_like_the_scan_that_it_is_of():
+    header, items = simulate_items(SCAN)
+    context, collecting = Context(header), Whitening(NoiseSettings())
+    (item,) = Accumulator()(collecting.lines(items, context), context)
+    known = NoiseCovariance(collecting.covariance(item, context), 0, 0.0, NoiseOrigin("given"))
+    (found,) = Whitening(NoiseSettings(), known).slices([item], context)
+    (expected,), _ = whitened(SCAN)
+    np.testing.assert_allclose(found.kspace, expected.kspace, rtol=1e-4, atol=1e-4)
+    assert found.noise.source == "given"
+    assert Whitening(NoiseSettings()).covariance(item, context) is None
+
+
+def test_maps_that_a_slice_has_are_whitened_with_it():
+    header, items = simulate_items(SCAN)
+    context, whitening = Context(header), Whitening(NoiseSettings())
+    (item,) = Accumulator()(whitening.lines(items, context), context)
+    (found,) = whitening.slices([replace(item, coil_maps=item.kspace)], context)
+    np.testing.assert_array_equal(found.coil_maps, found.kspace)

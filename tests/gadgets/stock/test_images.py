@@ -2,7 +2,7 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from nilatron.gadgets.items import Context
+from nilatron.gadgets.items import Context, ScanError
 from nilatron.gadgets.settings import SettingsError
 from nilatron.gadgets.stock.registry import STOCK_GADGETS
 
@@ -51,12 +51,24 @@ def test_extract_sends_each_wanted_part_in_its_own_series(context):
     made = through(
         "ExtractGadget", image_of(COMPLEX), context, extract_real="true", extract_phase="1", real_imag_offset="10"
     )
-    assert [(image.image_series_index, image.image_type) for image in made] == [(2, 1), (1002, 3), (3002, 2)]
-    np.testing.assert_allclose(made[1].data.ravel(), [13, 10])
+    assert [(image.image_series_index, image.image_type) for image in made] == [(2, 1), (3002, 2), (1002, 3)]
+    np.testing.assert_allclose(made[2].data.ravel(), [13, 10])
 
 
-def test_the_older_mask_replaces_the_switches(context):
-    made = through("ExtractGadget", image_of(COMPLEX), context, extract_mask="4")
+def test_extracted_phase_runs_from_0_to_2_pi(context):
+    pixels = np.array([[1, 1j, -1, -1j, -1 - 1e-6j]], dtype=np.complex64)
+    made = through("ExtractGadget", image_of(pixels), context, extract_magnitude="false", extract_phase="true")
+    np.testing.assert_allclose(made[0].data.ravel(), np.pi * np.array([1, 1.5, 2, 0.5, 0]), atol=2e-6)
+
+
+@pytest.mark.parametrize(("mask", "types"), [("4", [1, 4]), ("8", [1, 2]), ("15", [1, 2, 3, 4]), ("1", [1])])
+def test_the_older_mask_adds_to_the_switches(context, mask, types):
+    made = through("ExtractGadget", image_of(COMPLEX), context, extract_mask=mask)
+    assert [image.image_type for image in made] == types
+
+
+def test_the_older_mask_alone(context):
+    made = through("ExtractGadget", image_of(COMPLEX), context, extract_mask="4", extract_magnitude="false")
     assert [image.image_type for image in made] == [ismrmrd.IMTYPE_IMAG]
 
 
@@ -93,8 +105,28 @@ def test_to_short_keeps_the_sign_of_real_images_and_shifts_their_window(context)
     image = image_of(np.array([[-7.4, 8.6]], dtype=np.float32), ismrmrd.IMTYPE_REAL, GADGETRON_WindowCenter="5")
     (made,) = through("FloatToShortGadget", image, context, intensity_offset="3")
     assert made.data.dtype == np.int16
-    np.testing.assert_array_equal(made.data.ravel(), [-7, 9])
+    np.testing.assert_array_equal(made.data.ravel(), [-4, 12])
     assert made.meta["GADGETRON_WindowCenter"] == "8"
+
+
+@pytest.mark.parametrize("image_type", [ismrmrd.IMTYPE_REAL, ismrmrd.IMTYPE_IMAG])
+def test_to_unsigned_short_shifts_real_and_imaginary_parts(context, image_type):
+    image = image_of(np.array([[-3000, -2, 0, 1.5, 2.5, 3000]], dtype=np.float32), image_type)
+    (made,) = through("FloatToUShortGadget", image, context)
+    np.testing.assert_array_equal(made.data.ravel(), [0, 2046, 2048, 2050, 2051, 4095])
+
+
+def test_halves_are_rounded_away_from_zero(context):
+    image = image_of(np.array([[-2.5, -1.5, 1.5, 2.5]], dtype=np.float32), ismrmrd.IMTYPE_REAL)
+    (made,) = through("FloatToShortGadget", image, context)
+    np.testing.assert_array_equal(made.data.ravel(), [-3, -2, 2, 3])
+
+
+@pytest.mark.parametrize("name", ["FloatToUShortGadget", "FloatToShortGadget"])
+@pytest.mark.parametrize("image_type", [0, ismrmrd.IMTYPE_COMPLEX])
+def test_to_integers_refuses_images_of_unset_type(context, name, image_type):
+    with pytest.raises(ScanError, match=f"{name}: an image of type {image_type}; expected magnitude"):
+        through(name, image_of(np.ones((1, 1), np.float32), image_type), context)
 
 
 @pytest.mark.parametrize("name", ["FloatToUShortGadget", "AutoScaleGadget", "ImageFinishGadget"])
@@ -110,6 +142,7 @@ def test_items_of_other_types_pass_unchanged(context, name):
         ("FloatToShortGadget", {"min_intensity": "5", "max_intensity": "5"}),
         ("AutoScaleGadget", {"max_value": "0"}),
         ("ExtractGadget", {"extract_mask": "16"}),
+        ("ExtractGadget", {"extract_magnitude": "false"}),
         ("ComplexToFloatGadget", {"max_value": "0"}),
     ],
 )

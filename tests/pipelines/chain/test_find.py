@@ -24,7 +24,10 @@ def test_the_shipped_chains_are_there_and_can_be_built():
         assert len(targets) == 1
         own = next(node for node in chain.stream if isinstance(node, External))
         assert own.module == NODE_MODULE
-        assert [port.classname for port in chain.readers] == ["AcquisitionReader", "WaveformReader"]
+        assert [port.classname for port in chain.readers] == [
+            "GadgetIsmrmrdAcquisitionMessageReader",
+            "GadgetIsmrmrdWaveformMessageReader",
+        ]
         assert [port.classname for port in chain.writers] == ["ImageWriter"]
         if name != "nila_after_gadgetron":
             assert chain.stream == (own,)
@@ -40,6 +43,22 @@ def test_chains_are_found_by_name_by_path_and_in_directories(tmp_path):
     assert load_chain("mine", [tmp_path]).stream[0].name == "ImageFinishGadget"
     assert load_chain("nila", [tmp_path]).stream[0].name == "AutoScaleGadget"
     assert set(list_chains([tmp_path])) == {*list_chains(), "mine"}
+
+
+def test_a_file_that_lies_there_is_preferred_and_that_is_told(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    shipped = find_chain("nila")
+    assert find_chain("nila.xml") == shipped
+    (tmp_path / "nila.xml").write_text(chain_of("AutoScaleGadget"))
+    assert load_chain("nila.xml").stream[0].name == "AutoScaleGadget"
+    assert f"{tmp_path / 'nila.xml'} is used" in caplog.text
+    assert find_chain("nila") == shipped
+    assert find_chain("nila.xml", allow_paths=False) == shipped
+
+
+def test_a_path_that_leads_nowhere_says_so(tmp_path):
+    with pytest.raises(ChainError, match="No such file"):
+        find_chain(str(tmp_path / "nila.xml"))
 
 
 def test_unknown_chains_list_the_known_ones(tmp_path):

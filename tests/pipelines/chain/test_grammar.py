@@ -8,6 +8,7 @@ from nilatron.pipelines.chain.xml import ChainError
 
 RECORDED = Path(__file__).resolve().parents[4] / "shared" / "wire"
 CONFIGURATION = "<configuration/>"
+SHORT = '<property name="a" value="b"/>'
 EXECUTE = f'<external><execute name="a.b" target="c" type="python"/>{CONFIGURATION}</external>'
 
 
@@ -38,6 +39,8 @@ def fanout(*streams, branch="AcquisitionFanout"):
         fanout('<stream key="a"/>', f'<stream key="b">{EXECUTE}</stream>'),
         f'<parallelprocess workers="4"><purestream>{part("gadget", "ScaleGadget")}</purestream></parallelprocess>',
         f"<puredistributed><readers/><writers/><purestream>{part('gadget', 'ScaleGadget')}</purestream></puredistributed>",
+        '<external><connect port="1"/></external>',
+        '<external><execute name="a" type="matlab"/></external>',
         "",
     ],
 )
@@ -46,11 +49,40 @@ def test_what_gadgetron_takes(stream):
 
 
 @pytest.mark.parametrize(
+    "ports",
+    [
+        f"<writers>{part('writer', 'MRIImageWriter', inner='<slot>1022</slot>')}</writers>",
+        f"<writers>{part('writer', 'DicomImageWriter', 'gadgetron_dicom')}</writers>",
+    ],
+)
+def test_ports_that_gadgetron_takes(ports):
+    check_grammar(chain_of("", ports=ports))
+
+
+def test_the_legacy_form_is_taken():
+    property_ = "<property><name>a</name><value>b</value></property>"
+    check_grammar(
+        '<gadgetronStreamConfiguration xmlns="http://gadgetron.sf.net/gadgetron" xmlns:x="http://www.w3.org/2001/XMLSchema'
+        '-instance" x:schemaLocation="http://gadgetron.sf.net/gadgetron gadgetron.xsd">'
+        f"{part('reader', 'GadgetIsmrmrdAcquisitionMessageReader', inner='<slot>1008</slot>')}"
+        f"{part('writer', 'MRIImageWriter', inner='<slot>1022</slot>')}"
+        f"{part('gadget', 'NoiseAdjustGadget', inner=f'<name>NoiseAdjust</name>{property_}')}"
+        "</gadgetronStreamConfiguration>"
+    )
+
+
+@pytest.mark.parametrize(
     ("xml", "message"),
     [
         ("no xml", "is not XML"),
         ('<!DOCTYPE c [<!ENTITY e "2">]><configuration/>', "without document types and entities"),
-        ("<gadgetronStreamConfiguration/>", "root element <gadgetronStreamConfiguration>"),
+        ("<gadgets/>", "root element <gadgets>; expected <configuration>"),
+        (
+            f"<gadgetronStreamConfiguration><stream/>{part('gadget', 'ScaleGadget', inner=SHORT)}"
+            "</gadgetronStreamConfiguration>",
+            "unknown element <stream>; allowed: reader, writer, gadget; line 1: /gadgetronStreamConfiguration/gadget/property: "
+            "expected elements <name> and <value>",
+        ),
         ("<configuration><version>2</version></configuration>", "expected one <stream>, got 0"),
         (chain_of("", version="1"), "expected <version>2</version>, got '1'"),
         (
@@ -68,7 +100,6 @@ def test_what_gadgetron_takes(stream):
         ),
         (chain_of(part("gadget", "ScaleGadget", inner="<slot>1</slot>")), "unknown element <slot>"),
         (chain_of(f"<external>{CONFIGURATION}</external>"), "one of <execute> and <connect>, got 0"),
-        (chain_of('<external><connect port="1"/></external>'), "expected one <configuration>, got 0"),
         (chain_of(EXECUTE.replace('type="python"', 'type="perl"')), "type 'perl'; expected one of python"),
         (chain_of(EXECUTE.replace(' target="c"', "")), "attribute 'target' is missing"),
         (chain_of(EXECUTE.replace("target", "function")), "unknown attribute 'function'"),
@@ -95,8 +126,8 @@ def test_what_it_does_not_take_is_named(xml, message):
 
 
 def test_all_faults_are_listed_at_once():
-    with pytest.raises(ChainError, match=r"'A'.*'B'"):
-        check_grammar(chain_of(part("gadget", "A") + part("gadget", "B")))
+    with pytest.raises(ChainError, match=r"line 2: .*'A'.*line 3: .*'B'"):
+        check_grammar(chain_of("\n" + part("gadget", "A") + "\n" + part("gadget", "B")))
 
 
 def test_our_equivalents_carry_names_of_stock_gadgets():

@@ -1,17 +1,27 @@
 """What all commands share, and the shipped chains."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from nilatron import __version__
+from nilatron.core.errors import BadInputError
+from nilatron.pipelines.cli import with_common_first
+from nilatron.pipelines.cli.app import output_of, weights_of
+
+SOURCES = Path(__file__).resolve().parents[3] / "src"
 
 
 @pytest.mark.slow
 def test_configs(command, one_line):
     code, out, _ = command("configs", "list")
     assert code == 0
-    names = out.split()
+    described = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert described["cg_sense"] == "Conventional reconstruction: SENSE by conjugate gradients."
+    names = list(described)
     assert {"zero_filled", "cg_sense", "l1_wavelet", "nila", "nila_published", "nila_after_gadgetron"} <= set(names)
     code, out, _ = command("configs", "show", "nila")
     assert code == 0
@@ -42,3 +52,73 @@ def test_own_chains_are_checked_before_a_server_sees_them(command, one_line, tmp
 def test_version_and_what_is_missing(command):
     assert command("--version")[:2] == (0, f"{__version__}\n")
     assert command("replay")[0] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_a_full_file_of_output_is_one_line(one_line):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "nilatron", "configs", "list"],
+            env={**os.environ, "PYTHONPATH": str(SOURCES)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 3
+    assert one_line(done.stderr) == "nilatron: output: No space left on device"
+
+
+@pytest.mark.parametrize(
+    "words", [("-V",), ("replay", "-V"), ("configs", "list", "--version"), ("serve", "--port", "1", "-V")]
+)
+def test_the_version_anywhere(command, words):
+    assert command(*words) == (0, f"{__version__}\n", "")
+
+
+@pytest.mark.parametrize("words", [("-h",), ("configs", "-h"), ("configs", "list", "-h"), ("prior", "info", "-h")])
+def test_help_anywhere(command, words):
+    code, out, _ = command(*words)
+    assert code == 0
+    assert "Usage:" in out
+
+
+def test_verbose_anywhere_but_behind_two_dashes():
+    assert with_common_first(["replay", "scan.h5", "-v"]) == ["-v", "replay", "scan.h5"]
+    assert with_common_first(["check", "--", "-v"]) == ["check", "--", "-v"]
+    assert with_common_first(["--verbose", "check", "-V", "--", "-V"]) == ["-v", "-V", "check", "--", "-V"]
+
+
+@pytest.mark.slow
+def test_completion_knows_commands_and_words():
+    variables = {"_NILATRON_COMPLETE": "complete_bash", "COMP_CWORD": "2", "PYTHONPATH": str(SOURCES)}
+    found = {}
+    for text in ("nilatron replay --dev", "nilatron conf"):
+        words = variables | {"COMP_WORDS": text, "COMP_CWORD": str(text.count(" "))}
+        code = "import sys; sys.argv[0] = 'nilatron'; from nilatron.pipelines.cli import main; main()"
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | words
+        )
+        found[text] = done.stdout.split()
+    assert found == {"nilatron replay --dev": ["--device"], "nilatron conf": ["configs"]}
+
+
+@pytest.mark.parametrize(
+    ("paths", "output", "expected"),
+    [(["a", "b"], None, (["a"], "b")), (["a", "b"], "c", (["a", "b"], "c")), (["a"], None, None), ([], "c", None)],
+)
+def test_the_output_is_an_option_or_the_last_path(paths, output, expected):
+    if expected is None:
+        with pytest.raises(BadInputError, match="give images and an output: IMAGES -o OUT"):
+            output_of(paths, output, "images")
+    else:
+        assert output_of(paths, output, "images") == expected
+
+
+def test_weights_by_argument_or_option():
+    assert weights_of("tiny", None) == weights_of(None, "tiny") == weights_of(None, None, "tiny") == "tiny"
+    with pytest.raises(BadInputError, match="given twice"):
+        weights_of("a", "b")
+    with pytest.raises(BadInputError, match="no weights"):
+        weights_of(None, None)

@@ -83,7 +83,7 @@ def test_a_line_that_is_not_finite_costs_itself_and_is_told(command, raw, folder
     code, out, err = command("replay", raw, "-o", folder / "out.h5", "-c", chain)
     assert code == 3
     assert "not finite: left out" in one_line(err)
-    assert "images to" in out + err
+    assert re.search("images? to", out + err)
     assert [path.name for path in folder.iterdir()] == ["out.h5"]
 
 
@@ -134,7 +134,6 @@ BAD_WORDS = {
     "bad value": (("--set", "steps=0"), "steps"),
     "no value": (("--set", "steps"), "NAME=VALUE, got 'steps'"),
     "series": (("--set", "series=nila,phase"), "series must be some of"),
-    "device": (("--device", "tpu"), "device must be auto, cpu or cuda, got 'tpu'"),
     "group name": (("-G", "a/b"), "one name without '/'"),
     "noise file": (("--noise", "absent.h5"), "absent.h5: no such file"),
     "weights": (("--weights", "absent.safetensors"), "no weights file at absent.safetensors"),
@@ -162,7 +161,7 @@ def test_the_raw_file_is_never_the_output(command, raw, one_line):
     before = raw.read_bytes()
     code, _, err = command("replay", raw, "-o", raw, "-G", "dataset", "--overwrite", "-c", "zero_filled")
     assert code == 2
-    assert "holds raw data" in one_line(err)
+    assert "is the raw file" in one_line(err)
     assert raw.read_bytes() == before
 
 

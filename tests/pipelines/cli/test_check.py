@@ -21,7 +21,7 @@ def test_a_sound_file_is_described(command, raw):
     code, out, err = command("check", str(raw))
     assert (code, err) == (0, "")
     assert "contradicts itself: nothing" in out
-    assert "1 images of 20 lines" in out
+    assert "1 image of 20 lines" in out
 
 
 def test_contradictions_are_exit_code_3(command, raw):

@@ -11,7 +11,7 @@ WORDS = ("--convention", "edm", "--architecture", "tiny", "--multiple", "8", "--
 
 @pytest.mark.slow
 def test_table_and_weights(command, own, folder):
-    words = ("convert", own, "-o", folder / "new.safetensors", *WORDS, "--sigma-data", OURS.sigma_data)
+    words = ("convert", "-w", own, "-o", folder / "new.safetensors", *WORDS, "--sigma-data", OURS.sigma_data)
     code, out, _ = command(*words)
     assert code == 0
     assert out.splitlines()[0].startswith("| sigma | noisy | soft wavelet | converted")
@@ -33,6 +33,7 @@ def test_a_refusal_shows_the_table_and_leaves_nothing(command, own, head, folder
     ("extra", "message"),
     [
         (("--key", "net."), "--key expects OLD=NEW"),
+        (("-w", "other.onnx"), "weights are given twice"),
         ((), "needs --sigma-data"),
         (("--sigma-data", "0.5", "--check", "absent"), "absent: no such file"),
     ],

@@ -98,7 +98,7 @@ def test_a_damaged_file_is_one_line(command, raw, folder, one_line):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--engine", "caffe"), "engine must be one of torch, onnx, openvino, tensorrt, got 'caffe'"),
+        (("--set", "engine=caffe"), "engine must be one of torch, onnx, openvino, tensorrt, got 'caffe'"),
         (("--engine", "onnx", "--set", "precision=bf16"), "engine onnx computes in fp32 or fp16"),
         (("--engine", "onnx", "-c", "cg_sense"), "no property 'engine'"),
         (("--engine", "onnx", "--address", "127.0.0.1:1"), "--engine"),
@@ -115,7 +115,8 @@ def test_engines_that_cannot_be_used(command, raw, folder, one_line, more, messa
     [
         (("d.onnx", "--weights", "huge"), "huge"),
         (("d.pt",), "has to end in .onnx"),
-        (("d.onnx", "--precision", "int8"), "precision must be fp32 or fp16"),
+        (("d.onnx", "-o", "e.onnx"), "give one ONNX file to write: -o OUT"),
+        ((), "give one ONNX file to write: -o OUT"),
         (("d.onnx", "--tensorrt", "256"), "--tensorrt expects a size such as 256x256"),
         (("d.onnx", "--weights", "tiny", "--tensorrt", "256x256"), "tensorrt"),
         (("no/folder/d.onnx", "--weights", "tiny"), "the folder"),

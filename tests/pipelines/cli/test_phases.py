@@ -18,7 +18,8 @@ def test_two_sources_become_one_folder_of_complex_images(command, weights, tmp_p
     for name in ("one.npy", "two.npy"):
         np.save(tmp_path / name, np.random.default_rng(0).random((12, 10)))
     sources, output = (tmp_path / "one.npy", tmp_path / "two.npy"), tmp_path / "out"
-    code, out, err = command("phases", *sources, output, "--weights", weights, "--samples-per-image", 3, "--seed", 7)
+    words = ("phases", *sources, "-o", output, "-w", weights, "--samples-per-image", 3, "--seed", 7)
+    code, out, err = command(*words)
     assert code == 0, err
     assert out.split() == ["6", "complex", "images", "to", str(output)]
     files = sorted(output.glob("*.npy"))

@@ -95,12 +95,14 @@ def test_denoise_replaces_nothing_unasked(command, images, folder, weights, one_
 
 
 BAD_WORDS = {
+    "weights twice": (("info", "tiny", "-w", "default"), "given twice, tiny and --weights default"),
+    "no output": (("denoise", "a.png", "--sigma", "1"), "give one file to write: -o OUT"),
+    "two outputs": (("denoise", "a.png", "b.png", "-o", "c.png", "--sigma", "1"), "give one file to write: -o OUT"),
     "shipped name": (("info", "grande"), "no weights file at grande"),
     "folder as weights": (("info", "."), "no weights file at .*folder"),
     "images": (("evaluate", "absent"), "absent: no such file or folder"),
     "noise level": (("evaluate", "{images}", "--sigma", "-1"), "noise levels must be positive"),
     "rule": (("evaluate", "{images}", "--rule", "bm3d"), r"must be some of soft, hard, wiener, got \['bm3d'\]"),
-    "device": (("evaluate", "{images}", "--device", "tpu"), "device must be auto, cpu or cuda"),
     "report is a file": (("evaluate", "{images}", "-o", "{weights}"), "is not a folder"),
     "no picture": (("denoise", "{weights}", "out.npy", "--sigma", "1"), "ends in .npy or .png"),
     "absent picture": (("denoise", "absent.png", "out.npy", "--sigma", "1"), "absent.png: no such file"),

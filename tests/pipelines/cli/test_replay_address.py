@@ -1,9 +1,13 @@
 """`nilatron replay --address` as users see it."""
 
+import os
+import signal
+
 import ismrmrd
 import numpy as np
 import pytest
 
+from nilatron.pipelines.files.images import ImageFile
 from nilatron.pipelines.wire import Close, Connection, Text, Timeouts
 
 
@@ -35,17 +39,46 @@ def test_all_images(command, raw, folder, serve):
     assert out.startswith(f"2 images to {folder / 'out.h5'} in ")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_signal_keeps_the_images_that_came(command, raw, folder, serve, one_line, monkeypatch, number):
+    write = ImageFile.write
+
+    def write_and_stop(file, made):
+        write(file, made)
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(ImageFile, "write", write_and_stop)
+    code, out, err = replay(command, raw, folder, serve(answers(image(1), image(2), Close())))
+    assert (code, out[:9]) == (128 + number, "1 images ")
+    name = signal.Signals(number).name
+    assert one_line(err) == f"nilatron: stopped by {name}; 1 finished images were kept in {folder / 'out.h5'}"
+    assert list(folder.iterdir()) == [folder / "out.h5"]
+
+
+def test_a_stop_signal_while_a_server_is_silent(command, raw, folder, serve, one_line):
+    def answer(sock):
+        sock.recv(1 << 16)
+        os.kill(os.getpid(), signal.SIGTERM)
+        while sock.recv(1 << 16):
+            pass
+
+    code, _, err = replay(command, raw, folder, serve(answer))
+    assert code == 128 + signal.SIGTERM
+    assert one_line(err) == "nilatron: stopped by SIGTERM; unfinished files were removed"
+    assert list(folder.iterdir()) == []
+
+
 def test_missing_images_are_exit_code_3(command, raw, folder, serve, one_line):
     code, out, err = replay(command, raw, folder, serve(answers(image(1), Close())))
     assert code == 3
-    assert out.startswith("1 images")
+    assert out.startswith("1 image ")
     assert "1 of 2 expected images came" in one_line(err)
 
 
 def test_an_error_of_the_server_is_exit_code_4(command, raw, folder, serve, one_line):
     code, out, err = replay(command, raw, folder, serve(answers(image(1), Text.of("Errors received: boom"), Close())))
     assert code == 4
-    assert out.startswith("1 images")
+    assert out.startswith("1 image ")
     expected = "nilatron: Errors received: boom; 1 of 2 expected images came and were kept"
     assert one_line(err) == expected
     assert (folder / "out.h5").exists()

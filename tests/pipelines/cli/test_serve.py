@@ -24,9 +24,8 @@ def serve(*options):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--device", "gpu"], "device must be auto, cpu or cuda"),
         (["--config-dir", "no/such/folder"], "does not exist"),
-        (["--log-format", "xml"], "--log-format must be"),
+        (["--log-format", "xml"], "Invalid value for '--log-format'"),
         (["--slice-budget-s", "-1"], "slice_budget_s must be positive"),
     ],
 )
@@ -44,8 +43,16 @@ def test_weights_that_cannot_be_used_are_exit_code_2(tmp_path):
     assert "no worker can be started" in done.stderr
 
 
-def test_a_port_that_is_taken_is_exit_code_4():
+@pytest.mark.parametrize("option", ["--port", "--health-port"])
+def test_a_port_that_is_taken_is_exit_code_4_and_named(option):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = serve("--port", str(taken.getsockname()[1]))
+        port = taken.getsockname()[1]
+        done = serve(option, str(port))
     assert done.returncode == 4
-    assert "cannot serve at 127.0.0.1" in done.stderr
+    assert f"cannot serve at 127.0.0.1, port {port} ({option}): in use" in done.stderr
+
+
+def test_a_host_that_is_none_of_this_machine_is_exit_code_4():
+    done = serve("--host", "192.0.2.1")
+    assert done.returncode == 4
+    assert "cannot serve at 192.0.2.1, port 0 (--port): " in done.stderr

@@ -1,5 +1,6 @@
 """The command as a program: killed, out of time, with several processes, without ISMRMRD."""
 
+import csv
 import os
 import random
 import signal
@@ -97,6 +98,31 @@ def test_a_run_killed_at_any_moment_and_resumed_ends_with_the_same_bits(images, 
 
 
 @pytest.mark.slow
+def test_a_signal_ends_a_run_with_its_own_code_and_a_table(images, tmp_path):
+    process = start(images, tmp_path / "run", *SMALL, "--steps", 10_000)
+    wait_for_step(process, 3)
+    process.send_signal(signal.SIGTERM)
+    finish(process, STOPPED_EARLY)
+    rows = list(csv.DictReader((tmp_path / "run" / "training.csv").read_text().splitlines()))
+    assert int(rows[-1]["step"]) >= 3
+    assert not list((tmp_path / "run").glob("*.partial"))
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_keeps_the_checkpoint(command, images, tmp_path, small_disk):
+    run = tmp_path / "run"
+    assert command("train", images, run, *SMALL, "--steps", 2)[0] == 0
+    before = (run / "checkpoint.safetensors").read_bytes()
+    with small_disk(len(before) // 2):
+        code, _, err = command("train", images, run, "--resume", "--steps", 3)
+    assert code == 3
+    expected = f"nilatron: {run / 'checkpoint.safetensors'}: File too large; an earlier one is as it was"
+    assert err.splitlines()[-1] == expected
+    assert (run / "checkpoint.safetensors").read_bytes() == before
+    assert not list(run.glob("*.partial"))
+
+
+@pytest.mark.slow
 def test_two_processes_have_the_result_of_one_up_to_rounding(images, whole, tmp_path):
     finish(start(images, tmp_path / "two", *SMALL, "--devices", 2, prelude=None))
     one, two = state(whole), state(tmp_path / "two")
@@ -107,9 +133,9 @@ def test_two_processes_have_the_result_of_one_up_to_rounding(images, whole, tmp_
 
 
 @pytest.mark.slow
-def test_a_run_out_of_time_says_so_with_its_own_code_and_goes_on(command, images, tmp_path):
+def test_a_run_out_of_time_has_done_what_it_was_asked_for_and_goes_on(command, images, tmp_path):
     code, out, _ = command("train", images, tmp_path / "run", *SMALL, "--steps", 2, "--minutes", 0)
-    assert (code, "stopped after step 1 of 2: --resume goes on" in out) == (STOPPED_EARLY, True)
+    assert (code, "stopped after step 1 of 2: --resume goes on" in out) == (0, True)
     code, out, _ = command("train", images, tmp_path / "run", "--resume")
     assert (code, "stopped" in out) == (0, False)
 
@@ -127,7 +153,7 @@ def test_flags_go_over_words_and_words_over_the_file(command, tmp_path):
     ("words", "message"),
     [
         (("--set", "colour=3"), "no setting 'colour'"),
-        (("--architecture", "huge"), "unknown architecture 'huge'"),
+        (("--set", "architecture=huge"), "unknown architecture 'huge'"),
         (("--resume",), "nothing to resume"),
     ],
 )
@@ -149,4 +175,4 @@ def test_a_run_is_neither_overwritten_nor_resumed_as_another(command, images, wh
 def test_images_and_a_folder_are_asked_for(command):
     code, _, err = command("train")
     assert code == 2
-    assert "IMAGES... OUT" in err
+    assert "IMAGES... -o OUT" in err

@@ -1,5 +1,6 @@
 """The client against servers that are silent, slow, gone, or say what is no message."""
 
+import http.server
 import socket
 import struct
 import threading
@@ -86,6 +87,16 @@ def test_bytes_that_are_no_message(exchange, serve, sent, reason, until_hung_up)
     found, error, _ = exchange(serve(until_hung_up(answer)))
     assert found == []
     assert reason in str(error)
+
+
+def test_a_server_that_speaks_http_is_named_as_such(exchange):
+    with http.server.ThreadingHTTPServer(("localhost", 0), http.server.SimpleHTTPRequestHandler) as server:
+        server.RequestHandlerClass.log_message = lambda *_: None
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found, error, _ = exchange(Address("localhost", server.server_address[1]))
+        server.shutdown()
+    assert found == []
+    assert "this is no MRD server, it answers in HTTP" in str(error)
 
 
 def test_silence_after_the_last_line(exchange, serve):

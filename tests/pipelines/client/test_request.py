@@ -30,13 +30,20 @@ def test_texts_that_are_no_address(text):
         parse_address(text)
 
 
-@pytest.mark.parametrize("name", ["nila", "nila.xml"])
-def test_shipped_chains_go_by_name_even_beside_a_file_of_that_name(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "beside"), [("nila", "nila"), ("nila", "nila.xml"), ("nila.xml", "nila")])
+def test_shipped_chains_go_by_name_even_beside_a_file_of_a_like_name(name, beside, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / name).write_text("<configuration/>")
+    (tmp_path / beside).write_text("<configuration/>")
     request = request_for(name)
     assert request.message == ConfigName("nila.xml")
     assert request.series_per_slice == 2
+
+
+def test_a_file_that_lies_there_is_sent_and_that_is_told(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nila.xml").write_text("<configuration/>")
+    assert request_for("nila.xml").message == Config(b"<configuration/>")
+    assert f"{tmp_path / 'nila.xml'} is sent" in caplog.text
 
 
 def test_files_go_by_content(tmp_path):

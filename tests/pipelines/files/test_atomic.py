@@ -1,6 +1,7 @@
 import pytest
 
 from nilatron.pipelines.files.atomic import AtomicFolder, InputError, atomic_path, open_hdf5
+from nilatron.pipelines.files.disk import OutputError
 
 
 class PlannedError(Exception):
@@ -51,6 +52,52 @@ def test_a_folder_of_files_appears_whole_or_not_at_all(tmp_path):
     fill(fails=False)
     assert [path.name for path in (tmp_path / "new" / "out").iterdir()] == ["a"]
     assert list((tmp_path / "new").iterdir()) == [tmp_path / "new" / "out"]
+
+
+def write_into(folder, *names, **options):
+    with AtomicFolder(folder, own=("series*",), **options) as output:
+        for name in names:
+            (output.temporary / name).write_text("new")
+
+
+def test_files_of_two_runs_are_not_mixed(tmp_path):
+    folder = tmp_path / "out"
+    write_into(folder, "series1", "series2")
+    (folder / "notes").write_text("mine")
+    with pytest.raises(InputError, match=r"holds files of an earlier run \(2, such as series1\).*--overwrite"):
+        write_into(folder, "series1")
+    (folder / "series1").write_text("old")
+    write_into(folder, "series1", "series3", overwrite=True)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        "series1": "new",
+        "series3": "new",
+        "notes": "mine",
+    }
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_full_disk_is_told_by_the_name_of_the_file_or_folder(tmp_path, small_disk):
+    def write_file():
+        with atomic_path(tmp_path / "a.bin") as temporary:
+            temporary.write_bytes(bytes(10_000))
+
+    def write_folder():
+        with AtomicFolder(tmp_path / "out") as folder:
+            (folder.temporary / "a").write_bytes(bytes(10_000))
+
+    for name, write in (("a.bin", write_file), ("out", write_folder)):
+        with small_disk(100), pytest.raises(OutputError, match=rf"/{name}: File too large; nothing was written$"):
+            write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_of_other_files_stay_theirs(tmp_path):
+    def fail():
+        with atomic_path(tmp_path / "file"):
+            raise PermissionError(13, "may not be read", "/elsewhere")
+
+    with pytest.raises(PermissionError):
+        fail()
 
 
 def test_a_file_is_no_folder(tmp_path):

@@ -1,4 +1,7 @@
+import errno
 import logging
+import os
+import signal
 
 import h5py
 import ismrmrd
@@ -7,8 +10,11 @@ import pytest
 from PIL import Image as Picture
 
 from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.disk import OutputError
 from nilatron.pipelines.files.images import ImageFile, write_png
+from nilatron.pipelines.files.interrupts import StopSignalError, stoppable
 from nilatron.pipelines.files.raw import open_raw
+from nilatron.pipelines.files.reserved import ReservedFile
 
 
 def read(path, group="dataset"):
@@ -112,17 +118,86 @@ def test_existing_group_is_refused_or_replaced(tmp_path):
         file.write(image(np.full((1, 1, 4, 4), 2, np.float32)))
     (found,) = stock_images(path, "recon", "image_1")
     assert found.data.max() == 2
-    assert len(stock_images(path, "other", "image_1")) == 1
+    with h5py.File(path) as stored:
+        assert list(stored) == ["recon"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_there_does_not_replace_a_whole_file(tmp_path):
+    path = tmp_path / "out.h5"
+    for overwrite in (False, True):
+        with ImageFile(path, "recon", overwrite=overwrite) as file:
+            file.write(image(np.full((1, 1, 4, 4), 1 + overwrite, np.float32)))
+            if overwrite:
+                file.keep_what_is_there()
+    assert (file.written, sorted(tmp_path.iterdir())) == (tmp_path / "out.partial.h5", [path, file.written])
+    assert [stock_images(one, "recon", "image_1")[0].data.max() for one in (path, file.written)] == [1, 2]
+
+
+def test_a_full_disk_leaves_the_images_that_fitted(tmp_path, small_disk):
+    pixels = np.arange(90_000, dtype=np.float32).reshape(1, 1, 300, 300)
+    path = tmp_path / "out.h5"
+    with small_disk(1_000_000), ImageFile(path, "recon") as file:
+        for index in range(2):
+            file.write(image(pixels + index, index=index + 1))
+        with pytest.raises(OutputError, match=r"out\.h5: .* after 2 images"):
+            file.write(image(pixels))
+        file.keep_what_is_there()
+    found = stock_images(path, "recon", "image_1")
+    assert [one.data.max() for one in found] == [89_999, 90_000]
+    assert file.n_images == 2
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path, small_disk):
+    with small_disk(1000), pytest.raises(OutputError, match="after 0 images"), ImageFile(tmp_path / "out.h5", "recon"):
+        pytest.fail("the file was opened")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_that_is_written_when_a_stop_signal_comes_is_counted(tmp_path, monkeypatch):
+    path, reserve = tmp_path / "out.h5", ReservedFile.reserve
+
+    def stop(file, n_bytes):
+        reserve(file, n_bytes)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with stoppable(), ImageFile(path, "recon") as file:
+        monkeypatch.setattr(ReservedFile, "reserve", stop)
+        with pytest.raises(StopSignalError):
+            file.write(image(np.ones((1, 1, 4, 4), np.float32)))
+        assert file.n_images == 1
+    assert len(stock_images(path, "recon", "image_1")) == 1
+
+
+def test_a_disk_that_fails_under_an_image_leaves_nothing(tmp_path, monkeypatch):
+    """Here the room is there, but not what was promised of it."""
+
+    def fail(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def write():
+        with ImageFile(tmp_path / "out.h5", "recon") as file:
+            file.write(image(np.ones((1, 1, 4, 4), np.float32)))
+            monkeypatch.setattr("nilatron.pipelines.files.reserved.os.write", fail)
+            with pytest.raises(OutputError, match="Input/output error"):
+                file.write(image(np.ones((1, 1, 4, 4), np.float32)))
+            file.keep_what_is_there()
+
+    with pytest.raises(OutputError, match="nothing was written"):
+        write()
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_raw_data_are_never_replaced(raw_path):
     before = raw_path.read_bytes()
-    with (
-        pytest.raises(InputError, match="group 'dataset' holds raw data"),
-        ImageFile(raw_path, "dataset", overwrite=True),
-    ):
-        pytest.fail("the group was opened")
+    for group in ("dataset", "recon"):
+        with (
+            pytest.raises(InputError, match="group 'dataset' holds raw data"),
+            ImageFile(raw_path, group, overwrite=True),
+        ):
+            pytest.fail("the group was opened")
     assert raw_path.read_bytes() == before
 
 

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from nilatron.gadgets.known_noise import NoiseCovariance, NoiseOrigin
 from nilatron.pipelines.files import noise_store
 from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.disk import OutputError
 from nilatron.pipelines.files.noise_store import NoiseFolder
 
 IDS = ("1", "66056_41_74_513", "../../x", "/etc/passwd", "a/b", "..", "", "x" * 5000, "a\0b", "ü", "\udc80", "CON", "*")
@@ -74,7 +75,7 @@ def test_a_write_that_fails_leaves_what_was_there(store, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(noise_store, "save_file", half)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OutputError, match="No space left"):
         store.write(noise_of("m", names=None))
     assert store.read("m").coil_names == ("A", "B", "C")
     assert len(list(store.folder.iterdir())) == 1

@@ -9,6 +9,7 @@ import socket
 import struct
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import ismrmrd
 import numpy as np
@@ -104,7 +105,17 @@ def difference(got, expected):
 def test_every_shipped_target_is_there():
     from nilatron.gadgets.methods import METHODS
 
+    assert set(node.TARGETS) == set(METHODS)
     assert all(callable(getattr(node, target)) for target in METHODS)
+
+
+def test_only_the_launcher_finds_other_targets(monkeypatch):
+    with pytest.raises(AttributeError, match="no attribute 'nlia'"):
+        node.nlia  # noqa: B018
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(__spec__=SimpleNamespace(name=node.LAUNCHER)))
+    assert callable(node.nlia)
+    with pytest.raises(AttributeError, match="__wrapped__"):
+        node.__wrapped__  # noqa: B018
 
 
 @pytest.mark.parametrize(("place", "tolerance"), [("whitened", 1e-3), ("bucket", 1e-2), ("buffer", 1e-2)])

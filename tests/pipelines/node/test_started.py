@@ -33,11 +33,11 @@ def opening(header):
     return Config.of("<configuration/>"), Header.of(ToXML(header))
 
 
-def launch(target="cg_sense", *folders):
+def launch(target="cg_sense", *folders, module="nilatron.pipelines.node"):
     """`python -m gadgetron …`, with folders in front of the module path."""
 
     def start(port):
-        command = [sys.executable, "-m", "gadgetron", str(port), "nilatron.pipelines.node", target]
+        command = [sys.executable, "-m", "gadgetron", str(port), module, target]
         path = os.pathsep.join([*map(str, folders), *sys.path])
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
         return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
@@ -133,3 +133,17 @@ def is_alive(pid):
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("module", ["nilatron.pipelines.node", "nilatron.pipelines.node.entry"])
+@pytest.mark.parametrize("target", ["nlia", "session", "run_all", "Nila", ""])
+def test_a_target_that_there_is_not_is_an_error_for_the_server(serving, module, target):
+    header, lines = scan()
+    with serving(launch(target, module=module)) as server:
+        server.send(*opening(header), *lines, Close())
+        error, close = server.read_to_end()
+        assert f"nilatron has no target {target!r}; expected target=" in error.text
+        assert "nila, nila_published" in error.text
+        assert isinstance(close, Close)
+        assert server.exit_code() == 3
+        assert server.process.stdout.read() == b""

@@ -24,7 +24,7 @@ from nilatron.pipelines.prior.export import (
 )
 
 
-def says_nothing(_):
+def says_nothing(*_):
     pass
 
 
@@ -76,8 +76,14 @@ def test_a_file_that_does_not_agree_does_not_stay(tmp_path, tiny, monkeypatch, o
     monkeypatch.setattr(module, "SIZES", ((32, 24),))
     (tmp_path / "d.onnx").write_bytes(b"before")
     settings = ExportSettings(tmp_path / "d.onnx", shipped_weights("tiny"), overwrite=True)
+    told = []
     with pytest.raises(InputError, match=r"is not written: its D differs from torch's by (0\.002|inf) at 32x24"):
-        export(settings, says_nothing)
+        export(settings, lambda *words: told.append(words))
+    assert told[0][3].startswith("exporting")
+    shares = [done for done, total, *_ in told if total == 100]
+    assert (shares[0], shares[-1]) == (0, 100)
+    assert shares == sorted(shares)
+    assert len(shares) == len(SIGMAS) + 1
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
 
 

@@ -13,7 +13,8 @@ from nilatron.core.prior.edm_weights import save_prior
 from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.prior.report import EvaluationSettings, evaluate, find_sources
+from nilatron.pipelines.files.labels import STRIP_HEIGHT
+from nilatron.pipelines.prior.report import EvaluationSettings, evaluate, find_sources, report_folder
 
 SHARED = Path(__file__).resolve().parents[3] / "../shared"
 SLICES = [np.uint8(200 * np.abs(phantom((1, 64, 60), centre=(z, 0.0, 0.0))[0])) for z in (0.0, 0.2, 0.4)]
@@ -90,13 +91,18 @@ def test_a_seed_repeats_the_figures(settings):
 @pytest.mark.slow
 def test_files_appear_together_and_pictures_hold_six_tiles_a_level(settings, tmp_path):
     found = evaluate(settings)
-    found.write(tmp_path / "report")
+    found.write(report_folder(tmp_path / "report", overwrite=False))
     assert {p.name for p in (tmp_path / "report").iterdir()} == {"table.md", "table.json", "a.png", "b.png"}
     with Image.open(tmp_path / "report" / "a.png") as picture:
         pixels = np.asarray(picture, float)
-    assert pixels.shape == (2 * 64, 6 * 60)
-    clean, noisy = pixels[64:, :60], pixels[64:, 60:120]
-    assert np.corrcoef(clean.ravel(), SLICES[1].ravel())[0, 1] > 0.999
+    assert pixels.shape == (STRIP_HEIGHT + 2 * 64, 6 * 60)
+    clean, noisy = pixels[-64:, :60], pixels[-64:, 60:120]
+    below = np.s_[16:]  # the noise level stands above it
+    assert np.corrcoef(clean[below].ravel(), SLICES[1][below].ravel())[0, 1] > 0.999
+    assert all(names.min() < 100 for names in np.split(pixels[:STRIP_HEIGHT], 6, axis=1))
+    with pytest.raises(InputError, match="earlier run"):
+        report_folder(tmp_path / "report", overwrite=False)
+    found.write(report_folder(tmp_path / "report", overwrite=True))
     assert np.abs(noisy - clean).mean() > 10
 
 

@@ -1,8 +1,9 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from nilatron.pipelines.server.admission import BASE_BYTES, MIB, Admission, estimate_bytes, free_bytes
+from nilatron.pipelines.server.admission import BASE_BYTES, MIB, Admission, announced_images, estimate_bytes, free_bytes
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
 SMALL = SimulationSettings(matrix=(32, 32, 1), n_coils=4)
@@ -54,3 +55,9 @@ def test_releasing_twice_is_nothing(scan):
     admission = Admission(MIB)
     admission.release(scan)
     assert admission.used_bytes == 0
+
+
+def test_the_header_announces_images():
+    header, _ = simulate_items(replace(SMALL, n_slices=3, n_repetitions=2, n_averages=4))
+    assert announced_images(header, 2) == 3 * 2 * 2
+    assert announced_images(SimpleNamespace(encoding=[]), 2) == 0

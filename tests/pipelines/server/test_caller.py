@@ -1,3 +1,5 @@
+from multiprocessing.sharedctypes import RawArray
+
 import pytest
 
 from nilatron.pipelines.server.caller import Caller, SharedState, error_and_close
@@ -13,7 +15,17 @@ def test_the_front_says_errors_as_the_codec_reads_them(caller, kind):
     decoder = Decoder()
     messages = list(decoder.feed(error_and_close(SharedState(memory), "the session died: é")))
     decoder.finish()
-    assert messages == [kind.of("the session died: é"), Close()]
+    prefix = "ERR " if caller is Caller.FIRE else ""
+    assert messages == [kind.of(f"{prefix}the session died: é"), Close()]
+
+
+@pytest.mark.parametrize("memory", [bytearray(6), RawArray("B", 6)])
+def test_the_front_sees_how_many_images_went_out(memory):
+    ours, theirs = SharedState(memory), SharedState(memory)
+    assert theirs.images == 0
+    ours.images = 70_000
+    ours.caller = Caller.NODE
+    assert (theirs.images, theirs.caller, theirs.sending) == (70_000, Caller.NODE, False)
 
 
 def test_nothing_can_follow_a_message_that_was_cut():

@@ -13,9 +13,15 @@ def test_parameters_become_texts():
     assert fire_parameters(b"{}") == {}
 
 
+def test_what_is_no_property_is_left_out_and_told(caplog):
+    text = b'{"parameters": {"steps": 4, "nested": {"b": 1}, "list": [1], "none": null}}'
+    assert fire_parameters(text) == {"steps": "4"}
+    assert [record.args for record in caplog.records] == [("nested",), ("list",), ("none",)]
+
+
 @pytest.mark.parametrize(
     "text",
-    [b"{", b"[1]", b'{"parameters": [1]}', b'{"parameters": {"a": {"b": 1}}}', b'{"a":' * 5000, b"\xff{}",
+    [b"{", b"[1]", b'{"parameters": [1]}', b'{"a":' * 5000, b"\xff{}",
      b'{"parameters": {' + b",".join(b'"p%d": 1' % n for n in range(65)) + b"}}"],
 )  # fmt: skip
 def test_other_json_is_refused(text):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nilatron import __version__
 from nilatron.pipelines.wire import Close, Config, Error, Text
 
 
@@ -19,6 +20,12 @@ def test_a_peer_that_vanishes_costs_its_own_scan_only(server, talk, scan):
     images, errors = talk(server, "cg_sense")
     assert (len(images), errors) == (2, [])
     assert server.wait_for("scan ended", outcome="peer gone")
+
+
+def test_the_first_line_of_the_log_is_the_version(server):
+    first = server.lines[0]
+    assert (first["message"], first["version"]) == (f"nilatron {__version__}", __version__)
+    assert first["revision"]
 
 
 def test_health_and_metrics(server, talk):

@@ -23,7 +23,7 @@ def asking():
     """What a server makes of messages, and the connection that it has then."""
     sockets = []
 
-    def ask(*messages, limits=None):
+    def ask(*messages, limits=None, **options):
         ours, theirs = socket.socketpair()
         sockets.extend((ours, theirs))
         connection = PeerConnection(ours, limits or Limits(), Timeouts(5, 5, 5), SharedState(bytearray(2)))
@@ -31,7 +31,7 @@ def asking():
         for message in messages:
             peer.send(message)
         theirs.shutdown(socket.SHUT_WR)
-        return read_request(connection), connection
+        return read_request(connection, **options), connection
 
     yield ask
     for sock in sockets:
@@ -70,6 +70,32 @@ def test_text_with_parameters_is_fire(asking):
     assert node.target == "l1_wavelet"
     assert node.properties["iterations"] == "7"
     assert node.properties["pixel_type"] == "int16"
+
+
+@pytest.mark.parametrize("name", ["sendOriginal", "sendoriginal", "options", "Options"])
+def test_fires_own_parameters_are_no_properties(asking, name):
+    text = json.dumps({"parameters": {name: "true", "steps": 3}})
+    node = node_of(asking(ConfigName("openrecon"), Header.of("<h/>"), Text.of(text))[0].chain)
+    assert name not in node.properties
+    assert node.properties["steps"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("asked", "every_client_is_fire", "caller"),
+    [
+        (ConfigName("openrecon"), False, Caller.FIRE),
+        (ConfigName("openrecon.xml"), False, Caller.FIRE),
+        (ConfigName("cg_sense"), False, Caller.CLIENT),
+        (ConfigName("cg_sense"), True, Caller.FIRE),
+        (Config(CHAIN), True, Caller.FIRE),
+        (Config(b"<configuration/>"), True, Caller.NODE),
+    ],
+)
+def test_fire_without_parameters(asking, asked, every_client_is_fire, caller):
+    request, connection = asking(asked, Header.of("<h/>"), Close(), every_client_is_fire=every_client_is_fire)
+    assert request.caller is connection.shared.caller is caller
+    assert (node_of(request.chain).properties.get("pixel_type") == "int16") is (caller is Caller.FIRE)
+    assert isinstance(connection.receive(), Close)
 
 
 def test_the_variable_says_what_openrecon_means(monkeypatch):

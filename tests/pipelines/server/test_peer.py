@@ -1,5 +1,7 @@
 import socket
 
+import ismrmrd
+import numpy as np
 import pytest
 
 from nilatron.pipelines.server.caller import Caller, SharedState
@@ -15,12 +17,24 @@ def ends():
         yield connection, peer
 
 
-@pytest.mark.parametrize(("caller", "kind"), [(Caller.NODE, Error), (Caller.CLIENT, Text), (Caller.FIRE, Text)])
-def test_errors_in_the_callers_words(ends, caller, kind):
+@pytest.mark.parametrize(
+    ("caller", "said"),
+    [(Caller.NODE, Error.of("no")), (Caller.CLIENT, Text.of("no")), (Caller.FIRE, Text.of("ERR no"))],
+)
+def test_errors_in_the_callers_words(ends, caller, said):
     connection, peer = ends
     connection.shared.caller = caller
     connection.send(Error.of("no"))
-    assert peer.receive() == kind.of("no")
+    assert peer.receive() == said
+
+
+def test_images_are_counted_for_the_front(ends):
+    connection, peer = ends
+    connection.send(Text.of("no image"))
+    connection.send(ismrmrd.Image.from_array(np.zeros((1, 1, 2, 2), np.float32)))
+    assert isinstance(peer.receive(), Text)
+    assert isinstance(peer.receive(), ismrmrd.Image)
+    assert connection.shared.images == 1
 
 
 def test_a_message_that_was_put_back_comes_next(ends):

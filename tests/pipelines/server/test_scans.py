@@ -8,7 +8,7 @@ import time
 import pytest
 
 from nilatron.pipelines.server.caller import Caller, SharedState
-from nilatron.pipelines.server.scans import send_error
+from nilatron.pipelines.server.scans import Scan, send_error
 from nilatron.pipelines.wire import Close, Config, Error, Text
 
 NODE = Config(b"<configuration><property name='target' value='cg_sense'/></configuration>")
@@ -17,18 +17,24 @@ NODE = Config(b"<configuration><property name='target' value='cg_sense'/></confi
 @pytest.mark.parametrize(("asked", "chain", "kind"), [("cg_sense", "cg_sense", Text), (NODE, "node cg_sense", Error)])
 def test_the_peer_of_a_killed_session_gets_its_images_and_an_error(server, talk, scan, asked, chain, kind):
     header, items = scan
+    missing = server.metric("nilatron_images_missing_total")
     beside = server.connect()
     talk.send(beside, "zero_filled", (header, items[:3]), close=False)
     connection = server.connect()
     talk.send(connection, asked, (header, items[:-3]), close=False)
     assert connection.receive().image_series_index == 1  # the first slice is complete
     time.sleep(0.5)  # a session that is killed while it sends cannot be followed by anything
-    os.kill(server.wait_for("scan begins", chain=chain)["pid"], signal.SIGKILL)
+    begins = server.wait_for("scan begins", chain=chain)
+    os.kill(begins["pid"], signal.SIGKILL)
     images, errors = talk.replies(connection)
     assert not images
     assert [type(error) for error in errors] == [kind]
     assert "died" in errors[0].text
-    assert server.wait_for("scan ended", outcome="died")["code"] == -signal.SIGKILL
+    ended = server.wait_for("scan ended", scan=begins["scan"])
+    assert ended["outcome"] == "died"
+    assert ended["code"] == -signal.SIGKILL
+    assert (ended["images"], ended["expected"]) == (1, 2)
+    assert server.metric("nilatron_images_missing_total") == missing + 1
     for item in items[3:]:
         beside.send(item)
     beside.send(Close())
@@ -64,3 +70,19 @@ def test_nothing_follows_a_message_that_was_cut(pair):
     SharedState(memory).sending = True
     send_error(ours, SharedState(memory), "it died")
     assert theirs.recv(100) == b""
+
+
+@pytest.mark.parametrize(
+    ("done", "expected"),
+    [
+        (None, {"outcome": "died", "images": 3, "expected": 8}),
+        ({"outcome": "stopped"}, {"outcome": "stopped", "images": 3, "expected": 8}),
+        ({"outcome": "failed", "images": 3, "expected": 4}, {"outcome": "failed", "images": 3, "expected": 8}),
+        ({"outcome": "complete", "images": 3, "expected": 3}, {"outcome": "complete", "images": 3, "expected": 3}),
+        ({"outcome": "empty"}, {"outcome": "empty", "images": 3, "expected": 0}),
+    ],
+)
+def test_a_scan_that_broke_off_misses_what_its_header_announced(done, expected):
+    scan = Scan(1, None, SharedState(bytearray(6)), None, done=done, n_expected=8)
+    scan.shared.images = 3
+    assert scan.summary() | {"error": None} == expected | {"error": None}

@@ -1,21 +1,25 @@
 """Conversations with a running server, as its different callers hold them."""
 
 import json
+import logging
 import socket
+import struct
+from types import SimpleNamespace
 
 import ismrmrd
 import numpy as np
 import pytest
 
+from nilatron import __version__
 from nilatron.gadgets.items import Context
-from nilatron.pipelines.chain.find import load_chain
+from nilatron.pipelines.chain.find import find_chain, load_chain
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.server.opening import chain_by_name, node_chain, with_properties
-from nilatron.pipelines.server.session import with_site_settings
+from nilatron.pipelines.server.session import Session, with_site_settings
 from nilatron.pipelines.server.settings import ServeSettings
 from nilatron.pipelines.simulation.simulate import SimulationSettings
-from nilatron.pipelines.wire import Close, Config, Error, Query, Response, Text
+from nilatron.pipelines.wire import Close, Config, ConfigName, Error, Header, Query, Response, Text
 
 
 def in_this_process(chain, scan):
@@ -82,6 +86,47 @@ def test_fires_parameters_as_the_configuration(server, talk):
     assert [image.data.dtype for image in images] == [np.int16] * 2
 
 
+OWN = {
+    "config": "cg_sense",
+    "customconfig": "",
+    "sendOriginal": True,
+    "options": "complex",
+    "nested": {"a": [1]},
+    "list": [],
+    "none": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "texts"),
+    [("openrecon", [json.dumps({"parameters": OWN})]), (Config.of(json.dumps({"parameters": OWN})), [])],
+)
+def test_fires_own_parameters_do_not_stop_a_scan(server, talk, asked, texts):
+    images, errors = talk(server, asked, texts=texts)
+    assert not errors
+    assert [image.data.dtype for image in images] == [np.int16] * 2
+
+
+def test_fire_gets_int16_without_parameters(server, talk, make_server):
+    images, errors = talk(server, "openrecon")
+    assert not errors
+    assert {image.data.dtype for image in images} == {np.dtype(np.int16)}
+    images, errors = talk(make_server("--fire"), "cg_sense.xml")
+    assert not errors
+    assert [image.data.dtype for image in images] == [np.int16] * 2
+
+
+def test_texts_for_fire_begin_with_their_level(make_server, talk, scan):
+    server = make_server("--fire")
+    header, items = scan
+    _, errors = talk(server, "cg_sense", (header, items[:-3]))
+    texts = [error.text for error in errors]
+    assert texts[-1].startswith("ERR nilatron cg_sense: ")
+    assert all(text.startswith("WRN ") for text in texts[:-1])
+    _, (error,) = talk(server, "no_such_chain")
+    assert error.text.startswith("ERR nilatron server: unknown chain")
+
+
 @pytest.mark.parametrize(
     ("asked", "texts", "kind", "reason"),
     [
@@ -100,6 +145,30 @@ def test_what_cannot_be_done_is_said_in_the_callers_way(server, talk, asked, tex
     assert reason in errors[0].text
 
 
+def send_lines(server, scan, encoded):
+    """Send a scan of acquisitions that are given as bytes."""
+    connection = server.connect()
+    connection.send(ConfigName("cg_sense.xml"))
+    connection.send(Header.of(scan[0]))
+    connection.socket.sendall(encoded)
+    connection.send(Close())
+    return connection
+
+
+def test_compressed_lines_give_the_images_of_plain_ones(server, talk, scan, compressed):
+    lines = [item for item in scan[1] if isinstance(item, ismrmrd.Acquisition)]
+    images, errors = talk.replies(send_lines(server, scan, b"".join(compressed(line, 16) for line in lines)))
+    assert not errors
+    same(images, in_this_process("cg_sense", scan))
+
+
+def test_lines_compressed_with_zfp_are_refused_by_name(server, talk, scan, compressed):
+    encoded = b"".join(compressed(line, flag=ismrmrd.ACQ_COMPRESSION1) for line in scan[1][:3])
+    images, errors = talk.replies(send_lines(server, scan, encoded))
+    assert not images
+    assert "compressed with ZFP, which this end cannot unpack" in errors[0].text
+
+
 def test_queries_are_answered_and_no_scan_is_expected_after_them(server):
     connection = server.connect()
     connection.send(Query.of("gadgetron::info"))
@@ -109,6 +178,43 @@ def test_queries_are_answered_and_no_scan_is_expected_after_them(server):
     connection.send(Close())
     with connection:
         assert list(connection) == []
+
+
+@pytest.mark.parametrize("how", ["closed", "reset", "half closed"])
+def test_a_connection_without_a_byte_is_no_crash(server, how):
+    n_before = len(server.lines)
+    sock = server.connect().socket
+    if how == "reset":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if how == "half closed":
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.recv(10) == struct.pack("<H", 4)
+    sock.close()
+    number = server.wait_for("connection", peer="127.0.0.1")["scan"]
+    assert server.wait_for("scan ended", scan=number)["outcome"] == "empty"
+    assert not [line for line in server.lines[n_before:] if "Traceback" in line["message"]]
+
+
+def test_the_closing_line_names_the_gadget_in_front_that_failed(server, talk, scan):
+    header, items = scan
+    (server.config_dir / "front.xml").write_bytes(
+        find_chain("nila_after_gadgetron").xml.replace(
+            b"<classname>NoiseAdjustGadget</classname>",
+            b'<classname>NoiseAdjustGadget</classname><property name="pass_nonconformant_data" value="false"/>',
+        )
+    )
+    lines = [item for item in items if isinstance(item, ismrmrd.Acquisition)]
+    at = next(n for n, line in enumerate(lines) if line.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT))
+    head = lines[at].getHead()
+    head.active_channels -= 1
+    lines[at] = ismrmrd.Acquisition(head, lines[at].data[1:].copy(), lines[at].traj)
+    images, errors = talk(server, "front", (header, lines))
+    assert not images
+    assert "NoiseAdjustGadget: line" in errors[0].text
+    ended = server.wait_for("scan ended", scan=server.wait_for("scan begins", chain="front")["scan"])
+    assert ended["outcome"] == "failed"
+    assert ended["error"].startswith("NoiseAdjustGadget: line")
+    assert ended["expected"] == 4
 
 
 def test_bytes_that_are_no_protocol_are_answered_with_an_error(server):
@@ -181,3 +287,23 @@ def test_without_a_store_noise_alone_ends_well_and_the_log_names_the_option(serv
     noise = [item for item in items if item.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)]
     assert talk(server, "cg_sense", scan=(ismrmrd.xsd.ToXML(header), noise)) == ([], [])
     server.wait_for("--noise-store DIR")
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_fire_is_told_of_problems_as_they_arise(verbose):
+    sent = []
+    session = Session(SimpleNamespace(send=lambda text: sent.append(text.text)), None, ServeSettings(verbose=verbose))
+    context = Context(None)
+
+    def images():
+        for number in range(3):
+            if number:
+                context.log.problem(logging.getLogger(__name__), f"problem {number}")
+            image = ismrmrd.Image.from_array(np.zeros((1, 1, 2, 2), np.int16))
+            image.image_series_index = 1 + number % 2
+            yield image
+
+    for number, _ in enumerate(session.for_fire(images(), context)):
+        assert [text for text in sent if text.startswith("WRN")] == [f"WRN problem {n}" for n in range(1, number + 1)]
+    told = [f"DBG nilatron {__version__}", "DBG series 1: 2 images", "DBG series 2: 1 image"]
+    assert [text for text in sent if not text.startswith("WRN")] == (told if verbose else [])

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -41,6 +42,16 @@ def test_unknown_dwell_time_means_no_scaling():
         ("readout_oversampling", 0.5),
         ("acceleration_z", 2),
         ("dwell_us", -1.0),
+        ("noise_std", math.inf),
+        ("noise_std", math.nan),
+        ("angles_deg", (0.0, math.nan, 0.0)),
+        ("n_coils", 1025),
+        ("n_slices", 70_000),
+        ("acceleration", 300),
+        ("acceleration", 7),  # of 24 lines
+        ("matrix", (40_000, 24, 1)),
+        ("matrix", (30_000, 30_000, 1)),
+        ("readout_oversampling", 9.0),
     ],
 )
 def test_impossible_settings_name_themselves(name, value):

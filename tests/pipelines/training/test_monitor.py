@@ -1,4 +1,6 @@
+import csv
 import logging
+import re
 import struct
 import sys
 from dataclasses import replace
@@ -45,14 +47,17 @@ def test_tensorboard_finds_what_was_written(tmp_path, caplog):
     assert (found["samples", 5].image.height, found["samples", 5].image.width) == (3, 4)
     with Image.open(tmp_path / "pictures" / "samples_0000005.png") as image:
         assert np.array_equal(np.asarray(image), picture)
-    assert "step 5 of 10, loss 0.5000" in caplog.text
+    assert re.search(r"step 5 of 10, loss 0.5000, .* images/s, \d+ s left", caplog.text)
 
 
-def test_the_log_is_enough_where_tensorboard_is_not_wanted(tmp_path):
+def test_table_and_picture_are_there_without_tensorboard(tmp_path):
     quiet = replace(SETTINGS, monitor=MonitorSettings(tensorboard=False))
     with Monitor(tmp_path, quiet, 0) as monitor:
         monitor.write_step(5, 0.5, 2.0, 1e-3, 40)
-    assert list(tmp_path.iterdir()) == []
+        monitor.write_errors(5, {0.02: 0.0125})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["training.csv", "training.png"]
+    (row,) = csv.DictReader((tmp_path / "training.csv").read_text().splitlines())
+    assert (row["step"], row["loss"], row["gradient_norm"], row["rmse_sigma_0.02"]) == ("5", "0.5", "2.0", "0.0125")
 
 
 def test_a_missing_tensorboard_is_named(tmp_path, monkeypatch):

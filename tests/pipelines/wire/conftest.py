@@ -26,6 +26,7 @@ from nilatron.pipelines.wire import (
     Text,
     encode,
 )
+from nilatron.pipelines.wire.compressed import COMPRESSION_FLAGS
 from nilatron.pipelines.wire.structures import ACQUISITION_HEADER, IMAGE_HEADER, PIXEL_TYPES
 
 
@@ -55,6 +56,7 @@ def acquisition(rng):
     n, n_channels, n_dimensions = (int(rng.integers(0, top)) for top in (20, 5, 4))
     sizes = {"number_of_samples": n, "active_channels": n_channels, "trajectory_dimensions": n_dimensions}
     head = random_header(ismrmrd.AcquisitionHeader, rng, **sizes)
+    head.flags &= ~COMPRESSION_FLAGS
     return ismrmrd.Acquisition(head, noise(rng, (n_channels, n), "c8"), noise(rng, (n, n_dimensions), "f4"))
 
 

@@ -38,6 +38,7 @@ def line(n_samples=64, n_channels=3, n_dimensions=0):
     head = ismrmrd.AcquisitionHeader.from_buffer_copy(RNG.bytes(340))
     for name, value in sizes.items():
         setattr(head, name, value)
+    head.flags &= (1 << 48) - 1  # not compressed
     samples = RNG.standard_normal((n_channels, 2 * n_samples)).astype(np.float32).view(np.complex64)
     return ismrmrd.Acquisition(head, samples, RNG.standard_normal((n_samples, n_dimensions)).astype(np.float32))
 

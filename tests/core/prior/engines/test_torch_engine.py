@@ -59,5 +59,10 @@ def test_fp16_is_refused_on_a_cpu(denoiser):
     [({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16)],
 )
 def test_auto_takes_bf16_where_the_processor_has_it(monkeypatch, able, dtype):
-    monkeypatch.setattr(module.torch.cpu, "get_capabilities", lambda: able)
+    monkeypatch.setattr(module.torch.cpu, "get_capabilities", lambda: able, raising=False)
     assert fastest_dtype("cpu") == dtype
+
+
+def test_a_torch_that_does_not_know_its_processor_computes_in_float32(monkeypatch):
+    monkeypatch.delattr(module.torch.cpu, "get_capabilities", raising=False)
+    assert fastest_dtype("cpu") == torch.float32
