@@ -62,7 +62,7 @@ class EspiritSettings:
     n_iterations: int = 30
     virtual_coil_tolerance: float = 1e-5
     max_virtual_coils: int = 32
-    wrapped_share: float = 1.5e-4
+    wrapped_share: float = 3e-4
     slab_bytes: int = 1 << 20
 
 
