@@ -49,7 +49,7 @@ class EspiritSettings:
         beyond the first 32 hold noise only.
     wrapped_share
         Share of the calibration's energy that a second set holds, above which the object counts as wrapped. Objects inside
-        their field of view have up to 5e-5, a head that is 10 % too large for it across has 9e-4.
+        their field of view have up to 5e-5 (1e-4 at the edges of a slab), a head that is 10 % too wide for it has 9e-4.
     slab_bytes
         Memory for the matrices G of one group of pixels; about the size of a CPU core's cache.
     """
