@@ -109,7 +109,10 @@ def finished(item: KSpaceSlice, problem: Problem, role: str, image: Array, made:
         residual = residual_of(problem.operator, problem.data, image)
         made = made | {"chi2": f"{residual.chi2:.4g}", "unexplained": f"{residual.unexplained:.3g}"}
         method = "cg_sense" if role == "conventional" else made.get("target", "")
-        if found := doubts(judged(item, problem, image, residual, method)):
+        found = doubts(judged(item, problem, image, residual, method))
+        if "prior_mismatch" in made:
+            found.append(made["prior_mismatch"])
+        if found:
             made["doubt"] = "; ".join(found)
         log.info("%s: %s image, chi2 %.3f, unexplained %.3f", item.label, role, residual.chi2, residual.unexplained)
     return Reconstruction(to_numpy(displayed(problem.operator, image)).astype(np.complex64), role, item, made)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,14 +115,17 @@ class ImageMaker:
         derived = "uncertainty" if item.role == "uncertainty" else "image"
         method = METHODS[item.provenance["target"]]
         history = "CG-SENSE" if item.role == "conventional" else method.history
+        predicted = item.provenance.get("uncertainty_from") == "prediction"
         description = {"main": f"Nilatron {history}", "conventional": "Nilatron CG-SENSE"}.get(
-            item.role, "Nilatron posterior standard deviation"
+            item.role, f"Nilatron {'predicted error' if predicted else 'posterior standard deviation'}"
         )
         description += DOUBTFUL if "doubt" in item.provenance else ""
         comments = [description, "research only"]
         comments += [f"fall-back: {item.provenance['fallback']}"] if "fallback" in item.provenance else []
         comments += [f"doubtful: {item.provenance['doubt']}"] if "doubt" in item.provenance else []
         comments += list(item.source.notes)
+        if derived == "uncertainty" and predicted:
+            comments.append(interval_of(item.provenance))
         quantitative = ["Quantitative"] if derived == "uncertainty" else []
         encoding = item.source.encoding
         meta: dict[str, Any] = {
@@ -153,6 +156,17 @@ class ImageMaker:
             meta["Skip_processing_after_recon"] = "1"
         meta |= {f"nilatron_{name}": value for name, value in item.provenance.items()}
         return ismrmrd.Meta(meta)
+
+
+def interval_of(provenance: Mapping[str, str]) -> str:
+    """What calibration lets a predicted error map promise, in a sentence."""
+    if provenance.get("uncertainty_calibration") != "calibrated":
+        return "standard deviation of the magnitude's error, uncalibrated"
+    return (
+        f"magnitude within {provenance['uncertainty_kappa']} times this map for "
+        f"{float(provenance['uncertainty_coverage']):.0%} of the object's pixels, calibrated on "
+        f"{provenance['uncertainty_subjects']} subjects"
+    )
 
 
 def scale_of(role: str, pixels: np.ndarray[Any, Any], settings: ImageSettings) -> float:

@@ -409,7 +409,7 @@ def counted(items: Iterator[Any], raw: RawFile, bar: Bar, progress: ScanProgress
     progress.changed = show_steps
     for number, item in enumerate(items):
         if not progress.done:
-            bar.update(number, raw.n_acquisitions, "lines")
+            bar.update(min(number, raw.n_acquisitions), raw.n_acquisitions, "lines")  # a noise file has more
         yield item
 
 

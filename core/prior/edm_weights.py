@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nilatron.core.prior.error_model import ErrorModel, expected_tensors, parse_error_model
 from nilatron.core.prior.weights import (
     DEFAULT_WEIGHTS,
     HASH_KEY,
@@ -35,15 +37,28 @@ DTYPES = ("F16", "BF16", "F32")
 
 @dataclass(frozen=True)
 class EDMPrior:
-    """Our trained network with the metadata and the SHA-256 of its weights file; an engine makes it a `Prior`."""
+    """Our trained network with the metadata and the SHA-256 of its weights file; an engine makes it a `Prior`.
+
+    `errors` is what it knows of its images' errors, None for weights that came without.
+    """
 
     denoiser: EDMDenoiser
     metadata: dict[str, str]
     sha256: str
+    errors: ErrorModel | None = None
 
 
-def save_prior(path: Path, denoiser: EDMDenoiser, metadata: dict[str, str], dtype: torch.dtype | None = None) -> None:
-    """Write the denoiser's weights, as float16 by default; adds format, architecture, sigma_data and hash to `metadata`."""
+def save_prior(
+    path: Path,
+    denoiser: EDMDenoiser,
+    metadata: dict[str, str],
+    dtype: torch.dtype | None = None,
+    errors: ErrorModel | None = None,
+) -> None:
+    """Write the denoiser's weights, as float16 by default, and what is known of its images' errors, as float32.
+
+    Format, architecture, sigma_data and hash are added to `metadata`, which must not be those of another error model.
+    """
     import safetensors.torch
     import torch
 
@@ -54,6 +69,9 @@ def save_prior(path: Path, denoiser: EDMDenoiser, metadata: dict[str, str], dtyp
         "architecture": json.dumps(asdict(denoiser.network.config)),
         "sigma_data": repr(denoiser.sigma_data),
     }
+    if errors is not None:
+        tensors |= errors.tensors()
+        own |= errors.metadata()
     complete = {**metadata, **own}
     complete[HASH_KEY] = content_sha256(tensors, complete)
     safetensors.torch.save_file(tensors, path, metadata=complete)
@@ -86,12 +104,24 @@ def load_edm(file: WeightsFile, device: torch.device | str = "cpu") -> EDMPrior:
     if file.format not in (FORMAT, FORMAT_WITHOUT_HASH):
         raise WeightsError(f"{file.path}: expected weights of format {FORMAT!r}, found {file.format[:40]!r}")
     config, sigma_data = _architecture(file.path, file.metadata)
-    _check_tensors(file.path, file.tensors, config)
+    with _refusing_error_models(file.path):
+        of_errors = expected_tensors(file.metadata)
+    _check_tensors(file.path, file.tensors, config, of_errors)
     tensors = file.load()
+    with _refusing_error_models(file.path):
+        errors = parse_error_model(tensors, file.metadata)
     denoiser = EDMDenoiser(config, sigma_data)
-    denoiser.load_state_dict({name: value.to(torch.float32) for name, value in tensors.items()})
+    denoiser.load_state_dict({name: value.float() for name, value in tensors.items() if name not in of_errors})
     denoiser = denoiser.to(device).eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return EDMPrior(denoiser, file.metadata, file.sha256)
+    return EDMPrior(denoiser, file.metadata, file.sha256, None if errors is None else errors.to(device))
+
+
+@contextmanager
+def _refusing_error_models(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: its metadata do not fit an error model of ours ({error})") from error
 
 
 def _architecture(path: Path, metadata: Mapping[str, Any]) -> tuple[UNetConfig, float]:
@@ -126,14 +156,18 @@ def _whole_numbers(values: object, max_value: int) -> tuple[int, ...]:
     return tuple(values)
 
 
-def _check_tensors(path: Path, header: Mapping[str, Any], config: UNetConfig) -> None:
-    """Check the names, shapes and dtypes in the file's header against those of the network, before memory is allocated."""
+def _check_tensors(path: Path, header: Mapping[str, Any], config: UNetConfig, others: Mapping[str, list[int]]) -> None:
+    """Check the names, shapes and dtypes in the file's header against those of the network, before memory is allocated.
+
+    `others` are the shapes of the tensors beside the network.
+    """
     import torch
 
     from nilatron.core.prior.edm import EDMDenoiser
 
     with torch.device("meta"):
         expected = {name: list(value.shape) for name, value in EDMDenoiser(config, 1.0).state_dict().items()}
+    expected |= others
     differing = sorted(expected.keys() ^ header.keys())
     if differing:
         raise WeightsError(

@@ -24,6 +24,7 @@ from nilatron.core.fft import fft, ifft
 from nilatron.core.phantom import coil_sensitivity, positions
 from nilatron.core.prior.acquired import AcquisitionSettings, simulate_acquisition
 from nilatron.core.prior.augment import AugmentSettings
+from nilatron.core.prior.lesions import LesionSettings, with_lesions
 from nilatron.core.recon import inverse_problem
 
 
@@ -48,6 +49,8 @@ class ScanSettings:
             tissue_phase=1.4, tissue_probability=0.9, rough_phase=0.4, rough_probability=0.8
         )
     )
+
+    lesions: LesionSettings = field(default_factory=LesionSettings)
 
     def __post_init__(self) -> None:
         """Refuse ranges from which nothing can be drawn."""
@@ -86,6 +89,7 @@ def draw_scan(images: Sequence[Tensor], settings: ScanSettings, generator: torch
     rng = np.random.default_rng(int(torch.randint(0, 2**31, (), generator=generator)))
     chosen = images[int(torch.randint(0, len(images), (), generator=generator))]
     image = simulate_acquisition(chosen, settings.acquisition, settings.augment, generator)
+    image = with_lesions(image, settings.lesions, generator)
     truth: ComplexArray = image.to(torch.complex64).numpy()[None]
     sigma = math.exp(rng.uniform(*np.log(settings.sigma)))
     maps = random_coil_maps(truth.shape, int(rng.integers(settings.n_coils[0], settings.n_coils[1] + 1)), rng)

@@ -7,6 +7,7 @@ therefore cost only a quarter, and more of them can be made. Their result replac
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -86,4 +87,9 @@ def nila_coarse_to_fine(
     first = sample(*coarse_measurement, schedule[:n_coarse], coarse_start, ratio, first_step=0)
     fine_start = replace_low_frequencies(first.image, start)
     second = sample(operator, data, schedule[n_coarse:], fine_start, 1.0, first_step=n_coarse)
-    return SamplerResult(second.image, len(schedule), first.iterations + second.iterations, n_coarse, second.variance)
+    return replace(
+        second,
+        n_evaluations=len(schedule),
+        iterations=first.iterations + second.iterations,
+        n_coarse=n_coarse,
+    )

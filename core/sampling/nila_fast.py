@@ -77,6 +77,8 @@ class SamplerResult:
     variance
         Variance that the prior states with its last estimate, (batch, z, y, x), in squared physical units; None for a prior
         without variances.
+    last_input, last_estimate
+        What the prior was given in the last step and its mean estimate, (batch, z, y, x) in physical units.
     """
 
     image: Array
@@ -84,6 +86,8 @@ class SamplerResult:
     iterations: Array
     n_coarse: int = 0
     variance: Array | None = None
+    last_input: Array | None = None
+    last_estimate: Array | None = None
 
     @property
     def n_iterations(self) -> tuple[int, ...]:
@@ -209,4 +213,11 @@ def nila_fast(
             x = x + tau * schedule[step + 1] * noise(image_shape)
     if variance is not None:
         variance = variance * image_scale**2
-    return SamplerResult(x * image_scale, len(schedule), iterations, variance=variance)
+    return SamplerResult(
+        x * image_scale,
+        len(schedule),
+        iterations,
+        variance=variance,
+        last_input=extrapolated * image_scale,
+        last_estimate=estimate.mean * image_scale,
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from nilatron.core.prior.edm_weights import EDMPrior
 from nilatron.core.prior.engines.choose import EngineSettings, engine_for, read_weights
 from nilatron.core.prior.engines.engine_prior import EnginePrior
+from nilatron.core.prior.error_model import ErrorModel
 from nilatron.core.prior.prior import Prior
 from nilatron.gadgets.engine_cache import user_cache
 from nilatron.gadgets.nila.budget import StepCosts
@@ -24,10 +25,16 @@ class ReadyPrior:
         What the samplers take.
     costs
         Of the sampler's steps with it, as the latest scans of this process had them.
+    errors
+        What the weights know of the errors of their images; None for weights that came without.
+    device
+        Of the error head.
     """
 
     prior: Prior
     costs: StepCosts = field(default_factory=StepCosts)
+    errors: ErrorModel | None = None
+    device: str = "cpu"
 
 
 def prior_for(weights: Path, device: str, settings: EngineSettings | None = None) -> ReadyPrior:
@@ -51,5 +58,7 @@ def _prior_for(weights: Path, device: str, settings: EngineSettings) -> ReadyPri
     if not isinstance(source, EDMPrior | OnnxModel):
         return ReadyPrior(source)
     return ReadyPrior(
-        EnginePrior(engine_for(source, settings, device, user_cache), torch.device(device), source.sha256)
+        EnginePrior(engine_for(source, settings, device, user_cache), torch.device(device), source.sha256),
+        errors=source.errors if isinstance(source, EDMPrior) else None,
+        device=device,
     )

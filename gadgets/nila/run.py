@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +18,10 @@ from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.gadgets.nila.budget import Plan, Shape, Stopwatch
 from nilatron.gadgets.nila.prior import ReadyPrior
 from nilatron.gadgets.nila.settings import NilaNodeSettings
+from nilatron.gadgets.nila.uncertainty import UNCALIBRATED, PredictedError, predicted_errors, stated_errors
 from nilatron.gadgets.problem import Outcome, Problem, batch_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,15 @@ class NilaRun:
         if self.watch.limited and self.prior.costs.step_s(shape) is None:
             self._sample((settings.sigma_max,), [np.random.default_rng(0) for _ in self.problems])
         step_s = self.prior.costs.step_s(shape) or 0.0
-        wanted = settings.samples if "uncertainty" in settings.series else 0
+        wanted = settings.samples if self._needs_samples else 0
         sample_step_s = sum(self._sample_step_s(problem, wanted) or step_s / shape[0] for problem in self.problems)
         return self.watch.plan(step_s, settings.steps, wanted, settings.sample_steps * sample_step_s)
+
+    @property
+    def _needs_samples(self) -> bool:
+        """Whether the uncertainty map has to come from posterior samples: as asked for, or with weights that predict none."""
+        predicted = self.settings.uncertainty_from == "prediction" and self.prior.errors is not None
+        return "uncertainty" in self.settings.series and not predicted
 
     def _sample_step_s(self, problem: Problem, n_samples: int) -> float | None:
         return self.prior.costs.step_s((n_samples, 1, *problem.data.shape))
@@ -55,6 +65,7 @@ class NilaRun:
     def images(self, plan: Plan) -> list[Outcome]:
         """The image of each slice."""
         result = self._sample(self.settings.levels(plan.steps), [problem.generator for problem in self.problems])
+        maps = self._predicted(result)
         outcomes = []
         for place, problem in enumerate(self.problems):
             provenance = {
@@ -69,8 +80,23 @@ class NilaRun:
             }
             if plan.reason:
                 provenance["shortened"] = plan.reason
-            outcomes.append(Outcome({"main": mask_outside_coils(problem.operator, result.image[place])}, provenance))
+            outcome = Outcome({"main": mask_outside_coils(problem.operator, result.image[place])}, provenance)
+            outcomes.append(self._with_prediction(outcome, maps[place]) if maps else outcome)
         return outcomes
+
+    def _predicted(self, result: SamplerResult) -> list[PredictedError]:
+        """Predicted error map of each slice, by the head or by a prior that states variances; none with other weights."""
+        if self.prior.errors is None:
+            return [] if result.variance is None else stated_errors(self.problems, result.variance)
+        return predicted_errors(
+            self.prior.errors, self.problems, self.batch[2], result, self.settings, self.prior.device
+        )
+
+    def _with_prediction(self, outcome: Outcome, predicted: PredictedError) -> Outcome:
+        if "uncertainty" not in self.settings.series or self.settings.uncertainty_from != "prediction":
+            return replace(outcome, provenance=outcome.provenance | predicted.of_image)
+        provenance = outcome.provenance | {"uncertainty_from": "prediction"} | predicted.provenance | predicted.of_image
+        return Outcome(outcome.images | {"uncertainty": predicted.deviation}, provenance)
 
     def _sample(self, levels: tuple[float, ...], generators: list[np.random.Generator]) -> SamplerResult:
         operator, data, starts = self.batch
@@ -107,7 +133,7 @@ class NilaRun:
 
     def with_uncertainty(self, outcome: Outcome, place: int, plan: Plan) -> Outcome:
         """The outcome of the slice at `place` with the standard deviation of its posterior samples, if they are planned."""
-        if not plan.samples:
+        if not plan.samples or "uncertainty" in outcome.images:
             return outcome
         settings, problem, began_s = self.settings, self.problems[place], self.watch.clock()
 
@@ -133,7 +159,10 @@ class NilaRun:
             return replace(outcome, provenance=outcome.provenance | {"shortened": f"no posterior samples: {error}"})
         shape = (plan.samples, 1, *problem.data.shape)
         self._remember_cost(shape, spread, began_s, plan.samples * settings.sample_steps)
+        made = {"samples": str(plan.samples), "uncertainty_from": "samples", "uncertainty_calibration": UNCALIBRATED}
+        if settings.uncertainty_from == "prediction":
+            made["uncertainty_from"] = "samples, because these weights predict no errors"
+            log.info("the weights predict no errors: the uncertainty map is the spread of posterior samples")
         return Outcome(
-            outcome.images | {"uncertainty": mask_outside_coils(problem.operator, spread)},
-            outcome.provenance | {"samples": str(plan.samples)},
+            outcome.images | {"uncertainty": mask_outside_coils(problem.operator, spread)}, outcome.provenance | made
         )

@@ -10,6 +10,7 @@ from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.gadgets.nila.budget import BudgetSettings
 
 SERIES = ("nila", "conventional", "uncertainty")
+UNCERTAINTY_FROM = ("prediction", "samples")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class NilaNodeSettings(NetworkSettings, ImageSettings):
     """Nila, fast (the default)."""
 
     series: tuple[str, ...] = ("conventional", "nila")  # what is sent, in this order: conventional, nila, uncertainty
-    samples: int = 8  # posterior samples behind the uncertainty map
+    # what the uncertainty map is: the errors that the weights predict for this image, or the spread of posterior samples
+    uncertainty_from: str = "prediction"
+    samples: int = 8  # posterior samples behind an uncertainty map from samples
     sample_steps: int = 16  # network evaluations of each posterior sample
     sample_sigma_max: float = 0.5  # first level for samples
     sample_sigma_min: float = 0.01  # last level for samples: what lies below it is missing from their variance
@@ -48,6 +51,8 @@ class NilaNodeSettings(NetworkSettings, ImageSettings):
         ImageSettings.__post_init__(self)
         check_series(self.series)
         karras_schedule(self.sample_steps, self.sample_sigma_max, self.sample_sigma_min)
+        if self.uncertainty_from not in UNCERTAINTY_FROM:
+            raise ValueError(f"uncertainty_from must be {' or '.join(UNCERTAINTY_FROM)}, got {self.uncertainty_from!r}")
         if self.samples < 2:
             raise ValueError(f"samples must be at least 2, got {self.samples}")
         if self.batch_slices < 1:

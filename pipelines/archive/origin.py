@@ -22,7 +22,7 @@ AI = ("123110", "Artificial Intelligence")
 OWN_SCHEME = "99NILATRON"
 CONVENTIONAL = ("CONVENTIONAL", "Reconstruction without a network", OWN_SCHEME)
 RECONSTRUCTION = ("RECON", "Reconstruction from raw data", OWN_SCHEME)  # the standard's list of derivations has none
-UNCERTAINTY = ("UNCERTAINTY", "Posterior standard deviation of a reconstruction", OWN_SCHEME)
+UNCERTAINTY = ("UNCERTAINTY", "Standard deviation of the error of a reconstruction", OWN_SCHEME)
 RESEARCH = "Research only: not for diagnosis"
 
 

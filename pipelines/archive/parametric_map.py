@@ -67,7 +67,7 @@ def _highdicom_map(
     series_uid = uid("maps", series.uid)
     mapping = highdicom.pm.RealWorldValueMapping(
         lut_label="SD",
-        lut_explanation="Posterior standard deviation, SNR units",
+        lut_explanation="Standard deviation of the error, SNR units",
         unit=codes.UCUM.NoUnits,
         value_range=(float(pixels.min()), float(pixels.max())),
         slope=1.0,

@@ -136,3 +136,86 @@ def parse_sigma(text: str) -> float | None:
         return float(text)
     except ValueError:
         fail(f"--sigma expects a positive number or auto, got {text!r}", BAD_INPUT)
+
+
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Weights file to write.")]
+
+
+@prior.command("learn-errors")
+def learn_errors(
+    images: Annotated[list[Path], typer.Argument(help="Training images: files and folders.")],
+    output: OutputOption,
+    weights: WeightsOption = "default",
+    scans: Annotated[int, typer.Option(min=1, help="Simulated scans that it learns from.")] = 800,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 4000,
+    seed: Annotated[int, typer.Option(min=0, help="Of scans and training.")] = 0,
+) -> None:
+    """Train a head that predicts the errors of the images of these weights, which stay as they are."""
+    from nilatron.core.prior.error_training import HeadTraining
+    from nilatron.core.prior.weights import find_weights
+    from nilatron.pipelines.prior.learn_errors import LearnErrorsSettings
+    from nilatron.pipelines.prior.learn_errors import learn_errors as run
+
+    training = HeadTraining(steps=steps, seed=seed)
+    settings = LearnErrorsSettings(tuple(images), find_weights(weights), n_scans=scans, training=training)
+    with stderr.status("reading") as status:
+        run(settings, output, lambda text: status.update(text))
+    print(f"{output}: predicts errors, uncalibrated; `nilatron prior calibrate` is next")
+
+
+@prior.command()
+def calibrate(
+    images: Annotated[list[Path], typer.Argument(help="Images of subjects that no training saw.")],
+    output: OutputOption,
+    weights: WeightsOption = "default",
+    subject: Annotated[
+        str, typer.Option(help="Regular expression in file names that tells the subject; by default their folder does.")
+    ] = "",
+    scans: Annotated[int, typer.Option(min=1, help="Simulated scans for each subject and protocol class.")] = 2,
+    coverage: Annotated[float, typer.Option(help="Share of a subject's pixels inside the interval.")] = 0.9,
+    confidence: Annotated[float, typer.Option(help="Probability of that coverage for a new subject.")] = 0.5,
+    bound: Annotated[float, typer.Option(help="Probability that a new subject's images have the PSNR stated.")] = 0.9,
+    seed: Annotated[int, typer.Option(min=0, help="Of the scans.")] = 0,
+) -> None:
+    """Calibrate the predicted errors for each class of acceleration and noise, and store that with the weights."""
+    from nilatron.core.prior.weights import find_weights
+    from nilatron.core.uncertainty.calibration import CalibrationLevels
+    from nilatron.pipelines.prior.calibrate import CalibrateSettings
+    from nilatron.pipelines.prior.calibrate import calibrate as run
+
+    try:
+        levels = CalibrationLevels(coverage, confidence, bound)
+    except ValueError as error:
+        fail(str(error), BAD_INPUT)
+    settings = CalibrateSettings(tuple(images), find_weights(weights), subject, scans, levels, seed)
+    with stderr.status("reading") as status:
+        found = run(settings, output, lambda text: status.update(text))
+    for (acceleration, noise), one in sorted(found.classes.items()):
+        print(
+            f"acceleration band {acceleration + 1}, noise band {noise + 1}: kappa {one.kappa:.3g}, "
+            f"PSNR margin {one.psnr_margin_db:.2f} dB, {one.subjects} subjects"
+        )
+
+
+@prior.command("learn-familiar")
+def learn_familiar(
+    images: Annotated[list[Path], typer.Argument(help="Training images of these weights: files and folders.")],
+    output: OutputOption,
+    weights: WeightsOption = "default",
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+) -> None:
+    """Train a network that tells the kind of image which these weights know from everything else."""
+    from nilatron.core.prior.familiarity_training import FamiliarityTraining
+    from nilatron.core.prior.weights import find_weights
+    from nilatron.pipelines.prior.learn_familiar import LearnFamiliarSettings
+    from nilatron.pipelines.prior.learn_familiar import learn_familiar as run
+
+    training = FamiliarityTraining(steps=steps, seed=seed)
+    with stderr.status("reading") as status:
+        found = run(
+            LearnFamiliarSettings(tuple(images), find_weights(weights), training),
+            output,
+            lambda text: status.update(text),
+        )
+    print(f"{output}: threshold {found.threshold:.2f}, false alarms {found.false_alarms:.2%}")

@@ -120,7 +120,8 @@ def _slice(images: ImageGroup, number: int, one: SliceImages) -> dict[str, objec
     ]
     if "uncertainty" in planes:
         most = pictures.white_of(planes["uncertainty"])
-        words = "Uncertainty: posterior standard deviation, SNR units"
+        predicted = one.metadata["uncertainty"].get("nilatron_uncertainty_from") == "prediction"
+        words = f"Uncertainty: {'predicted error' if predicted else 'posterior standard deviation'}, SNR units"
         bar = ["0", f"{most / 2:.2g}", f"{most:.2g}"]
         figures.append(
             {"uri": pictures.coloured(planes["uncertainty"], most), "words": words, "bar": bar, "limits": ""}

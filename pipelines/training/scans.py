@@ -16,7 +16,7 @@ from nilatron.core.sampling.unrolled import differentiable_solve, log_error
 from nilatron.core.sense import SenseOperator
 
 # trained with symmetries, the network's errors come to agree in all of them, and nothing is left to average out
-SAMPLER = ImageSettings(symmetries=False)
+SAMPLER = ImageSettings(symmetries=False, detail=0.0)
 
 
 def scan_loss(model: EDMDenoiser, scan: TrainingScan, generator: np.random.Generator, device: torch.device) -> Tensor:

@@ -112,3 +112,10 @@ def test_an_image_says_how_well_it_explains_the_data(slices):
     assert "look for ghosts" in wrong.provenance["doubt"]
     assert "doubt" not in finished(slices[0], first.problem, "main", 1.2 * image, {"target": "zero_filled"}).provenance
     assert finished(slices[0], first.problem, "uncertainty", abs(image), {"a": "b"}).provenance == {"a": "b"}
+
+
+def test_an_image_of_what_the_prior_does_not_know_is_doubtful_and_its_map_is_not(slices):
+    first = prepared(slices[0])
+    image, made = first.problem.conventional, {"prior_mismatch": "this does not look like a head"}
+    assert finished(slices[0], first.problem, "main", image, made).provenance["doubt"] == made["prior_mismatch"]
+    assert finished(slices[0], first.problem, "uncertainty", abs(image), made).provenance == made

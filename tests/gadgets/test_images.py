@@ -230,3 +230,33 @@ def test_a_doubtful_image_is_marked_counted_and_a_problem(source):
     (problem,) = log.problems
     assert problem.endswith(": doubtful main image: look for ghosts; no calibration lines")
     assert "DOUBTFUL" not in str(spread.meta["SeriesDescription"])
+
+
+@pytest.mark.parametrize(
+    ("said", "description", "comment"),
+    [
+        ({"uncertainty_from": "samples"}, "Nilatron posterior standard deviation", None),
+        (
+            {"uncertainty_from": "prediction", "uncertainty_calibration": "uncalibrated"},
+            "Nilatron predicted error",
+            "standard deviation of the magnitude's error, uncalibrated",
+        ),
+        (
+            {
+                "uncertainty_from": "prediction",
+                "uncertainty_calibration": "calibrated",
+                "uncertainty_kappa": "1.61",
+                "uncertainty_coverage": "0.9",
+                "uncertainty_subjects": "11",
+            },
+            "Nilatron predicted error",
+            "magnitude within 1.61 times this map for 90% of the object's pixels, calibrated on 11 subjects",
+        ),
+    ],
+)
+def test_an_uncertainty_map_says_what_it_is_and_promises(source, said, description, comment):
+    (spread, image), _ = make(reconstruction(source, role="uncertainty", **said), reconstruction(source, **said))
+    assert spread.meta["SeriesDescription"][0] == description
+    comments = spread.meta["ImageComment"]
+    assert comment is None or comment in comments
+    assert not any("magnitude" in one for one in image.meta["ImageComment"])

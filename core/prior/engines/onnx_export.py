@@ -13,11 +13,13 @@ from nilatron.core.prior.edm_weights import EDMPrior
 from nilatron.core.prior.engines.cache import ModelCache
 from nilatron.core.prior.engines.onnx_exporter import OPSET, example_inputs, export_module
 from nilatron.core.prior.engines.onnx_file import FORMAT, OnnxFacts, OnnxModel, pack_onnx, parse_onnx
+from nilatron.core.prior.error_model import KEYS as ERROR_MODEL_KEYS
 from nilatron.core.prior.unet import UNet
 from nilatron.core.prior.weights import WeightsError
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
-WEIGHTS_FILE_KEYS = ("format", "architecture", "sigma_data", "content_sha256")  # metadata of the weights file's format
+# metadata of the weights file's format, and of what an exported model does not hold
+WEIGHTS_FILE_KEYS = ("format", "architecture", "sigma_data", "content_sha256", *ERROR_MODEL_KEYS)
 
 log = logging.getLogger(__name__)
 

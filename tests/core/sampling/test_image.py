@@ -49,7 +49,7 @@ def test_it_is_the_sampler_with_these_settings(make_problem, symmetries):
         return Estimate(estimate if before is None else 0.8 * estimate + 0.2 * before)
 
     settings = ImageSettings(
-        steps=4, coarse_share=0.5, sigma_fraction=0.9, momentum=0.2, iterations=5, symmetries=symmetries
+        steps=4, coarse_share=0.5, sigma_fraction=0.9, detail=0.0, momentum=0.2, iterations=5, symmetries=symmetries
     )
     others = {"start": problem.operator.adjoint(problem.data)[None], "sigma": problem.sigma, "scale": 1.0}
     found = sample_images(
@@ -83,6 +83,8 @@ def test_it_is_the_sampler_with_these_settings(make_problem, symmetries):
         {"sigma_max": 0.01},
         {"sigma_fraction": 0.0},
         {"sigma_fraction": 1.1},
+        {"detail": -0.1},
+        {"detail": 1.1},
         {"momentum": -0.1},
         {"momentum": 1.0},
         {"tolerance": 0.0},
@@ -94,3 +96,31 @@ def test_it_is_the_sampler_with_these_settings(make_problem, symmetries):
 def test_settings_outside_their_range_are_refused(wrong):
     with pytest.raises(ValueError, match=r".+"):
         ImageSettings(**wrong)
+
+
+def test_more_detail_tells_the_network_of_less_noise():
+    fractions = [ImageSettings(detail=detail).network_fraction for detail in (0.0, 0.5, 1.0)]
+    assert fractions == sorted(fractions, reverse=True)
+    assert fractions[0] == ImageSettings().sigma_fraction
+    assert fractions[-1] > 0
+
+
+def test_more_detail_keeps_more_of_what_a_prior_takes_for_noise(make_problem):
+    """A Gaussian prior that is narrower than the truth shrinks it towards 0; less so with more detail."""
+    problem = make_problem(0.1)
+    energies = []
+    for detail in (0.0, 0.5, 1.0):
+        settings = ImageSettings(detail=detail, coarse_share=0.0, symmetries=False)
+        image = sample_images(
+            lambda x, sigma, _: Estimate(x * 0.05 / (0.05 + sigma**2)),
+            problem.operator,
+            problem.data,
+            settings.levels(),
+            settings,
+            start=problem.operator.adjoint(problem.data)[None],
+            sigma=problem.sigma,
+            scale=1.0,
+            generator=np.random.default_rng(3),
+        ).image
+        energies.append(np.linalg.norm(image))
+    assert energies == sorted(energies)

@@ -46,7 +46,7 @@ def test_a_map_says_what_it_is(maps):
     _, images, (data,) = maps()
     (mapping,) = data.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
     assert (mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept) == (1, 0)
-    assert mapping.LUTExplanation == "Posterior standard deviation, SNR units"
+    assert mapping.LUTExplanation == "Standard deviation of the error, SNR units"
     assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "1"
     assert (data.Modality, data.ContentQualification) == ("MR", "RESEARCH")
     assert data.ContributingEquipmentSequence[-1].AlgorithmName == "Nilatron AI Nila"

@@ -121,3 +121,17 @@ def test_bad_words(command, images, weights, folder, fault, one_line, monkeypatc
     assert (code, out) == (2, "")
     assert re.search(message, one_line(err))
     assert list(folder.iterdir()) == []
+
+
+def test_calibrate_refuses_weights_that_predict_no_errors(command, images, weights, folder, one_line):
+    code, _, err = command("prior", "calibrate", images, "-w", weights, "-o", folder / "out.safetensors")
+    assert code == 2
+    assert "predict no errors" in one_line(err)
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--coverage", "--confidence", "--bound"])
+def test_calibrate_refuses_levels_that_are_none(command, images, weights, folder, one_line, option):
+    code, _, err = command("prior", "calibrate", images, "-w", weights, "-o", folder / "out", option, "1.5")
+    assert code == 2
+    assert "must be between 0 and 1" in one_line(err)

@@ -1,0 +1,184 @@
+"""What weights know about the errors of their images: the head that predicts them, its calibration, and what is familiar.
+
+All three belong to the network beside which they are stored: other weights make other errors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nilatron.core.backend import Array, converted_to, namespace, to_torch
+from nilatron.core.sampling.nila_fast import SamplerResult
+from nilatron.core.uncertainty.calibration import Calibration
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    import torch
+    from torch import Tensor, nn
+
+    from nilatron.core.prior.error_head import Delivered, ErrorHead
+    from nilatron.core.prior.familiarity import Familiarity
+
+HEAD_KEY, CALIBRATION_KEY, FAMILIARITY_KEY = "error_head", "calibration", "familiarity"
+KEYS = (HEAD_KEY, CALIBRATION_KEY, FAMILIARITY_KEY)  # in the metadata of a weights file
+MAX_CHANNELS = 256
+
+
+@dataclass(frozen=True)
+class ErrorModel:
+    """Head, calibration and familiarity; the last two are None where they were not made."""
+
+    head: ErrorHead
+    calibration: Calibration | None = None
+    familiarity: Familiarity | None = None
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """By the first part of the names of their tensors."""
+        networks: dict[str, nn.Module] = {HEAD_KEY: self.head}
+        if self.familiarity is not None:
+            networks[FAMILIARITY_KEY] = self.familiarity.network
+        return networks
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by their names in a weights file."""
+        return {
+            f"{key}.{name}": value.detach().cpu().contiguous()
+            for key, network in self.networks.items()
+            for name, value in network.state_dict().items()
+        }
+
+    def metadata(self) -> dict[str, str]:
+        """Everything else, as texts."""
+        texts = {HEAD_KEY: json.dumps(asdict(self.head.config))}
+        if self.calibration is not None:
+            texts[CALIBRATION_KEY] = self.calibration.json()
+        if self.familiarity is not None:
+            texts[FAMILIARITY_KEY] = self.familiarity.json()
+        return texts
+
+    def to(self, device: torch.device | str) -> ErrorModel:
+        """The model on `device`, for prediction alone."""
+        for network in self.networks.values():
+            network.to(device).eval().requires_grad_(False)
+        return self
+
+
+def expected_tensors(metadata: Mapping[str, str]) -> dict[str, list[int]]:
+    """Shapes of the tensors by name, as the metadata of a weights file describe them; none without a head.
+
+    Raises
+    ------
+    ValueError
+        When they describe no error model.
+    """
+    if HEAD_KEY not in metadata:
+        return {}
+    import torch
+
+    with torch.device("meta"):
+        networks = _described(metadata).networks
+        return {
+            f"{key}.{name}": list(value.shape)
+            for key, network in networks.items()
+            for name, value in network.state_dict().items()
+        }
+
+
+def parse_error_model(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> ErrorModel | None:
+    """The error model of a weights file whose tensors have been checked; None for a file without one.
+
+    Raises
+    ------
+    ValueError
+        When the metadata describe none.
+    """
+    if HEAD_KEY not in metadata:
+        return None
+    model = _described(metadata)
+    for key, network in model.networks.items():
+        own = {name.removeprefix(f"{key}."): value for name, value in tensors.items() if name.startswith(f"{key}.")}
+        network.load_state_dict({name: value.float() for name, value in own.items()})
+    return model
+
+
+def _described(metadata: Mapping[str, str]) -> ErrorModel:
+    """The error model of the metadata, its networks untrained."""
+    from nilatron.core.prior.familiarity import FamiliarityNetwork, parse_familiarity
+
+    calibration, familiarity = metadata.get(CALIBRATION_KEY), metadata.get(FAMILIARITY_KEY)
+    return ErrorModel(
+        _head(metadata),
+        None if calibration is None else Calibration.parsed(calibration),
+        None if familiarity is None else parse_familiarity(familiarity, FamiliarityNetwork()),
+    )
+
+
+def _head(metadata: Mapping[str, str]) -> ErrorHead:
+    from nilatron.core.prior.error_head import ErrorHead, ErrorHeadConfig
+
+    read = json.loads(metadata[HEAD_KEY])
+    channels = read.get("channels") if isinstance(read, dict) and set(read) == {"channels"} else None
+    if not isinstance(channels, list) or not all(type(n) is int and 0 < n <= MAX_CHANNELS for n in channels):
+        raise ValueError(f"an error head has channels from 1 to {MAX_CHANNELS}, got {str(read)[:80]}")
+    return ErrorHead(ErrorHeadConfig(tuple(channels)))
+
+
+def delivered(
+    result: SamplerResult, conventional: Array, scale: Any, noise: Any, share: Any, device: torch.device | str
+) -> Delivered:
+    """What the head sees of a sampler's result, at image scale 1.
+
+    Parameters
+    ----------
+    result
+        Of `sample_images`.
+    conventional
+        Warm starts (batch, z, y, x); every partition is an image of its own for the head.
+    scale, noise, share
+        Of each element: image scale, complex noise level in units of the receivers' noise, and acquired share of the samples.
+    device
+        Of the head.
+    """
+    import torch
+
+    from nilatron.core.prior.error_head import Delivered
+
+    scales = np.reshape(np.asarray(scale, np.float64), (-1, 1, 1, 1))
+    n_z = int(conventional.shape[1])
+
+    def images(array: Array) -> Tensor:
+        scaled = array / converted_to(scales.astype(np.float32), array)
+        tensor = to_torch(scaled).to(device)
+        return tensor.reshape(-1, *tensor.shape[-2:]).to(torch.complex64)
+
+    def numbers(values: Any) -> Tensor:
+        repeated = np.repeat(np.broadcast_to(np.reshape(values, -1), scales.size), n_z)
+        return torch.as_tensor(repeated, dtype=torch.float32, device=device)
+
+    return Delivered(
+        images(result.image),
+        images(conventional),
+        images(result.last_input),
+        images(result.last_estimate),
+        numbers(np.reshape(noise, -1) / np.reshape(scale, -1)),
+        numbers(share),
+        numbers(noise),
+    )
+
+
+def predicted_deviation(model: ErrorModel, seen: Delivered, scale: Any, reference: Array) -> Array:
+    """Predicted standard deviation of the magnitude's error in physical units, like `reference` (batch, z, y, x)."""
+    import torch
+
+    from nilatron.core.prior.error_head import ln_variance
+
+    with torch.inference_mode():
+        deviation = (ln_variance(model.head, seen) / 2).exp()
+    xp = namespace(reference)
+    like = xp.reshape(converted_to(deviation, reference), tuple(reference.shape))
+    return like * converted_to(np.reshape(np.asarray(scale, np.float32), (-1, 1, 1, 1)), reference)
