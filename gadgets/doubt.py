@@ -60,8 +60,8 @@ class Thresholds:
     chi2_share, less_noise
         The same for too little: a share of the least chi2 that the assumed noise leaves, and of the signal.
     ambiguity
-        Side lobe of the central lines, without calibration. Joint estimation has maps of up to 6 % of error up to 0.71, and of
-        18 to 27 % from 0.84 on.
+        Side lobe of the central lines, without calibration. Maps of joint estimation, of one head, have errors of up to 12 %
+        up to 0.71, and of 7 to 32 % from 0.84 on.
     maps
         Share of the calibration's signal that the coil maps leave out.
     outside
