@@ -15,22 +15,28 @@ from functools import cached_property
 import numpy as np
 
 from nilatron.core import scale
-from nilatron.core.backend import Array, converted_to, namespace
+from nilatron.core.backend import Array, converted_to, namespace, squared_norm
 from nilatron.core.baselines.cg_sense import cg_sense
-from nilatron.core.coils.espirit import EspiritSettings, espirit_maps
+from nilatron.core.coils.espirit import EspiritSettings, espirit_sets
+from nilatron.core.coils.joint import joint_calibration
 from nilatron.core.coils.walsh import walsh_maps
 from nilatron.core.fft import ifft
-from nilatron.core.kspace import centre_window
+from nilatron.core.kspace import calibration_block, centre_window
 from nilatron.core.measurement import Measurement, mask_outside_coils
 from nilatron.core.oversampling import resize_centre
 from nilatron.core.prior.prior import ConditionedDenoiser
 from nilatron.core.quality.coverage import unexplained_share
 from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sense import SenseOperator
+from nilatron.core.sets import SetsOperator
 
 FROM_CALIBRATION = "calibration"
 FROM_ITS_IMAGE = "the image of the calibration"
 FROM_LOW_FREQUENCIES = "low frequencies"
+FROM_JOINT = "joint estimation"
+WAYS = ("auto", "espirit", "joint", "walsh")
+FEW_LINES = 16  # of calibration, below which the lines around them are needed for the maps, too
+SAME = 1e-8  # relative squared difference of samples that are the same
 MOST = 0.5  # of the calibration's signal, that maps may leave unexplained
 
 
@@ -62,13 +68,18 @@ class InverseProblem:
 
 
 def estimate_coil_maps(
-    kspace: Array, counts: Array, calibration: Array | None, noise_variance: float = 1.0
+    kspace: Array,
+    counts: Array,
+    calibration: Array | None,
+    noise_variance: float = 1.0,
+    way: str = "auto",
+    n_sets: int | None = 1,
 ) -> tuple[Array, str]:
-    """Coil maps of a slice, and what they are from: `FROM_CALIBRATION`, `FROM_ITS_IMAGE` or `FROM_LOW_FREQUENCIES`.
+    """Coil maps of a slice, and what they are from: one of the `FROM_...`.
 
-    ESPIRiT where there is a calibration block with signal, else Walsh on an image of the low frequencies that were acquired.
-    Maps that do not explain most of the calibration's own signal (0 where the object is, or made of noise) are no maps:
-    then Walsh on the image of the calibration.
+    ESPIRiT on the calibration block. Where that is absent, or the scan's own and of few lines, joint estimation completes one
+    from all lines around it. Maps that do not explain most of the block's own signal (0 where the object is, or made of
+    noise) are no maps: then Walsh on the image of the calibration or, without one, of the low frequencies that were acquired.
 
     Parameters
     ----------
@@ -78,16 +89,49 @@ def estimate_coil_maps(
         Fully sampled block around DC (coil, z, y, x), or None.
     noise_variance
         Of the samples; 0 where it is not known.
+    way
+        "auto", or "espirit", "joint" or "walsh" wherever the data allow it.
+    n_sets
+        Of ESPIRiT, which makes maps (set, coil, z, y, x) if there are several; None: 2 where the object is larger than the
+        field of view.
     """
-    if calibration is not None and _any(calibration):
-        n_z, n_y, n_x = (int(n) for n in counts.shape)
-        settings = EspiritSettings(noise_variance=noise_variance)
-        maps = espirit_maps(calibration, (n_z, n_y, n_x), settings)
-        if _any(maps) and unexplained_share(calibration, maps, noise_variance) <= MOST:
-            return maps, FROM_CALIBRATION
-        return walsh_maps(_image_of(calibration, (n_z, n_y, n_x))), FROM_ITS_IMAGE
+    if calibration is not None and not _any(calibration):
+        calibration = None
+    shape = (int(counts.shape[0]), int(counts.shape[1]), int(counts.shape[2]))
+    if way == "joint" or (way == "auto" and needs_joint_estimation(kspace, counts, calibration)):
+        block, source = joint_calibration(kspace, counts, noise_variance).block, FROM_JOINT
+    else:
+        block, source = calibration, FROM_CALIBRATION
+    if way != "walsh" and block is not None and _any(block):
+        if source == FROM_JOINT:  # its model has one set: what else its block holds is error
+            n_sets = 1
+        sets = espirit_sets(block, shape, EspiritSettings(noise_variance=noise_variance), n_sets)
+        if _any(sets) and unexplained_share(block, sets, noise_variance) <= MOST:
+            return (sets if sets.shape[0] > 1 else sets[0]), source
+    if calibration is not None:
+        return walsh_maps(_image_of(calibration, shape)), FROM_ITS_IMAGE
     smooth = kspace * centre_window(kspace, converted_to(counts, kspace))
     return walsh_maps(ifft(smooth)), FROM_LOW_FREQUENCIES
+
+
+def needs_joint_estimation(kspace: Array, counts: Array, calibration: Array | None) -> bool:
+    """Whether the calibration block (coil, z, y, x) is too small for ESPIRiT, and the scan may hold more than it does."""
+    if int(kspace.shape[0]) == 1:
+        return False
+    if calibration is None:
+        return True
+    sides = zip(calibration.shape[1:], counts.shape, strict=True)
+    if all(int(side) >= min(FEW_LINES, int(n)) for side, n in sides):
+        return False
+    own = calibration_block(kspace, converted_to(counts, kspace))
+    return own is not None and _is_same(own, calibration)
+
+
+def _is_same(block: Array, other: Array) -> bool:
+    """Whether two blocks hold the same samples, but for rounding; those of a scan of its own have other noise at least."""
+    if tuple(block.shape) != tuple(other.shape):
+        return False
+    return squared_norm(block - other) <= SAME * squared_norm(other)
 
 
 def inverse_problem(kspace: Array, counts: Array, coil_maps: Array) -> InverseProblem:
@@ -100,15 +144,25 @@ def inverse_problem(kspace: Array, counts: Array, coil_maps: Array) -> InversePr
     counts
         How often each sample was acquired, (z, y, x).
     coil_maps
-        (coil, z, y, x).
+        (coil, z, y, x), or (set, coil, z, y, x).
 
     Raises
     ------
     ValueError
         When the shapes differ.
     """
-    operator = SenseOperator(coil_maps, counts)
+    operator = measurement_of(coil_maps, counts)
     return warm_started(operator, operator.data(kspace))
+
+
+def measurement_of(coil_maps: Array, counts: Array) -> SenseOperator | SetsOperator:
+    """The measurement with one set of maps (coil, z, y, x), or with several (set, coil, z, y, x)."""
+    return SetsOperator(coil_maps, counts) if coil_maps.ndim > 4 else SenseOperator(coil_maps, counts)
+
+
+def displayed(operator: Measurement, image: Array) -> Array:
+    """The image (z, y, x) of what solvers and samplers return: that of several sets is combined."""
+    return operator.combined(image) if isinstance(operator, SetsOperator) else image
 
 
 def warm_started(operator: Measurement, data: Array) -> InverseProblem:

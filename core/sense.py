@@ -119,7 +119,7 @@ class SenseOperator(Measurement):
         """
         self._check_images(x)
         xp = namespace(x)
-        axes, maps, conj_maps, counts = self._shifted
+        axes, maps, conj_maps, counts = self.shifted
         if not axes:
             return xp.sum(conj_maps * (counts * (maps * x[..., None, :, :, :])), axis=-4)
         shifted = xp.fft.ifftshift(x, axes=axes)[..., None, :, :, :]
@@ -144,7 +144,7 @@ class SenseOperator(Measurement):
             )
 
     @cached_property
-    def _shifted(self) -> tuple[tuple[int, ...], Array, Array, Array]:
+    def shifted(self) -> tuple[tuple[int, ...], Array, Array, Array]:
         """Axes to transform, and maps, their conjugate and counts with DC at index 0 along these axes."""
         xp = namespace(self.coil_maps)
         counts, axes = self.counts, []

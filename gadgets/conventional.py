@@ -13,7 +13,7 @@ from nilatron import __version__
 from nilatron.core.backend import Array, to_numpy
 from nilatron.core.measurement import Measurement
 from nilatron.core.quality.residual import residual_of
-from nilatron.core.recon import inverse_problem
+from nilatron.core.recon import displayed, inverse_problem
 from nilatron.gadgets.accumulate import acceleration
 from nilatron.gadgets.device import to_device
 from nilatron.gadgets.doubt import doubts, judged
@@ -104,7 +104,7 @@ def _prepared_on(
 
 
 def finished(item: KSpaceSlice, problem: Problem, role: str, image: Array, made: dict[str, str]) -> Reconstruction:
-    """An image on the host, marked with how well it explains the data and with what makes it doubtful."""
+    """An image for display on the host, marked with how well it explains the data and with what makes it doubtful."""
     if role != "uncertainty":
         residual = residual_of(problem.operator, problem.data, image)
         made = made | {"chi2": f"{residual.chi2:.4g}", "unexplained": f"{residual.unexplained:.3g}"}
@@ -116,7 +116,7 @@ def finished(item: KSpaceSlice, problem: Problem, role: str, image: Array, made:
         if found:
             made["doubt"] = "; ".join(found)
         log.info("%s: %s image, chi2 %.3f, unexplained %.3f", item.label, role, residual.chi2, residual.unexplained)
-    return Reconstruction(to_numpy(image).astype(np.complex64), role, item, made)
+    return Reconstruction(to_numpy(displayed(problem.operator, image)).astype(np.complex64), role, item, made)
 
 
 def provenance(item: KSpaceSlice, context: Context) -> dict[str, str]:
@@ -128,6 +128,10 @@ def provenance(item: KSpaceSlice, context: Context) -> dict[str, str]:
         "acceleration": f"{acceleration(item.counts):.3g}",
         "device": context.device,
     }
+    if item.maps_from:
+        made["coil_maps"] = item.maps_from
+    if item.coil_maps is not None and item.coil_maps.ndim > 4:
+        made["map_sets"] = str(item.coil_maps.shape[0])
     if noise is not None:
         made["noise_source"] = noise.source
         made["sigma_header"] = "none" if noise.sigma_header is None else f"{noise.sigma_header:.4g}"

@@ -190,7 +190,9 @@ class KSpaceSlice:
     noise
         How that is known; None until measured.
     coil_maps
-        Complex64 (coil, z, y, x); None until estimated.
+        Complex64 (coil, z, y, x), or (set, coil, z, y, x) where the field of view wraps; None until estimated.
+    maps_from
+        What the maps are from, one of the `FROM_...` of `core.recon`; empty until estimated.
     notes
         Warnings about this slice that belong into the image metadata.
     """
@@ -203,6 +205,7 @@ class KSpaceSlice:
     whitened: bool = False
     noise: NoiseReport | None = None
     coil_maps: Array | None = None
+    maps_from: str = ""
     notes: tuple[str, ...] = ()
 
     @property

@@ -20,7 +20,7 @@ from nilatron.gadgets.methods import METHODS, Method
 from nilatron.gadgets.noise import NoiseSettings, Whitening
 from nilatron.gadgets.recon_data import slices_from_bucket, slices_from_recon_data
 from nilatron.gadgets.reconstruct import Reconstructor
-from nilatron.gadgets.sensitivities import estimate_sensitivities
+from nilatron.gadgets.sensitivities import MapSettings, Sensitivities
 from nilatron.gadgets.settings import SettingsError, from_properties, property_fields
 from nilatron.gadgets.statements import StatementCheck
 
@@ -34,7 +34,7 @@ class SeedSettings:
 
 # settings of the gadgets around the method of the target, by the half of the node that they belong to
 OF_LINES = (NoiseSettings, EpiSettings)
-OF_SLICES = (NoiseSettings, CompressionSettings, DoubtSettings, SeedSettings)
+OF_SLICES = (NoiseSettings, CompressionSettings, MapSettings, DoubtSettings, SeedSettings)
 OF_IMAGES = (ImageSettings,)
 
 
@@ -84,7 +84,7 @@ class Node:
         stream = on_device(items, context)
         stream = whitening.slices(stream, context)
         stream = CoilCompression(self.settings[CompressionSettings])(stream, context)
-        stream = estimate_sensitivities(stream, context)
+        stream = Sensitivities(self.settings[MapSettings])(stream, context)
         method, doubt = self.settings[self.methods[self.target].settings_class], self.settings[DoubtSettings]
         return Reconstructor(self.target, method, self.weights, self.methods, doubt)(stream, context)
 
@@ -104,7 +104,7 @@ def build_node(
         A name of `methods`.
     properties
         Of the node's `<configuration>`; each belongs to the noise gadget, the echo-planar lines, the coil compression, the
-        method, the doubt or the image gadget. `seed` overrides the seed of the context.
+        coil maps, the method, the doubt or the image gadget. `seed` overrides the seed of the context.
     weights
         Of the prior.
     methods

@@ -104,6 +104,17 @@ def leading_vectors(matrices: Array, n_iterations: int) -> tuple[Array, Array]:
     return (_quotient(vectors, norms) * phase)[..., 0], (norms * trace)[:, 0, 0]
 
 
+def without_vectors(matrices: Array, vectors: Array) -> Array:
+    """(I - v v^H) M (I - v v^H) of Hermitian matrices (pixel, coil, coil) and unit vectors (pixel, coil).
+
+    Its leading eigenvectors are orthogonal to v, even where v is not quite one of M.
+    """
+    xp = namespace(matrices)
+    column, row = vectors[..., None], xp.conj(vectors)[:, None]
+    matrices = matrices - column @ (row @ matrices)
+    return matrices - (matrices @ column) @ row
+
+
 def _norms(vectors: Array) -> Array:
     xp = namespace(vectors)
     return xp.sqrt(xp.sum(xp.real(vectors) ** 2 + xp.imag(vectors) ** 2, axis=-2, keepdims=True))

@@ -15,9 +15,12 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from nilatron.core.backend import Array, namespace
-from nilatron.core.coils.eigen import eigenvectors, leading_vectors, virtual_coils
-from nilatron.core.fft import SPATIAL_AXES, uncentred
+from nilatron.core.backend import Array, namespace, squared_norm
+from nilatron.core.coils.eigen import eigenvectors, leading_vectors, virtual_coils, without_vectors
+from nilatron.core.coils.phase import better_reference, referenced
+from nilatron.core.fft import SPATIAL_AXES, ifft, uncentred
+
+MIN_COILS = 3  # two sets of two coils explain anything
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class EspiritSettings:
     max_virtual_coils
         Largest number of virtual coils: the work grows with its cube, and in arrays of 64 or 128 coils the virtual coils
         beyond the first 32 hold noise only.
+    wrapped_share
+        Share of the calibration's energy that a second set holds, above which the object counts as wrapped. Objects inside
+        their field of view have up to 5e-5 (1e-4 at the edges of a slab), a head that is 10 % too wide for it has 9e-4.
     slab_bytes
         Memory for the matrices G of one group of pixels; about the size of a CPU core's cache.
     """
@@ -56,16 +62,31 @@ class EspiritSettings:
     n_iterations: int = 30
     virtual_coil_tolerance: float = 1e-5
     max_virtual_coils: int = 32
+    wrapped_share: float = 3e-4
     slab_bytes: int = 1 << 20
 
 
 def espirit_maps(
     calibration: Array, image_shape: tuple[int, int, int], settings: EspiritSettings | None = None
 ) -> Array:
-    """Coil maps with sum_c |S_c|^2 = 1 inside the object and 0 outside.
+    """Coil maps with sum_c |S_c|^2 = 1 inside the object and 0 outside: the first set of `espirit_sets`."""
+    return espirit_sets(calibration, image_shape, settings, n_sets=1)[0]
 
-    The phase is relative to the strongest virtual coil (first principal component of the calibration over the coils). A
-    single coil gets a map of 1 everywhere; a calibration without signal gives maps of 0.
+
+def espirit_sets(
+    calibration: Array,
+    image_shape: tuple[int, int, int],
+    settings: EspiritSettings | None = None,
+    n_sets: int | None = None,
+) -> Array:
+    """One or two sets of coil maps: orthogonal at each pixel, sum_c |S_c|^2 = 1 inside the object and 0 outside.
+
+    Where the field of view is smaller than the object a pixel holds two places of it, and G has two eigenvalues of 1. The
+    second set is 0 elsewhere. The object counts as wrapped where that concerns more than `wrapped_share` of the energy.
+
+    The phase is relative to the strongest virtual coil (first principal component of the calibration over the coils), or to
+    another combination of coils where that one vanishes inside the object. A single coil gets a map of 1 everywhere; a
+    calibration without signal gives maps of 0.
 
     Parameters
     ----------
@@ -73,10 +94,12 @@ def espirit_maps(
         Fully sampled block of k-space around DC (n // 2), complex (coil, z, y, x), whitened.
     image_shape
         (z, y, x) of the maps; an axis of size 1 must have size 1 in the calibration, too.
+    n_sets
+        1 or 2; None: 2 where the object wraps.
 
     Returns
     -------
-    Complex (coil, z, y, x).
+    Complex (set, coil, z, y, x).
 
     Raises
     ------
@@ -88,15 +111,34 @@ def espirit_maps(
     _check(calibration, image_shape)
     n_coils = int(calibration.shape[0])
     if n_coils == 1:
-        return xp.ones((1, *image_shape), dtype=calibration.dtype, device=calibration.device)
+        return xp.ones((1, 1, *image_shape), dtype=calibration.dtype, device=calibration.device)
     block = _central_block(calibration, settings)
     peak = float(xp.max(xp.abs(block)))
     if peak == 0:
-        return xp.zeros((n_coils, *image_shape), dtype=calibration.dtype, device=calibration.device)
+        return xp.zeros((1, n_coils, *image_shape), dtype=calibration.dtype, device=calibration.device)
     virtual, to_coils = virtual_coils(block / peak, settings.virtual_coil_tolerance, settings.max_virtual_coils)
     lags = _kernel_autocorrelation(virtual, settings, settings.noise_variance / peak**2)
-    maps = _pixel_eigenvectors(lags, image_shape, settings)
-    return xp.reshape(to_coils @ xp.reshape(maps, (maps.shape[0], -1)), (n_coils, *image_shape))
+    n_z, n_y, n_x = (int(n) for n in virtual.shape[1:])
+    coarse = _pixel_eigenvectors(lags, (n_z, n_y, n_x), settings, 2 if n_sets is None else n_sets)
+    if n_sets is None:
+        noise_variance = settings.noise_variance / peak**2
+        n_sets = 2 if _wraps(virtual, coarse[1], noise_variance, settings.wrapped_share) else 1
+    maps = _pixel_eigenvectors(lags, image_shape, settings, n_sets)
+    for number in range(n_sets):
+        if (reference := better_reference(coarse[number])) is not None:
+            maps[number] = referenced(maps[number], reference)
+    flat = xp.reshape(maps, (n_sets, maps.shape[1], -1))
+    return xp.reshape(to_coils @ flat, (n_sets, n_coils, *image_shape))
+
+
+def _wraps(block: Array, second: Array, noise_variance: float, share: float) -> bool:
+    """Whether a second set (coil, z, y, x) holds signal of the calibration: sum |S_2^H I|^2 / sum |I|^2."""
+    xp = namespace(block)
+    if int(block.shape[0]) < MIN_COILS:
+        return False
+    noise = noise_variance * int(xp.sum(xp.astype(xp.any(second != 0, axis=0), xp.int64)))
+    energy = squared_norm(xp.sum(xp.conj(second) * ifft(block), axis=0))
+    return energy - noise > share * squared_norm(block)
 
 
 def _check(calibration: Array, image_shape: tuple[int, int, int]) -> None:
@@ -182,15 +224,17 @@ def _kernel_autocorrelation(block: Array, settings: EspiritSettings, noise_varia
     return uncentred(spectrum, axes, inverse=True) * (math.sqrt(n_lags) / math.prod(kernel))
 
 
-def _pixel_eigenvectors(lags: Array, image_shape: tuple[int, int, int], settings: EspiritSettings) -> Array:
-    """Leading eigenvector of G at each pixel, slab by slab: (coil, z, y, x), 0 where lambda < crop."""
+def _pixel_eigenvectors(
+    lags: Array, image_shape: tuple[int, int, int], settings: EspiritSettings, n_sets: int
+) -> Array:
+    """Leading eigenvectors of G at each pixel, slab by slab: (set, coil, z, y, x), 0 where lambda < crop."""
     xp = namespace(lags)
     n_coils = int(lags.shape[0])
     n_z, n_y, n_x = image_shape
     along_z, along_y, along_x = (
         _fourier_matrix(n_lags, n, lags) for n_lags, n in zip(lags.shape[2:], image_shape, strict=True)
     )
-    maps = xp.zeros((n_coils, *image_shape), dtype=lags.dtype, device=lags.device)
+    maps = xp.zeros((n_sets, n_coils, *image_shape), dtype=lags.dtype, device=lags.device)
     n_lines = max(1, settings.slab_bytes // (8 * n_coils**2 * n_x))
     by_z = xp.permute_dims(lags, (3, 4, 0, 1, 2))  # (lag y, lag x, coil, coil, lag z)
     for z in range(n_z):
@@ -199,10 +243,14 @@ def _pixel_eigenvectors(lags: Array, image_shape: tuple[int, int, int], settings
             some = along_y[first : first + n_lines]
             lines = xp.tensordot(some, plane, axes=1)
             matrices = xp.tensordot(along_x, lines, axes=[[1], [1]])  # (x, y, coil, coil)
-            vectors, values = leading_vectors(xp.reshape(matrices, (-1, n_coils, n_coils)), settings.n_iterations)
-            vectors = xp.where(values[:, None] >= settings.crop, vectors, xp.zeros_like(vectors))
-            slab = xp.reshape(vectors, (n_x, some.shape[0], n_coils))
-            maps[:, z, first : first + n_lines] = xp.permute_dims(slab, (2, 1, 0))
+            matrices = xp.reshape(matrices, (-1, n_coils, n_coils))
+            for number in range(n_sets):
+                vectors, values = leading_vectors(matrices, settings.n_iterations)
+                if number + 1 < n_sets:
+                    matrices = without_vectors(matrices, vectors)
+                vectors = xp.where(values[:, None] >= settings.crop, vectors, xp.zeros_like(vectors))
+                slab = xp.reshape(vectors, (n_x, some.shape[0], n_coils))
+                maps[number, :, z, first : first + n_lines] = xp.permute_dims(slab, (2, 1, 0))
     return maps
 
 

@@ -35,7 +35,7 @@ def unexplained_share(kspace: Array, coil_maps: Array, noise_variance: float = 1
     kspace
         Block around DC (coil, z, y, x), fully sampled.
     coil_maps
-        (coil, z, y, x) of the same field of view.
+        (coil, z, y, x) of the same field of view, or orthogonal sets of them (set, coil, z, y, x).
     noise_variance
         Of a sample of the block.
     """
@@ -46,8 +46,8 @@ def unexplained_share(kspace: Array, coil_maps: Array, noise_variance: float = 1
     if total == 0:
         return 0.0
     maps = nearest(coil_maps, tuple(kspace.shape[1:]))
-    combined = xp.abs(xp.sum(xp.conj(maps) * images, axis=0)) ** 2
-    noise = noise_variance * xp.sum(xp.abs(maps) ** 2, axis=0)
+    combined = xp.abs(xp.sum(xp.conj(maps) * images, axis=-4)) ** 2
+    noise = noise_variance * xp.sum(xp.abs(maps) ** 2, axis=-4)
     explained = xp.where(energy > 0, combined - noise, xp.zeros_like(energy))
     return max(0.0, 1 - float(xp.sum(explained, dtype=xp.float64)) / total)
 

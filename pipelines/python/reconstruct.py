@@ -40,7 +40,8 @@ class Reconstruction:
     images
         Complex images by role: "main", "conventional", and "uncertainty" (real) if it was asked for.
     coil_maps
-        Maps that were used, of the whitened (and, with `virtual_coils`, compressed) coils; with the axis of the coils.
+        Maps that were used, of the whitened (and, with `virtual_coils`, compressed) coils; with the axis of the coils, and one
+        of the sets in front of it where there are two.
     sigma
         Complex standard deviation of the noise in the k-space that was given, as it was used; (batch,) for a batch.
     chi2
@@ -210,14 +211,12 @@ def _result(
     stacked: dict[str, npt.NDArray[Any]] = {role: np.stack([one[role].image for one in by_role]) for role in roles}
     for role in set(roles) - {"main", "conventional"}:
         stacked[role] = stacked[role].real
-    maps = [to_numpy(one.source.coil_maps) for one in mains]
-    n_coils = max(one.shape[-4] for one in maps)
     sigma = np.array([_sigma(one.source, known) for one in mains])
     chi2 = np.array([float(one.provenance["chi2"]) for one in mains])
     is_batch = len(kspace.shape) == 5
     return Reconstruction(
         images={role: arrays.like(images, kspace) for role, images in stacked.items()},
-        coil_maps=arrays.like(np.stack([with_empty_coils(one, n_coils) for one in maps]), kspace),
+        coil_maps=arrays.like(_stacked_maps([to_numpy(one.source.coil_maps) for one in mains]), kspace),
         sigma=sigma if is_batch else float(sigma[0]),
         chi2=chi2 if is_batch else float(chi2[0]),
         provenance=dict(set.intersection(*(set(one.provenance.items()) for one in mains))),
@@ -227,6 +226,15 @@ def _result(
         if is_batch
         else (),
     )
+
+
+def _stacked_maps(maps: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Maps (slice, coil, z, y, x), or (slice, set, coil, z, y, x) where a slice has several sets; 0 where it has fewer."""
+    n_coils, n_sets = (max(one.shape[-4] for one in maps), max(one.shape[0] if one.ndim > 4 else 1 for one in maps))
+    filled = [with_empty_coils(one, n_coils) for one in maps]
+    if n_sets > 1:
+        filled = [one if one.ndim > 4 else np.stack([one, *[0 * one] * (n_sets - 1)]) for one in filled]
+    return np.stack(filled)
 
 
 def _sigma(item: items.KSpaceSlice, known: NoiseCovariance | None) -> float:

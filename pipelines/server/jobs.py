@@ -14,6 +14,7 @@ import numpy.typing as npt
 from nilatron.core.backend import to_numpy
 from nilatron.core.errors import BadInputError
 from nilatron.core.sense import SenseOperator
+from nilatron.core.sets import SetsOperator
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.problem import Outcome, Problem
 
@@ -74,11 +75,13 @@ def pack_problem(target: str, problem: Problem, settings: Any) -> tuple[dict[str
     Raises
     ------
     TypeError
-        For a measurement that is no `SenseOperator`: others have no frame.
+        For a measurement that is not of coil maps and counts: others have no frame.
     """
     operator = problem.operator
-    if not isinstance(operator, SenseOperator):
-        raise TypeError(f"expected a SenseOperator to send to the worker, got {type(operator).__name__}")
+    if not isinstance(operator, SenseOperator | SetsOperator):
+        raise TypeError(
+            f"expected a SenseOperator or a SetsOperator to send to the worker, got {type(operator).__name__}"
+        )
     head = {
         "target": target,
         "settings": dataclasses.asdict(settings),

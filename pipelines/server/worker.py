@@ -21,7 +21,7 @@ import torch
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.engines.settings import EngineSettings
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
-from nilatron.core.sense import SenseOperator
+from nilatron.core.recon import measurement_of
 from nilatron.gadgets.device import to_device
 from nilatron.gadgets.methods import METHODS, Method
 from nilatron.gadgets.nila.prior import prior_for
@@ -130,7 +130,7 @@ class Worker:
         )
         generator = unpack_generator(job.head)
         problem = Problem(
-            SenseOperator(maps, counts),
+            measurement_of(maps, counts),
             data,
             conventional,
             generator,

@@ -205,7 +205,7 @@ def test_coil_maps_come_from_the_calibration_lines_or_else_from_the_low_frequenc
     counts[:, ::2] = counts[:, 20:44] = 1
     kspace = SenseOperator(maps, counts).forward((40 * phantom(SHAPE)).astype(np.complex64))
     block = calibration_block(kspace, counts)
-    for calibration, source in ((block, "calibration"), (None, "low frequencies"), (0 * block, "low frequencies")):
+    for calibration, source in ((block, "calibration"), (None, "joint estimation"), (0 * block, "joint estimation")):
         found, told = estimate_coil_maps(kspace, counts, calibration)
         assert told == source
         assert found.shape == maps.shape
@@ -219,7 +219,7 @@ def test_maps_that_do_not_explain_the_calibration_are_replaced(monkeypatch):
     kspace = SenseOperator(maps, counts).forward((40 * phantom(SHAPE)).astype(np.complex64))
     block = calibration_block(kspace, counts)
     few = maps * (np.random.default_rng(0).random(SHAPE) < 0.02)
-    monkeypatch.setattr("nilatron.core.recon.espirit_maps", lambda *_: few)
+    monkeypatch.setattr("nilatron.core.recon.espirit_sets", lambda *_: few[None])
     found, told = estimate_coil_maps(kspace, counts, block)
     assert told == "the image of the calibration"
     object_pixels = np.abs(phantom(SHAPE)) > 0.1

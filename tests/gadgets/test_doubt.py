@@ -113,6 +113,7 @@ def test_maps_that_are_zero_where_the_object_is_are_doubted_whatever_the_method_
 
 def test_aliases_are_doubted_although_their_maps_explain_them(slices_of):
     _, (item,) = slices_of(replace(SCAN, noise_std=0.1, calibration="none"))
+    item = replace(item, coil_maps=estimate_coil_maps(item.kspace, item.counts, None, way="walsh")[0])
     text = doubts_of(item)
     assert "repeats itself at FOV/2 along y" in text
     assert "do not agree" not in text
@@ -177,6 +178,31 @@ def test_maps_without_calibration_are_a_guess_where_central_lines_are_missing(sl
     if acceleration == 1:
         item = replace(item, calibration=None)
     assert ("coil maps are a guess" in doubts_of(item, method)) == (is_told and method != "zero_filled")
+
+
+def test_joint_maps_of_lines_that_tell_aliases_apart_are_no_guess(slices_of):
+    _, (item,) = slices_of(replace(SCAN, acceleration=2))
+    few = item.counts * 0
+    few[:, ::2] = few[:, 29:35] = 1  # 3 lines between those of the grid
+    item = replace(item, kspace=item.kspace * few, counts=few, calibration=None)
+    maps, source = estimate_coil_maps(item.kspace, item.counts, None)
+    assert "a guess" not in doubts_of(replace(item, coil_maps=maps, maps_from=source))
+    assert "a guess" in doubts_of(replace(item, coil_maps=maps, maps_from="low frequencies"))
+    uncentred = few.copy()
+    uncentred[:, 32] = 0
+    item = replace(item, kspace=item.kspace * uncentred, counts=uncentred, coil_maps=maps, maps_from=source)
+    assert "a guess" in doubts_of(item)
+
+
+@pytest.mark.parametrize("target", ["zero_filled", "cg_sense"])
+def test_images_of_two_sets_are_judged_and_shown_as_one(item, target):
+    maps, source = estimate_coil_maps(item.kspace, item.counts, item.calibration, n_sets=2)
+    two = replace(item, coil_maps=maps, maps_from=source)
+    assert doubts_of(two, target) == ""
+    prepared = prepare_slice(two, Context(None), target, DEFAULT_WEIGHTS, 0)
+    assert prepared.conventional.image.shape == item.counts.shape
+    one = prepare_slice(item, Context(None), target, DEFAULT_WEIGHTS, 0).conventional.image
+    assert np.linalg.norm(np.abs(prepared.conventional.image) - np.abs(one)) < 0.1 * np.linalg.norm(one)
 
 
 def test_one_coil_needs_no_calibration(slices_of):

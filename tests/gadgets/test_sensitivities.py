@@ -6,8 +6,9 @@ import pytest
 from nilatron.core.metrics import foreground
 from nilatron.core.phantom import coil_maps
 from nilatron.gadgets.accumulate import Accumulator
+from nilatron.gadgets.conventional import provenance
 from nilatron.gadgets.items import Context
-from nilatron.gadgets.sensitivities import estimate_sensitivities
+from nilatron.gadgets.sensitivities import MapSettings, Sensitivities, estimate_sensitivities
 from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth, simulate_items
 
 SCAN = SimulationSettings(matrix=(64, 64, 1), n_coils=6, noise_std=0.001, noise_lines=0, calibration_lines=20)
@@ -61,7 +62,9 @@ def test_calibration_without_signal_falls_back_to_the_data():
 
 
 def test_maps_that_do_not_cover_the_object_are_replaced_and_told(monkeypatch):
-    monkeypatch.setattr("nilatron.core.recon.espirit_maps", lambda _, shape, __: np.ones((6, *shape), np.complex64) * 0)
+    monkeypatch.setattr(
+        "nilatron.core.recon.espirit_sets", lambda _, shape, __, ___: np.zeros((1, 6, *shape), np.complex64)
+    )
     (item,), log = with_maps(replace(SCAN, acceleration=2))
     assert agreement(item, SCAN) > 0.9
     assert log.counts["slices without usable calibration"] == 1
@@ -83,6 +86,61 @@ def test_no_signal_gives_finite_maps():
 def test_other_items_pass():
     header, _ = simulate_items(SCAN)
     assert list(estimate_sensitivities(["item"], Context(header))) == ["item"]
+
+
+def told(item, **settings):
+    context = Context(None)
+    (found,) = Sensitivities(MapSettings(**settings))([replace(item, coil_maps=None, maps_from="", notes=())], context)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("way", "source"), [("auto", "calibration"), ("espirit", "calibration"), ("joint", "joint estimation")]
+)
+def test_the_way_is_chosen_and_told(way, source):
+    (item,), _ = with_maps(replace(SCAN, acceleration=2))
+    found = told(replace(item, coil_maps=None), coil_maps=way)
+    assert found.maps_from == source
+    assert agreement(found, SCAN) > 0.95
+    assert provenance(found, Context(None))["coil_maps"] == source
+
+
+def test_walsh_maps_are_those_of_the_image_of_the_calibration():
+    (item,), _ = with_maps(replace(SCAN, acceleration=2))
+    assert told(item, coil_maps="walsh").maps_from == "the image of the calibration"
+    assert told(replace(item, calibration=None), coil_maps="walsh").maps_from == "low frequencies"
+
+
+def test_few_calibration_lines_are_completed_by_the_lines_around_them():
+    (item,), log = with_maps(replace(SCAN, acceleration=3, calibration_lines=8))
+    assert item.maps_from == "joint estimation"
+    assert any("few calibration lines" in note for note in item.notes)
+    assert log.counts["slices without usable calibration"] == 0
+    assert agreement(item, SCAN) > 0.97
+
+
+def test_few_lines_of_a_scan_of_their_own_stay_what_they_are():
+    (item,), _ = with_maps(replace(SCAN, acceleration=3, calibration_lines=8))
+    noise = np.random.default_rng(0).standard_normal(item.calibration.shape).astype(np.float32)
+    other = replace(item, calibration=item.calibration + 0.01 * np.abs(item.calibration).max() * noise)
+    assert told(other).maps_from == "calibration"
+
+
+def test_two_sets_are_made_where_asked_for_and_told():
+    (item,), _ = with_maps(replace(SCAN, acceleration=2))
+    assert told(item).coil_maps.shape == (6, 1, 64, 64)
+    found = told(item, map_sets="2")
+    assert found.coil_maps.shape == (2, 6, 1, 64, 64)
+    assert provenance(found, Context(None))["map_sets"] == "2"
+    assert "map_sets" not in provenance(item, Context(None))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"), [({"coil_maps": "best"}, "coil_maps must"), ({"map_sets": "3"}, "map_sets must")]
+)
+def test_other_words_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        MapSettings(**settings)
 
 
 def test_maps_that_a_slice_has_stay_but_for_their_scale():

@@ -43,6 +43,18 @@ def test_torch_in_torch_out(scan):
         np.testing.assert_array_equal(one.numpy(), other)
 
 
+def test_two_sets_of_maps_come_back_and_make_one_image(scan):
+    kspace, noise, _ = scan
+    one = nilatron.reconstruct(kspace, noise=noise, method="cg_sense")
+    two = nilatron.reconstruct(kspace, noise=noise, method="cg_sense", map_sets="2")
+    assert two.coil_maps.shape == (2, *kspace.shape)
+    assert two.image.shape == one.image.shape
+    assert two.provenance["map_sets"] == "2"
+    np.testing.assert_array_equal(two.coil_maps[0], one.coil_maps)
+    batch = np.stack([kspace, kspace])[:, :, None]
+    assert nilatron.reconstruct(batch, noise=noise, method="cg_sense", map_sets="2").coil_maps.shape[:2] == (2, 2)
+
+
 @pytest.mark.gpu
 def test_a_tensor_on_a_gpu_comes_back_there(scan):
     kspace, noise, _ = scan

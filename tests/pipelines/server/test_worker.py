@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from nilatron.core.sense import SenseOperator
+from nilatron.core.sets import SetsOperator
 from nilatron.gadgets.methods import METHODS, BaselineSettings
 from nilatron.gadgets.nila.method import run_nila
 from nilatron.gadgets.nila.settings import NilaNodeSettings
@@ -33,7 +34,7 @@ def problem(tiny_weights):
 def work(tiny_weights, problem):
     """Send the problem to a worker with some method; returns the answer and the worker's last event."""
 
-    def run(method, target="nila", settings=None):
+    def run(method, target="nila", settings=None, problem=problem):
         events = []
         worker = Worker("cpu", tiny_weights, events.append, METHODS | {target: replace(METHODS[target], run=method)})
         ours, theirs = Pipe()
@@ -58,6 +59,16 @@ def test_the_image_is_that_of_the_method_itself(work, problem):
     np.testing.assert_allclose(images["main"], expected.images["main"], rtol=1e-5)
     assert head["provenance"] == expected.provenance
     assert event["result"] == "done"
+
+
+def test_several_map_sets_come_through(work, problem):
+    maps = np.stack([problem.operator.coil_maps, problem.operator.coil_maps * np.array([1, -1]).reshape(2, 1, 1, 1)])
+    operator = SetsOperator(maps.astype(np.complex64), problem.operator.counts)
+    problem = replace(problem, operator=operator, conventional=operator.adjoint(problem.data))
+    head, images, _ = work(lambda given, _: Outcome({"main": given.operator.adjoint(given.data)}), problem=problem)
+    assert "error" not in head
+    np.testing.assert_allclose(images["main"], problem.conventional, rtol=1e-5, atol=1e-5)
+    assert images["main"].shape == (2, 16, 16)
 
 
 def failing(n_times, error):

@@ -1,0 +1,244 @@
+"""Coil maps where calibration is thin or absent, and where the field of view wraps, against BART's nlinv and ecalib -m2.
+
+usage: python benchmarks/coil_maps.py --data DIR [--tables wrapped few none time] [--noise 0 2 4] [--json FILE]
+
+DIR holds brain_t1_8ch_espirit_full.h5. PSNR as in against_bart.py; the reference is the full scan, combined with the maps of
+its 24 central lines, or, where it wraps, the root of the sum of squares of its coil images. BART is that of the package
+bartorch; its lambda and its number of Newton steps are chosen with the reference in hand.
+
+wrapped   the field of view of the scan is cut so that the head wraps: a share of it along y and x; 24 calibration lines
+few       4 or 8 central lines: the maps as before (ESPIRiT of 8 lines, Walsh below), joint estimation, nlinv's image, and what
+          24 lines or the maps of the full scan would give
+none      no line beyond those of the pattern
+time      processor seconds of ESPIRiT and of joint estimation
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bart import ITERATIONS, oracle
+from nilatron.core.backend import ComplexArray
+from nilatron.core.baselines.cg_sense import cg_sense
+from nilatron.core.baselines.l1_wavelet import l1_wavelet
+from nilatron.core.coils.espirit import espirit_maps
+from nilatron.core.coils.joint import joint_calibration
+from nilatron.core.fft import fft, ifft
+from nilatron.core.kspace import calibration_block
+from nilatron.core.metrics import foreground, psnr, ssim
+from nilatron.core.oversampling import resize_centre
+from nilatron.core.prior.weights import find_weights
+from nilatron.core.recon import displayed, estimate_coil_maps, measurement_of
+from ours import nila
+from report import Cell, markdown, write_json
+from scans import BRAIN, Scan, combined, full_scan_maps, load_brain, undersample, with_noise
+
+Row = dict[str, Cell]
+SHARES = ((0.8, 0.8), (0.75, 1.0))  # of the field of view along y and x
+FEW = ((2, 4), (3, 8), (4, 8))  # acceleration and central lines
+NEWTON_STEPS = (8, 10, 12)
+REPEATS = 5
+LIKELY = 8  # of bart.LAMBDAS; the search for the best lambda begins around it
+
+
+def wrapped(full: ComplexArray, shares: tuple[float, float]) -> ComplexArray:
+    """K-space of a smaller field of view: what lies outside it is folded in, as if it had been encoded so."""
+    images = ifft(full)
+    for axis, share in zip((2, 3), shares, strict=True):
+        n = images.shape[axis]
+        kept = 2 * round(n * share / 2)
+        folded = np.zeros((*images.shape[:axis], kept, *images.shape[axis + 1 :]), images.dtype)
+        places = (np.arange(n) - n // 2 + kept // 2) % kept
+        np.add.at(np.moveaxis(folded, axis, 0), places, np.moveaxis(images, axis, 0))
+        images = folded
+    kspace: ComplexArray = fft(images).astype(np.complex64)
+    return kspace
+
+
+def uncalibrated(full: ComplexArray, acceleration: int, pattern: str, seed: int) -> Scan:
+    """Equispaced or random lines (the central one among them), and no others."""
+    n_y = full.shape[2]
+    counts = np.zeros(full.shape[1:], np.float32)
+    if pattern == "random":
+        counts[:, np.random.default_rng(seed).choice(n_y, n_y // acceleration, replace=False)] = 1
+        counts[:, n_y // 2] = 1
+    else:
+        counts[:, n_y // 2 % acceleration :: acceleration] = 1
+    return Scan(full * counts, counts, full[:, :, :0])
+
+
+def nlinv(scan: Scan, reference: ComplexArray) -> float:
+    """PSNR of BART's nonlinear inversion with its best number of steps."""
+    from bartorch import tools  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    kspace = torch.from_numpy(scan.kspace)
+    images = (tools.nlinv(kspace, maxiter=steps).numpy().reshape(reference.shape) for steps in NEWTON_STEPS)
+    return max(psnr(image, reference) for image in images)
+
+
+def two_sets(scan: Scan, reference: ComplexArray) -> tuple[float, float]:
+    """PSNR and SSIM of BART's l1-wavelet image with two map sets, its sets combined, at the best lambda."""
+    # the public assembly of `pics` takes one set only
+    from bartorch import _reference, priors, tools  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    kspace = torch.from_numpy(scan.kspace)
+    maps = tools.ecalib(kspace, maps=2, r=24)
+    images: dict[float, ComplexArray] = {}
+
+    def score(value: float) -> float:
+        term = priors.Wavelet((-1, -2), value)
+        sets = _reference.pics(kspace, maps, regularizers=term, maxiter=ITERATIONS).numpy()
+        images[value] = np.sqrt(np.sum(np.abs(sets.reshape(-1, *reference.shape)) ** 2, axis=0))
+        return psnr(images[value], reference)
+
+    quality, value = oracle(score, start=LIKELY)
+    return quality, ssim(images[value], reference, foreground(reference))
+
+
+class Coils:
+    """One run: Nila's weights, and the seed of noise and lines."""
+
+    def __init__(self, weights: Path, seed: int) -> None:
+        self.weights, self.seed = weights, seed
+
+    def nila(self, scan: Scan, maps: ComplexArray) -> ComplexArray:
+        """Image for display."""
+        operator = measurement_of(maps, scan.counts)
+        image: ComplexArray = displayed(operator, nila(operator, operator.data(scan.kspace), self.weights))
+        return image
+
+
+def wrapped_rows(run: Coils, full: ComplexArray, noises: list[int]) -> list[Row]:
+    """One set and two, by method."""
+    rows: list[Row] = []
+    for shares in SHARES:
+        kspace = wrapped(full, shares)
+        reference = np.sqrt(np.sum(np.abs(ifft(kspace)) ** 2, axis=0)).astype(np.complex64)
+        similarity = partial(ssim, reference=reference, mask=foreground(reference))
+        for acceleration, noise in ((r, n) for r in (2, 4) for n in noises):
+            scan = undersample(with_noise(kspace, noise, run.seed), acceleration)
+            one = estimate_coil_maps(scan.kspace, scan.counts, scan.calibration)[0]
+            two = estimate_coil_maps(scan.kspace, scan.counts, scan.calibration, n_sets=None)[0]
+            operator = measurement_of(two, scan.counts)
+            data = operator.data(scan.kspace)
+            image = run.nila(scan, two)
+            quality, alike = two_sets(scan, reference)
+            row: Row = {"field of view": f"{shares[0]:g} x {shares[1]:g}", "R": acceleration, "noise": f"{noise}x"}
+            row |= {"Nila, 1 set": psnr(run.nila(scan, one), reference), "sets": two.shape[0] if two.ndim > 4 else 1}
+            row |= {"CG-SENSE": psnr(displayed(operator, cg_sense(operator, data)), reference)}
+            row |= {"l1-wavelet": psnr(displayed(operator, l1_wavelet(operator, data)), reference)}
+            row |= {"Nila": psnr(image, reference), "BART -m2": quality}
+            row |= {"SSIM Nila": f"{similarity(image):.3f}", "SSIM BART": f"{alike:.3f}"}
+            rows.append(row)
+            print(row, file=sys.stderr, flush=True)
+    return rows
+
+
+def few_rows(run: Coils, full: ComplexArray, noises: list[int]) -> list[Row]:
+    """Few calibration lines."""
+    rows: list[Row] = []
+    true = full_scan_maps(full)
+    reference = combined(full, true)
+    for (acceleration, n_lines), noise in ((case, n) for case in FEW for n in noises):
+        noisy = with_noise(full, noise, run.seed)
+        scan, usual = undersample(noisy, acceleration, n_lines), undersample(noisy, acceleration)
+        block = calibration_block(scan.kspace, scan.counts)
+        images = {
+            "before": run.nila(scan, estimate_coil_maps(scan.kspace, scan.counts, block, way="espirit")[0]),
+            "joint": run.nila(scan, estimate_coil_maps(scan.kspace, scan.counts, block)[0]),
+            "maps of the full scan": run.nila(scan, true),
+            "24 lines": run.nila(usual, estimate_coil_maps(usual.kspace, usual.counts, usual.calibration)[0]),
+        }
+        row: Row = {"R": acceleration, "lines": n_lines, "noise": f"{noise}x"}
+        row |= {name: psnr(image, reference) for name, image in images.items()}
+        row["nlinv"] = nlinv(scan, reference)
+        rows.append(row)
+        print(row, file=sys.stderr, flush=True)
+    return rows
+
+
+def none_rows(run: Coils, full: ComplexArray, noises: list[int]) -> list[Row]:
+    """No calibration."""
+    rows: list[Row] = []
+    true = full_scan_maps(full)
+    reference = combined(full, true)
+    cases = [(p, r, n) for p in ("equispaced", "random") for r in (2, 3) for n in noises]
+    for pattern, acceleration, noise in cases:
+        scan = uncalibrated(with_noise(full, noise, run.seed), acceleration, pattern, run.seed)
+        row: Row = {"lines": pattern, "R": acceleration, "noise": f"{noise}x"}
+        for name, way in (("before", "walsh"), ("joint", "auto")):
+            row[name] = psnr(run.nila(scan, estimate_coil_maps(scan.kspace, scan.counts, None, way=way)[0]), reference)
+        row["maps of the full scan"] = psnr(run.nila(scan, true), reference)
+        row["nlinv"] = nlinv(scan, reference)
+        rows.append(row)
+        print(row, file=sys.stderr, flush=True)
+    return rows
+
+
+def time_rows(full: ComplexArray) -> list[Row]:
+    """Processor seconds, the least of several runs, of 8 coils and 256 x 256 pixels."""
+    for axis in (2, 3):
+        full = fft(resize_centre(ifft(full), 256, axis))
+    scan = undersample(full, 2, 4)
+    shape = scan.shape
+    usual = undersample(full, 2)
+    calls: dict[str, Callable[[], object]] = {
+        "ESPIRiT": lambda: espirit_maps(usual.calibration, shape),
+        "with the choice of sets": lambda: estimate_coil_maps(
+            usual.kspace, usual.counts, usual.calibration, n_sets=None
+        ),
+        "joint estimation": lambda: joint_calibration(scan.kspace, scan.counts),
+        "joint estimation and ESPIRiT": lambda: estimate_coil_maps(scan.kspace, scan.counts, None),
+    }
+    rows: list[Row] = []
+    for name, call in calls.items():
+        seconds = []
+        for _ in range(REPEATS):
+            start = time.process_time()
+            call()
+            seconds.append(time.process_time() - start)
+        rows.append({"maps": name, "processor seconds": f"{min(seconds):.3f}"})
+    return rows
+
+
+def main() -> int:
+    """Print the tables; 2 when BART or the data are missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = ("wrapped", "few", "none", "time")
+    parser.add_argument("--data", type=Path, required=True, help=f"folder of {BRAIN}")
+    parser.add_argument("--tables", nargs="+", choices=names, default=names)
+    parser.add_argument("--noise", type=int, nargs="+", default=[0, 2, 4], help="added, in that of the scan")
+    parser.add_argument("--weights", type=find_weights, default="default", help="default, tiny or a file")
+    parser.add_argument("--seed", type=int, default=0, help="of the added noise and of the random lines")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables here too")
+    options = parser.parse_args()
+    if importlib.util.find_spec("bartorch") is None or not (options.data / BRAIN).is_file():
+        print(f"cannot compare: the package bartorch or {options.data / BRAIN} is not there", file=sys.stderr)
+        return 2
+    full = load_brain(options.data)
+    run = Coils(options.weights, options.seed)
+    tables: dict[str, Callable[[], list[Row]]] = {
+        "wrapped": lambda: wrapped_rows(run, full, options.noise),
+        "few": lambda: few_rows(run, full, options.noise),
+        "none": lambda: none_rows(run, full, options.noise),
+        "time": lambda: time_rows(full),
+    }
+    made = {name: tables[name]() for name in options.tables}
+    for name, rows in made.items():
+        print(f"\n{name}\n\n{markdown(rows)}")
+    if options.json:
+        write_json(options.json, made)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
