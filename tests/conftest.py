@@ -1,5 +1,6 @@
 """A measurement and a prior of a test's own, as somebody who adds one would write them; which tests need a GPU, or are slow."""
 
+import logging
 import signal
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,6 +88,16 @@ def pytest_configure():
     """Take Ctrl-C as a program in the foreground does: shells have those in the background ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def log_levels_stay():
+    """What a command sets for its run is not left to the tests after it."""
+    loggers = [logging.getLogger(), logging.getLogger("nilatron")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 def pytest_runtest_setup(item):

@@ -66,6 +66,8 @@ KEYS = {
     "nilatron_uncertainty_subjects": "subjects that it was calibrated on, for scans of this acceleration and noise",
     "nilatron_psnr_bound_db": "lower bound of the image's PSNR in dB",
     "nilatron_psnr_bound_confidence": "probability with which the bound holds for another subject",
+    "nilatron_coil_maps": "where the coil maps come from",
+    "nilatron_map_sets": "sets of coil maps, where there is more than one: the field of view wraps",
     "nilatron_unfamiliarity": "how unlike the training images the image is, or why that was not judged",
     "nilatron_unfamiliarity_threshold": "above it the image is noted as unfamiliar",
     "nilatron_prior_mismatch": "sentence about an image that the prior was not trained for; absent where it was",
