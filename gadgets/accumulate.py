@@ -56,9 +56,6 @@ class Accumulator:
     open: dict[ImageKey, OpenSlice] = field(default_factory=dict)
     waiting: dict[ImageKey, KSpaceSlice] = field(default_factory=dict)  # whole, but not calibrated
     pools: dict[ImageKey, FramePool] = field(default_factory=dict)  # by image, with its frame set to 0
-    calibrated: dict[ImageKey, ComplexArray] = field(
-        default_factory=dict
-    )  # block of the latest frame that has one, as above
 
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
         """Acquisitions in, slices out; everything else passes."""

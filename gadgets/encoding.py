@@ -82,3 +82,13 @@ def last_average(encoding: Any) -> int:
     """Largest average index that the header announces."""
     limits = encoding.encodingLimits.average if encoding.encodingLimits is not None else None
     return int(limits.maximum) if limits is not None else 0
+
+
+def acceleration_factors(encoding: Any) -> tuple[float, float]:
+    """Acceleration along y and z, as the header has it; 1 where it does not say."""
+    imaging = encoding.parallelImaging
+    factors = imaging.accelerationFactor if imaging is not None else None
+    if factors is None:
+        return 1.0, 1.0
+    y, z = (max(1.0, float(value or 1)) for value in (factors.kspace_encoding_step_1, factors.kspace_encoding_step_2))
+    return y, z

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from nilatron.gadgets.encoding import Limit, calibration_mode, encoding_limit, last_average
+from nilatron.gadgets.encoding import Limit, acceleration_factors, calibration_mode, encoding_limit, last_average
 from nilatron.gadgets.placement import ImageKey
 from nilatron.gadgets.plan.progress import Progress, missing_end, reaches
 from nilatron.gadgets.plan.upcoming import Upcoming, upcoming_of
@@ -110,7 +110,7 @@ class ScanPlan:
     def _likely_lines(self, key: ImageKey) -> float:
         encoding = self.header.encoding[key.encoding]
         expected = 1.0
-        for limit, factor in zip(self._limits(key), _factors(encoding), strict=True):
+        for limit, factor in zip(self._limits(key), acceleration_factors(encoding), strict=True):
             expected *= 1 if limit is None else (limit.maximum - limit.minimum + 1) / factor
         return _LIKELY * expected
 
@@ -163,13 +163,3 @@ class ScanPlan:
 def same_object(one: ImageKey, other: ImageKey) -> bool:
     """Whether two images differ in their frame alone."""
     return one.without_frame() == other.without_frame()
-
-
-def _factors(encoding: Any) -> tuple[float, float]:
-    """Acceleration along y and z, as the header has it; 1 where it does not say."""
-    imaging = encoding.parallelImaging
-    factors = imaging.accelerationFactor if imaging is not None else None
-    if factors is None:
-        return 1.0, 1.0
-    y, z = (max(1.0, float(value or 1)) for value in (factors.kspace_encoding_step_1, factors.kspace_encoding_step_2))
-    return y, z

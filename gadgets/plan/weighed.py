@@ -22,7 +22,7 @@ import ismrmrd.xsd as xsd
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.gadgets.encoding import Limit, calibration_mode, encoding_limit
+from nilatron.gadgets.encoding import Limit, acceleration_factors, calibration_mode, encoding_limit
 from nilatron.gadgets.flags import LineKind, calibrates
 from nilatron.gadgets.plan.contradictions import Heads, imaging, kinds_of
 
@@ -105,7 +105,7 @@ def _weigh(encoding: Any, step: int, axis: str, steps: npt.NDArray[Any] | None) 
             f"lines go from {seen[0]} to {seen[1]} along {axis} on a matrix of {size}, the header's limits from "
             f"{limit.minimum} to {limit.maximum}: taken as {new.minimum} to {new.maximum}, centre {new.centre}"
         )
-    is_dense = steps is not None and len(steps) * _factor(encoding, step) * 2 > seen[1] - seen[0]
+    is_dense = steps is not None and len(steps) * acceleration_factors(encoding)[step - 1] * 2 > seen[1] - seen[0]
     if (
         seen[1] - seen[0] >= size
         and is_dense
@@ -142,12 +142,6 @@ def _places(heads: Heads) -> npt.NDArray[np.int64]:
     for name in ("kspace_encode_step_2", "kspace_encode_step_1"):
         found = found << 16 | heads["idx"][name].astype(np.int64)
     return found
-
-
-def _factor(encoding: Any, step: int) -> float:
-    """Acceleration along an axis, as the header has it; 1 where it does not say."""
-    factors = encoding.parallelImaging.accelerationFactor if encoding.parallelImaging is not None else None
-    return 1.0 if factors is None else max(1.0, float(getattr(factors, f"kspace_encoding_step_{step}") or 1))
 
 
 def _size(encoding: Any, axis: str) -> int:
