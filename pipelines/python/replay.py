@@ -17,7 +17,8 @@ from nilatron.gadgets.images import SERIES_INDEX
 from nilatron.gadgets.items import ScanLog
 from nilatron.pipelines.files.raw import open_raw
 from nilatron.pipelines.python.properties import Property, texts_of
-from nilatron.pipelines.replay import ReplaySettings, images_of, no_images
+from nilatron.pipelines.replay.scan import images_of, no_images
+from nilatron.pipelines.replay.settings import ReplaySettings
 
 ROLES = {number: role for role, number in SERIES_INDEX.items()}
 
