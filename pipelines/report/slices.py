@@ -12,9 +12,10 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
+from nilatron.gadgets.images import SERIES_INDEX
 from nilatron.pipelines.files.atomic import InputError, open_hdf5
 
-ROLES = {1: "main", 2: "conventional", 101: "uncertainty"}
+ROLES = {number: role for role, number in SERIES_INDEX.items()}
 INDICES = ("slice", "contrast", "phase", "repetition", "set", "average")
 
 
