@@ -14,10 +14,12 @@ one processor. Every method is given the same operator, noise level and network.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +33,7 @@ from nilatron.core.prior.prior import Denoiser, Estimate
 from nilatron.core.prior.weights import find_weights
 from nilatron.core.sampling.nila import NilaSettings, nila
 from nilatron.core.sampling.nila_fast import nila_fast
-from nilatron.core.sampling.posterior import Posterior, SampleSettings, sample_posterior
+from nilatron.core.sampling.posterior import DEFAULT_SPLIT, SPLIT_ERRORS, Posterior, SampleSettings, sample_posterior
 from nilatron.core.sampling.predictor_corrector import predictor_corrector
 from nilatron.core.sampling.pula import pula
 from nilatron.core.sampling.schedule import karras_schedule
@@ -45,6 +47,7 @@ from scans import BRAIN, with_noise
 
 SETTINGS = NilaNodeSettings(series=("nila", "mean"))
 APART = SampleSettings(split_sigma=0.5, sample_steps=16)
+WIDE = SampleSettings(sample_steps=5)
 PUBLISHED_STEPS = 100
 ANALYTIC_NOISE, ANALYTIC_SEEDS = (0.03, 0.1), range(4)
 GAIN = (1, 2, 4, 8, 10)
@@ -77,6 +80,12 @@ def ours(scan: Scan, n: int, *, seed: int = 0, balanced: bool = True) -> Posteri
     """Samples that share their burn-in."""
     split = SETTINGS.split(scan.error)
     return drawn(scan, n, SETTINGS.sample_levels(split), scan.image, seed=seed, balanced=balanced)
+
+
+def wide(scan: Scan, n: int) -> Posterior:
+    """Samples that part earlier, at a level of three times the predicted error, and take five steps."""
+    split = WIDE.split(3 * (scan.error or DEFAULT_SPLIT) / SPLIT_ERRORS)
+    return drawn(scan, n, WIDE.sample_levels(split), scan.image, seed=0, balanced=True)
 
 
 def apart(scan: Scan, n: int, *, seed: int = 0) -> Posterior:
@@ -151,6 +160,7 @@ def published(scan: Scan, n: int) -> Posterior:
 OURS = "Nila, samples from its image"
 METHODS: Mapping[str, Callable[[Scan, int], Posterior]] = {
     OURS: ours,
+    "Nila, split at 3 errors, 5 steps": wide,
     "Nila, samples that share nothing": apart,
     "pULA, 100 levels": langevin,
     "predictor-corrector, 100 levels": corrected,
@@ -212,7 +222,7 @@ def analytic_rows(n: int) -> Iterator[dict[str, Cell]]:
         scans = [analytic_scan(case) for case in cases]
 
         def excess(case: AnalyticCase, image: ComplexArray) -> float:
-            exact = np.sqrt(case.variance.sum() / n)  # noqa: B023 - called within the round
+            exact = np.sqrt(case.variance.sum() / n)
             return float(np.linalg.norm(image - case.mean) / exact)
 
         images = [excess(case, scan.image) for case, scan in zip(cases, scans, strict=True)]
@@ -264,10 +274,10 @@ def brain_scan(problem: Problem, prior: ReadyPrior) -> tuple[Scan, float]:
 
 
 def brain_rows(
-    options: argparse.Namespace, scan: Scan, truth: ComplexArray, of_image_s: float
+    options: argparse.Namespace, place: dict[str, Cell], scan: Scan, truth: ComplexArray, of_image_s: float
 ) -> Iterator[dict[str, Cell]]:
     """One row for each method, on one scan."""
-    yield {
+    yield place | {
         "sampler": "Nila, image",
         "samples": None,
         "PSNR / dB": psnr(scan.image, truth),
@@ -279,11 +289,13 @@ def brain_rows(
         "seconds": of_image_s,
     }
     for name, method in METHODS.items():
-        n = options.samples if method in (ours, apart) else options.other_samples
+        n = options.samples if method in (ours, wide, apart) else options.other_samples
+        if not n:
+            continue
         found, evaluations, seconds = measured(scan, method, n)
         coverage, ratio = calibration(found, truth)
-        shared = method is ours
-        row: dict[str, Cell] = {
+        shared = method in (ours, wide)
+        row = place | {
             "sampler": name,
             "samples": n,
             "PSNR / dB": psnr(found.mean, truth),
@@ -317,10 +329,10 @@ def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--acceleration", type=int, default=4)
-    parser.add_argument("--noise", type=float, default=2.0, help="added, by that of the scan")
+    parser.add_argument("--acceleration", type=int, nargs="+", default=[4])
+    parser.add_argument("--noise", type=float, nargs="+", default=[2.0], help="added, by that of the scan")
     parser.add_argument("--samples", type=int, default=8, help="of ours")
-    parser.add_argument("--other-samples", type=int, default=4, help="of samplers with 100 and more evaluations")
+    parser.add_argument("--other-samples", type=int, default=4, help="of those with 100 and more evaluations; 0: none")
     parser.add_argument("--weights", type=find_weights, default="default", help="default, tiny or a file")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables here too")
     return parser.parse_args()
@@ -333,11 +345,16 @@ def main() -> int:
         print(f"needs kspace/{BRAIN} in {options.data}", file=sys.stderr)
         return 2
     analytic = list(analytic_rows(options.samples))
-    brain = load(options.data)
-    problem = problem_of(with_noise(brain.full, options.noise, 0), options.acceleration, options.weights)
-    scan, seconds = brain_scan(problem, prior_for(options.weights, "cpu", SETTINGS.engine_settings))
-    samplers = list(brain_rows(options, scan, brain.image, seconds))
-    gain = list(gain_rows(scan, brain.image))
+    brain, prior = load(options.data), prior_for(options.weights, "cpu", SETTINGS.engine_settings)
+    samplers: list[dict[str, Cell]] = []
+    gain: list[dict[str, Cell]] = []
+    for acceleration, noise in product(options.acceleration, options.noise):
+        full = with_noise(brain.full, noise, 0)
+        scan, seconds = brain_scan(problem_of(full, acceleration, options.weights), prior)
+        truth = np.asarray(brain.image / np.float32(math.sqrt(1 + noise**2)))  # the unit of `with_noise`
+        place: dict[str, Cell] = {"R": acceleration, "noise": f"{noise:g}x"}
+        samplers += brain_rows(options, place, scan, truth, seconds)
+        gain += (place | row for row in gain_rows(scan, truth))
     print("\n\n".join(markdown(table) for table in (analytic, samplers, gain)))
     if options.json:
         write_json(options.json, {"analytic": analytic, "brain": samplers, "gain": gain})

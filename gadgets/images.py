@@ -24,7 +24,12 @@ from nilatron.gadgets.numbering import Numbering
 log = logging.getLogger(__name__)
 
 SERIES_INDEX = {"main": 1, "conventional": 2, "mean": 3, "map": 4, "sample": 5, "uncertainty": 101, "std": 102}
-ESTIMATES = {"mean": "posterior mean", "map": "posterior maximum", "sample": "posterior sample", "std": "posterior deviation"}
+ESTIMATES = {
+    "mean": "posterior mean",
+    "map": "posterior maximum",
+    "sample": "posterior sample",
+    "std": "posterior deviation",
+}
 PIXEL_TYPES = {"float32": np.float32, "complex64": np.complex64, "uint16": np.uint16, "int16": np.int16}
 IMAGE_TYPE_MAGNITUDE, IMAGE_TYPE_COMPLEX = 1, 5
 MAX_INDEX = 65535  # image_index is 16 bits wide

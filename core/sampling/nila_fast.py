@@ -97,7 +97,7 @@ class SamplerResult:
 
 
 def balanced_noise(noise: Array) -> Array:
-    """sqrt(S / (S - 1)) (n_i - mean n): the noise (S, ...) of S samples with sum zero and the variance that each of them had."""
+    """sqrt(S / (S - 1)) (n_i - mean n): noise (S, ...) of S samples, changed to have sum zero and the variance that it had."""
     n = int(noise.shape[0])
     return (noise - namespace(noise).mean(noise, axis=0, keepdims=True)) * math.sqrt(n / (n - 1))
 

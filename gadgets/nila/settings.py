@@ -74,7 +74,9 @@ class PublishedNodeSettings(NetworkSettings):
         super().__post_init__()
         check_series(self.series)
         if not {"nila", "conventional"}.issuperset(self.series):
-            raise ValueError("the published sampler has no calibrated uncertainty and gives no estimates: use target nila")
+            raise ValueError(
+                "the published sampler has no calibrated uncertainty and gives no estimates: use target nila"
+            )
         if self.steps < 1 or 1000 % self.steps:
             raise ValueError(f"steps must divide 1000, got {self.steps}")
 

@@ -113,7 +113,7 @@ def sample_posterior(
     """Posterior samples of one slice, with their `mean` and `standard_deviation` (z, y, x), drawn as in the chain `nila`.
 
     Parameters as for `sample_images`; `samples` is the number of samples, which part at the noise level `split_sigma`. A
-    function of one's own predicts no errors from which that level could follow; it is 0.07 by default.
+    function of one's own predicts no errors from which that level could follow; it is 0.06 by default.
 
     Raises
     ------

@@ -86,7 +86,9 @@ def test_a_callback_sees_every_level_and_ends_the_run(make_gaussian_problem):
     assert seen[0][2] == (2, 1, 12, 12)
 
 
-@pytest.mark.parametrize("changes", [{"levels": 0}, {"sigma_min": 0.0}, {"steps": 0}, {"gamma": 0.0}, {"iterations": 0}])
+@pytest.mark.parametrize(
+    "changes", [{"levels": 0}, {"sigma_min": 0.0}, {"steps": 0}, {"gamma": 0.0}, {"iterations": 0}]
+)
 def test_settings_outside_their_range(changes):
     with pytest.raises(ValueError, match=r".+"):
         PulaSettings(**changes)
