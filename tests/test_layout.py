@@ -21,9 +21,9 @@ TOUCHES_FILES = {"open", "read_bytes", "read_text", "write_bytes", "write_text",
 # rooms of `pipelines`, from the ground up: a room imports only from floors below its own
 FLOORS = (
     {"wire", "files", "device", "threads", "progress"},
-    {"archive", "chain", "simulation", "training", "report"},
+    {"archive", "chain", "mrd2", "simulation", "training", "report"},
     {"conversation", "prior"},
-    {"node", "client", "server"},
+    {"node", "client", "server", "stream"},
     {"replay"},
     {"demo", "doctor", "check", "python"},
     {"cli"},

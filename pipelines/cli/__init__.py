@@ -24,6 +24,7 @@ from nilatron.pipelines.cli import (  # noqa: F401
     replay,
     serve,
     simulate,
+    stream,
     train,
 )
 from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTION_FAILED, app, tell

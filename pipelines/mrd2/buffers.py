@@ -123,14 +123,11 @@ def _buffer(record: Record) -> Buffer:
     if data.ndim != 7 or record["headers"].T.shape != (*data.shape[1:3], *data.shape[4:]):
         raise MalformedError(f"a buffer of shape {data.shape[::-1]} with headers {record['headers'].shape}")
     density, trajectory = record.get("density"), record.get("trajectory")
-    has_coordinates = trajectory is not None and trajectory.size
-    return Buffer(
-        data,
-        _headers(record["headers"].T, data),
-        _sampling(record["sampling"]),
-        np.asfortranarray(trajectory.T.swapaxes(0, 1)) if has_coordinates else None,  # type: ignore[arg-type]
-        None if density is None else np.asfortranarray(density.T),  # type: ignore[arg-type]
-    )
+    coordinates: Any = None  # which the gadgets have no use for: they stay with the buffer
+    if trajectory is not None and trajectory.size:
+        coordinates = np.asfortranarray(trajectory.T.swapaxes(0, 1))
+    weights: Any = None if density is None else np.asfortranarray(density.T)
+    return Buffer(data, _headers(record["headers"].T, data), _sampling(record["sampling"]), coordinates, weights)
 
 
 def _headers(records: npt.NDArray[Any], data: npt.NDArray[np.complex64]) -> HeaderArray:

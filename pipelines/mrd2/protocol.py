@@ -1,6 +1,6 @@
 """MRD v2 streams and files: mark, version, schema, then what the schema says; streams inside in blocks.
 
-    "yardl" | int32 1 | schema as text | header | n, n items, n, n items, ..., 0
+"yardl" | int32 1 | schema as text | header | n, n items, n, n items, ..., 0
 """
 
 from __future__ import annotations

@@ -176,5 +176,5 @@ def _enum(name: str, base: Codec, values: Any) -> EnumCodec:
 def _fixed(lengths: Any) -> tuple[int, ...]:
     shape = tuple(int(length) for length in lengths)
     if min(shape) < 0 or math.prod(shape) > _FIXED_ENTRIES:
-        raise LimitError(f"an array of the fixed shape {str(shape):.80}")
+        raise LimitError(f"an array of the fixed shape {shape!s:.80}")
     return shape

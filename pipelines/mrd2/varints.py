@@ -57,9 +57,9 @@ def varint_bytes(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
     for place in range(int(lengths.max(initial=0))):
         longer = np.flatnonzero(lengths > place)
         more = np.where(lengths[longer] > place + 1, _MORE, 0)
-        data[starts[longer] + place] = ((values[longer] >> (_SEVEN * np.uint64(place))) & np.uint64(0x7F)) | more.astype(
-            np.uint64
-        )
+        data[starts[longer] + place] = (
+            (values[longer] >> (_SEVEN * np.uint64(place))) & np.uint64(0x7F)
+        ) | more.astype(np.uint64)
     return data
 
 

@@ -19,7 +19,7 @@ from nilatron.pipelines.files.atomic import InputError, SpareFolder, partial_nam
 from nilatron.pipelines.files.disk import OutputError, reason_of
 from nilatron.pipelines.files.images import write_png
 from nilatron.pipelines.files.interrupts import shielded
-from nilatron.pipelines.files.raw import RawFile
+from nilatron.pipelines.files.raw_scan import RawScan
 from nilatron.pipelines.replay.settings import ReplayReport, ReplaySettings
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class ExportFolder(SpareFolder):
             )
 
 
-def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFolder | DicomFolder]:
+def export_folders(settings: ReplaySettings, raw: RawScan) -> Iterator[ExportFolder | DicomFolder]:
     """What is wanted beside the image file."""
     if settings.png:
         yield ExportFolder(
