@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -121,9 +120,8 @@ def stream(
     load_chain(chain)  # a mistake in it is told before anything is read
     if noise_out is not None and noise_out.exists() and not overwrite:
         fail(f"{noise_out}: exists; choose another name or replace it with --overwrite", BAD_INPUT)
-    with ExitStack() as stack:
-        pipe = stack.enter_context(output_pipe(output, overwrite=overwrite))
-        incoming = open_incoming(stack.enter_context(input_pipe(source)), str(source))
+    with output_pipe(output, overwrite=overwrite) as pipe:
+        incoming = open_incoming(input_pipe(source), str(source))
         outgoing = outgoing_of(answer, incoming, pipe)
         report = (run.convert if convert else run.reconstruct)(incoming, outgoing, settings)
     if report.failure is not None:

@@ -87,9 +87,10 @@ def output_pipe(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
         yield pipe  # type: ignore[misc]
 
 
-@contextmanager
-def input_pipe(path: Path) -> Iterator[io.BufferedIOBase]:
+def input_pipe(path: Path) -> io.BufferedIOBase:
     """Input of bytes: a file, a named pipe, or standard input for "-".
+
+    It stays open until the process ends, because a thread may wait for it that nothing else can wake.
 
     Raises
     ------
@@ -101,11 +102,8 @@ def input_pipe(path: Path) -> Iterator[io.BufferedIOBase]:
             raise InputError(
                 "standard input is a terminal: give a file or a pipe with the stream, -i FILE or PROGRAM |"
             )
-        file = io.FileIO(_STDIN, closefd=False)
-    else:
-        try:
-            file = io.FileIO(path)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    with io.BufferedReader(file, _BUFFER_BYTES) as buffered:
-        yield buffered
+        return io.BufferedReader(io.FileIO(_STDIN, closefd=False), _BUFFER_BYTES)
+    try:
+        return io.BufferedReader(io.FileIO(path), _BUFFER_BYTES)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
