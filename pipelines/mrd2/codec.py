@@ -95,7 +95,7 @@ class RawCodec(NumberCodec):
     def write(self, sink: ByteSink, value: Any) -> None:
         """Append one value."""
         try:
-            sink.raw(np.asarray(value).astype(self.dtype, casting="same_kind").tobytes())
+            sink.raw(np.array(value, self.dtype).tobytes())
         except (TypeError, ValueError, OverflowError):
             raise UnsendableError(f"{value!r:.40} is no {self.dtype}") from None
 

@@ -49,7 +49,7 @@ def header_xml(record: Record, codec: Codec) -> bytes:
         raise MalformedError(f"the header lacks what ISMRMRD v1 demands: {', '.join(lost)}")
     _tell(lost, "v1")
     try:
-        return bytes(ismrmrd.xsd.ToXML(header).encode())
+        return bytes(ismrmrd.xsd.ToXML(header).encode("ascii", "xmlcharrefreplace"))  # as it declares
     except (ValueError, TypeError, AttributeError) as error:
         raise MalformedError(f"the header cannot be written as XML: {error}") from None
 
@@ -116,7 +116,7 @@ def _from_record(value: Any, codec: Codec, hint: Any, path: str, lost: list[str]
     try:
         return _plain_value(value, codec, hint)
     except (ValueError, TypeError, OverflowError, binascii.Error):
-        lost.append(f"{path} = {value!r:.40}")
+        lost.append(f"{path.rstrip('.')} = {value!r:.40}")
         return None
 
 
@@ -144,7 +144,7 @@ def _plain_value(value: Any, codec: Codec, hint: Any) -> Any:
         word = plain(codec.words[value]) if value in codec.words else str(value)
         if hint is str:
             return word.upper()
-        return next(member for member in hint if plain(str(member.value)) == word) if _is_enum(hint) else int(value)
+        return _member(hint, word) if _is_enum(hint) else int(value)
     if hint is XmlDate:
         day = datetime.date.fromordinal(value + EPOCH)
         return XmlDate(day.year, day.month, day.day)
@@ -193,8 +193,8 @@ def _plain_entry(value: Any, codec: Codec) -> Any:
     if isinstance(value, XmlTime):
         seconds = (value.hour * 60 + value.minute) * 60 + value.second
         return seconds * SECOND_NS + value.fractional_second
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
+    if isinstance(value, bytes):  # base64, as it stands in the XML
+        return value.decode("ascii")
     if isinstance(codec, FloatCodec):
         return float(np.asarray(value, codec.dtype))
     return value
@@ -202,6 +202,13 @@ def _plain_entry(value: Any, codec: Codec) -> Any:
 
 def _word(codec: EnumCodec, word: str) -> int:
     return {plain(symbol): number for symbol, number in codec.symbols.items()}[plain(word)]
+
+
+def _member(kind: type[Enum], word: str) -> Enum:
+    members = {plain(str(member.value)): member for member in kind}
+    if word not in members:
+        raise ValueError(f"{word!r} is no {kind.__name__}")
+    return members[word]
 
 
 def _is_union(hint: Any) -> bool:

@@ -20,7 +20,7 @@ from nilatron.pipelines.mrd2.buffers import (
 from nilatron.pipelines.mrd2.codec import Tagged
 from nilatron.pipelines.mrd2.images import IMAGE_TAGS, image_of, image_record
 from nilatron.pipelines.mrd2.lines import line_of, line_record, waveform_of, waveform_record
-from nilatron.pipelines.wire.errors import MalformedError, UnsendableError
+from nilatron.pipelines.wire.errors import MalformedError, UnsendableError, WireError
 from nilatron.pipelines.wire.messages import ImageArray
 
 _READERS: dict[str, Callable[[Any], Any]] = {
@@ -48,6 +48,8 @@ def v1_item(item: Tagged, left_out: Counter[str]) -> Any:
         return None
     try:
         made = reader(item.value)
+    except WireError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise MalformedError(f"a {item.tag} that cannot be understood: {type(error).__name__}: {error}") from error
     if item.tag.lower() == "acquisition" and item.value.get("phase") is not None and np.any(item.value["phase"]):

@@ -24,7 +24,7 @@ from nilatron.pipelines.mrd2.compounds import (
     UnionCodec,
     check_takes_bytes,
 )
-from nilatron.pipelines.wire.errors import LimitError, MalformedError, UnsupportedError
+from nilatron.pipelines.wire.errors import LimitError, MalformedError, UnsupportedError, WireError
 
 SCHEMA_BYTES = 1 << 20
 _DEPTH = 32  # of types within types
@@ -80,6 +80,8 @@ def parse_model(text: str) -> Model:
         builder = _Builder({definition["name"]: definition for definition in schema["types"]})
         steps = tuple(builder.step(step["name"], step["type"]) for step in protocol["sequence"])
         return Model(text, str(protocol["name"]), steps)
+    except WireError:
+        raise
     except RecursionError:
         raise LimitError("a schema whose parts are nested too deeply") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
