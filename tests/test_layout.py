@@ -165,11 +165,14 @@ def covered_by_its_folder(relative: Path, folder: Path) -> bool:
         "pipelines/node/session.py": "exercised by test_entry over a socket",
         "core/errors.py": "only exception classes",
         "core/prior/prior.py": "only data classes and protocols",
+        "pipelines/files/raw_scan.py": "only a protocol",
         "gadgets/stock/types.py": "only data classes, exercised by test_against_gadgetron",
     }
     together = {
         ("gadgets", "stock"),
         ("pipelines", "cli"),
+        ("pipelines", "mrd2"),
+        ("pipelines", "stream"),
         ("pipelines", "wire"),
         ("pipelines", "server"),
         ("pipelines", "training"),

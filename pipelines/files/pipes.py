@@ -102,8 +102,12 @@ def input_pipe(path: Path) -> io.BufferedIOBase:
             raise InputError(
                 "standard input is a terminal: give a file or a pipe with the stream, -i FILE or PROGRAM |"
             )
-        return io.BufferedReader(io.FileIO(_STDIN, closefd=False), _BUFFER_BYTES)
+        return _buffered(_STDIN)
     try:
-        return io.BufferedReader(io.FileIO(path), _BUFFER_BYTES)
+        return _buffered(os.open(path, os.O_RDONLY))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _buffered(descriptor: int) -> io.BufferedIOBase:
+    return io.BufferedReader(io.FileIO(descriptor, closefd=False), _BUFFER_BYTES)

@@ -18,7 +18,7 @@ from nilatron.pipelines.mrd2.protocol import Reader
 from nilatron.pipelines.stream import v2
 from nilatron.pipelines.wire import Close, Limits, UnsendableError, WireError
 
-COUNT = int(os.environ.get("NILATRON_MUTATIONS", "120"))
+COUNT = int(os.environ.get("NILATRON_MUTATIONS", "60"))
 FUZZ = Path(__file__).resolve().parents[3] / "fuzz"
 PATIENCE_S = 60
 LIMITS = Limits(message_bytes=1 << 21, header_bytes=1 << 16)
