@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -21,9 +21,8 @@ from nilatron.pipelines.cli.choices import Device
 from nilatron.pipelines.cli.replay import FILES, MEANS, parse_properties
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
-
     from nilatron.pipelines.stream import v1, v2
+    from nilatron.pipelines.stream.run import OutgoingEnd
 
 VERSION_1 = "mrd1"
 
@@ -120,8 +119,9 @@ def stream(
     load_chain(chain)  # a mistake in it is told before anything is read
     if noise_out is not None and noise_out.exists() and not overwrite:
         fail(f"{noise_out}: exists; choose another name or replace it with --overwrite", BAD_INPUT)
+    file = input_pipe(source)
     with output_pipe(output, overwrite=overwrite) as pipe:
-        incoming = open_incoming(input_pipe(source), str(source))
+        incoming = open_incoming(file, str(source))
         outgoing = outgoing_of(answer, incoming, pipe)
         report = (run.convert if convert else run.reconstruct)(incoming, outgoing, settings)
     if report.failure is not None:
@@ -129,7 +129,7 @@ def stream(
         fail(f"{report.failure}; {sent} written", CONNECTION_FAILED if report.broken else RECONSTRUCTION_FAILED)
 
 
-def outgoing_of(answer: str | None, incoming: v1.Incoming | v2.Incoming, pipe: BinaryIO) -> Any:
+def outgoing_of(answer: str | None, incoming: v1.Incoming | v2.Incoming, pipe: BinaryIO) -> OutgoingEnd:
     """The outgoing end of a stream in the format that is asked for."""
     from nilatron.pipelines.stream import v1, v2
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.files.disk import OutputError, reason_of
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 STANDARD = Path("-")
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
@@ -90,7 +94,8 @@ def output_pipe(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
 def input_pipe(path: Path) -> io.BufferedIOBase:
     """Input of bytes: a file, a named pipe, or standard input for "-".
 
-    It stays open until the process ends, because a thread may wait for it that nothing else can wake.
+    It stays open until the process ends, because a thread may wait for it that nothing else can wake. A named pipe is open at
+    once, so that its writer goes on, whichever of two pipes the other end opens first; reading waits for the writer.
 
     Raises
     ------
@@ -102,12 +107,34 @@ def input_pipe(path: Path) -> io.BufferedIOBase:
             raise InputError(
                 "standard input is a terminal: give a file or a pipe with the stream, -i FILE or PROGRAM |"
             )
-        return _buffered(_STDIN)
+        return io.BufferedReader(_Input(_STDIN), _BUFFER_BYTES)
     try:
-        return _buffered(os.open(path, os.O_RDONLY))
+        return io.BufferedReader(_Input(os.open(path, os.O_RDONLY | os.O_NONBLOCK)), _BUFFER_BYTES)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _buffered(descriptor: int) -> io.BufferedIOBase:
-    return io.BufferedReader(io.FileIO(descriptor, closefd=False), _BUFFER_BYTES)
+class _Input(io.FileIO):
+    """A file descriptor that is not closed, whose first reading waits until there is something, or never will be."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, closefd=False)
+        self._is_waiting = not os.get_blocking(descriptor)
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Read what has come."""
+        self._wait()
+        return super().readinto(buffer)
+
+    def readall(self) -> bytes:
+        """Read to the end."""
+        self._wait()
+        return super().readall()
+
+    def _wait(self) -> None:
+        if self._is_waiting:
+            self._is_waiting = False
+            poll = select.poll()
+            poll.register(self.fileno(), select.POLLIN)
+            poll.poll()  # of a pipe that nobody has opened for writing yet it says nothing
+            os.set_blocking(self.fileno(), True)

@@ -41,8 +41,8 @@ class ArrayCodec(Codec):
         shape = self._read_shape(source)
         count = math.prod(shape)
         source.charge(_ARRAY_BYTES, "an array")
-        # an empty array with axes beyond all memory would not be one that NumPy can make
-        source.budget.check(math.prod(side or 1 for side in shape), "message_bytes", f"an array of shape {shape}")
+        if not count:  # one with axes beyond all memory is none that NumPy can make
+            source.budget.check(math.prod(side or 1 for side in shape), "message_bytes", "sides of an array")
         if isinstance(self.items, NumberCodec):
             return self.items.read_many(source, count, "an array").reshape(shape)
         values: list[Any] = []

@@ -15,6 +15,8 @@ from nilatron.pipelines.wire.errors import LimitError, MalformedError, Unsendabl
 # memory in bytes that Python takes for what holds the values
 _FIELD_BYTES, _RECORD_BYTES, _ENTRY_BYTES, _NUMBER_BYTES = 96, 128, 128, 40
 
+_FEW = 8  # numbers that are read faster one by one
+
 
 class RecordCodec(Codec):
     """A record, as a dictionary by the names of the schema.
@@ -119,7 +121,7 @@ class ListCodec(Codec):
     def read(self, source: ByteSource) -> list[Any]:
         """All values, one by one: each takes memory as it comes."""
         count = source.varint() if self.length is None else self.length
-        if isinstance(self.items, NumberCodec):
+        if isinstance(self.items, NumberCodec) and count > _FEW:
             source.charge(_NUMBER_BYTES * count, "a list")
             numbers: list[Any] = self.items.read_many(source, count, "a list").tolist()
             return numbers

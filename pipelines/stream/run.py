@@ -149,7 +149,7 @@ def reconstruct(incoming: IncomingEnd, outgoing: OutgoingEnd, settings: StreamSe
                 n_sent += 1
             _tell_left_out(incoming.left_out, context)
             if settings.noise_out is not None:
-                tap.write(settings.noise_out, context, model_of(incoming))
+                _write_noise(tap, settings.noise_out, context, getattr(incoming, "model", None))
             account.check(context, n_sent)
         except (BadInputError, IncompleteError) as error:
             failure, broken = str(error), reader.problem is not None
@@ -186,11 +186,6 @@ def convert(incoming: IncomingEnd, outgoing: OutgoingEnd, settings: StreamSettin
         return StreamReport(reader.n_messages, n_sent, failure, broken)
 
 
-def model_of(incoming: IncomingEnd) -> Model | None:
-    """The model of the stream; None of v1."""
-    return getattr(incoming, "model", None)
-
-
 @contextmanager
 def _whole(outgoing: OutgoingEnd, header: bytes) -> Iterator[None]:
     """Block between header and end of the output; after a failure of the output itself there is no end to write."""
@@ -203,6 +198,13 @@ def _whole(outgoing: OutgoingEnd, header: bytes) -> Iterator[None]:
         outgoing.end()
         raise
     outgoing.end()
+
+
+def _write_noise(tap: NoiseTap, path: Path, context: Context, model: Model | None) -> None:
+    try:
+        tap.write(path, context, model)
+    except OutputError as error:  # of this file; the stream itself goes on to its end
+        raise IncompleteError(str(error)) from error
 
 
 def _noise_of(settings: StreamSettings) -> Any:

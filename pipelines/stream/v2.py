@@ -14,7 +14,7 @@ from nilatron.pipelines.mrd2.header import header_record, header_xml
 from nilatron.pipelines.mrd2.items import v1_item, v2_item
 from nilatron.pipelines.mrd2.protocol import Reader, Writer
 from nilatron.pipelines.mrd2.schema import Model
-from nilatron.pipelines.wire import Close, Limits, MalformedError, Message, UnsupportedError, WireError
+from nilatron.pipelines.wire import Close, Limits, MalformedError, Message, UnsendableError, UnsupportedError, WireError
 from nilatron.pipelines.wire.limits import DEFAULT_LIMITS
 
 PROTOCOL = "Mrd"
@@ -132,10 +132,11 @@ class Outgoing:
         OutputError
             When nobody reads it any more, or the disk is full.
         """
-        if self._writer is not None:
-            self._writer.item("data", v2_item(message))
+        if self._writer is None:
+            raise UnsendableError("nothing can be sent before the header")
+        self._writer.item("data", v2_item(message))
 
     def end(self) -> None:
-        """Write the mark of the end."""
+        """Write the mark of the end, if the stream has begun."""
         if self._writer is not None:
             self._writer.end_items()

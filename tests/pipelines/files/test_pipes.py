@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -59,3 +60,29 @@ def test_standard_output_is_kept_from_everything_else():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)  # noqa: S603
     assert done.stdout == b"stream"
     assert done.stderr == b"of Python\nof a library\n"
+
+
+@pytest.mark.parametrize("first", ["in", "out"])
+def test_named_pipes_in_whichever_order_the_other_end_opens_them(first, tmp_path):
+    pipes = {name: tmp_path / name for name in ("in", "out")}
+    for path in pipes.values():
+        os.mkfifo(path)
+    came = []
+
+    def other_end():
+        modes = {"in": "wb", "out": "rb"}
+        names = sorted(modes, key=lambda name: name != first)
+        files = {name: pipes[name].open(modes[name]) for name in names}
+        files["in"].write(b"question")
+        files["in"].close()
+        came.append(files["out"].read())
+        files["out"].close()
+
+    thread = threading.Thread(target=other_end, daemon=True)
+    thread.start()
+    file = input_pipe(pipes["in"])
+    with output_pipe(pipes["out"]) as pipe:
+        assert file.read() == b"question"
+        pipe.write(b"answer")
+    thread.join(60)
+    assert came == [b"answer"]
