@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +21,13 @@ from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.files.raw import open_raw
 from nilatron.pipelines.files.raw_scan import RawScan
+from nilatron.pipelines.mrd2.items import PHASES
 from nilatron.pipelines.mrd2.noise import read_noise
 from nilatron.pipelines.stream import v1, v2
 from nilatron.pipelines.stream.formats import Format, first_bytes, format_of, format_of_file
 from nilatron.pipelines.wire import Close, UnsupportedError, WireError
+
+log = logging.getLogger(__name__)
 
 NOISE_SAMPLES = 8192  # of a line made from a covariance, at least; their own covariance is exact all the same
 MAX_SAMPLES = 65535
@@ -89,6 +94,7 @@ class RecordedStream:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._left_out = Counter[str]()  # at the last reading
         with self._read() as incoming:
             self.header_bytes = incoming.header
         try:
@@ -116,14 +122,18 @@ class RecordedStream:
         Raises
         ------
         InputError
-            When the stream cannot be read to its end.
+            When the stream cannot be read to its end, or has lines with a phase of each sample.
         """
         return self._heads
 
     @cached_property
     def _heads(self) -> npt.NDArray[Any]:
-        lines = (bytes(item._head) for item in self.items() if isinstance(item, ismrmrd.Acquisition))
-        return np.frombuffer(b"".join(lines), HEADER_DTYPE)
+        lines = b"".join(bytes(item._head) for item in self.items() if isinstance(item, ismrmrd.Acquisition))
+        if self._left_out[PHASES]:
+            raise InputError(f"{self.path}: {self._left_out[PHASES]} {PHASES}")
+        for what, count in self._left_out.items():
+            log.warning("%s: left out: %d %s", self.path, count, what)
+        return np.frombuffer(lines, HEADER_DTYPE)
 
     def items(self) -> Iterator[Any]:
         """Lines, waveforms and others in the order of the stream.
@@ -134,6 +144,7 @@ class RecordedStream:
             When one cannot be read, or the stream ends early.
         """
         with self._read() as incoming:
+            self._left_out = incoming.left_out
             while True:
                 for message in incoming.receive_some():
                     if isinstance(message, Close):

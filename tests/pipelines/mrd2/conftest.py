@@ -1,3 +1,4 @@
+import importlib.util
 import io
 import os
 import subprocess
@@ -15,7 +16,7 @@ from nilatron.pipelines.wire import Close
 
 FUZZ = Path(__file__).resolve().parents[3] / "fuzz"
 SCAN = SimulationSettings(matrix=(16, 12, 1), n_coils=2, noise_lines=2, waveform_every=4)
-ENVIRONMENT = "NILATRON_MRD_PYTHON"  # interpreters with mrd-python, separated as in PATH
+ENVIRONMENT = "NILATRON_MRD_PYTHON"  # interpreters with mrd-python beside this one, separated as in PATH
 
 
 @cache
@@ -73,7 +74,8 @@ def read():
 @cache
 def interpreters():
     found = []
-    for python in os.environ.get(ENVIRONMENT, "").split(os.pathsep):
+    here = [sys.executable] if importlib.util.find_spec("mrd") else []
+    for python in here + os.environ.get(ENVIRONMENT, "").split(os.pathsep):
         if python:
             asked = [python, "-c", "import importlib.metadata as m; print(m.version('mrd-python'))"]
             done = subprocess.run(asked, capture_output=True, text=True, check=True)  # noqa: S603

@@ -11,9 +11,14 @@ import pytest
 
 from nilatron.gadgets.known_noise import NoiseCovariance, NoiseOrigin
 from nilatron.gadgets.noise.scan import NoiseScan
+from nilatron.pipelines.check import check_file
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.files.raw import RawFile
+from nilatron.pipelines.mrd2.codec import Tagged
+from nilatron.pipelines.mrd2.header import header_record
+from nilatron.pipelines.mrd2.items import v2_item
 from nilatron.pipelines.mrd2.noise import noise_model, write_noise
+from nilatron.pipelines.mrd2.protocol import Reader, Writer
 from nilatron.pipelines.mrd2.schema import parse_model
 from nilatron.pipelines.replay.run import replay
 from nilatron.pipelines.replay.settings import ReplaySettings
@@ -68,6 +73,11 @@ def test_a_replay_of_it_gives_the_images_of_the_raw_file(recorded, tmp_path, sca
     assert pixels[0] == pixels[1]
 
 
+def test_a_check_finds_in_it_what_it_finds_in_the_raw_file(recorded, tmp_path, scan_settings):
+    simulate(tmp_path / "raw.h5", scan_settings)
+    assert check_file(recorded) == check_file(tmp_path / "raw.h5")
+
+
 def test_other_files_are_raw_files(tmp_path, scan_settings):
     simulate(tmp_path / "raw.h5", scan_settings)
     for open_file in (open_scan, open_noise):
@@ -88,6 +98,29 @@ def test_faults_of_a_stream_name_the_file(tmp_path, recorded):
     cut.write_bytes(data[:8])
     with pytest.raises(InputError, match=r"cut\.mrd"):
         open_scan(cut)
+
+
+def test_a_phase_of_each_sample_is_refused_and_other_kinds_are_told(recorded, tmp_path, scan, caplog):
+    with recorded.open("rb") as file:
+        if file.read(5) != b"yardl":
+            pytest.skip("MRD v1 has no such thing")
+        file.seek(0)
+        model = Reader(file).model
+    for phase, words in ((np.ones(1, np.float32), "a phase of each sample"), (None, "")):
+        with (tmp_path / "made.mrd").open("wb") as file:
+            writer = Writer(file, model)
+            writer.value("header", header_record(scan[0], model.step("header").codec))
+            writer.item("data", Tagged("arrayComplexFloat", np.zeros((2, 2), np.complex64)))
+            line = v2_item(scan[1][0])
+            writer.item("data", Tagged(line.tag, line.value | {"phase": phase}))
+            writer.end_items()
+        with open_scan(tmp_path / "made.mrd") as raw:
+            if words and '[null,"Mrd.AcquisitionPhase"]' in model.text:
+                with pytest.raises(InputError, match=words):
+                    raw.heads()
+            else:
+                assert raw.n_acquisitions == 1
+                assert "ArrayComplexFloat items, which MRD v1 has not" in caplog.text.replace("arrayC", "ArrayC")
 
 
 NOISE = NoiseCovariance(
