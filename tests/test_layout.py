@@ -21,11 +21,11 @@ TOUCHES_FILES = {"open", "read_bytes", "read_text", "write_bytes", "write_text",
 # rooms of `pipelines`, from the ground up: a room imports only from floors below its own
 FLOORS = (
     {"wire", "files", "device", "threads", "progress"},
-    {"archive", "chain", "simulation", "training", "report"},
+    {"archive", "chain", "simulation", "training", "report", "importing"},
     {"conversation", "prior"},
     {"node", "client", "server"},
     {"replay"},
-    {"demo", "doctor", "check", "python"},
+    {"demo", "doctor", "check", "python", "batch"},
     {"cli"},
 )
 SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]

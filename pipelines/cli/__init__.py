@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nilatron.pipelines.cli import (  # noqa: F401
+    batch,
     check,
     configs,
     convert,
