@@ -7,7 +7,7 @@ keeps of the rows. What was lost is tried again after all that has not been trie
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -43,7 +43,6 @@ class _Try:
 class _Worker:
     machine: str
     doing: _Try | None = None
-    since_s: float = 0.0
     killed_for: str = ""
 
 
@@ -89,6 +88,7 @@ class Driver:
         self._workers: dict[int, _Worker] = {}
         self._idle: dict[int, None] = {}  # in the order in which they became so
         self._machines: dict[str, _Machine] = {}
+        self._began: OrderedDict[int, float] = OrderedDict()  # when workers started what they do, oldest first
         self._n_joined = self._n_fruitless = 0
         self._ended = False
 
@@ -126,7 +126,9 @@ class Driver:
             self._next = None
             del self._idle[worker]
             state = self._workers[worker]
-            state.doing, state.since_s, state.killed_for = wanted, now_s, ""
+            state.doing = wanted
+            state.killed_for = ""
+            self._began[worker] = now_s
             self._machines[state.machine].used_bytes += wanted.n_bytes
             yield Start(worker, wanted.job)
 
@@ -167,19 +169,16 @@ class Driver:
 
     def overdue(self, now_s: float) -> list[int]:
         """Workers whose file takes too long: they are to be killed, and will be `lost`."""
-        found = [
-            number
-            for number, state in self._workers.items()
-            if state.doing and not state.killed_for and now_s >= state.since_s + self.time_limit_s
-        ]
-        for number in found:
+        found = []
+        while now_s >= self.next_deadline_s():
+            number, _ = self._began.popitem(last=False)
             self._workers[number].killed_for = f"took longer than the time limit of {duration(self.time_limit_s)}"
+            found.append(number)
         return found
 
     def next_deadline_s(self) -> float:
         """When the next file will have taken too long."""
-        times = (state.since_s for state in self._workers.values() if state.doing and not state.killed_for)
-        return min(times, default=float("inf")) + self.time_limit_s
+        return next(iter(self._began.values()), float("inf")) + self.time_limit_s
 
     def _wanted(self) -> _Try | None:
         """The job whose turn it is; the rows of those that need no worker are added on the way."""
@@ -218,6 +217,7 @@ class Driver:
         if state.doing is None:
             raise ValueError(f"worker {worker} has no job")
         done, state.doing = state.doing, None
+        self._began.pop(worker, None)
         self._machines[state.machine].used_bytes -= done.n_bytes
         return done
 
