@@ -51,13 +51,19 @@ def find_jobs(settings: BatchSettings) -> list[Job]:
 
 
 def check_chains(wanted: Iterable[ReplaySettings]) -> None:
-    """See once that every chain takes the properties that it is given, before thousands of files say that it does not."""
+    """See once that every chain takes the properties that it is given, before thousands of files say that it does not.
+
+    And that weights and noise files are there.
+    """
     checked = set()
     for one in wanted:
         key = one.chain, tuple(one.properties.items())
         if key not in checked:
             checked.add(key)
             build(load_chain(one.chain), partial(_node, one.properties))
+        for path in filter(None, (one.weights, one.noise)):
+            if not path.is_file():
+                raise InputError(f"{path}: no such file")
 
 
 def _node(own: Mapping[str, str], target: str, properties: Mapping[str, str]) -> Node:

@@ -71,7 +71,7 @@ class Row:
             When it is none.
         """
         names = {one.name for one in dataclasses.fields(cls)}
-        found: dict[str, Any] = json.loads(text)
+        found = dict(json.loads(text))
         return cls(**{name: value for name, value in found.items() if name in names})
 
 
