@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from importlib import import_module
 
 from nilatron.pipelines.batch.rows import Row
 from nilatron.pipelines.batch.settings import Job, Limits
@@ -16,16 +17,21 @@ from nilatron.pipelines.threads import calm_threads
 MAY_PASS = (RuntimeError, ArithmeticError, MemoryError, OSError, ValueError, LookupError, TypeError)
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+LATE = ("nilatron.gadgets.node", "scipy.fft")  # modules that the first scan would load
 
 
 def settle() -> None:
-    """Prepare this process for its files: it is gone when its parent is, and logs nothing, for what is told is in the rows.
+    """Prepare this process for its files: what they need is loaded; nothing is logged, for what is told is in the rows.
+
+    The process is gone when its parent is.
 
     Its threads are as many as OMP_NUM_THREADS says, which has to be set before it starts.
     """
     die_with_parent()
     logging.disable(logging.CRITICAL)
     calm_threads()
+    for name in LATE:
+        import_module(name)
 
 
 def attempt(job: Job) -> Row | str:

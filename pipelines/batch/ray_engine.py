@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
 from typing import Any
@@ -28,6 +29,7 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_LOG_TO_DRIVER": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what the daemons say of a worker's death would go to our output
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else addresses are those of the network, not of this machine
 }
 
@@ -164,7 +166,7 @@ def _imported(*, is_own: bool) -> Any:
     """The package, told to be quiet before it is loaded."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    if is_own and "RAY_AUTH_MODE" not in os.environ:
+    if is_own and "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:  # which reads it when it is loaded
         os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
     try:
         import ray

@@ -20,6 +20,7 @@ from nilatron.pipelines.cli import (  # noqa: F401
     demo,
     doctor,
     export,
+    importing,
     phases,
     prior,
     replay,

@@ -85,7 +85,7 @@ class SleepingWorkers:
         pass
 
 
-def run(n_jobs, engine, prepare=lambda job: GIB // 1024, take=None, tidy=lambda job: None, **options):
+def run(n_jobs, engine, prepare=lambda _: GIB // 1024, take=None, tidy=lambda _: None, **options):
     rows = []
     driver = Driver(map(job, range(n_jobs)), prepare, **options)
     drive(driver, nullcontext(engine), take or rows.append, tidy, lambda: engine.now_s)
@@ -103,7 +103,7 @@ def list_schedule_s(durations, n_workers):
 
 
 def test_every_job_is_done_once_in_its_order():
-    engine = SleepingWorkers(3, lambda job, attempt: 1.0)
+    engine = SleepingWorkers(3, lambda *_: 1.0)
     rows = run(10, engine)
     assert sorted(rows) == sorted(f"f{k}" for k in range(10))
     assert [name for _, _, name in engine.started] == [f"f{k}" for k in range(10)]
@@ -113,7 +113,7 @@ def test_every_job_is_done_once_in_its_order():
 
 def test_no_worker_waits_while_there_is_a_job():
     durations = np.random.default_rng(0).lognormal(1, 1, 300)
-    engine = SleepingWorkers(7, lambda job, attempt: durations[int(job.name[1:])])
+    engine = SleepingWorkers(7, lambda job, _: durations[int(job.name[1:])])
     run(300, engine)
     assert engine.now_s == pytest.approx(list_schedule_s(durations, 7), rel=1e-12)
 
@@ -121,7 +121,7 @@ def test_no_worker_waits_while_there_is_a_job():
 @pytest.mark.parametrize(("how", "why"), [("dies", "SIGKILL"), ("fails", "OSError"), ("hangs", "time limit of 20 s")])
 def test_a_file_that_cannot_be_done_is_tried_again_then_listed_and_the_rest_goes_on(how, why):
     tidied = []
-    engine = SleepingWorkers(2, lambda job, attempt: (1.0, how) if job.name == "f3" else 1.0)
+    engine = SleepingWorkers(2, lambda job, _: (1.0, how) if job.name == "f3" else 1.0)
     rows = run(8, engine, tidy=lambda job: tidied.append(job.name), retries=2, time_limit_s=20.0)
     assert engine.tries == {f"f{k}": 3 if k == 3 else 1 for k in range(8)}
     assert {name: row.exit for name, row in rows.items()} == {f"f{k}": 3 if k == 3 else 0 for k in range(8)}
@@ -140,26 +140,26 @@ def test_what_passes_is_done_at_the_second_try(how):
 
 
 def test_a_slow_file_is_not_killed_before_its_limit():
-    engine = SleepingWorkers(1, lambda job, attempt: 19.9)
+    engine = SleepingWorkers(1, lambda *_: 19.9)
     assert {row.exit for row in run(3, engine, time_limit_s=20.0).values()} == {0}
 
 
 def test_files_wait_until_a_machine_has_room():
-    engine = SleepingWorkers(4, lambda job, attempt: 1.0, {"here": 4 * GIB})
-    run(8, engine, prepare=lambda job: 2 * GIB)
+    engine = SleepingWorkers(4, lambda *_: 1.0, {"here": 4 * GIB})
+    run(8, engine, prepare=lambda _: 2 * GIB)
     assert engine.most_at_once == 2
     assert engine.now_s == 4.0
 
 
 def test_a_large_file_goes_where_there_is_room():
-    engine = SleepingWorkers(4, lambda job, attempt: 1.0, {"small": GIB, "large": 8 * GIB})
+    engine = SleepingWorkers(4, lambda *_: 1.0, {"small": GIB, "large": 8 * GIB})
     rows = run(6, engine, prepare=lambda job: 4 * GIB if job.name == "f2" else GIB // 8)
     assert {row.exit for row in rows.values()} == {0}
     assert next(worker for _, worker, name in engine.started if name == "f2") % 2 == 1
 
 
 def test_a_file_that_no_machine_can_hold_is_listed_without_a_try():
-    engine = SleepingWorkers(2, lambda job, attempt: 1.0)
+    engine = SleepingWorkers(2, lambda *_: 1.0)
     rows = run(5, engine, prepare=lambda job: 64 * GIB if job.name == "f1" else GIB)
     assert rows["f1"].exit == 2
     assert "64 GiB" in rows["f1"].reason
@@ -169,7 +169,7 @@ def test_a_file_that_no_machine_can_hold_is_listed_without_a_try():
 
 
 def test_no_file_is_refused_before_the_largest_machine_is_there():
-    driver = Driver([job(0)], lambda job: 4 * GIB, n_workers=2)
+    driver = Driver([job(0)], lambda _: 4 * GIB, n_workers=2)
     driver.joined(0, "small", GIB)
     assert list(driver.starts(0.0)) == []
     driver.joined(1, "large", 8 * GIB)
@@ -185,7 +185,7 @@ def test_what_needs_no_worker_starts_none():
 
     rows = []
     driver = Driver(map(job, range(1000)), lambda job: Row(job.name, tries=0))
-    drive(driver, Workers(), rows.append, lambda job: None)
+    drive(driver, Workers(), rows.append, lambda _: None)
     assert len(rows) == 1000
 
 
@@ -204,7 +204,7 @@ def test_jobs_are_prepared_when_their_turn_comes():
 
 
 def test_workers_that_cannot_start_end_the_batch():
-    driver = Driver([job(0)], lambda job: 1, n_workers=2)
+    driver = Driver([job(0)], lambda _: 1, n_workers=2)
     for worker in range(2 * MOST_FRUITLESS - 1):
         assert driver.lost(worker, "no such package") is None
     with pytest.raises(WorkersError, match="no such package"):

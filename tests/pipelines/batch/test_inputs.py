@@ -62,7 +62,12 @@ def test_a_table_has_settings_for_each_file(jobs, tmp_path):
         "\ufefffile,config,seed,group,noise,weights,pixel_type\none.h5,cg_sense,7,other,two.mrd,tiny,uint16\n../b/one.h5,,,,,,\n"
     )
     first, second = (job.settings for job in jobs("a/table.csv"))
-    assert (first.chain, first.seed, first.group, first.properties) == ("cg_sense", 7, "other", {"pixel_type": "uint16"})
+    assert (first.chain, first.seed, first.group, first.properties) == (
+        "cg_sense",
+        7,
+        "other",
+        {"pixel_type": "uint16"},
+    )
     assert first.noise == Path("a/two.mrd")
     assert first.weights.name == "tiny.safetensors"
     assert (second.chain, second.seed, second.properties, second.noise) == ("zero_filled", 3, {}, None)

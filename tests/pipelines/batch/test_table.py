@@ -1,6 +1,7 @@
 import csv
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -61,7 +62,7 @@ def test_a_slow_disk_has_it_written_less_often(make, monkeypatch):
     while now[0] < 300:
         now[0] += 0.5
         table.append(ROW)
-    assert all(later - before >= 1 / MOST_SHARE for before, later in zip(written, written[1:], strict=False))
+    assert all(later - before >= 1 / MOST_SHARE for before, later in pairwise(written))
     assert len(written) == 3
 
 

@@ -90,7 +90,9 @@ def test_memory_is_known_before_the_start(job):
     assert 1 << 20 < prepare(job) < 1 << 30
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"fingerprint": 1}', '{"fingerprint": "", "recipe": "", "stamp": "", "row": 3}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"fingerprint": 1}', '{"fingerprint": "", "recipe": "", "stamp": "", "row": 3}']
+)
 def test_a_damaged_record_is_none(job, text):
     reconstruct(job)
     record_path(job).write_text(text)

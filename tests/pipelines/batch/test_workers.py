@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import h5py
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
 SCAN = SimulationSettings(matrix=(16, 12, 1), n_coils=2, noise_lines=4)
 N_GOOD = 60
-TIME_LIMIT_S = 12.0
+TIME_LIMIT_S = 15.0
 BASE = ReplaySettings(Path(), None, "zero_filled")
 
 
@@ -82,8 +83,8 @@ def kill_who_does(folder, name, killed):
 @pytest.fixture(scope="module", params=["off", "auto"])
 def batch(request, inputs, tmp_path_factory):
     """The folder of a batch by two workers, its rows by name, and its report."""
-    if request.param == "auto":
-        pytest.importorskip("ray", reason="Ray is not installed: pip install 'nilatron[cluster]'")
+    if request.param == "auto" and find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install 'nilatron[cluster]'")
     folder, killed = tmp_path_factory.mktemp("batch") / "out", []
     limits = Limits(n_workers=2, gpus_per_worker=0, time_limit_s=TIME_LIMIT_S, memory_bytes=512 << 20)
     settings = BatchSettings((str(inputs / "table.csv"),), folder, BASE, limits, request.param)
@@ -106,14 +107,17 @@ def test_images_are_those_of_replay(batch, inputs, tmp_path):
 
 
 def test_the_table_says_what_went_wrong_and_all_others_are_complete(batch):
-    folder, rows, report = batch
+    _, rows, report = batch
     assert {name: row["exit"] for name, row in rows.items()} == {
         **{f"good{number:02}": "0" for number in range(N_GOOD)},
-        **{"slow": "0", "damaged": "2", "large": "2", "endless": "3"},
+        "slow": "0",
+        "damaged": "2",
+        "large": "2",
+        "endless": "3",
     }
     assert "truncated" in rows["damaged"]["reason"]
     assert "needs about" in rows["large"]["reason"]
-    assert "time limit of 12 s" in rows["endless"]["reason"]
+    assert "time limit of 15 s" in rows["endless"]["reason"]
     assert (rows["endless"]["tries"], rows["damaged"]["tries"], rows["large"]["tries"]) == ("2", "0", "0")
     assert rows["slow"]["tries"] == "2"  # killed at the first
     assert (report.n_files, report.n_complete, report.n_before, report.complete) == (64, 61, 0, False)
