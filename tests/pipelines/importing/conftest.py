@@ -22,8 +22,10 @@ def rss(kspace, shape):
 
 @pytest.fixture(scope="session")
 def kspace():
-    """K-space (slice, coil, y, x) of the encoded matrix, twice oversampled along x; free of noise."""
-    return np.stack([object_kspace(SCAN, number, 0)[:, 0] for number in range(SCAN.n_slices)])
+    """K-space (slice, coil, y, x) of the encoded matrix, twice oversampled along x; its peak is about 1."""
+    clean = np.stack([object_kspace(SCAN, number, 0)[:, 0] for number in range(SCAN.n_slices)])
+    noise = np.random.default_rng(0).standard_normal((2, *clean.shape), dtype=np.float32)
+    return (clean + np.float32(0.005) * (noise[0] + 1j * noise[1])).astype(np.complex64)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_images_are_those_that_came_with_the_file(public_file, kspace, images):
     report, found = images(public_file(kspace))
     reference = np.load(report.reference)
     assert found.shape == reference.shape == (3, 1, 24, 32)
-    assert psnr(found, reference) > 30
+    assert psnr(found, reference) > 40
 
 
 def test_m4raw_is_the_same_layout_with_edges_that_are_zero(public_file, kspace, scan, images, tmp_path):
