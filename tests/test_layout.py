@@ -170,7 +170,9 @@ def covered_by_its_folder(relative: Path, folder: Path) -> bool:
         ("pipelines", "wire"),
         ("pipelines", "server"),
         ("pipelines", "training"),
-    }  # tested as a stream, and as a program
+        ("pipelines", "batch"),
+        ("pipelines", "importing"),
+    }  # tested as a stream, as a program, and from file to file
     return str(relative) in reasons or (relative.parts[:2] in together and any(folder.glob("test_*.py")))
 
 
