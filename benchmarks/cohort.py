@@ -6,7 +6,7 @@ usage: python benchmarks/cohort.py sleep [--files 10000] [--workers 200] [--mean
 sleep: the driver and its table, with workers that do nothing but wait for durations that are drawn (log-normal, the longest
 about ten times the median; 1 % of the files fail once). Overhead is the time until the last file is done by that of the same
 durations handed out by an oracle that costs nothing. In simulated time waiting costs nothing and the driver's own time is
-added; then threads sleep, so many times faster. Memory is what Python holds when a tenth and all of the files are done.
+added; then threads sleep, so many times faster. Memory is what Python holds when half and all of the files are done.
 
 work: simulated scans of 128 x 128, 8 coils, by real workers. Overhead of a file is the workers' time from the first start to
 the last row that no reconstruction took.
@@ -195,7 +195,7 @@ def sleep(options: argparse.Namespace) -> None:
     held: list[float] = []
 
     def note(n_rows: int) -> None:
-        if n_rows in (options.files // 10, options.files - options.workers):
+        if n_rows in (options.files // 2, options.files - options.workers):
             gc.collect()
             held.append(tracemalloc.get_traced_memory()[0] / MIB)
 
@@ -212,7 +212,7 @@ def sleep(options: argparse.Namespace) -> None:
     ]
     print(f"{options.files} files of {options.mean:g} s on {options.workers} workers\n")
     print(markdown(rows))
-    print(f"\nmemory that Python holds: {held[0]:.2f} MiB after a tenth of the files, {held[1]:.2f} MiB near the end")
+    print(f"\nmemory that Python holds: {held[0]:.2f} MiB after half of the files, {held[1]:.2f} MiB near the end")
 
 
 def work(options: argparse.Namespace) -> None:
