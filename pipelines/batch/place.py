@@ -59,11 +59,11 @@ def n_processors() -> int:
 
 
 def n_workers(limits: Limits, n_cpus: float, n_gpus: float) -> int:
-    """Workers that a machine with so many processors and GPUs has room for, one at least."""
+    """Workers that a machine with so many processors and GPUs has room for."""
     rooms = [n_cpus // limits.cpus_per_worker]
     if limits.gpus_per_worker:
         rooms.append(n_gpus // limits.gpus_per_worker)
-    return max(1, int(min(rooms)))
+    return int(min(rooms))
 
 
 def environment_of(place: int, limits: Limits, gpus: Sequence[str]) -> dict[str, str]:

@@ -40,7 +40,7 @@ class ProcessEngine:
     def __init__(self, limits: Limits, device: str) -> None:
         self._limits = limits
         self._gpus = place.gpu_ids(device) if limits.gpus_per_worker else []
-        self.n_workers = limits.n_workers or place.n_workers(limits, place.n_processors(), len(self._gpus))
+        self.n_workers = limits.n_workers or max(1, place.n_workers(limits, place.n_processors(), len(self._gpus)))
         self._budget = budget_bytes(self.n_workers, limits.memory_bytes)
         self._context = multiprocessing.get_context("spawn")
         self._workers: dict[int, _Worker] = {}

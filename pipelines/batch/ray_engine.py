@@ -62,7 +62,7 @@ class RayEngine:
     Raises
     ------
     BadInputError
-        When Ray is not installed.
+        When Ray is not installed, or no machine of the cluster has room for a worker.
     ConnectionError
         When there is no cluster at the address.
     """
@@ -78,6 +78,12 @@ class RayEngine:
             raise ConnectionError(f"Ray at {address}: {error}") from error
         machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         rooms = [place.n_workers(limits, one.get("CPU", 0.0), one.get("GPU", 0.0)) for one in machines]
+        if not sum(rooms):
+            self.close()
+            raise BadInputError(
+                f"no machine of the cluster has {limits.cpus_per_worker} processors and {limits.gpus_per_worker or 0:g} GPUs "
+                "for a worker"
+            )
         self.n_workers = limits.n_workers or sum(rooms)
         self._n_together = -(-self.n_workers // max(1, len(machines)))
         # Ray sets OMP_NUM_THREADS to the processors of an actor

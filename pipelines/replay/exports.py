@@ -17,29 +17,41 @@ from nilatron.pipelines.chain.find import load_chain
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.files.atomic import InputError, SpareFolder, partial_name
 from nilatron.pipelines.files.disk import OutputError, reason_of
-from nilatron.pipelines.files.images import write_png
+from nilatron.pipelines.files.images import mosaic, save_png, write_png
 from nilatron.pipelines.files.interrupts import shielded
+from nilatron.pipelines.files.outlined import outlined
 from nilatron.pipelines.files.raw import RawFile
+from nilatron.pipelines.files.roles import TogetherBySlice
 from nilatron.pipelines.replay.settings import ReplayReport, ReplaySettings
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class ExportFolder(SpareFolder):
-    """Folder of pictures of the images; those that cannot be written are reported and cost nothing else."""
+class PictureFolder(SpareFolder):
+    """Folder of pictures of the images; those that cannot be written are reported and cost nothing else.
 
-    write_image: Callable[[ismrmrd.Image, Path, str], None]
+    Beside the picture of each image there is one of each slice with an error map, on which the structures are outlined that
+    neither the conventional image nor the interval of the error supports.
+    """
+
     refused: list[str] = field(default_factory=list)  # why, for each image
+    _together: TogetherBySlice[ismrmrd.Image] = field(default_factory=TogetherBySlice, init=False)
 
     def write(self, image: ismrmrd.Image) -> None:
-        """The files of one image, named by series and index."""
+        """The pictures that an image gives, named by series and index."""
         if self.failure:
             return
         stem = f"series{image.image_series_index:03d}_{image.image_index:04d}"
+        self._write(stem, lambda path: write_png(image, path))
+        if compared := self._together.add(image, image):
+            stem = f"outlined_{compared['main'].image_index:04d}"
+            self._write(stem, lambda path: save_png(mosaic(outlined(compared)), path))
+
+    def _write(self, stem: str, write: Callable[[Path], None]) -> None:
         try:
             with shielded():
-                self.write_image(image, self.temporary, stem)
+                write(self.temporary / f"{stem}.png")
         except (InputError, OutputError) as error:
             self.refused.append(str(error).replace(str(self.temporary), str(self.folder)))
         except OSError as error:
@@ -56,15 +68,10 @@ class ExportFolder(SpareFolder):
             )
 
 
-def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[ExportFolder | DicomFolder]:
+def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[PictureFolder | DicomFolder]:
     """What is wanted beside the image file."""
     if settings.png:
-        yield ExportFolder(
-            settings.png,
-            lambda image, folder, stem: write_png(image, folder / f"{stem}.png"),
-            own=("series*.png",),
-            overwrite=settings.overwrite,
-        )
+        yield PictureFolder(settings.png, own=("series*.png", "outlined*.png"), overwrite=settings.overwrite)
     if settings.dicom:
         identity = run_identity(settings)
         yield DicomFolder.of_run(

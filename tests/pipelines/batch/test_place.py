@@ -10,7 +10,7 @@ from nilatron.pipelines.batch.settings import Limits
     [
         (Limits(cpus_per_worker=1), 8, 0, 8),
         (Limits(cpus_per_worker=3), 8, 0, 2),
-        (Limits(cpus_per_worker=16), 8, 0, 1),
+        (Limits(cpus_per_worker=16), 8, 0, 0),
         (Limits(gpus_per_worker=1.0), 64, 4, 4),
         (Limits(gpus_per_worker=0.5), 64, 4, 8),
         (Limits(gpus_per_worker=0.25, cpus_per_worker=8), 64, 4, 8),
