@@ -25,6 +25,7 @@ from nilatron.pipelines.server.admission import free_bytes
 
 ADDRESS = "RAY_ADDRESS"
 OBJECTS_BYTES = 80 << 20  # for objects: jobs and rows, no images
+STARTS = 3  # tries to start a Ray of its own: on a busy machine Ray's patience of 30 s is not enough
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -71,11 +72,7 @@ class RayEngine:
         self._limits, self._folder = limits, ""
         address = os.environ.get(ADDRESS, "local") if address == "auto" else address
         self._ray = _imported(is_own=address == "local")
-        try:
-            self._connect(address)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            self.close()
-            raise ConnectionError(f"Ray at {address}: {error}") from error
+        self._connect_patiently(address)
         machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         rooms = [place.n_workers(limits, one.get("CPU", 0.0), one.get("GPU", 0.0)) for one in machines]
         if not sum(rooms):
@@ -121,6 +118,17 @@ class RayEngine:
         self._ray.shutdown()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _connect_patiently(self, address: str) -> None:
+        for start in range(STARTS):
+            try:
+                self._connect(address)
+                return
+            except Exception as error:  # Ray has nothing narrower for daemons that are slow to start
+                self.close()
+                if start == STARTS - 1 or address != "local":
+                    where = "on this machine; --ray off does without" if address == "local" else f"at {address}"
+                    raise ConnectionError(f"no Ray {where}: {first_line(error)}") from error
 
     def _connect(self, address: str) -> None:
         quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "configure_logging": False, "log_to_driver": False}
@@ -179,6 +187,11 @@ def _imported(*, is_own: bool) -> Any:
     except ImportError as error:
         raise BadInputError("Ray is not installed: pip install 'nilatron[cluster]', or --ray off") from error
     return ray
+
+
+def first_line(error: Exception) -> str:
+    """What an error says in its first line."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _how(error: Exception) -> str:
