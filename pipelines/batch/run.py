@@ -110,6 +110,7 @@ def run_batch(settings: BatchSettings, console: Console | None = None) -> BatchR
             drive(driver, engine_of(settings), take, lambda job: remove_half_files(settings.folder, job))
         finally:
             report.seconds = time.monotonic() - started_s
+            remove_half_files(settings.folder)  # of workers that were stopped
             table.write()
             write_page(settings.folder / "report.html", list(table.rows()), str(settings.folder), report.seconds)
     log.info("%s of %s complete", report.n_complete, counted(report.n_files, "file"))

@@ -8,7 +8,7 @@ import ismrmrd
 import numpy as np
 
 from nilatron.pipelines.importing.kspace import ComplexArray, Kspace
-from nilatron.pipelines.importing.sampling import Sampling, slices_of
+from nilatron.pipelines.importing.sampling import Sampling, acquired, slices_of
 
 
 def lines_of(kspace: Kspace, sampling: Sampling, distance_mm: float) -> Iterator[ismrmrd.Acquisition]:
@@ -19,7 +19,7 @@ def lines_of(kspace: Kspace, sampling: Sampling, distance_mm: float) -> Iterator
     (first_z, _), (first_y, _) = sampling.span(0), sampling.span(1)
     counter = 0
     for number, one in enumerate(slices_of(kspace)):
-        places = np.argwhere((one != 0).any((0, 3)) & sampling.lines)
+        places = np.argwhere(acquired(one).any(-1))
         offset_mm = (number - (kspace.n_slices - 1) / 2) * distance_mm if kspace.shape[1] == 1 else 0.0
         for place, (z, y) in enumerate(places):
             line = _line(one[:, z, y, sampling.first_sample : sampling.last_sample + 1], counter)

@@ -1,4 +1,4 @@
-"""Which lines and samples of a grid were acquired: those that are not zero, in any slice."""
+"""Which lines and samples of a grid were acquired: those that are not zero, in any coil and slice."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.importing.kspace import Kspace
 
+NOTHING = 1e-9  # of the largest sample of a slice; noise is far above, what padding leaves behind is below
 FEWEST_CALIBRATION = 8  # fully sampled lines around the centre, of which coil maps can be made
 
 
@@ -81,7 +82,7 @@ def sampling_of(kspace: Kspace) -> Sampling:
     for number, one in enumerate(slices_of(kspace)):
         if not np.isfinite(one).all():
             raise InputError(f"slice {number} has samples that are not finite numbers")
-        there = (one != 0).any(0)
+        there = acquired(one)
         lines |= there.any(-1)
         samples |= there.any((0, 1))
     if not samples.any():
@@ -91,6 +92,13 @@ def sampling_of(kspace: Kspace) -> Sampling:
         raise InputError(f"lines that the mask leaves out are not zero: {', '.join(map(str, extra[:5]))}")
     at = np.flatnonzero(samples)
     return Sampling(lines, int(at[0]), int(at[-1]))
+
+
+def acquired(one: npt.NDArray[np.complex64]) -> npt.NDArray[np.bool_]:
+    """Samples (z, y, x) of a slice (coil, z, y, x) that were acquired."""
+    magnitudes = np.abs(one)
+    found: npt.NDArray[np.bool_] = (magnitudes > NOTHING * magnitudes.max()).any(0)
+    return found
 
 
 def slices_of(kspace: Kspace) -> Iterator[npt.NDArray[np.complex64]]:
