@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
 SCAN = SimulationSettings(matrix=(16, 12, 1), n_coils=2, noise_lines=4)
 N_GOOD = 60
-TIME_LIMIT_S = 15.0
+SLOW_ITERATIONS = 200
 BASE = ReplaySettings(Path(), None, "zero_filled")
 
 
@@ -63,10 +63,19 @@ def inputs(tmp_path_factory):
         table = csv.writer(file)
         table.writerow(("file", "config", "iterations"))
         table.writerow(("endless.h5", "l1_wavelet", 10**9))
-        table.writerow(("slow.h5", "l1_wavelet", 400))
+        table.writerow(("slow.h5", "l1_wavelet", SLOW_ITERATIONS))
         table.writerows((f"{name}.h5", "", "") for name in ("damaged", "large"))
         table.writerows((f"good{number:02}.h5", "", "") for number in range(N_GOOD))
     return folder
+
+
+@pytest.fixture(scope="module")
+def limit_s(inputs, tmp_path_factory):
+    """Time limit that the slowest good file keeps by far, however busy the machine is."""
+    slow = replace(BASE, raw=inputs / "slow.h5", output=tmp_path_factory.mktemp("slow") / "out.h5", chain="l1_wavelet")
+    started_s = time.monotonic()
+    replay(replace(slow, properties={"iterations": str(SLOW_ITERATIONS)}))
+    return max(4.0, 12 * (time.monotonic() - started_s))
 
 
 def kill_who_does(folder, name, killed):
@@ -81,12 +90,12 @@ def kill_who_does(folder, name, killed):
 
 
 @pytest.fixture(scope="module", params=["off", "auto"])
-def batch(request, inputs, tmp_path_factory):
+def batch(request, inputs, limit_s, tmp_path_factory):
     """The folder of a batch by two workers, its rows by name, and its report."""
     if request.param == "auto" and find_spec("ray") is None:
         pytest.skip("Ray is not installed: pip install 'nilatron[cluster]'")
     folder, killed = tmp_path_factory.mktemp("batch") / "out", []
-    limits = Limits(n_workers=2, gpus_per_worker=0, time_limit_s=TIME_LIMIT_S, memory_bytes=512 << 20)
+    limits = Limits(n_workers=2, gpus_per_worker=0, time_limit_s=limit_s, memory_bytes=512 << 20)
     settings = BatchSettings((str(inputs / "table.csv"),), folder, BASE, limits, request.param)
     killer = threading.Thread(target=kill_who_does, args=(folder, "slow", killed))
     killer.start()
@@ -117,7 +126,7 @@ def test_the_table_says_what_went_wrong_and_all_others_are_complete(batch):
     }
     assert "truncated" in rows["damaged"]["reason"]
     assert "needs about" in rows["large"]["reason"]
-    assert "time limit of 15 s" in rows["endless"]["reason"]
+    assert "time limit of" in rows["endless"]["reason"]
     assert (rows["endless"]["tries"], rows["damaged"]["tries"], rows["large"]["tries"]) == ("2", "0", "0")
     assert rows["slow"]["tries"] == "2"  # killed at the first
     assert (report.n_files, report.n_complete, report.n_before, report.complete) == (64, 61, 0, False)
