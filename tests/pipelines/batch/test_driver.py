@@ -237,7 +237,7 @@ def test_the_driver_keeps_nothing_of_what_is_done():
     engine.tries, engine.started = Counter(), deque(maxlen=1)  # nor do the workers
     sizes, n_rows = [], 0
 
-    def take(row):
+    def take(_):
         nonlocal n_rows
         n_rows += 1
         engine.tries.clear()
