@@ -15,8 +15,7 @@ from nilatron.gadgets.items import Context
 from nilatron.pipelines.chain.find import find_chain, load_chain
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.files.header import parse_header
-from nilatron.pipelines.server.opening import chain_by_name, node_chain, with_properties
-from nilatron.pipelines.server.session import Session, with_site_settings
+from nilatron.pipelines.server.session import Session
 from nilatron.pipelines.server.settings import ServeSettings
 from nilatron.pipelines.simulation.simulate import SimulationSettings
 from nilatron.pipelines.wire import Close, Config, ConfigName, Error, Header, Query, Response, Text
@@ -232,28 +231,6 @@ def test_the_log_names_the_measurement(server, talk):
     assert line["measurement"]
     assert line["part"] == "session"
     assert line["scan"] > 0
-
-
-def test_the_servers_budgets_go_to_targets_that_know_them():
-    def budgets(properties):
-        chain = with_properties(node_chain(b"<configuration/>"), {}, properties)
-        return with_site_settings(chain, ServeSettings(slice_budget_s=5.0)).stream[0].properties
-
-    assert budgets({}) == budgets({"slice_budget_s": "0"}) == {"slice_budget_s": "5"}
-    assert budgets({"slice_budget_s": "2"}) == {"slice_budget_s": "2"}
-    unlimited = chain_by_name("cg_sense")
-    assert with_site_settings(unlimited, ServeSettings(slice_budget_s=5.0)) == unlimited
-
-
-def test_the_servers_engine_goes_to_chains_that_leave_it_open():
-    def engine(properties):
-        chain = with_properties(node_chain(b"<configuration/>"), {}, properties)
-        return with_site_settings(chain, ServeSettings(engine="tensorrt")).stream[0].properties["engine"]
-
-    assert engine({}) == "tensorrt"
-    assert engine({"engine": "torch"}) == "torch"
-    baseline = chain_by_name("cg_sense")
-    assert with_site_settings(baseline, ServeSettings(engine="tensorrt")) == baseline
 
 
 def test_ipv6_callers_find_it_too(server):
