@@ -84,7 +84,7 @@ def iterations(server: Server, stop: threading.Event) -> str:
 
 
 def hang_up(server: Server, stop: threading.Event) -> str:
-    """A scan of a thousand steps a slice whose peer hangs up after CLOSE; how long is the worker held?"""
+    """A scan of a thousand steps a slice whose peer hangs up after CLOSE, and how long it holds the worker."""
     header, lines = made(SLOW)
     since, began = len(server.log), time.monotonic()
     asking = properties(target="nila_published", steps=1000, slice_budget_s=1e6, series="conventional,nila")

@@ -1,4 +1,4 @@
-"""Many scans, a tenth of them hostile, kills in between: are memory and descriptors of the server flat, and no image lost?
+"""Memory and descriptors of a server over many scans, a tenth of them hostile, with kills in between; images that are lost.
 
     python benchmarks/attacks/soak.py --scans 2000 --plot soak.png
 
@@ -19,11 +19,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from server import Friend, Server, descriptors_of, memory_of, tree_of
 
 from attacks import bytes_of, made, properties
 from nilatron.pipelines.simulation.simulate import SimulationSettings
 from nilatron.pipelines.wire import Close, ConfigName, Header
-from server import Friend, Server, descriptors_of, memory_of, tree_of
 
 TINY = SimulationSettings(matrix=(32, 32, 1), n_coils=2, n_slices=1, acceleration=2, calibration_lines=12)
 SETTLED = 20  # scans after which the first look counts

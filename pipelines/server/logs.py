@@ -44,7 +44,7 @@ class TextFormatter(logging.Formatter):
 
 
 class Flood(logging.Filter):
-    """Lets so many lines of a process through in a minute; what is left out is counted."""
+    """Lets so many lines of a process through in a minute, and all errors; what is left out is counted."""
 
     def __init__(self, most: int = MAX_LINES_A_MINUTE) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Flood(logging.Filter):
             if n_left_out:
                 record.msg, record.args = f"{record.getMessage()} ({n_left_out} lines before it were left out)", ()
         self._n_lines += 1
-        return self._n_lines <= self._most
+        return self._n_lines <= self._most or record.levelno >= logging.ERROR
 
 
 def configure(part: str, *, as_json: bool, verbose: bool) -> None:

@@ -52,6 +52,7 @@ LOST_S = 5.0  # for the reconstruction to notice by itself that it has
 OPENING_BYTES = 128 * MIB  # of a session whose scan was not let in yet
 LAST_WORDS_BYTES = 64 * MIB  # to say that there is no memory
 LIMITS = Limits(message_bytes=64 * MIB, text_bytes=MIB, config_bytes=MIB, header_bytes=4 * MIB)  # of the opening
+MIN_QUEUE_BYTES = 16 * MIB
 MAX_MESSAGE_BYTES = 2048 * MIB
 BOUNDS = ConversationSettings(queue_mib=256)
 
@@ -92,9 +93,9 @@ class Session:
         self.conversation = Conversation(self.connection, request.chain.name if request else "server", BOUNDS)
 
         def prepare() -> Preparation:
-            if request is None:
-                raise problem
             with self._failures_told():
+                if request is None:
+                    raise problem
                 return self._prepare(request)
 
         try:
@@ -231,7 +232,7 @@ class Session:
             raise RefusedError(self.refusal)
         limit_growth(self.base_bytes, n_bytes)
         if self.conversation is not None:
-            self.conversation.reader.limit(bytes_that_wait(header, BOUNDS.queue_mib * MIB))
+            self.conversation.reader.limit(max(MIN_QUEUE_BYTES, bytes_that_wait(header, BOUNDS.queue_mib * MIB)))
         self.connection.accept_within(replace(LIMITS, message_bytes=min(n_bytes, MAX_MESSAGE_BYTES)))
         self.connection.let_in.set()
         return n_bytes, answer["worker"]

@@ -184,7 +184,8 @@ def job_of(head: dict[str, Any], arrays: Arrays, reply_to: Connection) -> Job:
     BadInputError
         For settings that its target does not have.
     """
-    settings, budget_s = unpack_settings(head), budget_of(unpack_settings(head))
+    settings = unpack_settings(head)
+    budget_s = budget_of(settings)
     return Job(
         head,
         arrays,

@@ -45,7 +45,7 @@ def test_a_connection_comes_with_its_address():
 
 def test_a_port_that_is_taken_is_named():
     (taken, *others) = listen("127.0.0.1", 0)
-    with taken, pytest.raises(PortError, match="--port.*in use"), naming_the_port("--port", "127.0.0.1", 1):
+    with taken, pytest.raises(PortError, match=r"--port.*in use"), naming_the_port("--port", "127.0.0.1", 1):
         listen("127.0.0.1", taken.getsockname()[1])
     for sock in others:
         sock.close()

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import ismrmrd
 import pytest
@@ -64,7 +65,7 @@ def test_channels_and_slices_beyond_the_header_are_asked_for(metered, lines):
     asked, meter = metered(lines)
     assert asked
     assert meter.needed_bytes <= meter.admitted_bytes == asked[-1]
-    assert all(later >= STEP * earlier for earlier, later in zip(asked, asked[1:], strict=False))
+    assert all(later >= STEP * earlier for earlier, later in pairwise(asked))
 
 
 def test_what_is_refused_ends_the_scan(metered):
