@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import signal
 import statistics
 import time
@@ -19,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 from server import Friend, Server, descriptors_of, memory_of, tree_of
 
 from attacks import bytes_of, made, properties
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, default=Path("soak.png"))
     parser.add_argument("--no-kills", action="store_true")
     arguments = parser.parse_args()
-    rng, streams, friend = random.Random(1), hostile_streams(), Friend(TINY)
+    rng, streams, friend = np.random.default_rng(1), hostile_streams(), Friend(TINY)
     server = Server.start("--memory-mb", "1500")
     names = ("memory of all, MiB", "memory of the front, MiB", "descriptors of the front", "processes")
     looks: dict[str, list[float]] = {name: [] for name in names}
@@ -102,7 +102,7 @@ def main() -> None:
         while n_good + n_hostile < arguments.scans and server.alive:
             if rng.random() < 0.1:
                 n_hostile += 1
-                attack(server, rng.choice(streams), stay_s=rng.choice((0, 0, 0.2)))
+                attack(server, streams[rng.integers(len(streams))], stay_s=0.2 * (rng.random() < 0.3))
             else:
                 for scan in friend.scans(server, 2, 2):
                     n_good += 1
@@ -111,7 +111,7 @@ def main() -> None:
                         problems.append(scan.problem)
             if not arguments.no_kills and rng.random() < 0.02:
                 n_kills += 1
-                kill_one(server, rng.choice(("worker", "session")))
+                kill_one(server, "worker" if rng.random() < 0.5 else "session")
             root = server.process.pid
             pids = (root, *tree_of(root))
             now = (sum(map(memory_of, pids)) >> 20, memory_of(root) >> 20, descriptors_of(root), len(pids))

@@ -25,6 +25,7 @@ from nilatron.pipelines.server.folders import temporary_folder
 from nilatron.pipelines.server.health import HEALTH_HOST, Health, Metrics
 from nilatron.pipelines.server.listening import Doors, listen, naming_the_port, raise_descriptors
 from nilatron.pipelines.server.openings import Openings, Silent, place_for
+from nilatron.pipelines.server.places import Places
 from nilatron.pipelines.server.processes import fork_context
 from nilatron.pipelines.server.scans import Scan
 from nilatron.pipelines.server.settings import ServeSettings
@@ -33,7 +34,6 @@ from nilatron.pipelines.server.supervision import ChildProcess, SupervisedWorker
 log = logging.getLogger(__name__)
 
 MAX_WAIT_S, SHORT_WAIT_S = 1.0, 0.2
-MAX_REFUSALS = 8  # being told at once; beyond them the one that was refused first goes
 STOP_S = 10.0  # for sessions to say so when they have to end
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -48,6 +48,7 @@ class Front:
         self.metrics = Metrics()
         self.admission = Admission(limit_bytes)
         self.scans: dict[int, Scan] = {}
+        self.places = Places(self.scans, settings)
         self.workers: list[SupervisedWorker] = []
         self.doors = Doors()
         self.openings = Openings()
@@ -102,18 +103,13 @@ class Front:
         if not any(worker.ready for worker in self.workers):
             reasons = [worker.unusable for worker in self.workers if worker.unusable]
             problems.append("no worker is ready" + (f": {reasons[0]}" if reasons else ""))
-        if self.n_running >= self.settings.max_scans:
-            problems.append(f"{self.n_running} scans are running, which is all that it takes")
+        if self.places.n_running >= self.settings.max_scans:
+            problems.append(f"{self.places.n_running} scans are running, which is all that it takes")
         if self.admission.limit_bytes - self.admission.used_bytes < min(BASE_BYTES, self.admission.limit_bytes):
             problems.append("the memory for scans is taken")
         if self.doors.paused:
             problems.append("the system has nothing left for another connection")
         return problems
-
-    @property
-    def n_running(self) -> int:
-        """Scans that run, without those that are still opening, or are only told that there are too many."""
-        return sum(scan.running for scan in list(self.scans.values()))
 
     def _make_workers(self, folder: Path) -> list[SupervisedWorker]:
         gpus = visible_gpus(self.settings.device)
@@ -137,7 +133,7 @@ class Front:
         sources: dict[Any, Any] = {self.wakeup: self._drain_wakeup}
         if self._stop_at_s is None and not self.doors.paused:
             sources |= {listener: partial(self._accept, listener) for listener in self.doors.sockets}
-        begun = self._begun
+        begun = self.places.begun
         may_begin = [guest for guest in self.openings.silent.values() if place_for(guest.address, begun)[0]]
         sources |= {guest.sock: partial(self._begin, guest) for guest in may_begin}
         for scan in list(self.scans.values()):
@@ -163,10 +159,6 @@ class Front:
         last_words(guest.sock, reason)
         self.metrics.scans.labels("refused").inc()
 
-    @property
-    def _begun(self) -> list[Scan]:
-        return [scan for scan in self.scans.values() if not scan.opened and scan.kill_reason is None]
-
     def _begin(self, guest: Silent) -> None:
         """Start the session of a connection that has begun to speak."""
         if guest.hung_up:
@@ -174,7 +166,7 @@ class Front:
             guest.sock.close()
             self.metrics.scans.labels("empty").inc()
             return
-        has_place, dawdler = place_for(guest.address, self._begun)
+        has_place, dawdler = place_for(guest.address, self.places.begun)
         if not has_place:
             return
         if dawdler is not None:
@@ -193,12 +185,11 @@ class Front:
         if event is None:
             self._remove(scan)
         elif event["event"] == "opened":
-            scan.send({"refused": None if event.get("failed") else self._refusal(scan)})
             if event.get("failed"):
-                self._put_out(scan)
-            self.metrics.active.set(self.n_running)
+                self.places.leave(scan)
+            scan.send({"refused": None if event.get("failed") else self.places.refusal(scan)})
         elif event["event"] == "failed":
-            self._put_out(scan)
+            self.places.leave(scan)
         elif event["event"] == "admit":
             scan.n_expected = int(event.get("expected", scan.n_expected))
             refused = self.admission.admit(scan.number, int(event["bytes"]), more=bool(event.get("more")))
@@ -208,28 +199,7 @@ class Front:
                 scan.worker.n_sessions += 1
             self.metrics.memory.set(self.admission.used_bytes)
             scan.send({"refused": refused, "worker": str(scan.worker.address)})
-
-    def _refusal(self, scan: Scan) -> str | None:
-        """Why a scan is not taken, if it is not: there are too many. Its header was not even looked at."""
-        n = self.n_running - 1  # without this one
-        of_one = sum(other.running and other.address == scan.address for other in self.scans.values()) - 1
-        most_of_one = self.settings.max_scans_per_peer
-        if n >= self.settings.max_scans:
-            reason = f"refused: {n} scans are running, which is all that this server takes; try again later"
-        elif most_of_one is not None and of_one >= most_of_one:
-            reason = f"refused: {of_one} scans of {scan.address} are running, which is all that one address may have"
-        else:
-            return None
-        self._put_out(scan)
-        return reason
-
-    def _put_out(self, scan: Scan) -> None:
-        """Its place is free for another, and few such peers may stay to be told why."""
-        scan.refused = True
-        told = [other for other in self.scans.values() if other.refused and other.kill_reason is None]
-        if len(told) > MAX_REFUSALS:
-            told[0].kill("it has failed, and did not leave", silent=True)
-        self.metrics.active.set(self.n_running)
+        self.metrics.active.set(self.places.n_running)
 
     def _remove(self, scan: Scan) -> None:
         del self.scans[scan.number]
@@ -242,12 +212,8 @@ class Front:
         seconds = time.monotonic() - scan.began_s
         fields = {"scan": scan.number, **done, "seconds": round(seconds, 3), "code": code}
         fields = {name: value for name, value in fields.items() if name != "event" and value is not None}
-        self.metrics.scans.labels(done["outcome"]).inc()
-        self.metrics.scan_seconds.observe(seconds)
-        self.metrics.images.inc(done.get("images", 0))
-        self.metrics.missing.inc(max(0, done.get("expected", 0) - done.get("images", 0)))
-        self.metrics.fall_backs.inc(done.get("fall_backs", 0))
-        self.metrics.active.set(self.n_running)
+        self.metrics.count(done, seconds)
+        self.metrics.active.set(self.places.n_running)
         self.metrics.memory.set(self.admission.used_bytes)
         log.log(logging.ERROR if done["outcome"] == "died" else logging.INFO, "scan ended", extra={"fields": fields})
 
@@ -287,8 +253,8 @@ class Front:
     def _state(self) -> dict[str, Any]:
         """What SIGUSR1 shows."""
         return {
-            "scans": self.n_running,
-            "opening": len(self._begun),
+            "scans": self.places.n_running,
+            "opening": len(self.places.begun),
             "silent": len(self.openings.silent),
             "refused": sum(scan.refused for scan in self.scans.values()),
             "memory_mib": self.admission.used_bytes >> 20,

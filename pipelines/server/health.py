@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from http.server import ThreadingHTTPServer
 from typing import Any
@@ -56,6 +56,14 @@ class Metrics:
         self.slices = Counter("nilatron_slices", "Slices of workers, by result.", ["result"], registry=registry)
         self.slice_seconds = Histogram("nilatron_slice_seconds", "In a worker, without waiting.", registry=registry)
         self.slice_waits = Histogram("nilatron_slice_wait_seconds", "In a worker's queue.", registry=registry)
+
+    def count(self, done: Mapping[str, Any], seconds: float) -> None:
+        """A scan has ended so, after so many seconds."""
+        self.scans.labels(done["outcome"]).inc()
+        self.scan_seconds.observe(seconds)
+        self.images.inc(done.get("images", 0))
+        self.missing.inc(max(0, done.get("expected", 0) - done.get("images", 0)))
+        self.fall_backs.inc(done.get("fall_backs", 0))
 
 
 class Health:

@@ -49,17 +49,19 @@ class Flood(logging.Filter):
     def __init__(self, most: int = MAX_LINES_A_MINUTE) -> None:
         super().__init__()
         self._most, self._since_s = most, float("-inf")
-        self._n_lines = 0
+        self._n_lines = self._n_left_out = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is written; the first of another minute says how many were not."""
         if record.created - self._since_s >= 60.0:
-            n_left_out = max(0, self._n_lines - self._most)
-            self._since_s, self._n_lines = record.created, 0
-            if n_left_out:
-                record.msg, record.args = f"{record.getMessage()} ({n_left_out} lines before it were left out)", ()
+            if self._n_left_out:
+                text = f"{record.getMessage()} ({self._n_left_out} lines before it were left out)"
+                record.msg, record.args = text, ()
+            self._since_s, self._n_lines, self._n_left_out = record.created, 0, 0
         self._n_lines += 1
-        return self._n_lines <= self._most or record.levelno >= logging.ERROR
+        passes = self._n_lines <= self._most or record.levelno >= logging.ERROR
+        self._n_left_out += not passes
+        return passes
 
 
 def configure(part: str, *, as_json: bool, verbose: bool) -> None:

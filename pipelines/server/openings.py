@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 MAX_SILENT, MAX_SILENT_OF_ONE = 256, 64
 MAX_BEGUN, MAX_BEGUN_OF_ONE = 8, 6
-PATIENCE_S = 2.0  # with a connection that has begun, while others wait for its place
+PATIENCE_S = 5.0  # with a connection that has begun, while others wait for its place
 
 
 class Guest(Protocol):
@@ -25,8 +25,8 @@ class Guest(Protocol):
         """Of the peer."""
 
     @property
-    def began_s(self) -> float:
-        """When it connected, on the clock `time.monotonic`."""
+    def since_s(self) -> float:
+        """Since when it has been waited for, on the clock `time.monotonic`."""
 
 
 AnyGuest = TypeVar("AnyGuest", bound=Guest)
@@ -38,7 +38,7 @@ class Silent:
 
     sock: socket.socket
     address: str
-    began_s: float = field(default_factory=time.monotonic)
+    since_s: float = field(default_factory=time.monotonic)
 
     @property
     def hung_up(self) -> bool:
@@ -77,7 +77,7 @@ class Openings:
     def older_than(self, seconds: float) -> Iterator[Silent]:
         """Those that have been silent for so long."""
         limit_s = time.monotonic() - seconds
-        return (guest for guest in list(self.silent.values()) if guest.began_s < limit_s)
+        return (guest for guest in list(self.silent.values()) if guest.since_s < limit_s)
 
 
 def place_for(address: str, begun: Sequence[AnyGuest]) -> tuple[bool, AnyGuest | None]:
@@ -87,11 +87,11 @@ def place_for(address: str, begun: Sequence[AnyGuest]) -> tuple[bool, AnyGuest |
     if len(begun) < MAX_BEGUN and not is_own_fault:
         return True, None
     dawdler = longest(of_one if is_own_fault else begun)
-    return (True, dawdler) if time.monotonic() - dawdler.began_s > PATIENCE_S else (False, None)
+    return (True, dawdler) if time.monotonic() - dawdler.since_s > PATIENCE_S else (False, None)
 
 
 def longest(guests: Iterable[AnyGuest]) -> AnyGuest:
     """The one that came first of the address that has most."""
     guests = list(guests)
     counts = Counter(guest.address for guest in guests)
-    return min(guests, key=lambda guest: (-counts[guest.address], guest.began_s))
+    return min(guests, key=lambda guest: (-counts[guest.address], guest.since_s))

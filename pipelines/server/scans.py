@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import select
 import socket
 import struct
@@ -36,6 +37,8 @@ class Scan:
         Of the peer; the socket is kept open beside the session's own.
     shared
         What the session lets the front see.
+    since_s
+        Since when its process has waited for the header of the peer; infinite until it does.
     opened
         Whether its header has come.
     done
@@ -56,6 +59,7 @@ class Scan:
     shared: SharedState
     child: ChildProcess
     began_s: float = field(default_factory=time.monotonic)
+    since_s: float = math.inf
     opened: bool = False
     done: dict[str, Any] | None = None
     worker: SupervisedWorker | None = None
@@ -99,6 +103,8 @@ class Scan:
             event: dict[str, Any] = json.loads(self.child.control.recv_bytes())
         except (EOFError, OSError):
             return None
+        if event["event"] == "started":
+            self.since_s = time.monotonic()
         self.opened |= event["event"] in ("opened", "done")
         if event["event"] == "done":
             self.done = event
@@ -107,7 +113,7 @@ class Scan:
     def summary(self) -> dict[str, Any]:
         """How it ended, with the images sent and expected: of a scan that broke off those that its header announces."""
         reason = self.kill_reason or self.stop_reason
-        broken_off = "refused" if self.refused else "stopped" if reason else "died"
+        broken_off = "failed" if self.refused else "stopped" if reason else "died"
         done = self.done or {"outcome": broken_off, "error": reason}
         summary = {"images": self.shared.images, "expected": 0} | done
         if summary["outcome"] in BROKEN_OFF:

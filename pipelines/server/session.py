@@ -20,7 +20,7 @@ from typing import Any
 from nilatron import __version__
 from nilatron.core.errors import BadInputError
 from nilatron.core.words import counted
-from nilatron.gadgets.items import Context, ScanError
+from nilatron.gadgets.items import Context
 from nilatron.gadgets.node import build_node
 from nilatron.gadgets.plan.weighed import weighed_header
 from nilatron.pipelines.chain.find import Chain
@@ -31,7 +31,8 @@ from nilatron.pipelines.conversation.eager_reader import MIB
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.files.noise_store import NoiseFolder
 from nilatron.pipelines.server import logs
-from nilatron.pipelines.server.admission import announced_images, bytes_that_wait, estimate_bytes
+from nilatron.pipelines.server.admission import announced_images
+from nilatron.pipelines.server.allowance import MAX_QUEUE_BYTES, Allowance, out_of_memory
 from nilatron.pipelines.server.caller import Caller, SharedState
 from nilatron.pipelines.server.fire import with_int16_pixels
 from nilatron.pipelines.server.metering import LineMeter
@@ -41,7 +42,7 @@ from nilatron.pipelines.server.remote import WorkerClient
 from nilatron.pipelines.server.settings import ServeSettings
 from nilatron.pipelines.server.site_settings import with_site_settings
 from nilatron.pipelines.server.wall import limit_growth, writable_bytes
-from nilatron.pipelines.wire import Limits, PeerGoneError, Text, Timeouts, WireError
+from nilatron.pipelines.wire import Limits, PeerGoneError, Text, Timeouts, TruncatedError, WireError, WireTimeoutError
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +51,8 @@ ANSWER_S = 30.0  # of the front, which answers at once unless it is gone
 LOOK_S = 1.0  # between looks at a peer that may have hung up
 LOST_S = 5.0  # for the reconstruction to notice by itself that it has
 OPENING_BYTES = 128 * MIB  # of a session whose scan was not let in yet
-LAST_WORDS_BYTES = 64 * MIB  # to say that there is no memory
 LIMITS = Limits(message_bytes=64 * MIB, text_bytes=MIB, config_bytes=MIB, header_bytes=4 * MIB)  # of the opening
-MIN_QUEUE_BYTES = 16 * MIB
-MAX_MESSAGE_BYTES = 2048 * MIB
-BOUNDS = ConversationSettings(queue_mib=256)
+BOUNDS = ConversationSettings(queue_mib=MAX_QUEUE_BYTES // MIB)
 
 
 class RefusedError(BadInputError):
@@ -122,12 +120,8 @@ class Session:
             self.send_event({"event": "failed"})
             self.connection.let_in.set()  # what still comes is read and dropped
             if isinstance(error, MemoryError):
-                raise self._out_of_memory(error) from error
+                raise out_of_memory(error) from error
             raise
-
-    def _out_of_memory(self, error: MemoryError) -> ScanError:
-        limit_growth(writable_bytes(), LAST_WORDS_BYTES)
-        return ScanError(f"this scan needs more memory than was set aside for it by its header: {error}")
 
     def _ask(self, event: dict[str, Any]) -> dict[str, Any]:
         """Send an event to the front and wait for the answer."""
@@ -157,7 +151,7 @@ class Session:
     def _look_at_peer(self) -> None:
         """End the process of a scan that nobody waits for, wherever its reconstruction is."""
         why = self.connection.why_gone()
-        if why is None or self.conversation is None:
+        if not isinstance(why, PeerGoneError | TruncatedError | WireTimeoutError) or self.conversation is None:
             return
         now = time.monotonic()
         self._lost_s = self._lost_s or now
@@ -176,12 +170,12 @@ class Session:
         header = weighed_header(parse_header(request.header))
         measurement = getattr(header.measurementInformation, "measurementID", None)
         logs.add_fields(measurement=measurement or "unknown", chain=request.chain.name)
-        n_bytes, address = self._admit(header, request.chain)
+        allowance, address = self._admit(header, request.chain)
         node_factory = partial(build_node, methods=self._worker(address).methods())
         chain, lowered = with_site_settings(request.chain, self.settings)
         log.info("scan begins", extra={"fields": {"caller": request.caller.name.lower()}})
         self._tell_lowered(lowered, request.caller)
-        meter = LineMeter(n_bytes, self._ask_for_more)
+        meter = LineMeter(allowance.n_bytes, allowance.extend)
 
         def gadget(items: Iterable[Any], context: Context) -> Iterator[Any]:
             with self._failures_told():
@@ -216,7 +210,7 @@ class Session:
         if self.settings.verbose:
             self.connection.send(Text.of(f"DBG {text}"))
 
-    def _admit(self, header: Any, chain: Chain) -> tuple[int, str]:
+    def _admit(self, header: Any, chain: Chain) -> tuple[Allowance, str]:
         """Memory that was set aside for the scan, and where its worker is; from now on lines may come.
 
         Raises
@@ -224,32 +218,16 @@ class Session:
         RefusedError
             When there is not so much.
         """
-        n_bytes = estimate_bytes(header, BOUNDS.queue_mib * MIB)
-        n_expected = announced_images(header, series_per_slice(chain))
-        answer = self._ask({"event": "admit", "bytes": n_bytes, "expected": n_expected})
+        allowance = Allowance.of(header, self._ask, self.base_bytes)
+        answer = allowance.ask_first(announced_images(header, series_per_slice(chain)))
         self.refusal = answer["refused"]
         if self.refusal is not None:
             raise RefusedError(self.refusal)
-        limit_growth(self.base_bytes, n_bytes)
         if self.conversation is not None:
-            self.conversation.reader.limit(max(MIN_QUEUE_BYTES, bytes_that_wait(header, BOUNDS.queue_mib * MIB)))
-        self.connection.accept_within(replace(LIMITS, message_bytes=min(n_bytes, MAX_MESSAGE_BYTES)))
+            self.conversation.reader.limit(allowance.queue_bytes)
+        self.connection.accept_within(replace(LIMITS, message_bytes=allowance.message_bytes))
         self.connection.let_in.set()
-        return n_bytes, answer["worker"]
-
-    def _ask_for_more(self, n_bytes: int) -> None:
-        """Have more memory set aside, for lines that need more than the header says.
-
-        Raises
-        ------
-        ScanError
-            When there is not so much.
-        """
-        refused = self._ask({"event": "admit", "bytes": n_bytes, "more": True})["refused"]
-        if refused is not None:
-            raise ScanError(refused)
-        log.warning("its lines need more than the header says: %d MiB are set aside", n_bytes // MIB)
-        limit_growth(self.base_bytes, n_bytes)
+        return allowance, answer["worker"]
 
     def _worker(self, address: str) -> WorkerClient:
         return WorkerClient(
@@ -286,6 +264,7 @@ def main(sock: socket.socket, control: Pipe, memory: Any, settings: ServeSetting
     session = Session(PeerConnection(sock, LIMITS, timeouts, SharedState(memory)), control, settings, scan, base_bytes)
     orders = threading.Thread(target=session.handle_orders, name="orders", daemon=True)
     orders.start()
+    session.send_event({"event": "started"})
     report = session.run()
     if session.stopped:
         orders.join()  # it says the last words, and ends this process

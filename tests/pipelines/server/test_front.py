@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import ismrmrd
 import pytest
 
 from nilatron import __version__
@@ -55,6 +56,11 @@ def test_refusals_say_why_and_sigterm_lets_scans_end(make_server, talk, scan):
     assert not images
     assert "this server has 400 MiB" in errors[0].text
     server.wait_for("scan ended", outcome="refused")
+    wide = ismrmrd.Acquisition(items[-1].getHead())
+    wide.resize(items[-1].number_of_samples, 1000)
+    images, errors = talk(server, "cg_sense", (header, [*items[:5], wide]))
+    assert not images
+    assert "the lines of this scan need more than its header says" in errors[0].text
     running = [server.connect() for _ in range(2)]
     for connection in running:
         talk.send(connection, "cg_sense", (header, items[:10]), close=False)

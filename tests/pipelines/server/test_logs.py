@@ -53,5 +53,5 @@ def test_a_flood_of_lines_is_cut_and_counted():
     assert flood.filter(record(59, logging.ERROR))
     later = record(60)
     assert flood.filter(later)
-    assert later.getMessage() == "a line (4 lines before it were left out)"
+    assert later.getMessage() == "a line (3 lines before it were left out)"
     assert [flood.filter(record(61)) for _ in range(3)] == [True, True, False]

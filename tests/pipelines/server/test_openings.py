@@ -10,7 +10,7 @@ from nilatron.pipelines.server.openings import Openings, Silent, longest, place_
 @dataclass
 class Guest:
     address: str
-    began_s: float
+    since_s: float
 
 
 @pytest.fixture
@@ -18,10 +18,10 @@ def silent():
     """Make a silent connection of an address; both ends are closed after the test."""
     socks = []
 
-    def make(address, began_s=0.0):
+    def make(address, since_s=0.0):
         ours, theirs = socket.socketpair()
         socks.extend((ours, theirs))
-        guest = Silent(ours, address, began_s)
+        guest = Silent(ours, address, since_s)
         return guest, theirs
 
     yield make
@@ -53,9 +53,9 @@ def test_who_has_spoken_and_who_has_left(silent):
 
 def test_the_oldest_silence_ends_first(silent):
     here = Openings()
-    for began_s in (0.0, float("inf")):
-        here.add(silent("friend", began_s)[0])
-    assert [guest.began_s for guest in here.older_than(1.0)] == [0.0]
+    for since_s in (0.0, float("inf")):
+        here.add(silent("friend", since_s)[0])
+    assert [guest.since_s for guest in here.older_than(1.0)] == [0.0]
 
 
 def test_places_are_given_until_there_are_none_and_then_those_that_dawdle_go(monkeypatch):
@@ -72,5 +72,5 @@ def test_places_are_given_until_there_are_none_and_then_those_that_dawdle_go(mon
 
 
 def test_the_longest_is_of_the_address_that_has_most():
-    assert longest([Guest("a", 0.0), Guest("b", 5.0), Guest("b", 3.0)]).began_s == 3.0
-    assert longest([Guest("a", 7.0), Guest("b", 5.0)]).began_s == 5.0
+    assert longest([Guest("a", 0.0), Guest("b", 5.0), Guest("b", 3.0)]).since_s == 3.0
+    assert longest([Guest("a", 7.0), Guest("b", 5.0)]).since_s == 5.0
