@@ -73,6 +73,12 @@ def error_and_close(shared: SharedState, reason: str) -> bytes | None:
     return struct.pack("<HQ", 8, len(text)) + text + struct.pack("<H", 4)
 
 
+def close_empty(sock: socket.socket) -> None:
+    """End a connection over which nothing was asked for, as health probes make them: CLOSE for those that still listen."""
+    with sock, suppress(OSError):
+        sock.send(struct.pack("<H", 4), socket.MSG_DONTWAIT)
+
+
 def last_words(sock: socket.socket, reason: str) -> None:
     """Say why a connection ends of which nothing was heard, as far as it takes that at once, and close it."""
     words = error_and_close(SharedState(bytearray(SHARED_BYTES)), f"nilatron: {reason}")

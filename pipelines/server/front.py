@@ -19,7 +19,7 @@ from typing import Any
 from nilatron.core.errors import BadInputError
 from nilatron.pipelines.chain.find import list_chains
 from nilatron.pipelines.server.admission import BASE_BYTES, Admission, free_bytes
-from nilatron.pipelines.server.caller import last_words
+from nilatron.pipelines.server.caller import close_empty, last_words
 from nilatron.pipelines.server.devices import visible_gpus
 from nilatron.pipelines.server.folders import temporary_folder
 from nilatron.pipelines.server.health import HEALTH_HOST, Health, Metrics
@@ -163,7 +163,7 @@ class Front:
         """Start the session of a connection that has begun to speak."""
         if guest.hung_up:
             self.openings.remove(guest)
-            guest.sock.close()
+            close_empty(guest.sock)
             self.metrics.scans.labels("empty").inc()
             return
         has_place, dawdler = place_for(guest.address, self.places.begun)
