@@ -26,7 +26,8 @@ from nilatron.pipelines.simulation.simulate import SimulationSettings
 from nilatron.pipelines.wire import Close, ConfigName, Header
 
 TINY = SimulationSettings(matrix=(32, 32, 1), n_coils=2, n_slices=1, acceleration=2, calibration_lines=12)
-SETTLED = 20  # scans after which the first look counts
+SETTLED = 20  # turns after which the first look counts
+HOSTILE_TURNS = 0.18  # with two good scans in each of the others, a tenth of the scans
 
 HEADER, LINES = made(TINY)
 WIDE = HEADER.replace("</ismrmrdHeader>", "<userParameters>" + "<a/>" * 1_000_000 + "</userParameters></ismrmrdHeader>")
@@ -87,6 +88,7 @@ def main() -> None:
     """Print and plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scans", type=int, default=2000)
+    parser.add_argument("--minutes", type=float, default=240.0, help="to stop after, however many scans there were")
     parser.add_argument("--plot", type=Path, default=Path("soak.png"))
     parser.add_argument("--no-kills", action="store_true")
     arguments = parser.parse_args()
@@ -99,8 +101,10 @@ def main() -> None:
     problems: list[str] = []
     began = time.monotonic()
     try:
-        while n_good + n_hostile < arguments.scans and server.alive:
-            if rng.random() < 0.1:
+        while (
+            n_good + n_hostile < arguments.scans and server.alive and time.monotonic() - began < 60 * arguments.minutes
+        ):
+            if rng.random() < HOSTILE_TURNS:
                 n_hostile += 1
                 attack(server, streams[rng.integers(len(streams))], stay_s=0.2 * (rng.random() < 0.3))
             else:
@@ -128,8 +132,9 @@ def main() -> None:
     for text in sorted(set(problems)):
         print(f"  {problems.count(text)} x {text}")
     for name, values in looks.items():
-        quarter = max(1, (len(values) - SETTLED) // 4)
-        first, last = values[SETTLED : SETTLED + quarter], values[-quarter:]
+        settled = values[SETTLED:] or values
+        quarter = max(1, len(settled) // 4)
+        first, last = settled[:quarter], settled[-quarter:]
         print(
             f"{name:26} median {statistics.median(first):.0f} in the first quarter, {statistics.median(last):.0f} in the last"
         )
