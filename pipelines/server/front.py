@@ -147,12 +147,10 @@ class Front:
         self._check_deadlines()
 
     def _accept(self, listener: socket.socket) -> None:
-        accepted = self.doors.accept(listener)
-        if accepted is None:
-            return
-        surplus = self.openings.add(Silent(*accepted))
-        if surplus is not None:
-            self._turn_away(surplus, "too many connections that say nothing")
+        for accepted in self.doors.accept(listener):
+            surplus = self.openings.add(Silent(*accepted))
+            if surplus is not None:
+                self._turn_away(surplus, "too many connections that say nothing")
 
     def _turn_away(self, guest: Silent, reason: str) -> None:
         self.openings.remove(guest)

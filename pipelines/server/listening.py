@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 128
 PAUSE_S = 1.0
+ACCEPTED_AT_ONCE = 64
 MOST_DESCRIPTORS = 1 << 16
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -40,14 +41,17 @@ class Doors:
         """Whether no connection is taken just now."""
         return time.monotonic() < self.paused_until_s
 
-    def accept(self, listener: socket.socket) -> tuple[socket.socket, str] | None:
-        """A connection and the address of its peer; None when there is none after all."""
-        try:
-            sock, address = listener.accept()
-        except OSError as error:
-            self.pause(error)
-            return None
-        return sock, str(address[0])
+    def accept(self, listener: socket.socket) -> Iterator[tuple[socket.socket, str]]:
+        """The connections that have come, with the addresses of their peers, so many at a time."""
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                sock, address = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.pause(error)
+                return
+            yield sock, str(address[0])
 
     def pause(self, error: OSError) -> None:
         """Take no connection for a moment if the system has run out of something; say so once a minute."""
@@ -84,16 +88,22 @@ def listen(host: str, port: int) -> list[socket.socket]:
         When the port is taken, or the host is none of this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    first = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    first = _listener((host, port), family)
     beside = {"127.0.0.1": "::1", "localhost": "::1", "0.0.0.0": "::"}.get(host)  # noqa: S104 - only if asked for
     if beside is None or not socket.has_ipv6:
         return [first]
     try:
         address = (beside, first.getsockname()[1])
-        return [first, socket.create_server(address, family=socket.AF_INET6, backlog=BACKLOG)]
+        return [first, _listener(address, socket.AF_INET6)]
     except OSError as error:
         log.warning("not listening at %s as well: %s", beside, error)
         return [first]
+
+
+def _listener(address: tuple[str, int], family: socket.AddressFamily) -> socket.socket:
+    sock = socket.create_server(address, family=family, backlog=BACKLOG)
+    sock.setblocking(False)
+    return sock
 
 
 class PortError(RuntimeError):

@@ -5,6 +5,7 @@ What one address can take is bounded, and the longest silence goes first, so tha
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Protocol, TypeVar
 
 MAX_SILENT, MAX_SILENT_OF_ONE = 256, 64
 MAX_BEGUN, MAX_BEGUN_OF_ONE = 8, 6
+LEAST_BYTES = 26  # of the shortest message that asks for something: an empty query
 PATIENCE_S = 5.0  # with a connection that has begun, while others wait for its place
 
 
@@ -42,13 +44,16 @@ class Silent:
 
     @property
     def hung_up(self) -> bool:
-        """Whether the peer has left again, as health probes do; only to be asked when the socket is readable."""
+        """Whether the peer says nothing more, as health probes do, and has said too little to ask for anything."""
         try:
-            return not self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            n_bytes = len(self.sock.recv(LEAST_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT))
         except BlockingIOError:
             return False
         except OSError:
             return True
+        poll = select.poll()
+        poll.register(self.sock, select.POLLRDHUP)
+        return n_bytes < LEAST_BYTES and bool(poll.poll(0))
 
 
 @dataclass

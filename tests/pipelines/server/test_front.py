@@ -50,7 +50,7 @@ def test_the_front_loads_neither_torch_nor_numpy(server):
 
 
 def test_refusals_say_why_and_sigterm_lets_scans_end(make_server, talk, scan):
-    server = make_server("--max-scans", "2", "--grace-s", "2", "--memory-mb", "400")
+    server = make_server("--max-scans", "2", "--grace-s", "8", "--memory-mb", "400")
     header, items = scan
     images, errors = talk(server, "cg_sense", (re.sub("<(x|y)>(32|64)</", r"<\1>4000</", header), items))
     assert not images

@@ -21,24 +21,26 @@ def test_without_descriptors_or_memory_there_is_a_pause_and_one_line(number, cap
     caplog.set_level(logging.WARNING)
     doors = Doors()
     assert not doors.paused
-    assert [doors.accept(failing(number)) for _ in range(3)] == [None] * 3
+    assert [list(doors.accept(failing(number))) for _ in range(3)] == [[]] * 3
     assert doors.paused
     assert len(caplog.records) == 1
 
 
 def test_a_peer_that_leaves_while_it_is_accepted_makes_no_pause():
     doors = Doors()
-    assert doors.accept(failing(errno.ECONNABORTED)) is None
+    assert list(doors.accept(failing(errno.ECONNABORTED))) == []
     assert not doors.paused
 
 
 def test_a_connection_comes_with_its_address():
     doors = Doors(listen("127.0.0.1", 0))
     port = doors.sockets[0].getsockname()[1]
-    with socket.create_connection(("127.0.0.1", port)):
-        sock, address = doors.accept(doors.sockets[0])
+    with socket.create_connection(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
+        accepted = list(doors.accept(doors.sockets[0]))
+    for sock, _ in accepted:
+        assert sock.getblocking()
         sock.close()
-    assert address == "127.0.0.1"
+    assert [address for _, address in accepted] == ["127.0.0.1"] * 2
     doors.close()
     assert not doors.sockets
 

@@ -41,14 +41,15 @@ def test_one_address_cannot_keep_others_out(silent, monkeypatch):
     assert list(here.silent.values()) == [hostile[4], *friends]
 
 
-def test_who_has_spoken_and_who_has_left(silent):
+@pytest.mark.parametrize(("said", "left"), [(b"", True), (b"x" * 25, True), (b"x" * 26, False)])
+def test_who_has_said_too_little_to_ask_for_anything_and_ends(silent, said, left):
     guest, peer = silent("friend")
     assert not guest.hung_up
-    peer.sendall(b"x")
-    peer.close()
+    peer.sendall(said)
     assert not guest.hung_up
-    assert guest.sock.recv(1) == b"x"
-    assert guest.hung_up
+    peer.shutdown(socket.SHUT_WR)
+    assert guest.hung_up == left
+    assert guest.sock.recv(100) == said
 
 
 def test_the_oldest_silence_ends_first(silent):

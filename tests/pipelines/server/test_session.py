@@ -195,7 +195,7 @@ def test_a_connection_without_a_byte_is_no_crash(server, how):
     deadline = time.monotonic() + 30
     while server.metric(EMPTY) in (None, n_empty) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert server.metric(EMPTY) == n_empty + 1
+    assert server.metric(EMPTY) > n_empty
     assert not [line for line in server.lines[n_before:] if "Traceback" in line["message"]]
 
 
