@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from nilatron.core.backend import Array, namespace
+from nilatron.core.bounds import bounded, check_bounds
 from nilatron.core.measurement import Measurement
 from nilatron.core.prior.prior import Denoiser
 from nilatron.core.sampling.nila_fast import Callback, SolverSettings, nila_fast
@@ -30,23 +31,24 @@ DEFAULT_SPLIT = 0.06  # for weights that predict no errors
 class SampleSettings:
     """Settings of posterior samples."""
 
-    samples: int = 8  # posterior samples behind mean, std, map, sample, and an uncertainty map from samples
-    sample_steps: int = 3  # network evaluations of each posterior sample after the split
+    samples: int = bounded(
+        8, 2, 64
+    )  # posterior samples behind mean, std, map, sample, and an uncertainty map from samples
+    sample_steps: int = bounded(3, 1, 200)  # network evaluations of each posterior sample after the split
     # noise level at which samples part from the image, their shared burn-in; by default from the image's predicted error.
     # From sample_sigma_max they share nothing (16 steps are enough)
     split_sigma: float | None = None
     sample_sigma_max: float = 0.5  # first level for samples that share nothing, and for map
     sample_sigma_min: float = 0.01  # last level for samples: what lies below it is missing from their variance
-    map_steps: int = 16  # network evaluations of the noise-free end of a sample's chain: map
+    map_steps: int = bounded(16, 1, 200)  # network evaluations of the noise-free end of a sample's chain: map
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
+        check_bounds(self)
         for n_steps in (self.sample_steps, self.map_steps):
             karras_schedule(n_steps, self.sample_sigma_max, self.sample_sigma_min)
         if self.split_sigma is not None and not self.sample_sigma_min <= self.split_sigma < math.inf:
             raise ValueError(f"split_sigma must be at least sample_sigma_min, got {self.split_sigma}")
-        if self.samples < 2:
-            raise ValueError(f"samples must be at least 2, got {self.samples}")
 
     def split(self, predicted_error: float | None = None) -> float:
         """Level of the split for an image whose rms error is `predicted_error`, image scale 1; None if that is unknown."""

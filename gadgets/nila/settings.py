@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nilatron.core.bounds import bounded, check_bounds
 from nilatron.core.prior.engines.choose import EngineSettings
 from nilatron.core.sampling.image import ImageSettings
 from nilatron.core.sampling.posterior import SampleSettings
@@ -41,18 +42,17 @@ class NilaNodeSettings(NetworkSettings, ImageSettings, SampleSettings):
     # what the uncertainty map is: the errors that the weights predict for this image, or the spread of posterior samples
     uncertainty_from: str = "prediction"
     # up to so many slices of the same size in one run, which waits for them (not with a slice_budget_s); for a GPU
-    batch_slices: int = 1
+    batch_slices: int = bounded(1, 1, 64)
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
+        check_bounds(self)
         NetworkSettings.__post_init__(self)
         ImageSettings.__post_init__(self)
         SampleSettings.__post_init__(self)
         check_series(self.series)
         if self.uncertainty_from not in UNCERTAINTY_FROM:
             raise ValueError(f"uncertainty_from must be {' or '.join(UNCERTAINTY_FROM)}, got {self.uncertainty_from!r}")
-        if self.batch_slices < 1:
-            raise ValueError(f"batch_slices must be at least 1, got {self.batch_slices}")
 
     @property
     def evaluations(self) -> int:
