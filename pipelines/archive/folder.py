@@ -17,6 +17,7 @@ from nilatron.core.words import counted
 from nilatron.gadgets.items import ScanLog
 from nilatron.pipelines.archive.identity import RunIdentity
 from nilatron.pipelines.archive.mr_image import mr_image, written
+from nilatron.pipelines.archive.outlines import outlined_captures
 from nilatron.pipelines.archive.parametric_map import has_maps, parametric_map
 from nilatron.pipelines.archive.series import Gathered, Series, all_series, gather
 from nilatron.pipelines.archive.study import Study, study_of
@@ -140,8 +141,6 @@ class DicomFolder(SpareFolder):
         """All DICOM objects of the run with the names of their files."""
         for series in all_series(self._images, self.run, self.series_offset):
             yield from objects_of(series, self.study, self.refused)
-        from nilatron.pipelines.archive.outlines import outlined_captures  # a slow import
-
         yield from outlined_captures(self._images, self.study, self.run, self.series_offset)
 
 

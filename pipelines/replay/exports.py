@@ -19,6 +19,7 @@ from nilatron.pipelines.files.atomic import InputError, SpareFolder, partial_nam
 from nilatron.pipelines.files.disk import OutputError, reason_of
 from nilatron.pipelines.files.images import mosaic, save_png, write_png
 from nilatron.pipelines.files.interrupts import shielded
+from nilatron.pipelines.files.outlined import outlined
 from nilatron.pipelines.files.raw_scan import RawScan
 from nilatron.pipelines.files.roles import TogetherBySlice
 from nilatron.pipelines.replay.settings import ReplayReport, ReplaySettings
@@ -44,8 +45,6 @@ class PictureFolder(SpareFolder):
         stem = f"series{image.image_series_index:03d}_{image.image_index:04d}"
         self._write(stem, lambda path: write_png(image, path))
         if compared := self._together.add(image, image):
-            from nilatron.pipelines.files.outlined import outlined  # a slow import, which must not delay the reading
-
             stem = f"outlined_{compared['main'].image_index:04d}"
             self._write(stem, lambda path: save_png(mosaic(outlined(compared)), path))
 
