@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,24 @@ class ImageFile:
         series.create_dataset("attributes", (0,), h5py.string_dtype(), maxshape=(None,), chunks=(64,))
         series.create_dataset("data", (0, *pixels.shape), pixels.dtype, maxshape=unlimited, chunks=one)
         return series
+
+
+def rescale_slope(metadata: Mapping[str, Any]) -> float:
+    """Factor from the pixels of an image to SNR units, 1 where its metadata state none.
+
+    Raises
+    ------
+    InputError
+        When they state something that is no number.
+    """
+    stated = metadata.get("RescaleSlope", 1)
+    try:
+        slope = float(stated)
+    except (TypeError, ValueError):
+        raise InputError(f"RescaleSlope must be a number, got {str(stated)[:80]!r}") from None
+    if not math.isfinite(slope):
+        raise InputError(f"RescaleSlope must be finite, got {slope}")
+    return slope
 
 
 def write_png(image: ismrmrd.Image | AnyArray, path: str | Path) -> None:

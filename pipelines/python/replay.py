@@ -18,6 +18,7 @@ from nilatron.gadgets.items import ScanLog
 from nilatron.pipelines.files.raw import open_raw
 from nilatron.pipelines.python.properties import Property, texts_of
 from nilatron.pipelines.replay import ReplaySettings, images_of, no_images
+from nilatron.pipelines.wire.received_image import parse_attributes
 
 ROLES = {number: role for role, number in SERIES_INDEX.items()}
 
@@ -160,5 +161,5 @@ def replay(
 def _images(made: Iterator[ismrmrd.Image]) -> Iterator[Image]:
     for image in made:
         series = int(image.image_series_index)
-        metadata = dict(ismrmrd.Meta.deserialize(image.attribute_string))
+        metadata = dict(parse_attributes(image.attribute_string.encode()))
         yield Image(np.array(image.data[0]), ROLES.get(series, f"series {series}"), image.getHead(), metadata)

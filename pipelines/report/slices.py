@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
-import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
 from nilatron.pipelines.files.atomic import InputError, open_hdf5
+from nilatron.pipelines.files.images import rescale_slope
+from nilatron.pipelines.wire.received_image import parse_attributes
 
 ROLES = {1: "main", 2: "conventional", 101: "uncertainty"}
 INDICES = ("slice", "contrast", "phase", "repetition", "set", "average")
@@ -101,14 +102,14 @@ class ImageGroup:
             one = found.setdefault(key, SliceImages(key))
             if role not in one.places:
                 one.places[role] = Place(name, row, int(head["image_index"]))
-                one.metadata[role] = ismrmrd.Meta.deserialize(text)
+                one.metadata[role] = parse_attributes(text)
         return [found[key] for key in sorted(found)]
 
-    def _heads(self) -> Iterator[tuple[str, int, Any, str]]:
+    def _heads(self) -> Iterator[tuple[str, int, Any, bytes]]:
         for name, series in self._group.items():
             rows = zip(series["header"][:], series["attributes"][:], strict=True)
             for row, (head, text) in enumerate(rows):
-                yield name, row, head, text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+                yield name, row, head, text if isinstance(text, bytes) else str(text).encode()
 
     def pixels(self, one: SliceImages, role: str) -> npt.NDArray[np.float32]:
         """Magnitudes (z, y, x) of an image in SNR units, of its first channel."""
@@ -116,5 +117,5 @@ class ImageGroup:
         stored = self._group[place.group]["data"][place.row][0]
         if stored.dtype.names:
             stored = stored["real"] + 1j * stored["imag"]
-        slope = float(one.metadata[role].get("RescaleSlope", 1))
+        slope = rescale_slope(one.metadata[role])
         return np.asarray(np.nan_to_num(np.abs(stored) * slope), np.float32)
