@@ -220,7 +220,7 @@ def heads_of_variable_length(folder: Path) -> Path:
 def samples_that_are_texts(folder: Path) -> Path:
     with scan(folder) as file:
         rows = file["dataset/data"][:]
-        kind = np.dtype([("head", rows.dtype["head"]), ("traj", "f4", (0,)), ("data", h5py.string_dtype())])
+        kind = np.dtype([("head", rows.dtype["head"]), ("data", h5py.string_dtype())])
         changed = np.zeros(len(rows), kind)
         changed["head"], changed["data"] = rows["head"], b"swordfish"
         del file["dataset/data"]

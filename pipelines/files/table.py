@@ -18,6 +18,7 @@ AnyArray = npt.NDArray[Any]
 
 BLOCK_BYTES = 16 * 2**20  # samples that are read at a time
 BLOCK_LINES = 512
+MOST_ROW_BYTES = 128 * 2**20
 
 
 def blocks(table: h5py.Dataset, where: str) -> Iterator[tuple[int, AnyArray]]:
@@ -28,6 +29,8 @@ def blocks(table: h5py.Dataset, where: str) -> Iterator[tuple[int, AnyArray]]:
     InputError
         When rows cannot be read.
     """
+    if table.dtype.itemsize > MOST_ROW_BYTES:
+        raise InputError(f"{where}: one row has {table.dtype.itemsize} bytes, more than {MOST_ROW_BYTES}")
     start, n_rows = 0, 1
     while start < table.shape[0]:
         try:
@@ -40,8 +43,15 @@ def blocks(table: h5py.Dataset, where: str) -> Iterator[tuple[int, AnyArray]]:
             ) from error
         yield start, rows
         start += len(rows)
-        largest = max(np.asarray(samples).nbytes for samples in rows["data"])
+        largest = sum(_largest(rows[name]) for name in rows.dtype.names or ())
         n_rows = int(np.clip(BLOCK_BYTES // max(largest, 1), 1, BLOCK_LINES))
+
+
+def _largest(column: AnyArray) -> int:
+    """Most bytes that a field has in one of some rows."""
+    if column.dtype.kind == "O":
+        return max(int(np.asarray(value).nbytes) for value in column)
+    return column.nbytes // len(column)
 
 
 def _in_own_byte_order(rows: AnyArray, stored: np.dtype[Any]) -> AnyArray:

@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.pipelines.files.atomic import InputError, open_hdf5
+from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.hdf5_reader import open_hdf5
 from nilatron.pipelines.files.images import rescale_slope
 from nilatron.pipelines.wire.received_image import parse_attributes
 
