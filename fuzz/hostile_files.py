@@ -22,7 +22,7 @@ from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
 
 SCAN = SimulationSettings(matrix=(24, 20, 1), n_coils=2, noise_lines=4)
 GIGA = 1 << 30
-SECRET = "secret.bin"  # a file beside the hostile one, which nothing may open
+ELSEWHERE = "secret.bin"  # a file beside the hostile one, which nothing may open
 Maker = Callable[[Path], Path]
 
 HOSTILE: dict[str, tuple[str, Maker]] = {}
@@ -41,7 +41,7 @@ def hostile(kind: str) -> Callable[[Maker], Maker]:
 @contextmanager
 def scan(folder: Path) -> Iterator[h5py.File]:
     """A raw file to be spoilt; the group of the scan lies in it as `dataset`."""
-    (folder / SECRET).write_bytes(b"swordfish" * 1000)
+    (folder / ELSEWHERE).write_bytes(b"swordfish" * 1000)
     simulate(folder / "raw.h5", SCAN)
     with h5py.File(folder / "raw.h5", "r+") as file:
         yield file
@@ -54,28 +54,28 @@ def raw(folder: Path) -> Path:
 
 @hostile("raw")
 def external_link_to_the_header(folder: Path) -> Path:
-    with h5py.File(folder / SECRET, "w") as other:
+    with h5py.File(folder / ELSEWHERE, "w") as other:
         other["xml"] = b"<secret/>"
     simulate(raw(folder), SCAN)
     with h5py.File(raw(folder), "r+") as file:
         del file["dataset/xml"]
-        file["dataset/xml"] = h5py.ExternalLink(SECRET, "xml")
+        file["dataset/xml"] = h5py.ExternalLink(ELSEWHERE, "xml")
     return raw(folder)
 
 
 @hostile("raw")
 def external_link_to_the_scan(folder: Path) -> Path:
-    with h5py.File(folder / SECRET, "w") as other:
+    with h5py.File(folder / ELSEWHERE, "w") as other:
         other.create_group("dataset")
     with h5py.File(raw(folder), "w") as file:
-        file["dataset"] = h5py.ExternalLink(SECRET, "dataset")
+        file["dataset"] = h5py.ExternalLink(ELSEWHERE, "dataset")
     return raw(folder)
 
 
 @hostile("raw")
 def external_link_by_a_soft_link(folder: Path) -> Path:
     with scan(folder) as file:
-        file["aside/there"] = h5py.ExternalLink(SECRET, "/")
+        file["aside/there"] = h5py.ExternalLink(ELSEWHERE, "/")
         del file["dataset/xml"]
         file["dataset/xml"] = h5py.SoftLink("/aside/there/xml")
     return raw(folder)
@@ -85,7 +85,7 @@ def external_link_by_a_soft_link(folder: Path) -> Path:
 def external_storage_of_the_header(folder: Path) -> Path:
     with scan(folder) as file:
         del file["dataset/xml"]
-        file.create_dataset("dataset/xml", (900,), "S1", external=[(str(folder / SECRET), 0, 900)])
+        file.create_dataset("dataset/xml", (900,), "S1", external=[(str(folder / ELSEWHERE), 0, 900)])
     return raw(folder)
 
 
@@ -94,19 +94,19 @@ def external_storage_of_the_lines(folder: Path) -> Path:
     with scan(folder) as file:
         kind = np.dtype([("head", file["dataset/data"].dtype["head"]), ("data", np.float32, (96,))])
         del file["dataset/data"]
-        file.create_dataset("dataset/data", (2,), kind, external=[(str(folder / SECRET), 0, 2 * kind.itemsize)])
+        file.create_dataset("dataset/data", (2,), kind, external=[(str(folder / ELSEWHERE), 0, 2 * kind.itemsize)])
     return raw(folder)
 
 
 @hostile("raw")
 def virtual_lines(folder: Path) -> Path:
-    with h5py.File(folder / SECRET, "w") as other:
+    with h5py.File(folder / ELSEWHERE, "w") as other:
         other["data"] = np.arange(9000, dtype="u1")
     simulate(raw(folder), SCAN)
     with h5py.File(raw(folder), "r+") as file:
         del file["dataset/xml"]
         layout = h5py.VirtualLayout((900,), "u1")
-        layout[:] = h5py.VirtualSource(str(folder / SECRET), "data", (9000,))[:900]
+        layout[:] = h5py.VirtualSource(str(folder / ELSEWHERE), "data", (9000,))[:900]
         file.create_virtual_dataset("dataset/xml", layout)
     return raw(folder)
 
@@ -353,11 +353,11 @@ def training_images_never_written(folder: Path) -> Path:
 
 @hostile("images")
 def training_images_elsewhere(folder: Path) -> Path:
-    with h5py.File(folder / SECRET, "w") as other:
+    with h5py.File(folder / ELSEWHERE, "w") as other:
         other["image"] = np.ones((3, 16, 16), np.float32)
     path = folder / "images.h5"
     with h5py.File(path, "w") as file:
-        file["reconstruction_rss"] = h5py.ExternalLink(SECRET, "image")
+        file["reconstruction_rss"] = h5py.ExternalLink(ELSEWHERE, "image")
     return path
 
 
@@ -560,7 +560,7 @@ def _onnx(*, external: bool = False, functions: int = 0, recursive: bool = False
     constants, nodes, made = [], [helper.make_node("Identity", ["u"], ["n"])], []
     if external:
         tensor = onnx.TensorProto(name="c", data_type=1, dims=[4], data_location=1)
-        tensor.external_data.add(key="location", value=SECRET)
+        tensor.external_data.add(key="location", value=ELSEWHERE)
         constants.append(tensor)
         nodes = [helper.make_node("Add", ["u", "c"], ["n"])]
     opset = [helper.make_opsetid("", 18), helper.make_opsetid("own", 1)]
@@ -583,7 +583,7 @@ def _onnx(*, external: bool = False, functions: int = 0, recursive: bool = False
 
 @hostile("network")
 def a_network_with_tensors_elsewhere(folder: Path) -> Path:
-    (folder / SECRET).write_bytes(b"swordfish" * 1000)
+    (folder / ELSEWHERE).write_bytes(b"swordfish" * 1000)
     path = folder / "n.onnx"
     path.write_bytes(_onnx(external=True))
     return path

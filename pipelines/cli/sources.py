@@ -97,7 +97,7 @@ def _read_file(file: Path) -> dict[str, Any]:
     try:
         return read_toml_file(file)
     except InputError as error:
-        raise BadInputError(f"--settings {error}") from error
+        raise BadInputError(f"--settings {file}: {str(error).removeprefix(f'{file} ')}") from error
 
 
 def _fault(fault: Mapping[str, Any], variables: Mapping[str, str], file: Path | None) -> str:

@@ -43,7 +43,7 @@ def blocks(table: h5py.Dataset, where: str) -> Iterator[tuple[int, AnyArray]]:
             ) from error
         yield start, rows
         start += len(rows)
-        largest = sum(_largest(rows[name]) for name in rows.dtype.names or ())
+        largest = sum(_largest(rows[name]) for name in rows.dtype.names or () if name != "head")
         n_rows = int(np.clip(BLOCK_BYTES // max(largest, 1), 1, BLOCK_LINES))
 
 
@@ -58,7 +58,7 @@ def _in_own_byte_order(rows: AnyArray, stored: np.dtype[Any]) -> AnyArray:
     """The rows, with the byte order of variable-length fields corrected: h5py labels them native without swapping bytes."""
     for name in stored.names or ():
         kind = h5py.check_vlen_dtype(stored[name])
-        if kind is None or kind.isnative or not _byte_order_is_lost():
+        if not isinstance(kind, np.dtype) or kind.isnative or not _byte_order_is_lost():
             continue
         for i, values in enumerate(rows[name]):
             if values.dtype == kind.newbyteorder("="):

@@ -198,13 +198,17 @@ def _planes(stack: Any, path: Path) -> Iterator[AnyArray]:
 
 def _read_nifti(path: Path, slice_axis: int | None) -> Iterator[Stack]:
     nibabel = _package("nibabel", "'nilatron[train]'", path)
-    refused = (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError)
+    own = (
+        nibabel.filebasedimages.ImageFileError,
+        nibabel.spatialimages.HeaderDataError,
+        nibabel.wrapstruct.WrapStructError,
+    )
     try:
         file = _one_file_of_nifti(nibabel, path)
         stored = file.dataobj.get_unscaled()
         slope, intercept = np.float32(file.dataobj.slope), np.float32(file.dataobj.inter)
         spacing = file.header.get_zooms()
-    except (*refused, *MALFORMED) as error:
+    except (*own, *MALFORMED) as error:
         raise TrainingImagesError(f"{path}: is not a readable NIfTI file ({error})") from error
     if stored.ndim < 2 or stored.size == 0:
         raise TrainingImagesError(f"{path}: expected a slice, a volume or several volumes, got shape {stored.shape}")
