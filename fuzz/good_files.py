@@ -176,11 +176,16 @@ def exported_weights(folder: Path) -> Path:
 
 @good("toml")
 def settings_file(folder: Path) -> Path:
-    """Settings of a training and of a server."""
-    text = (
-        'steps = 9\nbatch_size = 2\nport = 9002\nhost = "::1"\n[augment]\nscale = [0.5, 1.5]\n[scans]\nper_step = 1\n'
-    )
+    """Settings of a training."""
+    text = "steps = 9\nbatch_size = 2\n[augment]\nscale = [0.5, 1.5]\n[scans]\nper_step = 1\n"
     (folder / "s.toml").write_text(text)
+    return folder / "s.toml"
+
+
+@good("toml")
+def server_settings_file(folder: Path) -> Path:
+    """Settings of a server."""
+    (folder / "s.toml").write_text('port = 9002\nhost = "::1"\nidle_s = 9.5\nfire = true\nconfig_dir = ["a", "b"]\n')
     return folder / "s.toml"
 
 
