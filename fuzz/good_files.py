@@ -20,7 +20,8 @@ from nilatron.core.prior.edm_weights import FORMAT_WITHOUT_HASH, load_edm, save_
 from nilatron.core.prior.engines.onnx_export import export_onnx
 from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.prior.weights import HASH_KEY, content_sha256, read_weights_file
-from nilatron.pipelines.replay import ReplaySettings, replay
+from nilatron.pipelines.replay.run import replay
+from nilatron.pipelines.replay.settings import ReplaySettings
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
 
 GOOD: dict[str, tuple[str, Maker]] = {}

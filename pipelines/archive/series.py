@@ -24,7 +24,7 @@ from nilatron.pipelines.archive.identity import image_digest, uid
 from nilatron.pipelines.archive.origin import words
 from nilatron.pipelines.archive.pixels import Scaling, largest, scaling_of
 from nilatron.pipelines.files.disk import npy_bytes
-from nilatron.pipelines.files.images import rescale_slope
+from nilatron.pipelines.files.outlined import rescale_slope
 from nilatron.pipelines.wire.received_image import parse_attributes
 
 UNEVEN = 0.01  # of a distance between slices: from there on they are not evenly spaced

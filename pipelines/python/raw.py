@@ -12,7 +12,8 @@ from nilatron.gadgets.items import KSpaceSlice, ScanLog
 from nilatron.gadgets.node import OF_LINES, build_node
 from nilatron.gadgets.noise import NoiseSettings, Whitening
 from nilatron.pipelines.files.raw import open_raw
-from nilatron.pipelines.replay import ReplaySettings, context_of, no_images, scan_items
+from nilatron.pipelines.replay.scan import context_of, no_images, scan_items, within_memory
+from nilatron.pipelines.replay.settings import ReplaySettings
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def read_raw(path: str | Path, *, group: str = "dataset", noise: str | Path | No
                 item.head,
                 item.notes,
             )
-            for item in node.slices(scan_items(raw, settings), context, whitening)
+            for item in node.slices(within_memory(scan_items(raw, settings), context), context, whitening)
             if isinstance(item, KSpaceSlice)
         ]
     if not slices:

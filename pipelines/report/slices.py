@@ -13,11 +13,9 @@ import numpy.typing as npt
 
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.files.hdf5_reader import open_hdf5
-from nilatron.pipelines.files.images import rescale_slope
+from nilatron.pipelines.files.outlined import snr_pixels
+from nilatron.pipelines.files.roles import INDICES, ROLES, slice_of
 from nilatron.pipelines.wire.received_image import parse_attributes
-
-ROLES = {1: "main", 2: "conventional", 101: "uncertainty"}
-INDICES = ("slice", "contrast", "phase", "repetition", "set", "average")
 
 
 class Place(NamedTuple):
@@ -98,7 +96,7 @@ class ImageGroup:
         """All slices, in the order of their indices; images of unknown series count as main ones."""
         found: dict[tuple[int, ...], SliceImages] = {}
         for name, row, head, text in self._heads():
-            key = tuple(int(head[index]) for index in INDICES)
+            key = slice_of(head)
             role = ROLES.get(int(head["image_series_index"]), "main")
             one = found.setdefault(key, SliceImages(key))
             if role not in one.places:
@@ -115,8 +113,4 @@ class ImageGroup:
     def pixels(self, one: SliceImages, role: str) -> npt.NDArray[np.float32]:
         """Magnitudes (z, y, x) of an image in SNR units, of its first channel."""
         place = one.places[role]
-        stored = self._group[place.group]["data"][place.row][0]
-        if stored.dtype.names:
-            stored = stored["real"] + 1j * stored["imag"]
-        slope = rescale_slope(one.metadata[role])
-        return np.asarray(np.nan_to_num(np.abs(stored) * slope), np.float32)
+        return snr_pixels(self._group[place.group]["data"][place.row][0], one.metadata[role])
