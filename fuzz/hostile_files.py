@@ -26,6 +26,11 @@ ELSEWHERE = "secret.bin"  # a file beside the hostile one, which nothing may ope
 Maker = Callable[[Path], Path]
 
 HOSTILE: dict[str, tuple[str, Maker]] = {}
+SLOW = (
+    "a_picture_of_three_gigabytes",
+    "a_picture_just_below_pillows_limit",
+    "a_packed_volume_of_three_gigabytes",
+)  # to make
 
 
 def hostile(kind: str) -> Callable[[Maker], Maker]:

@@ -131,8 +131,11 @@ class ImageFile:
 
     def _copy_groups(self) -> None:
         with self._writer.block(self.path.stat().st_size) as file, open_hdf5(self.path) as old:
-            for name in old:
-                old.copy(name, file)
+            try:
+                for name in old:
+                    old.copy(name, file)
+            except (KeyError, RuntimeError, ValueError) as error:
+                raise InputError(f"{self.path}: what is in it cannot be copied: {error}") from error
 
     def _check(self, old: h5py.File) -> None:
         raw = [name for name, found in old.items() if isinstance(found, h5py.Group) and {"xml", "data"} <= set(found)]

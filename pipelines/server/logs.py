@@ -25,15 +25,16 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": message(record.getMessage()),
             "pid": record.process,
-            **_about,
-            **{
-                name: message(value) if isinstance(value, str) else value
-                for name, value in getattr(record, "fields", {}).items()
-            },
+            **_shown(_about),
+            **_shown(getattr(record, "fields", {})),
         }
         if record.exc_info:
             entry["exception"] = set_in(self.formatException(record.exc_info), "")
         return json.dumps(entry, default=str)
+
+
+def _shown(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: message(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
 class TextFormatter(LineFormatter):

@@ -48,7 +48,7 @@ def test_doubts_and_fall_backs_are_told(image, datasets, reason):
     (data,) = datasets(image(meta=meta))
     assert "fallback nila failed; doubt " in data.DerivationDescription
     assert f"doubt={shown(reason)}" in data.ContributingEquipmentSequence[-1].AlgorithmParameters
-    assert data.ImageComments == f"a; doubtful: {reason}"
+    assert data.ImageComments == f"a; doubtful: {shown(reason)}"
 
 
 def test_images_of_others_are_not_told_to_be_ours(image, datasets):
