@@ -121,12 +121,12 @@ def seeds(folder: Path, kinds: list[str]) -> list[tuple[str, str, bytes]]:
     return found
 
 
-def verdict(kind: str, place: int, path: Path) -> str:
+def verdict(kind: str, place: int, path: Path, *, must_refuse: bool = False) -> str:
     """What a target of a kind does with a file, in a process of its own; empty if it keeps what it promises."""
     read, write = os.pipe()
     process = os.fork()
     if process == 0:
-        _be_watched(kind, place, path, write)
+        _be_watched(kind, place, path, write, must_refuse)
     os.close(write)
     deadline, said = time.monotonic() + 3 * PROCESSOR_S, b""
     os.set_blocking(read, False)
@@ -149,7 +149,7 @@ def _death(status: int) -> str:
     return f"dies of {signal.Signals(-code).name}" if code < 0 else f"ends with code {code}"
 
 
-def _be_watched(kind: str, place: int, path: Path, write: int) -> None:
+def _be_watched(kind: str, place: int, path: Path, write: int, must_refuse: bool) -> None:
     """In the child: call the target and end."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -161,7 +161,8 @@ def _be_watched(kind: str, place: int, path: Path, write: int) -> None:
         os.utime(other, (1, other.stat().st_mtime))
     text = ""
     try:
-        problem_of(TARGETS[kind][place], path)
+        problem = problem_of(TARGETS[kind][place], path)
+        text = "is taken" if must_refuse and not problem else ""
     except BaseException as error:  # noqa: BLE001 - the finding
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__} in {where.name}: {error}"[:300]

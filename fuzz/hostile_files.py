@@ -263,9 +263,9 @@ def a_header_of_zeros_that_were_packed(folder: Path) -> Path:
     with scan(folder) as file:
         del file["dataset/xml"]
         made = file.create_dataset("dataset/xml", (1 << 30,), "u1", chunks=(1 << 24,), compression="gzip")
-        made.id.write_direct_chunk((0,), zlib.compress(bytes(1 << 24), 9))
-        for n in range(1, 64):
-            made.id.write_direct_chunk((n << 24,), zlib.compress(bytes(1 << 24), 9))
+        packed = zlib.compress(bytes(1 << 24), 9)
+        for n in range(64):
+            made.id.write_direct_chunk((n << 24,), packed)
     return raw(folder)
 
 

@@ -95,7 +95,7 @@ def read_network(content: bytes) -> ModelProto:
         if _opset(model) < OPSET:
             model = version_converter.convert_version(model, OPSET)
         onnx.checker.check_model(model)
-    except (onnx.checker.ValidationError, version_converter.ConvertError, RuntimeError) as error:
+    except (onnx.checker.ValidationError, version_converter.ConvertError, RuntimeError, UnicodeError) as error:
         raise ForeignNetworkError(f"it is not ONNX that can be used ({error})") from error
     inputs_of(model)
     return model
