@@ -1,7 +1,7 @@
 """Fuzz the readers of files: `python fuzz/files.py OUT [--seconds 600] [--seed 0] [--kinds raw images ...]`.
 
 Small files that are good, and those of `hostile_files`, are changed at random, by a seed, and given to every target of
-`file_targets` in a process of its own with little memory. A finding is an exception that the target does not promise, a
+`file_targets` in a process with little memory. A finding is an exception that the target does not promise, a
 process that dies, needs more than 20 s of the processor or more than 1 GB, or reads a file beside the one that it was given.
 Files of findings are left in OUT, named by kind, target and what happened.
 """
@@ -9,10 +9,12 @@ Files of findings are left in OUT, named by kind, target and what happened.
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import logging
 import os
 import resource
+import select
 import shutil
 import signal
 import sys
@@ -20,9 +22,10 @@ import tempfile
 import time
 import traceback
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +36,8 @@ from hostile_files import ELSEWHERE, HOSTILE, SLOW
 from nilatron.core.prior.engines.onnx_file import hash_entry
 
 MEMORY_BYTES, PROCESSOR_S = 1 << 30, 20
+CASES, SUMMARY = Path(__file__).parents[1] / "tests/compatibility/found_files.json", "summary.json"
+BATCH = 40  # files of one process, which is cheaper than one for each
 MOST_SEED_BYTES = 1 << 18  # larger ones are hostile by their size alone
 NUMBERS = (0, 1, 2, 127, 255, 32767, 65535, 1 << 31, (1 << 32) - 1, 1 << 40, (1 << 63) - 1, (1 << 64) - 1)
 WORDS = (b"", b"-1", b"1e9", b"nan", b"99999999999", b"&e;", b"<!--", b"\xff\xfe", b"[" * 40, b"\0", b'"', b"\\")
@@ -123,84 +128,130 @@ def seeds(folder: Path, kinds: list[str]) -> list[tuple[str, str, bytes]]:
 
 def verdict(kind: str, place: int, path: Path, *, must_refuse: bool = False) -> str:
     """What a target of a kind does with a file, in a process of its own; empty if it keeps what it promises."""
+
+    def call(say: Callable[[str], None]) -> None:
+        say(outcome(kind, place, path, must_refuse=must_refuse))
+
+    lines, death = watched(call)
+    return death or lines[-1]
+
+
+def watched(work: Callable[[Callable[[str], None]], None]) -> tuple[list[str], str]:
+    """Lines that `work` says in a process of its own, which has little memory, and what the process died of, if it did."""
     read, write = os.pipe()
     process = os.fork()
     if process == 0:
-        _be_watched(kind, place, path, write, must_refuse)
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + 4 * MEMORY_BYTES,) * 2)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        work(lambda text: void(os.write(write, (text.replace("\n", " ") + "\n").encode(errors="replace"))))
+        os._exit(0)
     os.close(write)
-    deadline, said = time.monotonic() + 3 * PROCESSOR_S, b""
-    os.set_blocking(read, False)
-    while time.monotonic() < deadline:
-        done, status, _ = os.wait4(process, os.WNOHANG)
-        with suppress(BlockingIOError):
-            said += os.read(read, 1 << 16)
-        if done:
-            os.close(read)
-            return said.decode() if not status else _death(status)
-        time.sleep(0.001)
-    os.kill(process, signal.SIGKILL)
-    os.waitpid(process, 0)
-    os.close(read)
-    return "hangs"
+    said, is_silent = b"", False
+    with os.fdopen(read, "rb", buffering=0) as pipe:
+        while select.select([pipe], [], [], 3 * PROCESSOR_S)[0]:
+            if not (part := pipe.read(1 << 16)):
+                break
+            said += part
+        else:
+            is_silent = True
+            os.kill(process, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    death = "hangs" if is_silent else f"dies of {signal.Signals(-code).name}" if code < 0 else "ends" if code else ""
+    return said.decode(errors="replace").splitlines(), death
 
 
-def _death(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    return f"dies of {signal.Signals(-code).name}" if code < 0 else f"ends with code {code}"
+def void(_: object) -> None:
+    """Nothing."""
 
 
-def _be_watched(kind: str, place: int, path: Path, write: int, must_refuse: bool) -> None:
-    """In the child: call the target and end."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + 4 * MEMORY_BYTES,) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def outcome(kind: str, place: int, path: Path, *, must_refuse: bool = False) -> str:
+    """What a target does with a file in this process; empty if it keeps what it promises."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + PROCESSOR_S, resource.RLIM_INFINITY))
     others = [other for other in path.parent.iterdir() if other != path]
     for other in others:
         os.utime(other, (1, other.stat().st_mtime))
-    text = ""
     try:
         problem = problem_of(TARGETS[kind][place], path)
-        text = "is taken" if must_refuse and not problem else ""
     except BaseException as error:  # noqa: BLE001 - the finding
         where = traceback.extract_tb(error.__traceback__)[-1]
-        text = f"{type(error).__name__} in {where.name}: {error}"[:300]
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
-    if not text and grown > MEMORY_BYTES:
-        text = f"takes {grown >> 20} MB"
-    if not text and any(other.stat().st_atime != 1 for other in others):
-        text = "reads another file"
-    os.write(write, text.encode(errors="replace"))
-    os._exit(0)
+        return f"{type(error).__name__} in {where.name}: {error}"[:300]
+    if must_refuse and not problem:
+        return "is taken"
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used.ru_maxrss) << 10
+    if grown > MEMORY_BYTES:
+        return f"takes {grown >> 20} MB"
+    return "reads another file" if any(other.stat().st_atime != 1 for other in others) else ""
+
+
+@dataclass
+class Fuzzer:
+    """Files by number: the same number gives the same file, as long as the seeds are the same."""
+
+    folder: Path
+    found: list[tuple[str, str, bytes]]
+    seed: int
+
+    def file(self, number: int) -> tuple[str, Path]:
+        """Kind and path of a changed file, which is written."""
+        rng = np.random.default_rng((self.seed, number))
+        kind, name, content = self.found[int(rng.integers(len(self.found)))]
+        path, content = self.folder / name, changed(content, rng)
+        path.write_bytes(rehashed(content) if path.suffix == ".onnx" and rng.random() < 0.5 else content)
+        return kind, path
+
+    def findings(self, first: int, last: int) -> Iterator[tuple[int, int, str]]:
+        """Number, target and what happened, of files from `first` to `last`; a process that dies is replaced."""
+        while first < last:
+
+            def work(say: Callable[[str], None], first: int = first) -> None:
+                for number in range(first, last):
+                    kind, path = self.file(number)
+                    for place in range(len(TARGETS[kind])):
+                        say(f"{number} {place}")
+                        say(outcome(kind, place, path))
+                    path.unlink()
+
+            lines, death = watched(work)
+            if death and len(lines) % 2:
+                lines.append(death)
+            for begun, text in zip(lines[::2], lines[1::2], strict=False):
+                number, place = map(int, begun.split())
+                if text:
+                    yield number, place, text
+            first = number + 1 if lines else last
 
 
 def fuzz(out: Path, kinds: list[str], seconds: float, seed: int) -> Iterator[tuple[str, str]]:
     """Kind and verdict of every finding; one file of each sort is kept in `out`."""
-    sorts = Counter[str]()
-    n_files = n_calls = 0
+    sorts, n_files = Counter[str](), 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         found = seeds(folder, kinds)
         (folder / ELSEWHERE).write_bytes(b"swordfish" * 100)
-        ends = time.monotonic() + seconds
+        fuzzer, ends = Fuzzer(folder, found, seed), time.monotonic() + seconds
         while time.monotonic() < ends:
-            rng = np.random.default_rng((seed, n_files))
-            kind, file_name, content = found[int(rng.integers(len(found)))]
-            path = folder / file_name
-            content = changed(content, rng)
-            path.write_bytes(rehashed(content) if path.suffix == ".onnx" and rng.random() < 0.5 else content)
-            for place in range(len(TARGETS[kind])):
-                n_calls += 1
-                if text := verdict(kind, place, path):
-                    sort = f"{kind}-{place}-" + "".join(c if c.isalnum() else "_" for c in text.partition(":")[0])
-                    sorts[sort] += 1
-                    if sorts[sort] == 1:
-                        shutil.copy(path, out / f"{sort}-{n_files}{''.join(path.suffixes)}")
-                        yield kind, f"{sort}: {text}"
-            path.unlink()
-            n_files += 1
-    (out / "summary.json").write_text(json.dumps({"files": n_files, "calls": n_calls, "findings": sorts}, indent=1))
+            for number, place, text in fuzzer.findings(n_files, n_files + BATCH):
+                kind, path = fuzzer.file(number)
+                sort = f"{kind}-{place}-" + "".join(c if c.isalnum() else "_" for c in text.partition(":")[0])
+                sorts[sort] += 1
+                if sorts[sort] == 1:
+                    shutil.copy(path, out / f"{sort}-{number}{''.join(path.suffixes)}")
+                    yield kind, f"{sort}: {text}"
+                path.unlink()
+            n_files += BATCH
+            (out / SUMMARY).write_text(json.dumps({"files": n_files, "findings": sorts}, indent=1))
+
+
+def keep(out: Path) -> None:
+    """Add the findings of a folder to the cases of the tests."""
+    cases = {case["name"]: case for case in json.loads(CASES.read_text())}
+    for path in sorted(out.iterdir()):
+        if path.name != SUMMARY:
+            content = base64.b85encode(zlib.compress(path.read_bytes(), 9)).decode()
+            cases[path.name] = {"name": path.name, "kind": path.name.partition("-")[0], "content": content}
+    CASES.write_text(json.dumps(list(cases.values()), indent=1) + "\n")
 
 
 def main() -> None:
@@ -210,7 +261,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", nargs="+", choices=sorted(TARGETS), default=sorted(TARGETS))
+    parser.add_argument(
+        "--keep", action="store_true", help="add the findings in OUT to the cases of the tests, and stop"
+    )
     words = parser.parse_args()
+    if words.keep:
+        keep(words.out)
+        return
     words.out.mkdir(parents=True, exist_ok=True)
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")

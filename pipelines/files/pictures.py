@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tokenize
 import warnings
 import zlib
 from pathlib import Path
@@ -29,6 +30,7 @@ UNREADABLE = (  # what Pillow and NumPy raise on a damaged file
     MemoryError,
     zlib.error,
     struct.error,
+    tokenize.TokenError,
     Image.DecompressionBombError,
 )
 
