@@ -46,9 +46,9 @@ def say(text: str) -> None:
 
 
 def say_lines(text: str) -> None:
-    """Print a text of several lines on stdout, each as `say` does."""
-    for line in text.split("\n"):
-        say(line)
+    """Print a text of several lines on stdout, each as `say` does; tabs stay."""
+    for line in text.replace("\r\n", "\n").split("\n"):
+        print("\t".join(map(shown, line.split("\t"))))
 
 
 def tell(message: str) -> None:

@@ -32,7 +32,7 @@ def show_config(name: Annotated[str, typer.Argument(help="A name from `list`.")]
     """The XML of a chain."""
     from nilatron.pipelines.chain.find import find_chain
 
-    say_lines(find_chain(name).xml.decode(errors="replace"))
+    say_lines(find_chain(name).xml.decode("utf-8-sig", "replace"))
 
 
 @configs.command("path")

@@ -140,11 +140,11 @@ def test_only_one_function_prints():
 
 def test_what_is_said_and_told_is_escaped(capsys):
     say("a\x1b[31m[red]\nb")
-    say_lines("a\x1b\n\u202eb")
+    say_lines("a\x1b\r\n\t\u202eb")
     tell("c\x07[bold]\n[/nothing]")
     note("d\x9b1m")
     out, err = capsys.readouterr()
-    assert out.splitlines() == [r"a\x1b[31m[red]\nb", r"a\x1b", r"\u202eb"]
+    assert out.splitlines() == [r"a\x1b[31m[red]\nb", r"a\x1b", "\t" + r"\u202eb"]
     assert err.splitlines() == [r"nilatron: c\x07[bold]\n[/nothing]", r"d\x9b1m"]
 
 
