@@ -52,6 +52,7 @@ MALFORMED = (
     struct.error,
     RecursionError,
     NotImplementedError,
+    MemoryError,
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
+from h5py import h5t
 
 from nilatron.pipelines.files.atomic import InputError
 
@@ -91,6 +92,20 @@ def field_of_all_rows(table: h5py.Dataset, name: str, where: str) -> AnyArray:
     return read
 
 
+def _check_lengths(rows: h5t.TypeID, content: bytes, n_rows: int, file_bytes: int) -> None:
+    """Refuse fields of variable length that are longer than the file: HDF5 would take memory for them before it looks.
+
+    In the file such a field is its length, 4 bytes, and where it lies.
+    """
+    for member in range(rows.get_nmembers()):
+        kind = rows.get_member_type(member)
+        if kind.get_class() == h5t.VLEN:
+            offset = rows.get_member_offset(member)
+            lengths = np.ndarray(n_rows, "<u4", content, offset, (rows.get_size(),))
+            if int(lengths.max(initial=0)) * kind.get_super().get_size() > file_bytes:
+                raise ValueError(f"a field claims {lengths.max()} values in a file of {file_bytes} bytes")
+
+
 def _from_chunks(table: h5py.Dataset, name: str) -> AnyArray | None:
     """The field, read directly from the file at the addresses of the chunks; None if chunks are missing or filtered.
 
@@ -113,4 +128,7 @@ def _from_chunks(table: h5py.Dataset, name: str) -> AnyArray | None:
     offset = rows.get_member_offset(member)
     values: AnyArray = np.ndarray(len(table), dtype, content, offset, (row_bytes,))
     ends = sorted({0, len(table) - 1})
-    return values if values[ends].tobytes() == table.fields(name)[ends].tobytes() else None
+    if values[ends].tobytes() != table.fields(name)[ends].tobytes():
+        return None
+    _check_lengths(rows, content, len(table), Path(table.file.filename).stat().st_size)
+    return values
