@@ -144,6 +144,7 @@ def watched(work: Callable[[Callable[[str], None]], None]) -> tuple[list[str], s
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + 4 * MEMORY_BYTES,) * 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        warnings.simplefilter("ignore")
         work(lambda text: void(os.write(write, (text.replace("\n", " ") + "\n").encode(errors="replace"))))
         os._exit(0)
     os.close(write)

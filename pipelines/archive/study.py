@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ TAKEN = (  # from a reference file, where it has them
     "ReferringPhysicianName",
 )
 NEEDED = ("PatientID", "StudyInstanceUID")
-MAX_VALUE = 1024  # characters of one value
+MAX_VALUE, MAX_BYTES = 1024, 64 << 20  # characters of one value, bytes in front of the pixels
 MALFORMED = (
     ValueError,
     LookupError,
@@ -145,7 +146,9 @@ def _without_pixels(path: Path) -> Any:
 
     if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         raise InputError("it is compressed as a whole, and its size is not known before it is read")
-    return pydicom.dcmread(path, stop_before_pixels=True)
+    with path.open("rb") as file:
+        begin = BytesIO(file.read(MAX_BYTES))  # a file would take memory for every length that is stated
+    return pydicom.dcmread(begin, stop_before_pixels=True)
 
 
 def _printed(element: Any) -> str | list[str]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.hdf5_reader import DAMAGED, open_hdf5
+from nilatron.pipelines.files.hdf5_reader import DAMAGED, check_lengths, open_hdf5
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.files.heads import LINE, WAVEFORM, HeadKind, HeadReader
 from nilatron.pipelines.files.samples import line_samples, line_trajectory
@@ -230,30 +230,11 @@ def _table_problem(table: h5py.Dataset) -> str | None:
 def _header_of(stored: h5py.Dataset) -> Any:
     """What is stored as a header, of several texts the first."""
     if stored.dtype.kind == "O" and stored.size:
-        _check_length(stored)
+        check_lengths(stored.id, Path(stored.file.filename))
         return stored[(0,) * stored.ndim]
     if stored.size is not None and stored.nbytes > MOST_HEADER_BYTES:
         raise InputError(f"the ISMRMRD header has {stored.nbytes} bytes, more than {MOST_HEADER_BYTES}")
     return stored[()]
-
-
-def _check_length(stored: h5py.Dataset) -> None:
-    """Refuse a first text that is longer than the file, for which HDF5 would take memory before it looks."""
-    path, place = Path(stored.file.filename), stored.id.get_offset()
-    if (
-        place is None
-        and stored.chunks
-        and not stored.id.get_create_plist().get_nfilters()
-        and stored.id.get_num_chunks()
-    ):
-        place = stored.id.get_chunk_info(0).byte_offset
-    if place is None or stored.file.userblock_size:
-        return
-    with path.open("rb") as file:
-        file.seek(place)
-        length = int.from_bytes(file.read(4), "little")
-    if length > path.stat().st_size:
-        raise InputError(f"the ISMRMRD header claims {length} bytes in a file of {path.stat().st_size}")
 
 
 def _as_bytes(stored: Any) -> bytes:

@@ -11,9 +11,9 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
-from h5py import h5t
 
 from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.hdf5_reader import check_fields
 
 AnyArray = npt.NDArray[Any]
 
@@ -92,20 +92,6 @@ def field_of_all_rows(table: h5py.Dataset, name: str, where: str) -> AnyArray:
     return read
 
 
-def _check_lengths(rows: h5t.TypeID, content: bytes, n_rows: int, file_bytes: int) -> None:
-    """Refuse fields of variable length that are longer than the file: HDF5 would take memory for them before it looks.
-
-    In the file such a field is its length, 4 bytes, and where it lies.
-    """
-    for member in range(rows.get_nmembers()):
-        kind = rows.get_member_type(member)
-        if kind.get_class() == h5t.VLEN:
-            offset = rows.get_member_offset(member)
-            lengths = np.ndarray(n_rows, "<u4", content, offset, (rows.get_size(),))
-            if int(lengths.max(initial=0)) * kind.get_super().get_size() > file_bytes:
-                raise ValueError(f"a field claims {lengths.max()} values in a file of {file_bytes} bytes")
-
-
 def _from_chunks(table: h5py.Dataset, name: str) -> AnyArray | None:
     """The field, read directly from the file at the addresses of the chunks; None if chunks are missing or filtered.
 
@@ -125,10 +111,9 @@ def _from_chunks(table: h5py.Dataset, name: str) -> AnyArray | None:
         content = b"".join([os.pread(file.fileno(), chunk.size, chunk.byte_offset) for chunk in places])
     if len(places) * table.chunks[0] < len(table) or len(content) < len(table) * row_bytes:
         return None  # chunks that were never written have no address
+    if not table.file.userblock_size:
+        check_fields(rows, content, Path(table.file.filename).stat().st_size)
     offset = rows.get_member_offset(member)
     values: AnyArray = np.ndarray(len(table), dtype, content, offset, (row_bytes,))
     ends = sorted({0, len(table) - 1})
-    if values[ends].tobytes() != table.fields(name)[ends].tobytes():
-        return None
-    _check_lengths(rows, content, len(table), Path(table.file.filename).stat().st_size)
-    return values
+    return values if values[ends].tobytes() == table.fields(name)[ends].tobytes() else None
