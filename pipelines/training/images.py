@@ -247,10 +247,9 @@ def _coarsest_axis(shape: tuple[int, ...], spacing: Sequence[float]) -> int:
 
 def _read_hdf5(path: Path, _: int | None) -> Iterator[Stack]:
     h5py = _package("h5py", "h5py", path)
-    from nilatron.pipelines.files.hdf5_reader import DAMAGED, open_hdf5
-
+    reader = _package("nilatron.pipelines.files.hdf5_reader", "h5py", path)
     try:
-        with open_hdf5(path) as file:
+        with reader.open_hdf5(path) as file:
             name = next((name for name in HDF5_IMAGES if isinstance(file.get(name), h5py.Dataset)), None)
             if name:
                 yield _planes(file[name], path)
@@ -258,7 +257,7 @@ def _read_hdf5(path: Path, _: int | None) -> Iterator[Stack]:
                 yield from _ismrmrd_series(file, h5py, path)
     except TrainingImagesError:
         raise
-    except DAMAGED as error:
+    except reader.DAMAGED as error:
         why = str(error).removeprefix(f"{path}: ")
         raise TrainingImagesError(f"{path}: is not a readable HDF5 file ({why})") from error
 
