@@ -9,7 +9,7 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.core.words import message
+from nilatron.core.words import shown
 from nilatron.gadgets.stock.types import AcquisitionBucket, ReconData
 
 
@@ -64,7 +64,7 @@ class Error(_Document):
     @classmethod
     def of(cls, text: str) -> Self:
         """Make it from text, in which everything that is not printed is escaped: the other end logs it."""
-        return cls(message(text).encode())
+        return cls(shown(text).encode())
 
 
 @dataclass(frozen=True)
