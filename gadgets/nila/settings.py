@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nilatron.core.bounds import bounded, check_bounds
 from nilatron.core.prior.engines.choose import EngineSettings
 from nilatron.core.sampling.image import ImageSettings
 from nilatron.core.sampling.schedule import karras_schedule
@@ -38,25 +39,22 @@ class NilaNodeSettings(NetworkSettings, ImageSettings):
     series: tuple[str, ...] = ("conventional", "nila")  # what is sent, in this order: conventional, nila, uncertainty
     # what the uncertainty map is: the errors that the weights predict for this image, or the spread of posterior samples
     uncertainty_from: str = "prediction"
-    samples: int = 8  # posterior samples behind an uncertainty map from samples
-    sample_steps: int = 16  # network evaluations of each posterior sample
+    samples: int = bounded(8, 2, 64)  # posterior samples behind an uncertainty map from samples
+    sample_steps: int = bounded(16, 1, 200)  # network evaluations of each posterior sample
     sample_sigma_max: float = 0.5  # first level for samples
     sample_sigma_min: float = 0.01  # last level for samples: what lies below it is missing from their variance
     # up to so many slices of the same size in one run, which waits for them (not with a slice_budget_s); for a GPU
-    batch_slices: int = 1
+    batch_slices: int = bounded(1, 1, 64)
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
+        check_bounds(self)
         NetworkSettings.__post_init__(self)
         ImageSettings.__post_init__(self)
         check_series(self.series)
         karras_schedule(self.sample_steps, self.sample_sigma_max, self.sample_sigma_min)
         if self.uncertainty_from not in UNCERTAINTY_FROM:
             raise ValueError(f"uncertainty_from must be {' or '.join(UNCERTAINTY_FROM)}, got {self.uncertainty_from!r}")
-        if self.samples < 2:
-            raise ValueError(f"samples must be at least 2, got {self.samples}")
-        if self.batch_slices < 1:
-            raise ValueError(f"batch_slices must be at least 1, got {self.batch_slices}")
 
     @property
     def evaluations(self) -> int:

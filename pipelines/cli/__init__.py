@@ -13,17 +13,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nilatron.pipelines.cli import (  # noqa: F401
+    batch,
     check,
     configs,
     convert,
     demo,
     doctor,
     export,
+    importing,
     phases,
     prior,
     replay,
     serve,
     simulate,
+    stream,
     train,
 )
 from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTION_FAILED, app, tell

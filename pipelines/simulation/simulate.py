@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
-import h5py
 import ismrmrd
-import ismrmrd.hdf5
 import ismrmrd.xsd as xsd
 import numpy as np
 
@@ -25,10 +24,12 @@ from nilatron.core.backend import ComplexArray
 from nilatron.pipelines.files.atomic import InputError, atomic_path
 from nilatron.pipelines.files.disk import npy_bytes
 from nilatron.pipelines.files.hdf5_writer import Hdf5Writer
+from nilatron.pipelines.files.raw_writer import write_raw
 from nilatron.pipelines.simulation.header import simulated_header
 from nilatron.pipelines.simulation.scanned_object import ground_truth, to_recon_grid, true_coil_maps
 from nilatron.pipelines.simulation.settings import EXTRA_FLAGS, SimulationSettings
 from nilatron.pipelines.simulation.stream import simulate_stream
+from nilatron.pipelines.wire import Close, Header, encode
 
 __all__ = [
     "EXTRA_FLAGS",
@@ -38,15 +39,13 @@ __all__ = [
     "simulate",
     "simulate_items",
     "simulate_stream",
+    "simulate_to",
     "simulated_header",
     "to_recon_grid",
     "true_coil_maps",
 ]
 
 logger = logging.getLogger(__name__)
-
-WRITE_LINES = 256
-HEAD_BYTES = 512  # of a line or waveform in the file, at most
 
 
 @dataclass(frozen=True)
@@ -102,19 +101,33 @@ def simulate(
         When the disk is full, or fails otherwise.
     """
     path = Path(path)
-    arrays = list((truth or TruthFiles()).contents(settings))
-    for target in (path, *(other for other, _ in arrays)):
-        if target.exists() and not overwrite:
-            raise InputError(f"{target}: exists; choose another name or replace it with --overwrite")
     with ExitStack() as stack:
+        _refuse_existing(path, overwrite)
         temporary = stack.enter_context(atomic_path(path))
-        for target, make in arrays:
-            stack.enter_context(atomic_path(target)).write_bytes(npy_bytes(make()))
+        _write_truth(truth or TruthFiles(), settings, overwrite, stack)
         with Hdf5Writer(temporary) as writer:
-            n_lines = _write(writer, group, settings)
+            n_lines = write_raw(writer, group, simulated_header(settings), simulate_stream(settings))
             writer.finish()
     logger.info("%s: %d lines of %d coils", path, n_lines, settings.n_coils)
     return n_lines
+
+
+def simulate_to(
+    file: BinaryIO, settings: SimulationSettings, *, overwrite: bool = False, truth: TruthFiles | None = None
+) -> None:
+    """Write the scan as a stream of MRD v1, line by line, and what is known of it into files.
+
+    Raises
+    ------
+    InputError, OutputError
+        As `simulate`.
+    """
+    with ExitStack() as stack:
+        _write_truth(truth or TruthFiles(), settings, overwrite, stack)
+        header = Header.of(xsd.ToXML(simulated_header(settings)))
+        for message in chain((header,), simulate_stream(settings), (Close(),)):
+            for part in encode(message):
+                file.write(part)
 
 
 def simulate_items(
@@ -124,51 +137,19 @@ def simulate_items(
     return simulated_header(settings), list(simulate_stream(settings))
 
 
+def _refuse_existing(target: Path, overwrite: bool) -> None:
+    if target.exists() and not overwrite:
+        raise InputError(f"{target}: exists; choose another name or replace it with --overwrite")
+
+
+def _write_truth(truth: TruthFiles, settings: SimulationSettings, overwrite: bool, stack: ExitStack) -> None:
+    """Write the files of what is known; they get their names when the stack is left."""
+    arrays = list(truth.contents(settings))
+    for target, _ in arrays:
+        _refuse_existing(target, overwrite)
+    for target, make in arrays:
+        stack.enter_context(atomic_path(target)).write_bytes(npy_bytes(make()))
+
+
 def _stack(of_slice: Callable[[SimulationSettings, int], ComplexArray], settings: SimulationSettings) -> ComplexArray:
     return np.stack([of_slice(settings, index) for index in range(settings.n_slices)])
-
-
-def _write(writer: Hdf5Writer, name_of_group: str, settings: SimulationSettings) -> int:
-    """Write header and items, these in blocks of lines; return the number of lines."""
-    with writer.block(0) as file:
-        group = file.create_group(name_of_group)
-        # readers written in C ask for a string without a character set and HDF5 does not convert between sets
-        xml = group.create_dataset("xml", (1,), h5py.special_dtype(vlen=bytes))
-        xml[0] = xsd.ToXML(simulated_header(settings)).encode()
-        tables = {"data": _table(group, "data", ismrmrd.hdf5.acquisition_dtype)}
-    waiting: dict[str, list[Any]] = {"data": [], "waveforms": []}
-
-    def write_waiting(name: str) -> None:
-        n_bytes = sum(item.data.nbytes + HEAD_BYTES for item in waiting[name])
-        with writer.block(n_bytes + n_bytes // 16):  # what HDF5 adds to each line
-            if name not in tables:
-                tables[name] = _table(group, name, ismrmrd.hdf5.waveform_dtype)
-            _append(tables[name], waiting[name])
-        waiting[name] = []
-
-    for item in simulate_stream(settings):
-        name = "data" if isinstance(item, ismrmrd.Acquisition) else "waveforms"
-        waiting[name].append(item)
-        if len(waiting[name]) == WRITE_LINES:
-            write_waiting(name)
-    for name in waiting:
-        if waiting[name]:
-            write_waiting(name)
-    return int(tables["data"].shape[0])
-
-
-def _table(group: h5py.Group, name: str, dtype: Any) -> h5py.Dataset:
-    return group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(WRITE_LINES,))
-
-
-def _append(table: h5py.Dataset, items: list[Any]) -> None:
-    rows = np.zeros(len(items), table.dtype)
-    heads = b"".join(bytes(item.getHead()) for item in items)
-    rows["head"] = np.frombuffer(heads, table.dtype["head"])
-    for row, item in zip(rows, items, strict=True):
-        row["data"] = item.data.reshape(-1).view(np.float32 if "traj" in rows.dtype.names else np.uint32)
-        if "traj" in rows.dtype.names:
-            row["traj"] = np.zeros(0, np.float32)
-    start = table.shape[0]
-    table.resize(start + len(items), axis=0)
-    table[start:] = rows
