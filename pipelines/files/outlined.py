@@ -9,13 +9,13 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.core.uncertainty.unsupported import WHITE_PERCENTILE, n_spots, outline, unsupported
 from nilatron.pipelines.files.atomic import InputError
 
 Volume: TypeAlias = npt.NDArray[np.float32]  # (z, y, x)
 Colours: TypeAlias = npt.NDArray[np.uint8]  # (z, y, x, 3)
 
 COLOUR = (255, 176, 0)
+WHITE_PERCENTILE = 99.5
 NORMAL_90 = 1.645  # standard deviations that hold 90 % of errors, where calibration does not say how many
 
 
@@ -48,11 +48,15 @@ def outlined(images: Mapping[str, ismrmrd.Image]) -> Colours:
 
 def spots_of(main: Volume, conventional: Volume, half_width: Volume) -> npt.NDArray[np.bool_]:
     """The structures (z, y, x) that neither supports, plane by plane."""
+    from nilatron.core.uncertainty.unsupported import unsupported  # SciPy takes its time, and images are not there yet
+
     return np.stack([unsupported(*planes) for planes in zip(main, conventional, half_width, strict=True)])
 
 
 def with_outlines(main: Volume, spots: npt.NDArray[np.bool_]) -> Colours:
     """The image in grey, black to white from 0 to its 99.5th percentile, with the outlines of spots in colour."""
+    from nilatron.core.uncertainty.unsupported import outline
+
     white = float(np.percentile(main, WHITE_PERCENTILE)) or float(main.max(initial=0.0)) or 1.0
     grey = np.rint(255 * (main / white).clip(0, 1)).astype(np.uint8)
     coloured = np.stack([grey] * 3, axis=-1)
@@ -62,4 +66,6 @@ def with_outlines(main: Volume, spots: npt.NDArray[np.bool_]) -> Colours:
 
 def count(spots: npt.NDArray[np.bool_]) -> int:
     """Number of spots in all planes."""
+    from nilatron.core.uncertainty.unsupported import n_spots
+
     return sum(n_spots(plane) for plane in spots)
