@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -62,8 +64,9 @@ def test_two_batches_do_not_share_a_folder(command, raw, folder, one_line):
 
 @pytest.mark.slow
 def test_a_stop_signal_leaves_table_and_page(raw, folder):
+    simulate(raw, SimulationSettings(matrix=(256, 256, 1), n_coils=8), overwrite=True)
     words = [sys.executable, "-m", "nilatron", "batch", str(raw), "-o", str(folder / "out"), "-c", "l1_wavelet"]
-    words += ["--set", "iterations=1000000000", "--ray", "off", "--workers", "1"]
+    words += ["--set", "iterations=1000", "--ray", "off", "--workers", "1"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)  # noqa: S603
     until = time.monotonic() + 120
