@@ -26,7 +26,7 @@ SIGMA_FLOOR = 0.01
 class NeighbourHeadConfig:
     """Feature channels at full, half, quarter and eighth resolution."""
 
-    channels: tuple[int, int, int, int] = (12, 24, 48, 64)
+    channels: tuple[int, int, int, int] = (8, 16, 32, 48)
 
     def __post_init__(self) -> None:
         """Refuse other than four levels of at least one channel."""
@@ -90,10 +90,7 @@ def correction(head: NeighbourHead, inputs: Tensor) -> Tensor:
     return found
 
 
-def corrected(head: NeighbourHead, x: Tensor, estimate: Tensor, sigma: float, planes: Tensor) -> Tensor:
-    """D' of complex images x and their estimates D (batch, y, x) of image scale 1, at complex noise level `sigma`."""
+def change_of(head: NeighbourHead, x: Tensor, estimate: Tensor, sigma: float, planes: Tensor) -> Tensor:
+    """c (batch, y, x) for complex images x and their estimates D (batch, y, x) of image scale 1, at complex level `sigma`."""
     levels = torch.full((len(x),), sigma, device=x.device)
-    added = correction(head, head_inputs(x, estimate, levels, planes.expand(len(x), *planes.shape[1:])))
-    return estimate + phase_of(estimate) * added
-
-
+    return correction(head, head_inputs(x, estimate, levels, planes.expand(len(x), *planes.shape[1:])))

@@ -8,13 +8,14 @@ its own images (Ross et al., AISTATS 2011). Images in white noise, of which noth
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nilatron.core.metrics import FOREGROUND
@@ -28,7 +29,7 @@ from nilatron.core.prior.training_scans import ScanSettings, TrainingScan, draw_
 from nilatron.core.prior.volumes import Stack, Volumes
 from nilatron.core.resolution import coarse_image, value_ratio
 from nilatron.core.sampling.image import ImageSettings, sample_images
-from nilatron.core.sampling.neighbours import coarse_planes, informed_by_neighbours
+from nilatron.core.sampling.neighbours import InformedByNeighbours, coarse_planes
 from nilatron.core.sense import SenseOperator
 
 BACKGROUND_WEIGHT = 0.05  # of pixels in air
@@ -66,7 +67,7 @@ class NeighbourTraining:
     steps_per_scan: int = 20
     rate: float = 2e-3  # of Adam, falling to 0 along a cosine
     batch_size: int = 4
-    patch: int = 96  # pixels
+    patch: int = 64  # pixels
     drawn: int = 3  # images in white noise beside each scan
     drawn_sigma: tuple[float, float] = (0.1, 4.0)
     own_images_from: float = 0.25  # fraction of the scans after which half of them are sampled with the head
@@ -109,7 +110,7 @@ def states_of_scan(
 
         if head is None or planes is None:
             return denoise
-        return informed_by_neighbours(denoise, head, planes[None])
+        return InformedByNeighbours(head, planes[None])(denoise)
 
     with torch.inference_mode():
         sample_images(
@@ -169,9 +170,12 @@ def train_neighbours(
             group["lr"] = settings.rate * (1 + math.cos(math.pi * number / settings.n_scans)) / 2
         losses = []
         for _ in range(settings.steps_per_scan):
-            chosen = torch.randint(0, len(states), (settings.batch_size,), generator=generator).tolist()
-            found = [_patch_loss(head, states[i], volumes, settings.patch, generator) for i in chosen]
-            loss = torch.stack(found).mean()
+            patches: list[Patch] = []
+            while len(patches) < settings.batch_size:
+                chosen = states[int(torch.randint(0, len(states), (), generator=generator))]
+                patch = _patch(chosen, volumes, settings.patch, generator)
+                patches += [] if patch is None else [patch]
+            loss = _loss(head, patches)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
@@ -204,32 +208,46 @@ def _drawn(
     for _ in range(settings.drawn):
         stack = volumes.draw(generator)
         images = simulate_acquisition(stack.images, settings.scans.acquisition, settings.scans.augment, generator)
-        sigma = math.exp(uniform(*(math.log(level) for level in settings.drawn_sigma), generator))
+        lowest, highest = settings.drawn_sigma
+        sigma = math.exp(uniform(math.log(lowest), math.log(highest), generator))
         states.append(state_of_noise(denoiser, images[0], stack._replace(images=images.abs()), sigma, generator))
     return states
 
 
-def _patch_loss(
-    head: NeighbourHead, state: State, volumes: Volumes, size: int, generator: torch.Generator
-) -> Tensor:
-    """Squared error of a random patch, relative to that of the denoiser alone in the same state."""
-    wanted = (state.truth * phase_of(state.estimate).conj()).real - state.estimate.abs()
-    inside = state.truth.abs() > FOREGROUND
-    unit = (wanted.square() * inside).sum() / inside.sum().clamp_min(1)
+class Patch(NamedTuple):
+    """A random patch of a state: inputs of the head (plane, y, x), the correction that would be right, and weights (y, x)."""
+
+    inputs: Tensor
+    wanted: Tensor
+    weight: Tensor
+
+
+def _loss(head: NeighbourHead, patches: Sequence[Patch]) -> Tensor:
+    """Squared error, relative to that of the denoiser alone in the same state; the mean over patches."""
+    inputs, wanted, weight = (torch.stack(parts) for parts in zip(*patches, strict=True))
+    loss: Tensor = ((correction(head, inputs) - wanted).square() * weight).sum() / len(patches)
+    return loss
+
+
+def _patch(state: State, volumes: Volumes, size: int, generator: torch.Generator) -> Patch | None:
+    """A patch of a state with imperfect neighbours; None where all are dropped, since then the head is not asked."""
     first = [int(torch.randint(0, max(1, n - size + 1), (), generator=generator)) for n in state.truth.shape]
     turns, mirrored = int(torch.randint(0, 4, (), generator=generator)), bernoulli(0.5, generator)
+    wanted = (state.truth * phase_of(state.estimate).conj()).real - state.estimate.abs()
+    inside = state.truth.abs() > FOREGROUND
+    unit = (wanted.square() * inside).sum() / inside.sum().clamp_min(1) + 1e-8
 
-    def patch(image: Tensor) -> Tensor:
+    def cut(image: Tensor) -> Tensor:
         part = image[..., first[0] : first[0] + size, first[1] : first[1] + size]
+        part = F.pad(part, (0, size - part.shape[-1], 0, size - part.shape[-2]))  # air around smaller images
         part = torch.rot90(part, turns, dims=(-2, -1))
         return part.flip(-2) if mirrored else part
 
-    seen = volumes.seen(state.beside._replace(images=patch(state.beside.images)), generator)
+    seen = volumes.seen(state.beside._replace(images=cut(state.beside.images)), generator)
     planes = planes_of(seen, state.noise, state.share)
-    target, weight = patch(wanted), patch(inside + BACKGROUND_WEIGHT * ~inside)
     if planes is None:
-        return 0 * head.last.bias.sum()  # the head is not asked
+        return None
     level = torch.tensor([state.sigma])
-    found = correction(head, head_inputs(patch(state.noisy)[None], patch(state.estimate)[None], level, planes[None]))
-    error: Tensor = ((found[0] - target).square() * weight).sum() / (unit * weight.sum() + 1e-8)
-    return error
+    inputs = head_inputs(cut(state.noisy)[None], cut(state.estimate)[None], level, planes[None])[0]
+    weight = cut(inside + BACKGROUND_WEIGHT * ~inside)
+    return Patch(inputs, cut(wanted), weight / (unit * weight.sum() + 1e-8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nilatron.core.backend import Array, converted_to, namespace, to_torch
@@ -10,42 +11,56 @@ from nilatron.core.resolution import coarse_image, value_ratio
 
 if TYPE_CHECKING:  # torch takes seconds to import
     import torch
+    from torch import Tensor
 
     from nilatron.core.prior.neighbour_head import NeighbourHead
 
 
-def informed_by_neighbours(
-    denoiser: ConditionedDenoiser, head: NeighbourHead, planes: Array, device: torch.device | str = "cpu"
-) -> ConditionedDenoiser:
-    """Denoiser for one run of the sampler whose estimates `head` corrects.
+@dataclass
+class InformedByNeighbours:
+    """Adds a head to a denoiser, for one run of the sampler: the `inform` of `sample_images`.
 
     Parameters
     ----------
-    denoiser
-        Denoiser without neighbours, of images (batch, z, y, x) with one partition.
     head
         On `device`.
     planes
-        `neighbour_planes` (batch, plane, y, x) of each element at full resolution.
+        `neighbour_planes` (batch, plane, y, x) of each element at full resolution; the images have one partition.
+    last_change
+        What the head changed in the estimate of the latest step, real (batch, 1, y, x), image scale 1.
     """
-    from nilatron.core.prior.neighbour_head import corrected
 
-    at_resolution = {tuple(map(int, planes.shape[-2:])): to_torch(planes).to(device)}
+    head: NeighbourHead
+    planes: Array
+    device: torch.device | str = "cpu"
+    last_change: Tensor | None = None
+    _at: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
-    def denoise(x: Array, sigma: float, previous_estimate: Array | None, /) -> Estimate:
-        import torch
+    def __call__(self, denoiser: ConditionedDenoiser) -> ConditionedDenoiser:
+        """Denoiser whose estimates the head corrects."""
 
-        estimate = denoiser(x, sigma, previous_estimate)
-        plane = (int(x.shape[-2]), int(x.shape[-1]))
-        if plane not in at_resolution:
-            at_resolution[plane] = to_torch(coarse_planes(planes, plane)).to(device)
-        flat = (-1, *plane)
-        with torch.inference_mode():
-            noisy, mean = (to_torch(image).to(device).reshape(flat) for image in (x, estimate.mean))
-            better = corrected(head, noisy, mean, sigma, at_resolution[plane]).reshape(tuple(x.shape))
-        return Estimate(converted_to(better, x), estimate.variance)
+        def denoise(x: Array, sigma: float, previous_estimate: Array | None, /) -> Estimate:
+            import torch
 
-    return denoise
+            from nilatron.core.prior.neighbour_head import change_of, phase_of
+
+            estimate = denoiser(x, sigma, previous_estimate)
+            plane = (int(x.shape[-2]), int(x.shape[-1]))
+            with torch.inference_mode():
+                noisy, mean = (to_torch(image).to(self.device).reshape(-1, *plane) for image in (x, estimate.mean))
+                change = change_of(self.head, noisy, mean, sigma, self._planes_at(plane))
+                self.last_change = change[:, None]
+                better = (mean + phase_of(mean) * change).reshape(tuple(x.shape))
+            return Estimate(converted_to(better, x), estimate.variance)
+
+        return denoise
+
+    def _planes_at(self, plane: tuple[int, int]) -> Tensor:
+        if plane not in self._at:
+            same = plane == (int(self.planes.shape[-2]), int(self.planes.shape[-1]))
+            planes = self.planes if same else coarse_planes(self.planes, plane)
+            self._at[plane] = to_torch(planes).to(self.device)
+        return self._at[plane]
 
 
 def coarse_planes(planes: Array, plane: tuple[int, int]) -> Array:

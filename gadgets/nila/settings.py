@@ -8,6 +8,7 @@ from nilatron.core.prior.engines.choose import EngineSettings
 from nilatron.core.sampling.image import ImageSettings
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.gadgets.nila.budget import BudgetSettings
+from nilatron.gadgets.nila.memory import MODES
 
 SERIES = ("nila", "conventional", "uncertainty")
 UNCERTAINTY_FROM = ("prediction", "samples")
@@ -44,6 +45,9 @@ class NilaNodeSettings(NetworkSettings, ImageSettings):
     sample_sigma_min: float = 0.01  # last level for samples: what lies below it is missing from their variance
     # up to so many slices of the same size in one run, which waits for them (not with a slice_budget_s); for a GPU
     batch_slices: int = 1
+    # what a slice is told of others of its volume: off, past (those that are there; none waits), or both (every second slice
+    # waits for the two beside it); then slices are not put together
+    neighbours: str = "off"
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -55,6 +59,8 @@ class NilaNodeSettings(NetworkSettings, ImageSettings):
             raise ValueError(f"uncertainty_from must be {' or '.join(UNCERTAINTY_FROM)}, got {self.uncertainty_from!r}")
         if self.samples < 2:
             raise ValueError(f"samples must be at least 2, got {self.samples}")
+        if self.neighbours not in MODES:
+            raise ValueError(f"neighbours must be {', '.join(MODES[:-1])} or {MODES[-1]}, got {self.neighbours!r}")
         if self.batch_slices < 1:
             raise ValueError(f"batch_slices must be at least 1, got {self.batch_slices}")
 
