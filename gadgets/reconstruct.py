@@ -11,8 +11,8 @@ from typing import Any
 
 from nilatron.core.backend import namespace
 from nilatron.core.errors import BadInputError
-from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.core.prior.neighbours import Neighbour
+from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets.conventional import FAILURES, PreparedSlice, finished, prepare_slice, provenance
 from nilatron.gadgets.device import to_device
 from nilatron.gadgets.doubt import DoubtfulError, DoubtSettings
@@ -104,9 +104,7 @@ class Reconstructor:
             waiting.remove(ready[0])
             yield from self._release([ready[0]], memory, context)
 
-    def _release(
-        self, waiting: list[PreparedSlice], memory: SliceMemory, context: Context
-    ) -> Iterator[Reconstruction]:
+    def _release(self, waiting: list[PreparedSlice], memory: SliceMemory, context: Context) -> Iterator[Reconstruction]:
         """What is left to be sent of the slices that waited; nobody waits afterwards."""
         batch = [self._informed(prepared, memory) for prepared in waiting]
         waiting.clear()

@@ -9,6 +9,7 @@ stays as it is: without neighbours nothing is added, and an image is the same to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +43,7 @@ class NeighbourHead(nn.Module):
         self.config = config or NeighbourHeadConfig()
         widths = self.config.channels
         self.first = nn.Conv2d(N_INPUTS, widths[0], 3, padding=1)
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.shrink = nn.ModuleList(nn.Conv2d(wide, narrow, 3, stride=2, padding=1) for wide, narrow in pairs)
         self.down = nn.ModuleList(nn.Conv2d(narrow, narrow, 3, padding=1) for _, narrow in pairs)
         self.grow = nn.ModuleList(nn.Conv2d(narrow, wide, 1) for wide, narrow in pairs)
@@ -67,7 +68,7 @@ class NeighbourHead(nn.Module):
 
 
 def head_inputs(x: Tensor, estimate: Tensor, sigma: Tensor, planes: Tensor) -> Tensor:
-    """Real channels (batch, N_INPUTS, y, x) of complex images (batch, y, x), levels (batch,) and planes (batch, plane, y, x)."""
+    """Real channels (batch, N_INPUTS, y, x) of complex images (batch, y, x), levels (batch,), planes (batch, plane, y, x)."""
     magnitude = estimate.abs()
     level = sigma.clamp_min(SIGMA_FLOOR)[:, None, None]
     difference = (x - estimate) * phase_of(estimate).conj() / level
@@ -83,7 +84,7 @@ def phase_of(estimate: Tensor) -> Tensor:
 
 
 def correction(head: NeighbourHead, inputs: Tensor) -> Tensor:
-    """c (batch, y, x) of inputs of any size; it can be differentiated."""
+    """C (batch, y, x) of inputs of any size; it can be differentiated."""
     n_y, n_x = inputs.shape[-2:]
     padded = F.pad(inputs, (0, -n_x % MULTIPLE, 0, -n_y % MULTIPLE), mode="replicate")
     found: Tensor = CORRECTION_UNIT * head(padded)[:, :n_y, :n_x]
@@ -91,6 +92,6 @@ def correction(head: NeighbourHead, inputs: Tensor) -> Tensor:
 
 
 def change_of(head: NeighbourHead, x: Tensor, estimate: Tensor, sigma: float, planes: Tensor) -> Tensor:
-    """c (batch, y, x) for complex images x and their estimates D (batch, y, x) of image scale 1, at complex level `sigma`."""
+    """C (batch, y, x) for complex images x and their estimates D (batch, y, x) of image scale 1, at complex level `sigma`."""
     levels = torch.full((len(x),), sigma, device=x.device)
     return correction(head, head_inputs(x, estimate, levels, planes.expand(len(x), *planes.shape[1:])))

@@ -197,7 +197,6 @@ def _drawn(
     rng = np.random.default_rng((settings.seed, number))
     stack = volumes.draw(generator)
     scan = draw_scan([stack.images], settings.scans, generator)
-    assert scan.beside is not None  # a stack was scanned
     acquired = stack._replace(images=torch.cat((scan.truth.abs(), scan.beside)))
     own = number >= settings.own_images_from * settings.n_scans and bernoulli(0.5, generator)
     planes = None

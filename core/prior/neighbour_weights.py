@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from nilatron.core.prior.neighbour_head import NeighbourHead
 
 FORMAT = "nilatron-neighbours-1"
-SHIPPED_NEIGHBOURS = Path(__file__).with_name("neighbours.safetensors")
+SUFFIX = ".neighbours.safetensors"
 MAX_CHANNELS = 256
 
 
@@ -46,16 +46,19 @@ def save_neighbours(path: Path, head: NeighbourHead, metadata: dict[str, str], d
     import safetensors.torch
     import torch
 
-    tensors = {
-        name: value.detach().to("cpu", torch.float16).contiguous() for name, value in head.state_dict().items()
-    }
+    tensors = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in head.state_dict().items()}
     own = {"format": FORMAT, "architecture": json.dumps(asdict(head.config)), "denoiser_sha256": denoiser_sha256}
     complete = {**metadata, **own}
     complete[HASH_KEY] = content_sha256(tensors, complete)
     safetensors.torch.save_file(tensors, path, metadata=complete)
 
 
-def load_neighbours(path: Path = SHIPPED_NEIGHBOURS, device: torch.device | str = "cpu") -> NeighbourPrior:
+def beside(weights: Path) -> Path:
+    """Where the head for a weights file is looked for: NAME.neighbours.safetensors beside NAME.safetensors."""
+    return weights.with_suffix(SUFFIX)
+
+
+def load_neighbours(path: Path, device: torch.device | str = "cpu") -> NeighbourPrior:
     """The head of a weights file, in evaluation mode, on `device`.
 
     Raises

@@ -82,7 +82,7 @@ class TrainingScan(NamedTuple):
     truth: Tensor
     scale: float
     sigma: float
-    beside: Tensor | None = None  # magnitudes (slice, y, x) of other slices of the stack, in the units of `truth`
+    beside: Tensor = torch.zeros(0, 1, 1)  # magnitudes (slice, y, x) of the stack's other slices, in units of `truth`
 
 
 def draw_scan(images: Sequence[Tensor], settings: ScanSettings, generator: torch.Generator) -> TrainingScan:
@@ -119,7 +119,7 @@ def draw_scan(images: Sequence[Tensor], settings: ScanSettings, generator: torch
         _tensor(expected),
         problem.scale,
         problem.noise_level,
-        acquired[1:].abs() / sigma if acquired.ndim == 3 else None,
+        acquired.reshape(-1, *acquired.shape[-2:])[1:].abs() / sigma,
     )
 
 

@@ -5,9 +5,9 @@ geometry, orientation, contrast, set and frame. A change of any of these begins 
 
 off   nothing is remembered.
 past  a slice is told of the nearest on each side among those that are there; none waits.
-both  slices with even numbers go at once and are told nothing. Those with odd numbers wait until the slices of the numbers before
-      and after theirs are there, at the latest until the volume ends. So no image depends on the order of arrival, and none
-      passes its errors on to more than its two neighbours.
+both  slices with even numbers go at once and are told nothing. Those with odd numbers wait until the slices of the numbers
+      before and after theirs are there, at the latest until the volume ends. So no image depends on the order of arrival, and
+      none passes its errors on to more than its two neighbours.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ import numpy as np
 
 from nilatron.core.backend import Array, converted_to, on_host, synchronize
 from nilatron.core.measurement import Measurement, mask_outside_coils
-from nilatron.core.sampling.image import sample_images
 from nilatron.core.prior.neighbours import neighbour_planes
-from nilatron.core.sampling.nila_fast import SamplerResult
+from nilatron.core.sampling.image import sample_images
 from nilatron.core.sampling.neighbours import InformedByNeighbours
+from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.core.sampling.posterior import sample_posterior
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.gadgets.nila.budget import Plan, Shape, Stopwatch
@@ -120,7 +120,9 @@ class NilaRun:
 
     def _of_neighbours(self) -> dict[str, str]:
         if self.informed is None or self.prior.neighbours is None:
-            return {"neighbours_used": "no: there is no head for these weights, or for several partitions or map sets"}
+            return {
+                "neighbours_used": "no: no head lies beside the weights, or the slice has several partitions or map sets"
+            }
         return {"neighbours_used": "yes", "neighbours_sha256": self.prior.neighbours.sha256}
 
     def _with_prediction(self, outcome: Outcome, predicted: PredictedError) -> Outcome:

@@ -223,7 +223,9 @@ def learn_familiar(
 
 @prior.command("learn-neighbours")
 def learn_neighbours(
-    images: Annotated[list[Path], typer.Argument(help="Ordered volumes: files and folders, pictures numbered by slice.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Ordered volumes: files and folders, pictures numbered by slice.")
+    ],
     output: OutputOption,
     weights: WeightsOption = "default",
     start: Annotated[Path | None, typer.Option(help="Weights that it wrote, to go on with.")] = None,

@@ -25,16 +25,12 @@ def sample(
     weights: Annotated[
         str, typer.Option("--weights", "-w", help="A shipped name (default, tiny) or a file.")
     ] = "default",
-    neighbours: Annotated[
-        Path | None, typer.Option(help="Head of the weights for neighbouring slices; by default the shipped one.")
-    ] = None,
     png: Annotated[Path | None, typer.Option(help="Folder for a picture of each slice.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all noise.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.AUTO,
     overwrite: Annotated[bool, typer.Option(help="Replace file and pictures if they exist.")] = False,
 ) -> None:
     """Draw an image or a coherent volume from a prior, to see what it believes."""
-    from nilatron.core.prior.neighbour_weights import SHIPPED_NEIGHBOURS
     from nilatron.core.prior.weights import find_weights
     from nilatron.pipelines.device import resolve_device
     from nilatron.pipelines.prior.sample import SampleSettings, check_target, coherence, write_samples
@@ -44,7 +40,6 @@ def sample(
     check_target(output, overwrite=overwrite)
     settings = SampleSettings(
         find_weights(weights),
-        neighbours or SHIPPED_NEIGHBOURS,
         n_slices=slices,
         matrix=parse_matrix(matrix),
         spacing_mm=spacing,

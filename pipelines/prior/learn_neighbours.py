@@ -67,7 +67,9 @@ def learn_neighbours(
         if scans % REPORT_EVERY and scans != n_scans:
             return
         recent = losses[-REPORT_EVERY:]
-        progress(f"scan {scans} of {n_scans}, error relative to that without neighbours {sum(recent) / len(recent):.3f}")
+        progress(
+            f"scan {scans} of {n_scans}, error relative to that without neighbours {sum(recent) / len(recent):.3f}"
+        )
         training = {"neighbours": asdict(settings.neighbours), "training": asdict(settings.training)}
         metadata = {
             "data": settings.data,

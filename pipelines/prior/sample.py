@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -18,7 +19,7 @@ from torch import Tensor
 from nilatron.core.prior.edm import EDMDenoiser, denoise_complex
 from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.neighbour_head import NeighbourHead, change_of, phase_of
-from nilatron.core.prior.neighbour_weights import SHIPPED_NEIGHBOURS, load_neighbours
+from nilatron.core.prior.neighbour_weights import beside, load_neighbours
 from nilatron.core.prior.neighbours import NO_DATA, Neighbour, neighbour_planes
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sampling.unconditional import sample_unconditional
@@ -38,9 +39,7 @@ class SampleSettings:
     Attributes
     ----------
     weights
-        Of the prior.
-    neighbours
-        Of its head that knows neighbouring slices.
+        Of the prior; the head that knows neighbouring slices lies beside them.
     n_slices
         Of the volume; 1 is a single image.
     matrix
@@ -56,7 +55,6 @@ class SampleSettings:
     """
 
     weights: Path
-    neighbours: Path = SHIPPED_NEIGHBOURS
     n_slices: int = 1
     matrix: tuple[int, int] = (128, 128)
     spacing_mm: float = 3.0
@@ -76,7 +74,7 @@ class SampleSettings:
             raise InputError("expected a spacing above 0 and noise levels that fall")
 
 
-def sample(settings: SampleSettings, progress: Callable[[int, int], None] = lambda done, total: None) -> Tensor:
+def sample(settings: SampleSettings, progress: Callable[[int, int], object] = max) -> Tensor:
     """Complex images (slice, y, x) of image scale 1; `progress` is told how many of how many slices are done.
 
     Raises
@@ -87,11 +85,12 @@ def sample(settings: SampleSettings, progress: Callable[[int, int], None] = lamb
     prior = load_prior(settings.weights, settings.device)
     head: NeighbourHead | None = None
     if settings.n_slices > 1:
-        found = load_neighbours(settings.neighbours, settings.device)
+        path = beside(settings.weights)
+        found = load_neighbours(path, settings.device)
         if found.denoiser_sha256 != prior.sha256:
             raise InputError(
-                f"{settings.neighbours} knows neighbouring slices for other weights than {settings.weights}: train a "
-                "head for these with `nilatron prior learn-neighbours`, or draw single images"
+                f"{path} knows neighbouring slices for other weights than {settings.weights}: train a head for these "
+                "with `nilatron prior learn-neighbours`, or draw single images"
             )
         head = found.head
     schedule = karras_schedule(settings.n_steps, settings.sigma_max, settings.sigma_min)
@@ -128,7 +127,7 @@ def informed(
 def coherence(slices: Tensor) -> list[float]:
     """Correlation of the magnitudes of each slice (slice, y, x) with those of the next."""
     pixels = slices.abs().reshape(len(slices), -1).to(torch.float64).numpy()
-    return [float(np.corrcoef(one, other)[0, 1]) for one, other in zip(pixels, pixels[1:], strict=False)]
+    return [float(np.corrcoef(one, other)[0, 1]) for one, other in pairwise(pixels)]
 
 
 def write_samples(path: Path, slices: Tensor, settings: SampleSettings, png: Path | None, *, overwrite: bool) -> None:

@@ -138,9 +138,7 @@ def _slices(stack: Stack, path: Path) -> tuple[list[tuple[Tensor, float, int]], 
         raise TrainingImagesError(f"{path}: a magnitude image has no values below zero, this goes from {low} to {high}")
     brightest = max((scale for _, scale in found), default=0.0)
     kept = [
-        (image, scale, position)
-        for position, (image, scale) in enumerate(found)
-        if scale > MIN_BRIGHTNESS * brightest
+        (image, scale, position) for position, (image, scale) in enumerate(found) if scale > MIN_BRIGHTNESS * brightest
     ]
     return kept, len(found) - len(kept)
 
