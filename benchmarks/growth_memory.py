@@ -20,7 +20,8 @@ from report import Cell
 REPLAY = """
 import sys
 from pathlib import Path
-from nilatron.pipelines.replay import ReplaySettings, replay
+from nilatron.pipelines.replay.run import replay
+from nilatron.pipelines.replay.settings import ReplaySettings
 raw, chain, properties = Path(sys.argv[1]), sys.argv[2], dict(word.split("=") for word in sys.argv[3:])
 replay(ReplaySettings(raw, raw.with_name("images.h5"), chain, properties=properties, overwrite=True))
 status = Path("/proc/self/status").read_text().splitlines()

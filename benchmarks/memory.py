@@ -64,7 +64,8 @@ def measure(n_slices: int, chain: str, acceleration: int) -> float:
 
 def replay_and_measure(raw: Path, chain: str) -> dict[str, float]:
     """Replay in this process."""
-    from nilatron.pipelines.replay import ReplaySettings, replay
+    from nilatron.pipelines.replay.run import replay
+    from nilatron.pipelines.replay.settings import ReplaySettings
 
     imports_bytes = peak_bytes()
     report = replay(ReplaySettings(raw, raw.with_name("images.h5"), chain, device="cpu"))

@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 
 import nilatron.gadgets.methods
-import nilatron.pipelines.replay  # noqa: F401  imported once, before processes are forked
+import nilatron.pipelines.replay.run  # noqa: F401  imported once, before processes are forked
 from latency import start_server
 from nilatron.pipelines.cli import main as command_line
 from nilatron.pipelines.simulation.settings import SimulationSettings

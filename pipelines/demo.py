@@ -16,7 +16,8 @@ from nilatron.core.metrics import foreground, psnr
 from nilatron.gadgets.node import build_node
 from nilatron.pipelines.files.atomic import atomic_path
 from nilatron.pipelines.files.labels import with_labels
-from nilatron.pipelines.replay import ReplaySettings, replay
+from nilatron.pipelines.replay.run import replay
+from nilatron.pipelines.replay.settings import ReplaySettings
 from nilatron.pipelines.simulation.simulate import SimulationSettings, ground_truth, simulate
 
 CHAINS = {"zero_filled": "zero-filled", "cg_sense": "CG-SENSE", "l1_wavelet": "l1-wavelet", "nila": "Nila"}

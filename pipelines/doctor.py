@@ -168,7 +168,8 @@ def chains() -> Finding:
 
 def loop_back() -> Finding:
     """Whether a small simulated scan can be reconstructed."""
-    from nilatron.pipelines.replay import ReplaySettings, replay
+    from nilatron.pipelines.replay.run import replay
+    from nilatron.pipelines.replay.settings import ReplaySettings
     from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
 
     with tempfile.TemporaryDirectory() as folder:

@@ -17,6 +17,7 @@ from nilatron.core.words import counted
 from nilatron.gadgets.items import ScanLog
 from nilatron.pipelines.archive.identity import RunIdentity
 from nilatron.pipelines.archive.mr_image import mr_image, written
+from nilatron.pipelines.archive.outlines import outlined_captures
 from nilatron.pipelines.archive.parametric_map import has_maps, parametric_map
 from nilatron.pipelines.archive.series import Gathered, Series, all_series, gather
 from nilatron.pipelines.archive.study import Study, study_of
@@ -122,20 +123,25 @@ class DicomFolder(SpareFolder):
 
     def finish(self, scan: ScanLog) -> None:
         """Write the files, and report how many images could not be written, and why."""
-        for series in all_series(self._images, self.run, self.series_offset):
-            for name, data in objects_of(series, self.study, self.refused):
-                try:
-                    written(data, self.temporary / name)
-                    self.files.append(self.folder / name)
-                except OSError as error:
-                    self.refused.append(reason_of(error))
-                    (self.temporary / name).unlink(missing_ok=True)  # no half file
+        for name, data in self._objects():
+            try:
+                written(data, self.temporary / name)
+                self.files.append(self.folder / name)
+            except OSError as error:
+                self.refused.append(reason_of(error))
+                (self.temporary / name).unlink(missing_ok=True)  # no half file
         if not self.failure:
             shutil.rmtree(self.waiting, ignore_errors=True)
         if self.refused:
             scan.problem(
                 log, f"{self.folder}: {counted(len(self.refused), 'image')} could not be written: {self.refused[0]}"
             )
+
+    def _objects(self) -> Iterator[tuple[str, Dataset]]:
+        """All DICOM objects of the run with the names of their files."""
+        for series in all_series(self._images, self.run, self.series_offset):
+            yield from objects_of(series, self.study, self.refused)
+        yield from outlined_captures(self._images, self.study, self.run, self.series_offset)
 
 
 def objects_of(series: Series, study: Study, refused: list[InputError | str]) -> Iterator[tuple[str, Dataset]]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nilatron.pipelines.client.images import RemoteSettings
     from nilatron.pipelines.files.disk import OutputError
     from nilatron.pipelines.files.interrupts import StopSignalError
-    from nilatron.pipelines.replay import ReplayReport
+    from nilatron.pipelines.replay.settings import ReplayReport
 
 
 FILES, MEANS, DICOM, SERVER = "Files", "Reconstruction", "DICOM", "Server"  # panels of the help
@@ -162,8 +162,8 @@ def replay(
     from nilatron.pipelines.archive.folder import DicomSettings
     from nilatron.pipelines.archive.send import parse_archive
     from nilatron.pipelines.client.exchange import ServerError
-    from nilatron.pipelines.replay import ReplaySettings
-    from nilatron.pipelines.replay import replay as run
+    from nilatron.pipelines.replay.run import replay as run
+    from nilatron.pipelines.replay.settings import ReplaySettings
 
     own = parse_properties(properties or [])
     own |= {} if engine is None else {"engine": engine.value}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import ismrmrd
 
 from nilatron.core.errors import BadInputError
+from nilatron.core.words import counted
 from nilatron.gadgets.items import Context, Gadget, ScanError
 from nilatron.gadgets.known_noise import NOISE_STORED
 from nilatron.pipelines.conversation.eager_reader import MIB, EagerReader
@@ -245,8 +246,8 @@ class Conversation:
         problems = list(context.log.problems)
         if counts[PASSED]:
             problems.append(
-                f"{counts[PASSED]} images came in and were passed on unchanged: this node reconstructs raw data; put it "
-                "before the reconstruction of the chain"
+                f"{counted(counts[PASSED], 'image')} came in, passed on unchanged: this node reconstructs raw data; put "
+                "it before the reconstruction of the chain"
             )
         if made < expected:
             raise IncompleteError(f"only {made} of {expected} images could be made: {'; '.join(problems)}")

@@ -7,6 +7,8 @@ heads       converts heads of lines of any layout
 samples     converts samples of lines of any type
 table       reads blocks and fields of HDF5 tables
 images      writes images as an ISMRMRD file and as pictures
+roles       knows which images belong to one slice
+outlined    outlines what nothing supports
 atomic      writes files that appear only when they are complete
 hdf5_writer writes HDF5 files on disks that may be full
 labels      writes words on pictures

@@ -169,20 +169,32 @@ def write_png(image: ismrmrd.Image | AnyArray, path: str | Path) -> None:
     `image` is an `ismrmrd.Image` or an array (..., y, x); several images are arranged in a mosaic that is about square.
     Values that are not finite become black.
     """
-    from PIL import Image as Picture
-
     values = image.data if isinstance(image, ismrmrd.Image) else np.asarray(image)
     if values.ndim < 2 or values.size == 0:
         raise ValueError(f"a picture needs an array (..., y, x) that is not empty, got shape {values.shape}")
     magnitude = np.nan_to_num(np.abs(values), nan=0.0, posinf=0.0)
-    tiles = magnitude.reshape(-1, *values.shape[-2:])
-    columns = int(np.ceil(np.sqrt(len(tiles))))
-    rows = -(-len(tiles) // columns)
-    mosaic = np.zeros((rows * columns, *tiles.shape[1:]), np.float32)
-    mosaic[: len(tiles)] = tiles
-    mosaic = mosaic.reshape(rows, columns, *tiles.shape[1:]).swapaxes(1, 2)
-    flat = mosaic.reshape(rows * tiles.shape[1], columns * tiles.shape[2])
     white = float(np.percentile(magnitude, PNG_PERCENTILE)) or float(magnitude.max()) or 1.0
-    grey = np.clip(np.rint(flat * (255 / white)), 0, 255).astype(np.uint8)
+    grey = np.clip(np.rint(magnitude * (255 / white)), 0, 255).astype(np.uint8)
+    save_png(mosaic(grey.reshape(-1, *values.shape[-2:])), path)
+
+
+def mosaic(tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Pictures (n, y, x), or (n, y, x, 3) in colours, as one that is about square."""
+    n, height, width, *colours = tiles.shape
+    columns = int(np.ceil(np.sqrt(n)))
+    rows = -(-n // columns)
+    sheet = np.zeros((rows * columns, height, width, *colours), np.uint8)
+    sheet[:n] = tiles
+    return (
+        sheet.reshape(rows, columns, height, width, *colours)
+        .swapaxes(1, 2)
+        .reshape(rows * height, columns * width, *colours)
+    )
+
+
+def save_png(picture: npt.NDArray[np.uint8], path: str | Path) -> None:
+    """Write a picture (y, x), or (y, x, 3) in colours."""
+    from PIL import Image as Picture
+
     with atomic_path(Path(path)) as temporary:
-        Picture.fromarray(grey).save(temporary, format="PNG")
+        Picture.fromarray(picture).save(temporary, format="PNG")

@@ -12,7 +12,8 @@ from nilatron.gadgets.items import KSpaceSlice, ScanLog
 from nilatron.gadgets.node import OF_LINES, build_node
 from nilatron.gadgets.noise import NoiseSettings, Whitening
 from nilatron.pipelines.files.raw import open_raw
-from nilatron.pipelines.replay import ReplaySettings, context_of, no_images, scan_items
+from nilatron.pipelines.replay.scan import context_of, no_images, scan_items
+from nilatron.pipelines.replay.settings import ReplaySettings
 
 
 @dataclass(frozen=True)

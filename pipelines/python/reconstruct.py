@@ -219,13 +219,19 @@ def _result(
         coil_maps=arrays.like(_stacked_maps([to_numpy(one.source.coil_maps) for one in mains]), kspace),
         sigma=sigma if is_batch else float(sigma[0]),
         chi2=chi2 if is_batch else float(chi2[0]),
-        provenance=dict(set.intersection(*(set(one.provenance.items()) for one in mains))),
+        provenance=_common([one.provenance for one in mains]),
         notes=tuple(dict.fromkeys(note for one in mains for note in one.source.notes)),
         problems=tuple(scan_log.problems),
         entries=tuple(_result([one], kspace[n], known, items.ScanLog()) for n, one in enumerate(made))
         if is_batch
         else (),
     )
+
+
+def _common(provenances: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What all slices have in common, in the order of the first."""
+    first, *others = provenances
+    return {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
 
 
 def _stacked_maps(maps: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:

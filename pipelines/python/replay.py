@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.core.prior.weights import find_weights
-from nilatron.gadgets.images import SERIES_INDEX
 from nilatron.gadgets.items import ScanLog
 from nilatron.pipelines.files.raw import open_raw
+from nilatron.pipelines.files.roles import ROLES
 from nilatron.pipelines.python.properties import Property, texts_of
-from nilatron.pipelines.replay import ReplaySettings, images_of, no_images
-
-ROLES = {number: role for role, number in SERIES_INDEX.items()}
+from nilatron.pipelines.replay.scan import images_of, no_images
+from nilatron.pipelines.replay.settings import ReplaySettings
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,10 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from nilatron import __version__
+from nilatron.core.words import counted
 from nilatron.pipelines.files.atomic import atomic_path
+from nilatron.pipelines.files.outlined import count, spots_of, standard_deviations, with_outlines
+from nilatron.pipelines.files.roles import COMPARED
 from nilatron.pipelines.report import pictures
 from nilatron.pipelines.report.slices import ImageGroup, SliceImages
 
@@ -126,6 +129,8 @@ def _slice(images: ImageGroup, number: int, one: SliceImages) -> dict[str, objec
         figures.append(
             {"uri": pictures.coloured(planes["uncertainty"], most), "words": words, "bar": bar, "limits": ""}
         )
+    if planes.keys() >= set(COMPARED) and len({planes[role].shape for role in COMPARED}) == 1:
+        figures.append(_outlined(planes, standard_deviations(one.metadata["uncertainty"])))
     if {"main", "conventional"} <= planes.keys() and planes["main"].shape == planes["conventional"].shape:
         uri = pictures.difference(planes["main"], planes["conventional"], white)
         words = f"Difference x {pictures.DIFFERENCE_GAIN}: reconstruction - conventional"
@@ -145,6 +150,18 @@ def _slice(images: ImageGroup, number: int, one: SliceImages) -> dict[str, objec
         "remarks": one.remarks,
         "numbers": [(name.replace("_", " "), one.fact(name, _first_role(one))) for name in NUMBERS],
         "provenance": provenance,
+    }
+
+
+def _outlined(planes: Mapping[str, pictures.Pixels], n_deviations: float) -> dict[str, object]:
+    main, conventional, deviation = (planes[role][None] for role in COMPARED)
+    spots = spots_of(main, conventional, n_deviations * deviation)
+    found = counted(count(spots), "spot")
+    return {
+        "uri": pictures.uri(with_outlines(main, spots)[0]),
+        "words": f"Outlined: {found} that neither the conventional image nor the error interval supports",
+        "bar": None,
+        "limits": "may be there all the same",
     }
 
 

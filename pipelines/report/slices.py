@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.pipelines.files.atomic import InputError, open_hdf5
-
-ROLES = {1: "main", 2: "conventional", 101: "uncertainty"}
-INDICES = ("slice", "contrast", "phase", "repetition", "set", "average")
+from nilatron.pipelines.files.outlined import snr_pixels
+from nilatron.pipelines.files.roles import INDICES, ROLES, slice_of
 
 
 class Place(NamedTuple):
@@ -96,7 +95,7 @@ class ImageGroup:
         """All slices, in the order of their indices; images of unknown series count as main ones."""
         found: dict[tuple[int, ...], SliceImages] = {}
         for name, row, head, text in self._heads():
-            key = tuple(int(head[index]) for index in INDICES)
+            key = slice_of(head)
             role = ROLES.get(int(head["image_series_index"]), "main")
             one = found.setdefault(key, SliceImages(key))
             if role not in one.places:
@@ -113,8 +112,4 @@ class ImageGroup:
     def pixels(self, one: SliceImages, role: str) -> npt.NDArray[np.float32]:
         """Magnitudes (z, y, x) of an image in SNR units, of its first channel."""
         place = one.places[role]
-        stored = self._group[place.group]["data"][place.row][0]
-        if stored.dtype.names:
-            stored = stored["real"] + 1j * stored["imag"]
-        slope = float(one.metadata[role].get("RescaleSlope", 1))
-        return np.asarray(np.nan_to_num(np.abs(stored) * slope), np.float32)
+        return snr_pixels(self._group[place.group]["data"][place.row][0], one.metadata[role])

@@ -21,7 +21,8 @@ def layouts(load):
 @pytest.fixture(scope="module")
 def expected(scan_path, tmp_path_factory):
     """Pixels of the scan as it is."""
-    from nilatron.pipelines.replay import ReplaySettings, replay
+    from nilatron.pipelines.replay.run import replay
+    from nilatron.pipelines.replay.settings import ReplaySettings
 
     out = tmp_path_factory.mktemp("plain") / "out.h5"
     replay(ReplaySettings(scan_path, out, "zero_filled", output_group="images"))

@@ -4,7 +4,8 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from nilatron.pipelines.replay import ReplaySettings, replay
+from nilatron.pipelines.replay.run import replay
+from nilatron.pipelines.replay.settings import ReplaySettings
 from nilatron.pipelines.simulation.simulate import simulate
 
 pytestmark = pytest.mark.slow  # through a whole node what gadgets and conversation are asked alone

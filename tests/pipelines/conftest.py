@@ -26,7 +26,8 @@ from nilatron.gadgets.items import Context
 from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, ServerError, open_connection
 from nilatron.pipelines.client.request import Address
 from nilatron.pipelines.conversation.conversation import Conversation, ConversationSettings
-from nilatron.pipelines.replay import ReplaySettings, replay
+from nilatron.pipelines.replay.run import replay
+from nilatron.pipelines.replay.settings import ReplaySettings
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate, simulate_items
 from nilatron.pipelines.wire import ConfigName, Connection, Decoder, Error, Header, Timeouts, encode
 

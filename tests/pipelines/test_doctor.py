@@ -45,7 +45,7 @@ def test_a_replay_that_fails(monkeypatch, error):
     def crash(*_):
         raise error
 
-    monkeypatch.setattr("nilatron.pipelines.replay.replay", crash)
+    monkeypatch.setattr("nilatron.pipelines.replay.run.replay", crash)
     finding = doctor.loop_back()
     assert not finding.ok
     assert str(error) in finding.result

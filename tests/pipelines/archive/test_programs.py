@@ -81,6 +81,7 @@ def test_dciodvfy_finds_no_error_in_volumes_signed_images_fall_backs_and_the_stu
     folder, _ = write(
         image(pixels=np.abs(volume)),
         image(series=101, pixels=np.abs(volume)),
+        image(series=2, pixels=np.zeros_like(volume)),
         image(series=1001, pixels=volume, image_type=3, meta={"ImageType": "DERIVED"}),
         image(series=3001, pixels=volume, image_type=2, meta={"ImageType": "DERIVED"}),
         image(meta={"nilatron_fallback": "no time", "nilatron_doubt": "ghosts"}),
@@ -88,7 +89,7 @@ def test_dciodvfy_finds_no_error_in_volumes_signed_images_fall_backs_and_the_stu
         like=tmp_path / "reference.dcm",
         series_offset=7000,
     )
-    assert len(folder.files) == 4 * 4 + 3
+    assert len(folder.files) == 6 * 4 + 3
     for path in folder.files:
         done = subprocess.run([verify, path], stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
         assert [line for line in done.stderr.splitlines() if line.startswith("Error")] == [], path

@@ -158,7 +158,7 @@ def test_a_full_picture_folder_costs_no_image(command, raw, folder, one_line, mo
         path.write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nilatron.pipelines.replay.write_png", full)
+    monkeypatch.setattr("nilatron.pipelines.replay.exports.write_png", full)
     words = ("replay", raw, "-o", folder / "out.h5", "-c", "zero_filled", "-G", "images", "--png", folder / "png")
     code, out, err = command(*words)
     assert (code, out[:9]) == (3, "2 images ")

@@ -6,8 +6,8 @@ from functools import partial
 import h5py
 import pytest
 
-from nilatron.pipelines import replay
 from nilatron.pipelines.archive.send import SendSettings, send
+from nilatron.pipelines.replay import run
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
@@ -31,7 +31,7 @@ def exported(command, raw, folder):
 def archive(monkeypatch):
     """Start a server whose first answers are given; its address. The program does not wait between tries."""
     pytest.importorskip("pynetdicom")
-    monkeypatch.setattr(replay, "send", partial(send, settings=SendSettings(silence_s=5), sleep=lambda _: None))
+    monkeypatch.setattr(run, "send", partial(send, settings=SendSettings(silence_s=5), sleep=lambda _: None))
     made = []
 
     def start(*statuses):

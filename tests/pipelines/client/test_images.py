@@ -15,7 +15,8 @@ from nilatron.pipelines.client.images import RemoteSettings
 from nilatron.pipelines.client.request import Request, request_for
 from nilatron.pipelines.conversation.conversation import ConversationSettings, Opening, run_conversation
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.replay import ReplaySettings, replay
+from nilatron.pipelines.replay.run import replay
+from nilatron.pipelines.replay.settings import ReplaySettings
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
 from nilatron.pipelines.wire import Close, Config, ConfigName, Connection, Header, Text, Timeouts
 

@@ -161,7 +161,7 @@ def test_a_peer_that_never_stops_sending_is_left_in_bounded_time_and_knows_why(e
         ([line()], ["Error", "Close"], "none of the 1 items that came gave an image"),
         ([Error.of("a coil broke")], ["Error", "Close"], "reports an error: a coil broke"),
         ([line(), Header(HEADER)], ["Error", "Close"], "a Header message came among the data"),
-        ([image(7)], [7, "Error", "Close"], "1 images came in and were passed on unchanged"),
+        ([image(7)], [7, "Error", "Close"], "1 image came in, passed on unchanged"),
         ([Text.of("hello"), line(flag=ismrmrd.ACQ_IS_NOISE_MEASUREMENT)], ["Close"], None),
     ],
 )

@@ -102,6 +102,15 @@ def test_noise_that_contradicts_the_data_is_not_believed(scan):
     assert any("noise level: given says 1" in note for note in found.notes)
 
 
+def test_the_provenance_of_a_batch_is_what_its_slices_share_in_their_order(scan):
+    kspace, noise, _ = scan
+    one = nilatron.reconstruct(kspace, noise=noise, method="cg_sense")
+    both = nilatron.reconstruct(np.stack([kspace[:, None], 2 * kspace[:, None]]), noise=noise, method="cg_sense")
+    assert list(both.provenance) == [key for key in one.provenance if key in both.provenance]
+    assert "chi2" not in both.provenance
+    assert both.provenance["target"] == "cg_sense"
+
+
 def test_own_maps_in_any_scale_are_those_of_the_estimate(scan):
     kspace, noise, _ = scan
     whitening = np.linalg.inv(np.linalg.cholesky(noise))

@@ -6,7 +6,8 @@ import pytest
 
 import nilatron
 from nilatron.core.prior.weights import shipped_weights
-from nilatron.pipelines.replay import ReplaySettings, replay
+from nilatron.pipelines.replay.run import replay
+from nilatron.pipelines.replay.settings import ReplaySettings
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
 
 SCAN = SimulationSettings(

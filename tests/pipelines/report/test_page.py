@@ -46,7 +46,7 @@ def written(image_file, tmp_path):
     return write
 
 
-def test_a_slice_has_its_four_pictures_a_bar_and_its_numbers(written):
+def test_a_slice_has_its_five_pictures_a_bar_and_its_numbers(written):
     page = Elements(written(image(10, 2), image(9, 1, chi2="1.031", seed="7"), image(0.5, 101)))
     figures = [
         attributes["alt"] for tag, attributes in page.found if tag == "img" and attributes.get("class") == "image"
@@ -55,6 +55,7 @@ def test_a_slice_has_its_four_pictures_a_bar_and_its_numbers(written):
         "Nilatron AI Nila",
         "Nilatron AI Nila",
         "Uncertainty",
+        "Outlined",
         "Difference x 5",
     ]
     assert sum(attributes.get("alt") == "colour bar" for _, attributes in page.found) == 1

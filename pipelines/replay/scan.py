@@ -1,0 +1,136 @@
+"""The scan of a raw file as images: made in this process, or by a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+from itertools import chain as joined
+from typing import TYPE_CHECKING, Any
+
+import ismrmrd
+
+from nilatron.gadgets.flags import LineKind, kind_of
+from nilatron.gadgets.items import Context, ScanLog, ScanProgress, ScanTiming
+from nilatron.gadgets.plan.upcoming import upcoming_of
+from nilatron.gadgets.plan.weighed import weighed_header
+from nilatron.pipelines.chain.find import Chain, load_chain
+from nilatron.pipelines.chain.host import run_chain
+from nilatron.pipelines.client.images import remote_images
+from nilatron.pipelines.device import resolve_device
+from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.noise_file import noise_lines, noise_origin
+from nilatron.pipelines.files.noise_store import NoiseFolder
+from nilatron.pipelines.files.raw import RawFile
+from nilatron.pipelines.progress import Bar
+from nilatron.pipelines.replay.settings import ReplaySettings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def images_of(
+    settings: ReplaySettings, raw: RawFile, scan: ScanLog, stack: ExitStack, console: Console | None
+) -> Iterator[ismrmrd.Image]:
+    """The images of the scan, made in this process or by a server; problems go to the scan's log."""
+    bar, progress = stack.enter_context(Bar(console)), ScanProgress()
+    items = counted(scan_items(raw, settings), raw, bar, progress)
+    if settings.remote is not None:
+        images = stack.enter_context(closing(remote_images(settings.remote, raw, items, scan)))
+        return arriving(images, raw, settings.remote.request.series_per_slice, bar)
+    chain, context = load_chain(settings.chain), context_of(settings, raw, scan, progress)
+    return run_scan(chain, stamped(items, context.timing), context, settings)
+
+
+def context_of(settings: ReplaySettings, raw: RawFile, scan: ScanLog, progress: ScanProgress | None = None) -> Context:
+    """What the gadgets are told about the scan of a file, all of its line heads among it."""
+    heads, progress = raw.heads(), progress or ScanProgress()
+    header = weighed_header(raw.header, heads)
+    progress.n_slices = len(upcoming_of(header, heads).imaging)
+    return Context(
+        header,
+        resolve_device(settings.device),
+        settings.seed,
+        scan,
+        heads=heads,
+        progress=progress,
+        noise_store=None if settings.noise_store is None else NoiseFolder(settings.noise_store),
+        noise_file=None if settings.noise is None else noise_origin(settings.noise),
+    )
+
+
+def stamped(items: Iterable[Any], timing: ScanTiming) -> Iterator[Any]:
+    """The items, their arrival noted: a file is there as a whole before its first line is read."""
+    timing.ended_s = timing.clock()
+    for item in items:
+        timing.arrived_s = timing.clock()
+        yield item
+
+
+def run_scan(chain: Chain, items: Iterable[Any], context: Context, settings: ReplaySettings) -> Iterator[ismrmrd.Image]:
+    """The chain over items, with the settings' properties over those of its own node."""
+    from nilatron.gadgets.node import build_node
+
+    return run_chain(
+        chain,
+        items,
+        context,
+        lambda target, properties: build_node(target, {**properties, **settings.properties}, settings.weights),
+    )
+
+
+def scan_items(raw: RawFile, settings: ReplaySettings) -> Iterator[Any]:
+    """The scan; where there is a noise file its noise lines, and those of the scan left out."""
+    if settings.noise is None:
+        return raw.items()
+    return joined(noise_lines(settings.noise, raw), (item for item in raw.items() if not is_noise(item)))
+
+
+def is_noise(item: Any) -> bool:
+    """Whether this is a line of a noise scan."""
+    return isinstance(item, ismrmrd.Acquisition) and kind_of(item.flags) is LineKind.NOISE
+
+
+def counted(items: Iterator[Any], raw: RawFile, bar: Bar, progress: ScanProgress) -> Iterator[Any]:
+    """The items; lines are shown on the bar until the first slice is reconstructed, then the steps of all slices."""
+
+    def show_steps() -> None:
+        place = min(progress.slices_done + 1, progress.n_slices)
+        unit = "steps" if progress.steps_per_slice > 1 else "slices"
+        text = f"slice {place} of {progress.n_slices}" if unit == "steps" else ""
+        bar.update(progress.done, progress.total, unit, text)
+
+    progress.changed = show_steps
+    for number, item in enumerate(items):
+        if not progress.done:
+            bar.update(min(number, raw.n_acquisitions), raw.n_acquisitions, "lines")  # a noise file has more
+        yield item
+
+
+def arriving(images: Iterator[ismrmrd.Image], raw: RawFile, series_per_slice: int, bar: Bar) -> Iterator[ismrmrd.Image]:
+    """The images of a server, counted on the bar."""
+    n_expected = series_per_slice * len(upcoming_of(raw.header, raw.heads()).imaging)
+    for number, image in enumerate(images):
+        yield image
+        bar.update(number + 1, n_expected, "images")
+
+
+class NoImagesError(InputError):
+    """A scan that gives no image."""
+
+
+def no_images(scan: ScanLog, settings: ReplaySettings) -> NoImagesError:
+    """What to say about a scan that gave no image."""
+    return NoImagesError(f"{settings.raw}: expected imaging lines, found {describe(scan)}; {advice(scan, settings)}")
+
+
+def advice(scan: ScanLog, settings: ReplaySettings) -> str:
+    """What to do about a scan without images."""
+    is_noise_alone = scan.counts["noise lines"] and not scan.counts["imaging lines"]
+    if is_noise_alone and settings.noise_store is None:
+        return "if this is a noise measurement, --noise-store DIR keeps it for the scans that depend on it"
+    return "; ".join(scan.problems) or "check the scan"
+
+
+def describe(log_of_scan: ScanLog) -> str:
+    """What a scan without images held, in words."""
+    return ", ".join(f"{count} {what}" for what, count in sorted(log_of_scan.counts.items()) if count) or "nothing"
