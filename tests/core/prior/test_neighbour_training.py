@@ -52,7 +52,7 @@ def test_every_step_is_a_state_with_the_truth_at_its_resolution(denoiser, volume
         assert state.noisy.shape == state.estimate.shape == state.truth.shape == state.beside.images.shape[-2:]
         assert float(state.truth.abs().max()) == pytest.approx(1, abs=0.5)
         # every slice of this volume is the same, at every resolution
-        error = (state.beside.images[1] - state.truth.abs()).square().mean().sqrt()
+        error = (state.beside.images[1:].amax(dim=0) - state.truth.abs()).square().mean().sqrt()
         assert float(error) < 0.05
 
 
@@ -70,7 +70,7 @@ def test_a_neighbour_that_is_the_truth_is_learnt_from(denoiser, volumes):
     settings = NeighbourTraining(
         n_scans=4, steps_per_scan=40, rate=5e-3, patch=32, scans=SCANS, sampler=ImageSettings(steps=3), drawn=1
     )
-    train_neighbours(denoiser, volumes, settings, lambda scans, loss, head: losses.append(loss))
+    train_neighbours(denoiser, volumes, settings, lambda *told: losses.append(told[1]))
     assert losses[-1] < 0.5  # 1 is the error of the denoiser alone
 
 
