@@ -60,16 +60,14 @@ def learn_neighbours(
     prior = load_prior(settings.weights)
     images, places = load_volumes(settings.images)
     n_scans = settings.training.n_scans
-    losses: list[float] = []
+    gains: list[float] = []
 
-    def watch(scans: int, loss: float, head: NeighbourHead) -> None:
-        losses.append(loss)
+    def watch(scans: int, gain: float, head: NeighbourHead) -> None:
+        gains.append(gain)
         if scans % REPORT_EVERY and scans != n_scans:
             return
-        recent = losses[-REPORT_EVERY:]
-        progress(
-            f"scan {scans} of {n_scans}, error relative to that without neighbours {sum(recent) / len(recent):.3f}"
-        )
+        recent = gains[-REPORT_EVERY:]
+        progress(f"scan {scans} of {n_scans}, gain by neighbours {sum(recent) / len(recent):+.3f} dB")
         training = {"neighbours": asdict(settings.neighbours), "training": asdict(settings.training)}
         metadata = {
             "data": settings.data,

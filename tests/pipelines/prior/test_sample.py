@@ -81,5 +81,5 @@ def test_what_is_written_is_a_volume_for_training_and_pictures(weights, tmp_path
 
 @pytest.mark.parametrize("wrong", [{"n_slices": 0}, {"matrix": (16, 64)}, {"spacing_mm": 0.0}, {"n_steps": 1}])
 def test_what_cannot_be_drawn_is_refused(tmp_path, wrong):
-    with pytest.raises(InputError, match="expected|a matrix has"):
+    with pytest.raises(InputError, match=r"expected|a matrix has"):
         SampleSettings(tmp_path / "w.safetensors", **wrong)
