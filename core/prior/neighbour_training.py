@@ -3,37 +3,30 @@
 Scans of slices from ordered volumes are simulated and sampled without neighbours. The head learns to change the last estimate
 so that the image which data consistency makes of it is nearer to the truth, given imperfect neighbours (teacher forcing). Steps
 before the last are left alone: the denoiser was trained through all of them, and what makes their estimates better makes the
-image worse. Images in white noise, of which nothing was measured, teach the head to draw volumes.
+image worse.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from nilatron.core.measurement import mask_outside_coils
-from nilatron.core.metrics import FOREGROUND
-from nilatron.core.prior.acquired import simulate_acquisition
-from nilatron.core.prior.augment import bernoulli, uniform
-from nilatron.core.prior.edm import EDMDenoiser, denoise_complex, estimate_complex
-from nilatron.core.prior.neighbour_head import NeighbourHead, change_of, correction, head_inputs, phase_of
-from nilatron.core.prior.neighbours import NO_DATA, Neighbour, neighbour_planes
+from nilatron.core.prior.edm import EDMDenoiser, estimate_complex
+from nilatron.core.prior.neighbour_head import NeighbourHead, change_of, phase_of
+from nilatron.core.prior.neighbours import Neighbour, neighbour_planes
 from nilatron.core.prior.training_scans import ScanSettings, TrainingScan, draw_scan
 from nilatron.core.prior.volumes import Stack, Volumes
 from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sampling.unrolled import differentiable_solve, log_error
 from nilatron.core.sense import SenseOperator
-
-BACKGROUND_WEIGHT = 0.05  # of pixels in air, for images in white noise
-DRAWN_WEIGHT = 0.1  # of the loss of images in white noise
 
 
 class LastStep(NamedTuple):
@@ -58,35 +51,23 @@ class LastStep(NamedTuple):
     beside: Stack
 
 
-class Drawn(NamedTuple):
-    """A complex image (y, x) in white noise of level `sigma`, the estimate of the denoiser, and the slices beside it."""
-
-    noisy: Tensor
-    estimate: Tensor
-    truth: Tensor
-    sigma: float
-    beside: Stack
-
-
 @dataclass(frozen=True)
 class NeighbourTraining:
     """How long and on what the head learns."""
 
     n_scans: int = 400
-    steps_per_scan: int = 6
+    steps_per_scan: int = 2
     rate: float = 1e-3  # of Adam, falling to 0 along a cosine
-    batch_size: int = 2  # scans in a step, and as many patches of images in noise
-    patch: int = 64  # pixels
-    drawn_sigma: tuple[float, float] = (0.1, 4.0)
-    kept: int = 200  # latest scans that are learnt from
+    batch_size: int = 3  # scans in a step
+    kept: int = 400  # latest scans that are learnt from
     seed: int = 0
     scans: ScanSettings = field(default_factory=ScanSettings)
     sampler: ImageSettings = field(default_factory=ImageSettings)
 
     def __post_init__(self) -> None:
         """Refuse what trains nothing."""
-        if min(self.n_scans, self.steps_per_scan, self.batch_size, self.kept) < 1 or self.patch < 8 or self.rate <= 0:
-            raise ValueError(f"expected scans, steps, a batch, patches of 8 pixels or more and a rate, got {self}")
+        if min(self.n_scans, self.steps_per_scan, self.batch_size, self.kept) < 1 or self.rate <= 0:
+            raise ValueError(f"expected scans, steps, a batch and a rate, got {self}")
 
 
 def last_step_of(
@@ -131,13 +112,6 @@ def image_of(head: NeighbourHead, last: LastStep, planes: Tensor, settings: Imag
     return cast("Tensor", mask_outside_coils(operator, solution.x[0] * scan.scale))
 
 
-def drawn_of(denoiser: EDMDenoiser, image: Tensor, beside: Stack, sigma: float, generator: torch.Generator) -> Drawn:
-    """A complex image (y, x) in white noise, of which nothing was measured."""
-    noise = torch.complex(*(torch.randn(image.shape, generator=generator) for _ in range(2))) / 2**0.5
-    noisy = image + sigma * noise
-    return Drawn(noisy, denoise_complex(denoiser, noisy[None], sigma)[0].clone(), image, sigma, beside)
-
-
 def planes_of(stack: Stack, noise: float, share: float) -> Tensor | None:
     """Planes (plane, y, x) of a stack of image scale 1; None when all neighbours are absent."""
     pairs = zip(stack.images[1:], stack.distances_mm, strict=True)
@@ -164,7 +138,7 @@ def train_neighbours(
         torch.manual_seed(settings.seed)
         head = head or NeighbourHead()
     optimiser = torch.optim.Adam(head.parameters(), lr=settings.rate)
-    examples: list[tuple[LastStep, Drawn]] = []
+    examples: list[LastStep] = []
     for number in range(settings.n_scans):
         examples = [*examples, _example(denoiser, volumes, settings, number, generator)][-settings.kept :]
         for group in optimiser.param_groups:
@@ -172,39 +146,28 @@ def train_neighbours(
         gains: list[float] = []
         for _ in range(settings.steps_per_scan):
             optimiser.zero_grad()
-            for last, drawn in _chosen(examples, settings.batch_size, generator):
-                ratio = _scan_loss(head, last, volumes, settings, generator)
-                loss = ratio + DRAWN_WEIGHT * _drawn_loss(head, drawn, volumes, settings.patch, generator)
+            for index in torch.randint(0, len(examples), (settings.batch_size,), generator=generator).tolist():
+                loss = _loss(head, examples[index], volumes, settings, generator)
                 (loss / settings.batch_size).backward()  # type: ignore[no-untyped-call]
-                gains.append(-10 / math.log(10) * float(ratio.detach()))
+                gains.append(-10 / math.log(10) * float(loss.detach()))
             torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
             optimiser.step()
         watch(number + 1, sum(gains) / len(gains), head)
     return head.eval()
 
 
-def _chosen(
-    examples: Sequence[tuple[LastStep, Drawn]], n: int, generator: torch.Generator
-) -> list[tuple[LastStep, Drawn]]:
-    return [examples[i] for i in torch.randint(0, len(examples), (n,), generator=generator).tolist()]
-
-
 def _example(
     denoiser: EDMDenoiser, volumes: Volumes, settings: NeighbourTraining, number: int, generator: torch.Generator
-) -> tuple[LastStep, Drawn]:
-    """A scan and an image in noise."""
+) -> LastStep:
+    """A scan of one of the slices."""
     stack = volumes.draw(generator)
     scan = draw_scan([stack.images], settings.scans, generator)
     acquired = stack._replace(images=torch.cat((scan.truth.abs(), scan.beside)))
     rng = np.random.default_rng((settings.seed, number))
-    last = last_step_of(denoiser, scan, acquired, rng, settings.sampler)
-    stack = volumes.draw(generator)
-    images = simulate_acquisition(stack.images, settings.scans.acquisition, settings.scans.augment, generator)
-    sigma = math.exp(uniform(math.log(settings.drawn_sigma[0]), math.log(settings.drawn_sigma[1]), generator))
-    return last, drawn_of(denoiser, images[0], stack._replace(images=images.abs()), sigma, generator)
+    return last_step_of(denoiser, scan, acquired, rng, settings.sampler)
 
 
-def _scan_loss(
+def _loss(
     head: NeighbourHead, last: LastStep, volumes: Volumes, settings: NeighbourTraining, generator: torch.Generator
 ) -> Tensor:
     """Ln of the image's squared error relative to that without neighbours."""
@@ -213,32 +176,3 @@ def _scan_loss(
     if planes is None:
         return 0 * head.last.weight.sum()  # the head is not asked
     return log_error(image_of(head, last, planes, settings.sampler), scan.truth, scan.scale) - last.error
-
-
-def _drawn_loss(head: NeighbourHead, drawn: Drawn, volumes: Volumes, size: int, generator: torch.Generator) -> Tensor:
-    """Squared error of a random patch, relative to that of the denoiser alone."""
-    wanted = (drawn.truth * phase_of(drawn.estimate).conj()).real - drawn.estimate.abs()
-    inside = drawn.truth.abs() > FOREGROUND
-    unit = (wanted.square() * inside).sum() / inside.sum().clamp_min(1) + 1e-8
-    cut = _random_cut((drawn.truth.shape[0], drawn.truth.shape[1]), size, generator)
-    planes = planes_of(volumes.seen(drawn.beside._replace(images=cut(drawn.beside.images)), generator), *NO_DATA)
-    if planes is None:
-        return 0 * head.last.weight.sum()
-    inputs = head_inputs(cut(drawn.noisy)[None], cut(drawn.estimate)[None], torch.tensor([drawn.sigma]), planes[None])
-    weight = cut(inside + BACKGROUND_WEIGHT * ~inside)
-    error: Tensor = ((correction(head, inputs)[0] - cut(wanted)).square() * weight).sum()
-    return error / (unit * weight.sum() + 1e-8)
-
-
-def _random_cut(shape: tuple[int, int], size: int, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
-    """A random patch of images (..., y, x), turned and mirrored; around smaller images there is air."""
-    first = [int(torch.randint(0, max(1, n - size + 1), (), generator=generator)) for n in shape]
-    turns, mirrored = int(torch.randint(0, 4, (), generator=generator)), bernoulli(0.5, generator)
-
-    def cut(image: Tensor) -> Tensor:
-        part = image[..., first[0] : first[0] + size, first[1] : first[1] + size]
-        part = F.pad(part, (0, size - part.shape[-1], 0, size - part.shape[-2]))
-        part = torch.rot90(part, turns, dims=(-2, -1))
-        return part.flip(-2) if mirrored else part
-
-    return cut

@@ -15,7 +15,6 @@ N_NEIGHBOURS = 2
 PLANES_PER_NEIGHBOUR = 3
 N_PLANES = PLANES_PER_NEIGHBOUR * N_NEIGHBOURS + 2
 DISTANCE_UNIT_MM = 10.0  # the planes hold distances in these, so that they are about 1
-NO_DATA = (1.0, 0.01)  # noise and acquired share of an image that nothing was measured of
 
 
 @dataclass(frozen=True)

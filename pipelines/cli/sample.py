@@ -18,7 +18,7 @@ from nilatron.pipelines.cli.choices import Device
 )
 def sample(
     output: Annotated[Path, typer.Option("--output", "-o", help="HDF5 file of complex images (slice, y, x).")],
-    slices: Annotated[int, typer.Option(min=1, help="Slices of a volume, each given the one before; 1: an image.")] = 1,
+    slices: Annotated[int, typer.Option(min=1, help="Slices of a volume; 1: an image.")] = 1,
     matrix: Annotated[str, typer.Option(metavar="Y,X", help="Size in pixels.")] = "128,128",
     spacing: Annotated[float, typer.Option(help="Distance between slices in mm.")] = 3.0,
     steps: Annotated[int, typer.Option(min=2, help="Noise levels of the sampler.")] = 20,

@@ -1,10 +1,15 @@
 """Images and coherent volumes drawn from a prior alone, so that a group sees what its prior believes: `nilatron sample`.
 
-A volume is drawn slice by slice, each given the one before it (autoregressive: Luo, Huang and Uecker, NeurIPS 2024).
+The slices of a volume follow each other in small steps of the first noise, from which all else follows:
+
+    z' = r z + sqrt(1 - r^2) e,     r = exp(-spacing / length)
+
+It is white in every slice, so that each is a sample of the prior, and neighbours are alike.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,11 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nilatron.core.prior.edm import EDMDenoiser, denoise_complex
 from nilatron.core.prior.edm_weights import load_prior
-from nilatron.core.prior.neighbour_head import NeighbourHead, change_of, phase_of
-from nilatron.core.prior.neighbour_weights import beside, load_neighbours
-from nilatron.core.prior.neighbours import NO_DATA, Neighbour, neighbour_planes
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sampling.unconditional import sample_unconditional
 from nilatron.pipelines.files.atomic import AtomicFolder, InputError, atomic_path
@@ -30,6 +31,7 @@ from nilatron.pipelines.training.batches import seeded_generator
 DATASET = "image"  # a name that training reads
 PICTURES = ("volume.png", "slice_*.png")
 MIN_SIDE = 32
+LENGTH_MM = 60.0  # over which the first noise of a volume changes
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class SampleSettings:
     Attributes
     ----------
     weights
-        Of the prior; the head that knows neighbouring slices lies beside them.
+        Of the prior.
     n_slices
         Of the volume; 1 is a single image.
     matrix
@@ -80,48 +82,33 @@ def sample(settings: SampleSettings, progress: Callable[[int, int], object] = ma
     Raises
     ------
     BadInputError
-        When the weights cannot be used, or a volume is asked for and the head belongs to others.
+        When the weights cannot be used.
     """
     prior = load_prior(settings.weights, settings.device)
-    head: NeighbourHead | None = None
-    if settings.n_slices > 1:
-        path = beside(settings.weights)
-        found = load_neighbours(path, settings.device)
-        if found.denoiser_sha256 != prior.sha256:
-            raise InputError(
-                f"{path} knows neighbouring slices for other weights than {settings.weights}: train a head for these "
-                "with `nilatron prior learn-neighbours`, or draw single images"
-            )
-        head = found.head
     schedule = karras_schedule(settings.n_steps, settings.sigma_max, settings.sigma_min)
     slices: list[Tensor] = []
+    noise: Tensor | None = None
     for number in range(settings.n_slices):
         progress(number, settings.n_slices)
-        before = slices[-1].abs() if slices else None
-        denoiser = informed(prior.denoiser, head, before, settings.spacing_mm)
         generator = seeded_generator(settings.seed, number)
+        noise = next_noise(noise, settings, generator)
+        shape = (1, *settings.matrix)
         drawn = sample_unconditional(
-            denoiser, (1, *settings.matrix), schedule, generator=generator, device=settings.device
+            prior.denoiser.denoise, shape, schedule, generator=generator, device=settings.device, first=noise
         )
         slices.append(drawn[0])
     progress(settings.n_slices, settings.n_slices)
     return torch.stack(slices).cpu()
 
 
-def informed(
-    denoiser: EDMDenoiser, head: NeighbourHead | None, before: Tensor | None, spacing_mm: float
-) -> Callable[[Tensor, float], Tensor]:
-    """D(x, sigma) of images (1, y, x), given the magnitude (y, x) of the slice before if there is one."""
-    if head is None or before is None:
-        return denoiser.denoise
-    planes: Tensor = neighbour_planes([Neighbour(before, spacing_mm)], 1.0, *NO_DATA)
-
-    def denoise(x: Tensor, sigma: float) -> Tensor:
-        with torch.inference_mode():
-            estimate = denoise_complex(denoiser, x, sigma)
-            return estimate + phase_of(estimate) * change_of(head, x, estimate, sigma, planes[None])
-
-    return denoise
+def next_noise(before: Tensor | None, settings: SampleSettings, generator: torch.Generator) -> Tensor:
+    """Complex noise (1, y, x) of variance 1, much like that of the slice before if there is one."""
+    parts = torch.randn((2, 1, *settings.matrix), generator=generator) / 2**0.5
+    fresh = torch.complex(parts[0], parts[1])
+    if before is None:
+        return fresh
+    share = math.exp(-settings.spacing_mm / LENGTH_MM)
+    return share * before + math.sqrt(1 - share**2) * fresh
 
 
 def coherence(slices: Tensor) -> list[float]:

@@ -28,7 +28,7 @@ def test_an_image_is_drawn(command, weights, tmp_path):
 def test_bad_input_is_one_line_and_code_2(command, weights, tmp_path, one_line):
     for words, message in (
         (("--matrix", "128"), "--matrix expects two whole numbers"),
-        (("--slices", 2), "no weights file at"),
+        (("--matrix", "8,8"), "sides of 32 pixels or more"),
     ):
         code, _, err = command("sample", "-o", tmp_path / "out.h5", "-w", weights, *words)
         assert code == 2

@@ -14,7 +14,7 @@ from nilatron.core.sampling.image import ImageSettings
 from nilatron.pipelines.prior.learn_neighbours import LearnNeighboursSettings, learn_neighbours
 
 TRAINING = NeighbourTraining(
-    n_scans=1, steps_per_scan=1, batch_size=1, patch=16, sampler=ImageSettings(steps=1),
+    n_scans=1, steps_per_scan=1, batch_size=1, sampler=ImageSettings(steps=1),
     scans=ScanSettings(n_coils=(2, 2), calibration_lines=(12,), acquisition=AcquisitionSettings(sides=(32, 40))),
 )  # fmt: skip
 

@@ -1,24 +1,24 @@
+import math
+
 import h5py
 import pytest
 import torch
 
-from nilatron.core.prior.neighbour_head import NeighbourHead
-from nilatron.core.prior.neighbour_weights import beside, save_neighbours
-from nilatron.core.prior.weights import WeightsError, read_weights_file
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.prior.sample import SampleSettings, coherence, sample, write_samples
+from nilatron.pipelines.prior.sample import (
+    LENGTH_MM,
+    SampleSettings,
+    coherence,
+    next_noise,
+    sample,
+    write_samples,
+)
 from nilatron.pipelines.training.images import load_volumes
 
 
 @pytest.fixture
 def weights(make_weights):
-    """Weights with a head that draws every slice like the one before it."""
-    path = make_weights(False)
-    torch.manual_seed(0)
-    head = NeighbourHead()
-    torch.nn.init.normal_(head.last.weight, std=0.05)
-    save_neighbours(beside(path), head, {}, read_weights_file(path).sha256)
-    return path
+    return make_weights(False)
 
 
 def drawn(weights, **changes):
@@ -35,25 +35,11 @@ def test_a_volume_has_its_size_and_repeats_with_its_seed(weights):
     assert not torch.equal(volume, drawn(weights, n_slices=3, seed=2))
 
 
-def test_every_slice_but_the_first_is_told_of_the_one_before(weights):
-    with_head = drawn(weights, n_slices=2)
-    save_neighbours(beside(weights), NeighbourHead(), {}, read_weights_file(weights).sha256)
-    without = drawn(weights, n_slices=2)
-    assert torch.equal(with_head[0], without[0])
-    assert not torch.equal(with_head[1], without[1])
-
-
-def test_a_single_image_needs_no_head(make_weights):
-    assert drawn(make_weights(False)).shape == (1, 32, 40)
-
-
-def test_a_volume_needs_the_head_of_its_weights(make_weights):
-    path = make_weights(False)
-    with pytest.raises(WeightsError, match="no weights file at"):
-        drawn(path, n_slices=2)
-    save_neighbours(beside(path), NeighbourHead(), {}, "ab" * 32)
-    with pytest.raises(InputError, match="for other weights than"):
-        drawn(path, n_slices=2)
+def test_the_first_slice_is_the_single_image_and_neighbours_are_alike(weights):
+    volume = drawn(weights, n_slices=3, spacing_mm=1.0)
+    assert torch.equal(volume[:1], drawn(weights))
+    near, far = (float((volume[0] - volume[n]).abs().square().mean()) for n in (1, 2))
+    assert 0 < near < far
 
 
 def test_equal_slices_are_coherent_and_others_less():
@@ -83,3 +69,14 @@ def test_what_is_written_is_a_volume_for_training_and_pictures(weights, tmp_path
 def test_what_cannot_be_drawn_is_refused(tmp_path, wrong):
     with pytest.raises(InputError, match=r"expected|a matrix has"):
         SampleSettings(tmp_path / "w.safetensors", **wrong)
+
+
+def test_the_first_noise_is_white_in_every_slice_and_much_like_that_of_the_slice_before(tmp_path):
+    settings = SampleSettings(tmp_path / "w.safetensors", matrix=(128, 128), spacing_mm=6.0)
+    generator = torch.Generator().manual_seed(0)
+    noises = [next_noise(None, settings, generator)]
+    for _ in range(20):
+        noises.append(next_noise(noises[-1], settings, generator))
+    assert float(noises[-1].abs().square().mean()) == pytest.approx(1, abs=0.03)
+    alike = (noises[5] * noises[6].conj()).mean().real
+    assert float(alike) == pytest.approx(math.exp(-6.0 / LENGTH_MM), abs=0.03)
