@@ -60,7 +60,7 @@ def simulate_acquisition(
     min_side, max_side = settings.sides
     shape = [max(min_side, round(n * uniform(*settings.field_of_view, generator))) for n in stored.shape[-2:]]
     turns = int(torch.randint(0, 4, (), generator=generator))
-    full = torch.rot90(crop_or_pad(stored, shape), turns, dims=(-2, -1))
+    full = torch.rot90(_crop_or_pad(stored, shape), turns, dims=(-2, -1))
     full = full.flip(-2) if bernoulli(0.5, generator) else full
     sides = (full.shape[-2], full.shape[-1])
     full = full * shading(sides, augment, generator)
@@ -88,14 +88,14 @@ def acquired_patches(
     for _ in range(n):
         chosen = images[int(torch.randint(0, len(images), (), generator=generator))]
         whole = simulate_acquisition(chosen, settings, augment, generator)
-        whole = crop_or_pad(whole, [max(n_pixels, size) for n_pixels in whole.shape])
+        whole = _crop_or_pad(whole, [max(n_pixels, size) for n_pixels in whole.shape])
         y, x = (int(torch.randint(0, n_pixels - size + 1, (), generator=generator)) for n_pixels in whole.shape)
         patch = whole[y : y + size, x : x + size] * uniform(*augment.scale, generator)
         patches.append(torch.view_as_real(patch).permute(2, 0, 1))
     return torch.stack(patches)
 
 
-def crop_or_pad(array: Tensor, shape: Sequence[int]) -> Tensor:
+def _crop_or_pad(array: Tensor, shape: Sequence[int]) -> Tensor:
     """The array (..., y, x) cropped or padded with zeros to `shape`, such that its element at n // 2 is at n' // 2."""
     near = [new // 2 - old // 2 for old, new in zip(array.shape[-2:], shape, strict=True)]
     far = [new - old - first for old, new, first in zip(array.shape[-2:], shape, near, strict=True)]

@@ -40,8 +40,9 @@ def sample_unconditional(
     """
     if first is None:
         parts = torch.randn((2, *shape), generator=generator)
-        first = torch.complex(parts[0], parts[1]) / 2**0.5
-    x = schedule[0] * first.to(device)
+        x = schedule[0] / 2**0.5 * torch.complex(parts[0], parts[1]).to(device)
+    else:
+        x = schedule[0] * first.to(device)
     for sigma, lower in pairwise(schedule):
         slope = (x - denoiser(x, sigma)) / sigma
         euler = x + (lower - sigma) * slope
