@@ -183,7 +183,7 @@ def lesion_test(volume: Volume, protocol: Protocol) -> dict[str, Cell]:
     def share(image: ComplexArray, reference: ComplexArray) -> float:
         inside = profile > 0.5
         change = np.abs(image[0])[inside] - np.abs(reference[0])[inside]
-        return float(change.sum() / (0.5 * profile * tissue)[inside].sum())
+        return float(protocol.sigma * change.sum() / (0.5 * profile * tissue)[inside].sum())  # images are in SNR units
 
     return {
         "volume": volume.name,
