@@ -37,6 +37,28 @@ def noise_covariance(samples: Array) -> Array:
     return samples @ xp.conj(xp.matrix_transpose(samples)) / (n_samples - 1)
 
 
+def samples_of_covariance(
+    covariance: np.ndarray[Any, Any], n_samples: int, rng: np.random.Generator
+) -> np.ndarray[Any, Any]:
+    """Gaussian samples N (coil, M) whose own covariance N N^H / (M - 1) is the given one, Psi (coil, coil).
+
+    Raises
+    ------
+    ValueError
+        When there are fewer samples than coils, or the covariance has a negative eigenvalue.
+    """
+    n_coils = len(covariance)
+    values, vectors = np.linalg.eigh(covariance)
+    if n_samples <= n_coils or values[0] < -SINGULAR * max(values[-1], 0.0):
+        raise ValueError(
+            f"no {n_samples} samples of {n_coils} coils have a covariance with the eigenvalue {values[0]:.3g}"
+        )
+    white = rng.standard_normal((2, n_coils, n_samples))
+    rows = np.linalg.qr((white[0] + 1j * white[1]).conj().T)[0].conj().T  # rows @ rows^H = 1
+    samples: np.ndarray[Any, Any] = (vectors * np.sqrt(np.maximum(values, 0.0) * (n_samples - 1))) @ rows
+    return samples
+
+
 def bandwidth_scale(noise_dwell_us: float, dwell_us: float, bandwidth_ratio: float) -> float:
     """Factor from the variance of the noise scan to that of the image scan, dwell_noise / (dwell_image ratio).
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 from importlib import resources
 
 import ismrmrd
+import mrd2_model
 import numpy as np
 from ismrmrd.xsd import ToXML
 
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.node import build_node
 from nilatron.gadgets.stock.registry import STOCK_GADGETS
+from nilatron.pipelines.mrd2.schema import parse_model
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
+from nilatron.pipelines.stream import v2
 from nilatron.pipelines.wire import (
     Close,
     Config,
@@ -44,6 +48,17 @@ def message_bytes(*messages: Message) -> bytes:
     return b"".join(bytes(part) for message in messages for part in encode(message))
 
 
+def mrd2_bytes(version: str, header: str, items: list[Message]) -> bytes:
+    """A stream of MRD v2 with these items."""
+    file = io.BytesIO()
+    outgoing = v2.Outgoing(file, parse_model(mrd2_model.schema(version)))
+    outgoing.begin(header.encode())
+    for item in items:
+        outgoing.send(item)
+    outgoing.end()
+    return file.getvalue()
+
+
 def seeds() -> dict[str, list[bytes]]:
     """Inputs for each target of `targets.TARGETS`."""
     scan_header, items = simulate_items(SCAN)
@@ -67,6 +82,7 @@ def seeds() -> dict[str, list[bytes]]:
     n_values = 2 * items[0].data.size
     content = PACKED.pack(n_values, 1.0, 4) + bytes(n_values // 2)
     compressed = U16.pack(MessageId.ACQUISITION) + bytes(head) + U32.pack(len(content)) + content
+    buffers = [stage[0] for stage in stages[1:]]
     streams = [message_bytes(*stage, Close()) for stage in (*stages, items, images, texts)]
     begins = [ConfigName("cg_sense.xml"), Config.of(NODE), Config.of(JSON), Config(b"\0"), *map(Config, chains)]
     return {
@@ -76,6 +92,11 @@ def seeds() -> dict[str, list[bytes]]:
         "header": [xml.encode(), xml.encode() + b"\0", xml.encode("utf-16")],
         "chain": [*chains, NODE.encode()],
         "parameters": [JSON.encode()],
+        "mrd2": [
+            mrd2_bytes(version, xml, scan)
+            for version in ("2.1", "2.2")
+            for scan in (items[:4], images, [*buffers, array, waveform])
+        ],
         "attributes": [image.attribute_string.encode() for image in images] + [b"<ismrmrdMeta/>\0"],
         "opening": [
             message_bytes(begin, Header.of(xml), *extra)

@@ -5,6 +5,7 @@ Anything else that comes out of them is a finding.
 
 from __future__ import annotations
 
+import io
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -20,7 +21,19 @@ from nilatron.pipelines.server.caller import SharedState
 from nilatron.pipelines.server.fire import fire_parameters
 from nilatron.pipelines.server.opening import read_request
 from nilatron.pipelines.server.peer import PeerConnection
-from nilatron.pipelines.wire import Close, Connection, Decoder, LimitError, Limits, Message, Timeouts, WireError, encode
+from nilatron.pipelines.stream import v2
+from nilatron.pipelines.wire import (
+    Close,
+    Connection,
+    Decoder,
+    LimitError,
+    Limits,
+    Message,
+    Timeouts,
+    UnsendableError,
+    WireError,
+    encode,
+)
 from nilatron.pipelines.wire.received_image import parse_attributes
 
 LIMITS = Limits(
@@ -85,6 +98,18 @@ def _bytes(message: Message) -> bytes:
     return b"".join(bytes(part) for part in encode(message))
 
 
+def mrd2(data: bytes) -> None:
+    """A stream of MRD v2; what was understood is an item of MRD v1, and goes out again in the schema that came."""
+    with suppress(WireError):
+        incoming = v2.Incoming(io.BytesIO(data), b"", LIMITS)
+        outgoing = v2.Outgoing(io.BytesIO(), incoming.model, incoming.header_record)
+        outgoing.begin(incoming.header)
+        while not isinstance(message := incoming.receive_some()[0], Close):
+            _bytes(message)
+            with suppress(UnsendableError):
+                outgoing.send(message)
+
+
 def header(data: bytes) -> None:
     """An ISMRMRD header, and what the server estimates from it."""
     try:
@@ -133,5 +158,5 @@ def opening(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    function.__name__: function for function in (wire, reader, header, chain, parameters, attributes, opening)
+    function.__name__: function for function in (wire, reader, mrd2, header, chain, parameters, attributes, opening)
 }

@@ -22,7 +22,8 @@ from nilatron.gadgets.noise.header import noise_dependencies
 from nilatron.gadgets.plan.contradictions import Heads, by_image, contradictions, imaging, kinds_of
 from nilatron.gadgets.plan.weighed import weigh
 from nilatron.gadgets.statements import check_header
-from nilatron.pipelines.files.raw import RawFile, open_raw
+from nilatron.pipelines.files.raw_scan import RawScan
+from nilatron.pipelines.stream.recorded import open_scan
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def check_file(path: Path, group: str = "dataset") -> FileReport:
     InputError
         When the file cannot be read at all.
     """
-    with open_raw(path, group) as raw:
+    with open_scan(path, group) as raw:
         heads = raw.heads()
         header, weighed = weigh(raw.header, heads)
         found = [*contradictions(raw.header, heads), *weighed]
@@ -71,7 +72,7 @@ def check_file(path: Path, group: str = "dataset") -> FileReport:
         return FileReport(tuple(_holds(raw, heads)), plan, tuple(_left_out(raw.header, heads)), tuple(found), unusable)
 
 
-def _holds(raw: RawFile, heads: Heads) -> Iterator[str]:
+def _holds(raw: RawScan, heads: Heads) -> Iterator[str]:
     yield f"{len(heads)} lines and {len(raw.header.encoding)} encoding spaces"
     kinds = kinds_of(heads)
     for kind in LineKind:
@@ -176,7 +177,7 @@ def _left_out(header: Any, heads: Heads) -> Iterator[str]:
         yield f"{count} lines: {name}"
 
 
-def _of_samples(raw: RawFile, heads: Heads) -> list[str]:
+def _of_samples(raw: RawScan, heads: Heads) -> list[str]:
     """What only the samples tell: values that are not finite, and an echo or a strongest line that is not at the centre."""
     bad, energy = [], np.zeros(len(heads))
     lines = (item for item in raw.items() if isinstance(item, ismrmrd.Acquisition))

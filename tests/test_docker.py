@@ -284,3 +284,37 @@ def lay(words, work, context):
             inside = Path(path).relative_to(source) if (ROOT / source).is_dir() else Path(path).name
             (place := work / target / inside).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / path, place, follow_symlinks=False)
+
+
+CODESPEC = {"kind", "name", "buffers", "image", "command", "args", "workingDir", "env", "resources", "maxReplicas"}
+RESOURCES = {"requests", "limits", "gpu"}
+
+
+def test_the_run_of_tyger_has_the_fields_that_there_are():
+    run = yaml.safe_load((FOLDER / "tyger.yml").read_text())
+    assert run.keys() == {"job"}
+    codespec = run["job"]["codespec"]
+    assert codespec.keys() <= CODESPEC
+    assert codespec["resources"].keys() <= RESOURCES
+    assert codespec["buffers"] == {"inputs": ["input"], "outputs": ["output"]}
+    assert codespec["image"] in {service["image"] for service in COMPOSE["services"].values()}
+    pipes = {f"$({name.upper()}_PIPE)" for names in codespec["buffers"].values() for name in names}
+    assert {word for word in codespec["args"] if word.startswith("$")} == pipes
+
+
+def test_the_run_of_tyger_is_a_command_of_ours(tmp_path):
+    """Its arguments behind the entry point of the image, on files in place of the pipes."""
+    codespec = yaml.safe_load((FOLDER / "tyger.yml").read_text())["job"]["codespec"]
+    (tmp_path / "in").write_bytes(b"no stream")
+    files = {"$(INPUT_PIPE)": str(tmp_path / "in"), "$(OUTPUT_PIPE)": str(tmp_path / "out")}
+    program = command("server.Dockerfile", "ENTRYPOINT") + [files.get(word, word) for word in codespec["args"]]
+    assert program[0] == "nilatron"
+    done = subprocess.run(  # noqa: S603 - the program is ours
+        [sys.executable, "-m", *program],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "neither an MRD v1 nor an MRD v2 stream" in done.stderr

@@ -39,7 +39,7 @@ CODES = {
     ),
     "CONNECTION_FAILED": (
         "4",
-        "the server, the archive or the connection failed; images that came are kept",
+        "the server, the archive or the connection failed, or a stream broke off; images that came are kept",
         "is the server up (`/readyz`), is the port the right one, is the archive's title right; then run again",
     ),
     "STOPPED_EARLY": (

@@ -25,6 +25,7 @@ from nilatron.pipelines.cli import (  # noqa: F401
     sample,
     serve,
     simulate,
+    stream,
     train,
 )
 from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTION_FAILED, app, tell

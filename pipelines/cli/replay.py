@@ -40,7 +40,7 @@ FILES, MEANS, DICOM, SERVER = "Files", "Reconstruction", "DICOM", "Server"  # pa
     ),
 )
 def replay(
-    raw: Annotated[Path, typer.Argument(help="ISMRMRD raw file.")],
+    raw: Annotated[Path, typer.Argument(help="ISMRMRD raw file, or a stream of MRD v1 or v2.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="ISMRMRD image file to write.", rich_help_panel=FILES)],
     chain: Annotated[
         str,
@@ -109,7 +109,10 @@ def replay(
     ] = None,
     noise: Annotated[
         Path | None,
-        typer.Option(help="Raw file with the noise scan, used in place of the scan's own.", rich_help_panel=FILES),
+        typer.Option(
+            help="Raw file or stream with the noise scan, or a noise covariance of MRD v2; in place of the scan's own.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     noise_store: Annotated[
         Path | None,

@@ -14,10 +14,16 @@ from nilatron.pipelines.cli.choices import Calibration
 
 @app.command(
     rich_help_panel=RECONSTRUCTING,
-    epilog=examples("simulate scan.h5", "simulate scan.h5 --matrix 256,192 --coils 16 --acceleration 6 --noise 0.1"),
+    epilog=examples(
+        "simulate scan.h5",
+        "simulate scan.h5 --matrix 256,192 --coils 16 --acceleration 6 --noise 0.1",
+        "simulate - | nilatron stream -o images.mrd",
+    ),
 )
 def simulate(
-    output: Annotated[Path, typer.Argument(help="ISMRMRD raw file to write.")],
+    output: Annotated[
+        Path, typer.Argument(help="ISMRMRD raw file to write; - is a stream of MRD v1 on standard output.")
+    ],
     matrix: Annotated[str, typer.Option(metavar="X,Y[,Z]", help="Encoded matrix; Z > 1 is a 3D scan.")] = "256,256",
     coils: Annotated[int, typer.Option(min=1, help="Receiver coils.")] = 8,
     slices: Annotated[int, typer.Option(min=1, help="Slices.")] = 1,
@@ -47,7 +53,8 @@ def simulate(
     overwrite: Annotated[bool, typer.Option(help="Replace files that exist.")] = False,
 ) -> None:
     """Write the raw file of a simulated multi-coil scan, with a noise scan."""
-    from nilatron.pipelines.simulation.simulate import SimulationSettings, TruthFiles
+    from nilatron.pipelines.files.pipes import STANDARD, output_pipe
+    from nilatron.pipelines.simulation.simulate import SimulationSettings, TruthFiles, simulate_to
     from nilatron.pipelines.simulation.simulate import simulate as run
 
     settings = SimulationSettings(
@@ -67,7 +74,12 @@ def simulate(
         centre_mm=centre,
         seed=seed,
     )
-    n_lines = run(output, settings, overwrite=overwrite, truth=TruthFiles(truth, coil_maps))
+    files = TruthFiles(truth, coil_maps)
+    if output == STANDARD:
+        with output_pipe(output) as pipe:
+            simulate_to(pipe, settings, overwrite=overwrite, truth=files)
+        return
+    n_lines = run(output, settings, overwrite=overwrite, truth=files)
     print(f"{counted(n_lines, 'line')} to {output}")
 
 

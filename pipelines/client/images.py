@@ -14,7 +14,7 @@ from nilatron.core.errors import BadInputError
 from nilatron.gadgets.items import ScanLog
 from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, ServerError, open_connection
 from nilatron.pipelines.client.request import Address, Request, SliceCounter
-from nilatron.pipelines.files.raw import RawFile
+from nilatron.pipelines.files.raw_scan import RawScan
 from nilatron.pipelines.wire import Header
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class RemoteSettings:
 
 
 def remote_images(
-    remote: RemoteSettings, raw: RawFile, items: Iterator[Any], scan: ScanLog
+    remote: RemoteSettings, raw: RawScan, items: Iterator[Any], scan: ScanLog
 ) -> Generator[ismrmrd.Image]:
     """Images that the server makes of the items of a raw file; the scan's log gets the number of expected images.
 

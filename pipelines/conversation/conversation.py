@@ -9,15 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ismrmrd
 
 from nilatron.core.errors import BadInputError
-from nilatron.core.words import counted
-from nilatron.gadgets.items import Context, Gadget, ScanError
-from nilatron.gadgets.known_noise import NOISE_STORED
+from nilatron.gadgets.items import Context, Gadget
+from nilatron.pipelines.conversation.account import IncompleteError, ScanAccount
 from nilatron.pipelines.conversation.eager_reader import MIB, EagerReader
 from nilatron.pipelines.conversation.end import end_connection, keep_alive
 from nilatron.pipelines.conversation.types import (
@@ -26,20 +25,12 @@ from nilatron.pipelines.conversation.types import (
     Opening,
     Outcome,
     Report,
-    is_noise_or_waveform,
     sendable,
 )
 from nilatron.pipelines.wire import (
-    Config,
-    ConfigName,
     Connection,
-    Dicom,
     Error,
-    Header,
-    ImageArray,
     PeerGoneError,
-    Query,
-    Response,
     Text,
     TruncatedError,
     WireError,
@@ -63,11 +54,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 Preparation: TypeAlias = tuple[Gadget, Context]
-PASSED = "images that were no raw data, passed on unchanged"
-
-
-class IncompleteError(RuntimeError):
-    """Images are missing, or were not made by the requested method."""
 
 
 def run_conversation(
@@ -145,11 +131,12 @@ class Conversation:
     ) -> None:
         self.connection, self.name, self.settings = connection, name, settings
         self._started = time.perf_counter()
-        self._n_images = self._n_raw = 0
+        self._n_images = 0
         self._ending = threading.Lock()  # acquired once, by the thread that ends the connection
         self._aborted: str | None = None
         keep_alive(connection.socket)
         self.reader = EagerReader(connection.receive_some, settings.queue_mib * MIB)
+        self._account = ScanAccount(self.reader, name)
 
     @property
     def peer_lost(self) -> bool:
@@ -168,9 +155,9 @@ class Conversation:
             gadget, context = prepare()
             ready_s = time.perf_counter() - self._started
             log.info("%s is ready after %.2f s", self.name, ready_s)
-            for item in gadget(self._items(context), context):
+            for item in gadget(self._account.items(context), context):
                 self._send(item, context)
-            self._check(context)
+            self._account.check(context, self._n_images)
         except (BadInputError, IncompleteError) as problem:
             error = str(problem)
         except BaseException as problem:
@@ -202,34 +189,6 @@ class Conversation:
         self._aborted = reason
         return self._end_connection(reason, timeout_s) is None
 
-    def _items(self, context: Context) -> Iterator[Any]:
-        for message in self.reader:
-            if isinstance(message, Error):
-                raise ScanError(f"the other end reports an error: {message.text}")
-            if isinstance(message, ImageArray):
-                raise ScanError(
-                    "an ImageArray came, which has been reconstructed already: put this node before the reconstruction "
-                    "of the chain, not behind it"
-                )
-            if isinstance(message, Config | ConfigName | Header | Response | Dicom):
-                raise ScanError(f"a {type(message).__name__} message came among the data, where it has no meaning")
-            if isinstance(message, Text | Query):
-                context.log.counts["texts and queries, ignored"] += 1
-                log.info("the other end says: %.500s", message.text)
-                continue
-            if isinstance(message, ismrmrd.Image):
-                context.log.counts[PASSED] += 1
-            elif not is_noise_or_waveform(message):
-                self._n_raw += 1
-            self._note_times(context)
-            yield message
-        self._note_times(context)
-
-    def _note_times(self, context: Context) -> None:
-        context.timing.arrived_s = self.reader.arrived_s
-        if self.reader.ended_s is not None:
-            context.timing.ended_s = self.reader.ended_s
-
     def _send(self, item: Any, context: Context) -> None:
         if not isinstance(item, ismrmrd.Image):
             context.log.counts[f"{type(item).__name__} items at the end, not sent"] += 1
@@ -238,35 +197,6 @@ class Conversation:
             raise PeerGoneError(f"the conversation was ended: {self._aborted}")
         self.connection.send(item)
         self._n_images += 1
-
-    def _check(self, context: Context) -> None:
-        """Raise `IncompleteError` for a scan that is not complete."""
-        counts = context.log.counts
-        expected, made = counts["images expected"], self._n_images - counts[PASSED]
-        problems = list(context.log.problems)
-        if counts[PASSED]:
-            problems.append(
-                f"{counted(counts[PASSED], 'image')} came in, passed on unchanged: this node reconstructs raw data; put "
-                "it before the reconstruction of the chain"
-            )
-        if made < expected:
-            raise IncompleteError(f"only {made} of {expected} images could be made: {'; '.join(problems)}")
-        if problems:
-            raise IncompleteError("; ".join(problems))
-        if self.reader.n_messages == 0:
-            raise IncompleteError(
-                "no data came between header and CLOSE, so there are no images; where a gadget in front has failed, its own "
-                "message is the reason"
-            )
-        if self._n_raw and not made:
-            found = ", ".join(f"{n} {what}" for what, n in counts.items())
-            raise IncompleteError(f"none of the {self._n_raw} items that came gave an image ({found or 'no lines'})")
-        if not self._n_images and not counts[NOISE_STORED]:
-            log.warning(
-                "%s: only noise lines and waveforms came, so there are no images; `nilatron serve --noise-store DIR` keeps "
-                "noise for the scans that depend on it",
-                self.name,
-            )
 
     def _end(self, error: str | None) -> str | None:
         """End the connection, unless another thread does; returns why the peer may lack data, or None."""

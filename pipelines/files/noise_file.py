@@ -1,4 +1,4 @@
-"""Noise lines of a separate raw file, made to fit the scan of another one."""
+"""Noise lines of a separate scan, made to fit those of another one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import ismrmrd
 import numpy as np
@@ -18,7 +18,7 @@ from nilatron.gadgets.known_noise import NoiseOrigin
 from nilatron.gadgets.noise.channels import Names, matched_channels
 from nilatron.gadgets.noise.header import coil_names, measurement_id, receiver_factor, stated_bandwidth_ratio
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.raw import RawFile, open_raw
+from nilatron.pipelines.files.raw_scan import RawScan
 
 log = logging.getLogger(__name__)
 
@@ -32,66 +32,66 @@ class Channels:
     mask: tuple[int, ...]
 
     @classmethod
-    def of(cls, line: ismrmrd.Acquisition, raw: RawFile) -> Channels:
-        """Channels of a line of this file."""
+    def of(cls, line: ismrmrd.Acquisition, header: Any) -> Channels:
+        """Channels of a line of the scan with this header."""
         n, mask = int(line.active_channels), tuple(int(word) for word in line.channel_mask)
-        return cls(coil_names(raw.header, n, mask), n, mask)
+        return cls(coil_names(header, n, mask), n, mask)
 
 
-def noise_origin(path: Path) -> NoiseOrigin:
-    """The measurement that a noise file holds.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read.
-    """
-    with open_raw(path) as raw:
-        return NoiseOrigin("noise file", measurement_id(raw.header), stated_bandwidth_ratio(raw.header))
+def noise_origin(noise: RawScan) -> NoiseOrigin:
+    """The measurement that a noise file holds."""
+    return NoiseOrigin("noise file", measurement_id(noise.header), stated_bandwidth_ratio(noise.header))
 
 
-def noise_lines(path: Path, scan: RawFile) -> Iterator[ismrmrd.Acquisition]:
-    """Noise lines of a raw file as if the scan had measured them; all lines of the file where none is flagged as noise.
+def noise_lines(noise: RawScan, wanted: Channels | None, header: Any) -> Iterator[ismrmrd.Acquisition]:
+    """Noise lines of a file as if another scan had measured them; all lines of the file where none is flagged as noise.
 
-    Their channels are chosen and put in the order of the scan's image lines by the coil labels of both headers, and they are
-    scaled so that the bandwidth ratio of the scan's header holds for them. Lines whose channels do not fit are left out.
+    Their channels are chosen and put in the order of that scan's image lines by the coil labels of both headers, and they are
+    scaled so that the bandwidth ratio of that scan's header holds for them. Lines whose channels do not fit are left out.
+
+    Parameters
+    ----------
+    noise
+        The noise scan.
+    wanted, header
+        Channels of the other scan's image lines (None where it has none), and its header.
 
     Raises
     ------
     InputError
         When the file holds no lines, or the channels of none fit.
     """
-    wanted = image_channels(scan)
     n_lines, problems = 0, dict[Channels, str]()
-    with open_raw(path) as raw:
-        gain = math.sqrt(receiver_factor(stated_bandwidth_ratio(raw.header), scan.header))
-        for line in _noise_or_all(raw):
-            channels = Channels.of(line, raw)
-            if channels in problems:
-                continue
-            try:
-                fitted = _fitted(line, channels, wanted, gain)
-            except ScanError as error:
-                problems[channels] = str(error)
-                continue
-            n_lines += 1
-            fitted.set_flag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
-            yield fitted
+    gain = math.sqrt(receiver_factor(stated_bandwidth_ratio(noise.header), header))
+    for line in _noise_or_all(noise):
+        channels = Channels.of(line, noise.header)
+        if channels in problems:
+            continue
+        try:
+            fitted = _fitted(line, channels, wanted, gain)
+        except ScanError as error:
+            problems[channels] = str(error)
+            continue
+        n_lines += 1
+        fitted.set_flag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+        yield fitted
     if not n_lines:
-        raise InputError(f"{path}: {next(iter(problems.values()), 'expected a noise scan, found no lines')}")
+        raise InputError(f"{noise.path}: {next(iter(problems.values()), 'expected a noise scan, found no lines')}")
     for problem in problems.values():
-        log.warning("%s: lines left out: %s", path, problem)
+        log.warning("%s: lines left out: %s", noise.path, problem)
 
 
-def image_channels(raw: RawFile) -> Channels | None:
+def image_channels(raw: RawScan) -> Channels | None:
     """Channels of the first imaging or calibration line; None where there is none."""
-    for item in raw.items():
-        if isinstance(item, ismrmrd.Acquisition) and kind_of(item.flags) in (LineKind.IMAGING, LineKind.CALIBRATION):
-            return Channels.of(item, raw)
-    return None
+    return next((Channels.of(item, raw.header) for item in raw.items() if is_image_line(item)), None)
 
 
-def _noise_or_all(raw: RawFile) -> Iterator[ismrmrd.Acquisition]:
+def is_image_line(item: Any) -> bool:
+    """Whether this is an imaging or calibration line."""
+    return isinstance(item, ismrmrd.Acquisition) and kind_of(item.flags) in (LineKind.IMAGING, LineKind.CALIBRATION)
+
+
+def _noise_or_all(raw: RawScan) -> Iterator[ismrmrd.Acquisition]:
     def lines() -> Iterator[ismrmrd.Acquisition]:
         return (item for item in raw.items() if isinstance(item, ismrmrd.Acquisition))
 

@@ -11,9 +11,9 @@ from nilatron.core.backend import ComplexArray, FloatArray
 from nilatron.gadgets.items import KSpaceSlice, ScanLog
 from nilatron.gadgets.node import OF_LINES, build_node
 from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.pipelines.files.raw import open_raw
 from nilatron.pipelines.replay.scan import context_of, no_images, scan_items
 from nilatron.pipelines.replay.settings import ReplaySettings
+from nilatron.pipelines.stream.recorded import open_scan
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def read_raw(path: str | Path, *, group: str = "dataset", noise: str | Path | No
     """
     settings = ReplaySettings(Path(path), None, group=group, noise=None if noise is None else Path(noise), device="cpu")
     node, scan = build_node("zero_filled", {}, parts=OF_LINES), ScanLog()
-    with open_raw(settings.raw, group) as raw:
+    with open_scan(settings.raw, group) as raw:
         context = context_of(settings, raw, scan)
         whitening = Whitening(node.settings[NoiseSettings])
         slices = [

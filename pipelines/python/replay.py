@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from nilatron.core.prior.weights import find_weights
 from nilatron.gadgets.items import ScanLog
-from nilatron.pipelines.files.raw import open_raw
 from nilatron.pipelines.files.roles import ROLES
 from nilatron.pipelines.python.properties import Property, texts_of
 from nilatron.pipelines.replay.scan import images_of, no_images
 from nilatron.pipelines.replay.settings import ReplaySettings
+from nilatron.pipelines.stream.recorded import open_scan
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def replay(
     )
     scan = ScanLog()
     with ExitStack() as stack:
-        raw = stack.enter_context(open_raw(settings.raw, settings.group))
+        raw = stack.enter_context(open_scan(settings.raw, settings.group))
         images = tuple(_images(images_of(settings, raw, scan, stack, None)))
     if not images:
         raise no_images(scan, settings)

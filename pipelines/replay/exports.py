@@ -20,7 +20,7 @@ from nilatron.pipelines.files.disk import OutputError, reason_of
 from nilatron.pipelines.files.images import mosaic, save_png, write_png
 from nilatron.pipelines.files.interrupts import shielded
 from nilatron.pipelines.files.outlined import outlined
-from nilatron.pipelines.files.raw import RawFile
+from nilatron.pipelines.files.raw_scan import RawScan
 from nilatron.pipelines.files.roles import TogetherBySlice
 from nilatron.pipelines.replay.settings import ReplayReport, ReplaySettings
 
@@ -68,7 +68,7 @@ class PictureFolder(SpareFolder):
             )
 
 
-def export_folders(settings: ReplaySettings, raw: RawFile) -> Iterator[PictureFolder | DicomFolder]:
+def export_folders(settings: ReplaySettings, raw: RawScan) -> Iterator[PictureFolder | DicomFolder]:
     """What is wanted beside the image file."""
     if settings.png:
         yield PictureFolder(settings.png, own=("series*.png", "outlined*.png"), overwrite=settings.overwrite)

@@ -20,10 +20,11 @@ from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.files.disk import OutputError
 from nilatron.pipelines.files.images import ImageFile
 from nilatron.pipelines.files.interrupts import StopSignalError, shielded
-from nilatron.pipelines.files.raw import RawFile, open_raw
+from nilatron.pipelines.files.raw_scan import RawScan
 from nilatron.pipelines.replay.exports import export_folders, write_report
 from nilatron.pipelines.replay.scan import NoImagesError, images_of, no_images
 from nilatron.pipelines.replay.settings import ReplayReport, ReplaySettings, check_output
+from nilatron.pipelines.stream.recorded import open_scan
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,7 +60,7 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
         if settings.dicom is None:
             raise InputError("--send sends the DICOM files: give a folder for them, --dicom DIR")
     output_group = settings.output_group or datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    with open_raw(settings.raw, settings.group) as raw:
+    with open_scan(settings.raw, settings.group) as raw:
         scan, started = ScanLog(), time.perf_counter()
         try:
             report = write_images(settings, settings.output, raw, scan, output_group, console)
@@ -77,7 +78,7 @@ def replay(settings: ReplaySettings, console: Console | None = None) -> ReplayRe
 
 
 def write_images(
-    settings: ReplaySettings, output: Path, raw: RawFile, scan: ScanLog, output_group: str, console: Console | None
+    settings: ReplaySettings, output: Path, raw: RawScan, scan: ScanLog, output_group: str, console: Console | None
 ) -> ReplayReport:
     """Run the scan and write its images, all or, on an error, none."""
     with ExitStack() as stack:

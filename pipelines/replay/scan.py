@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
-from itertools import chain as joined
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ismrmrd
 
-from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, ScanLog, ScanProgress, ScanTiming
+from nilatron.gadgets.known_noise import NoiseOrigin
 from nilatron.gadgets.plan.upcoming import upcoming_of
 from nilatron.gadgets.plan.weighed import weighed_header
 from nilatron.pipelines.chain.find import Chain, load_chain
@@ -18,18 +18,20 @@ from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.client.images import remote_images
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.noise_file import noise_lines, noise_origin
+from nilatron.pipelines.files.noise_file import image_channels, noise_lines, noise_origin
 from nilatron.pipelines.files.noise_store import NoiseFolder
-from nilatron.pipelines.files.raw import RawFile
+from nilatron.pipelines.files.raw_scan import RawScan
 from nilatron.pipelines.progress import Bar
 from nilatron.pipelines.replay.settings import ReplaySettings
+from nilatron.pipelines.stream.noise import is_noise
+from nilatron.pipelines.stream.recorded import open_noise
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 def images_of(
-    settings: ReplaySettings, raw: RawFile, scan: ScanLog, stack: ExitStack, console: Console | None
+    settings: ReplaySettings, raw: RawScan, scan: ScanLog, stack: ExitStack, console: Console | None
 ) -> Iterator[ismrmrd.Image]:
     """The images of the scan, made in this process or by a server; problems go to the scan's log."""
     bar, progress = stack.enter_context(Bar(console)), ScanProgress()
@@ -41,7 +43,7 @@ def images_of(
     return run_scan(chain, stamped(items, context.timing), context, settings)
 
 
-def context_of(settings: ReplaySettings, raw: RawFile, scan: ScanLog, progress: ScanProgress | None = None) -> Context:
+def context_of(settings: ReplaySettings, raw: RawScan, scan: ScanLog, progress: ScanProgress | None = None) -> Context:
     """What the gadgets are told about the scan of a file, all of its line heads among it."""
     heads, progress = raw.heads(), progress or ScanProgress()
     header = weighed_header(raw.header, heads)
@@ -54,8 +56,14 @@ def context_of(settings: ReplaySettings, raw: RawFile, scan: ScanLog, progress: 
         heads=heads,
         progress=progress,
         noise_store=None if settings.noise_store is None else NoiseFolder(settings.noise_store),
-        noise_file=None if settings.noise is None else noise_origin(settings.noise),
+        noise_file=None if settings.noise is None else origin_of(settings.noise),
     )
+
+
+def origin_of(noise: Path) -> NoiseOrigin:
+    """The measurement that a noise file holds."""
+    with open_noise(noise) as scan:
+        return noise_origin(scan)
 
 
 def stamped(items: Iterable[Any], timing: ScanTiming) -> Iterator[Any]:
@@ -78,19 +86,17 @@ def run_scan(chain: Chain, items: Iterable[Any], context: Context, settings: Rep
     )
 
 
-def scan_items(raw: RawFile, settings: ReplaySettings) -> Iterator[Any]:
+def scan_items(raw: RawScan, settings: ReplaySettings) -> Iterator[Any]:
     """The scan; where there is a noise file its noise lines, and those of the scan left out."""
     if settings.noise is None:
-        return raw.items()
-    return joined(noise_lines(settings.noise, raw), (item for item in raw.items() if not is_noise(item)))
+        yield from raw.items()
+        return
+    with open_noise(settings.noise) as noise:
+        yield from noise_lines(noise, image_channels(raw), raw.header)
+    yield from (item for item in raw.items() if not is_noise(item))
 
 
-def is_noise(item: Any) -> bool:
-    """Whether this is a line of a noise scan."""
-    return isinstance(item, ismrmrd.Acquisition) and kind_of(item.flags) is LineKind.NOISE
-
-
-def counted(items: Iterator[Any], raw: RawFile, bar: Bar, progress: ScanProgress) -> Iterator[Any]:
+def counted(items: Iterator[Any], raw: RawScan, bar: Bar, progress: ScanProgress) -> Iterator[Any]:
     """The items; lines are shown on the bar until the first slice is reconstructed, then the steps of all slices."""
 
     def show_steps() -> None:
@@ -106,7 +112,7 @@ def counted(items: Iterator[Any], raw: RawFile, bar: Bar, progress: ScanProgress
         yield item
 
 
-def arriving(images: Iterator[ismrmrd.Image], raw: RawFile, series_per_slice: int, bar: Bar) -> Iterator[ismrmrd.Image]:
+def arriving(images: Iterator[ismrmrd.Image], raw: RawScan, series_per_slice: int, bar: Bar) -> Iterator[ismrmrd.Image]:
     """The images of a server, counted on the bar."""
     n_expected = series_per_slice * len(upcoming_of(raw.header, raw.heads()).imaging)
     for number, image in enumerate(images):

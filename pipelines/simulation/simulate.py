@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import ismrmrd
@@ -29,6 +30,7 @@ from nilatron.pipelines.simulation.header import simulated_header
 from nilatron.pipelines.simulation.scanned_object import ground_truth, to_recon_grid, true_coil_maps
 from nilatron.pipelines.simulation.settings import EXTRA_FLAGS, SimulationSettings
 from nilatron.pipelines.simulation.stream import simulate_stream
+from nilatron.pipelines.wire import Close, Header, encode
 
 __all__ = [
     "EXTRA_FLAGS",
@@ -38,6 +40,7 @@ __all__ = [
     "simulate",
     "simulate_items",
     "simulate_stream",
+    "simulate_to",
     "simulated_header",
     "to_recon_grid",
     "true_coil_maps",
@@ -102,14 +105,10 @@ def simulate(
         When the disk is full, or fails otherwise.
     """
     path = Path(path)
-    arrays = list((truth or TruthFiles()).contents(settings))
-    for target in (path, *(other for other, _ in arrays)):
-        if target.exists() and not overwrite:
-            raise InputError(f"{target}: exists; choose another name or replace it with --overwrite")
     with ExitStack() as stack:
+        _refuse_existing(path, overwrite)
         temporary = stack.enter_context(atomic_path(path))
-        for target, make in arrays:
-            stack.enter_context(atomic_path(target)).write_bytes(npy_bytes(make()))
+        _write_truth(truth or TruthFiles(), settings, overwrite, stack)
         with Hdf5Writer(temporary) as writer:
             n_lines = _write(writer, group, settings)
             writer.finish()
@@ -117,11 +116,43 @@ def simulate(
     return n_lines
 
 
+def simulate_to(
+    file: BinaryIO, settings: SimulationSettings, *, overwrite: bool = False, truth: TruthFiles | None = None
+) -> None:
+    """Write the scan as a stream of MRD v1, line by line, and what is known of it into files.
+
+    Raises
+    ------
+    InputError, OutputError
+        As `simulate`.
+    """
+    with ExitStack() as stack:
+        _write_truth(truth or TruthFiles(), settings, overwrite, stack)
+        header = Header.of(xsd.ToXML(simulated_header(settings)))
+        for message in chain((header,), simulate_stream(settings), (Close(),)):
+            for part in encode(message):
+                file.write(part)
+
+
 def simulate_items(
     settings: SimulationSettings,
 ) -> tuple[xsd.ismrmrdHeader, list[ismrmrd.Acquisition | ismrmrd.Waveform]]:
     """Return header and items of the scan in memory, in time order."""
     return simulated_header(settings), list(simulate_stream(settings))
+
+
+def _refuse_existing(target: Path, overwrite: bool) -> None:
+    if target.exists() and not overwrite:
+        raise InputError(f"{target}: exists; choose another name or replace it with --overwrite")
+
+
+def _write_truth(truth: TruthFiles, settings: SimulationSettings, overwrite: bool, stack: ExitStack) -> None:
+    """Write the files of what is known; they get their names when the stack is left."""
+    arrays = list(truth.contents(settings))
+    for target, _ in arrays:
+        _refuse_existing(target, overwrite)
+    for target, make in arrays:
+        stack.enter_context(atomic_path(target)).write_bytes(npy_bytes(make()))
 
 
 def _stack(of_slice: Callable[[SimulationSettings, int], ComplexArray], settings: SimulationSettings) -> ComplexArray:

@@ -13,6 +13,7 @@ from nilatron.core.noise import (
     covariance_from_data,
     noise_covariance,
     quiet_samples,
+    samples_of_covariance,
     shrunk_covariance,
     sigma_from_data,
     whiten,
@@ -298,3 +299,17 @@ def test_a_spike_in_a_line_is_no_noise(to):
     assert sigma_from_data(to(spoilt), to(counts)) == pytest.approx(expected, rel=0.02)
     plain = np.asarray(covariance_from_data(to(kspace), to(counts)))
     np.testing.assert_allclose(covariance_from_data(to(spoilt), to(counts)), plain, atol=0.05 * np.abs(plain).max())
+
+
+def test_samples_have_exactly_the_covariance_they_are_made_for():
+    rng = np.random.default_rng(5)
+    mixing = rng.standard_normal((4, 4)) + 1j * rng.standard_normal((4, 4))
+    psi = mixing @ mixing.conj().T
+    samples = samples_of_covariance(psi, 300, rng)
+    np.testing.assert_allclose(noise_covariance(samples), psi, rtol=1e-12, atol=1e-12)
+    kurtosis = np.mean(np.abs(samples) ** 4, axis=1) / np.mean(np.abs(samples) ** 2, axis=1) ** 2
+    np.testing.assert_allclose(kurtosis, 2, atol=0.6)  # Gaussian
+    with pytest.raises(ValueError, match="no 4 samples"):
+        samples_of_covariance(psi, 4, rng)
+    with pytest.raises(ValueError, match="eigenvalue -1"):
+        samples_of_covariance(np.diag([1.0, -1.0]), 10, rng)

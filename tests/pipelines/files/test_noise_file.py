@@ -36,8 +36,8 @@ def files(tmp_path, raw_file_of, noise_measurement):
 
 
 def fitted(noise, scan):
-    with open_raw(scan) as raw:
-        return list(noise_lines(noise, raw))
+    with open_raw(scan) as raw, open_raw(noise) as other:
+        return list(noise_lines(other, image_channels(raw), raw.header))
 
 
 @pytest.mark.parametrize("labels", ["", "ABCD"])
@@ -93,8 +93,9 @@ def test_the_bandwidth_is_that_of_the_noise_file(files):
     narrow = replace(SCAN, noise_bandwidth=0.4)
     noise, scan, own = files("", "", noise=narrow)
     measured = files("", "")[2]
-    assert noise_origin(files("", "", noise=narrow)[0]) == NoiseOrigin("noise file", "noise_7", 0.4)
     noise, scan, _ = files("", "", noise=narrow)
+    with open_raw(noise) as raw:
+        assert noise_origin(raw) == NoiseOrigin("noise file", "noise_7", 0.4)
     for line, other in zip(fitted(noise, scan), measured, strict=True):
         np.testing.assert_allclose(line.data, other.data, rtol=1e-5)
     assert own[0].sample_time_us == 7.5

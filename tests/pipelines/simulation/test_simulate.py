@@ -1,15 +1,18 @@
+import io
 from dataclasses import replace
 
 import ismrmrd
 import numpy as np
 import pytest
+from ismrmrd.xsd import ToXML
 
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.files.raw import open_raw
 from nilatron.pipelines.simulation.header import simulated_header
 from nilatron.pipelines.simulation.settings import SimulationSettings
-from nilatron.pipelines.simulation.simulate import simulate, simulate_items
+from nilatron.pipelines.simulation.simulate import TruthFiles, simulate, simulate_items, simulate_to
+from nilatron.pipelines.wire import Close, Decoder
 
 SMALL = SimulationSettings(matrix=(32, 24, 1), n_coils=4, noise_lines=4, calibration_lines=8)
 
@@ -58,3 +61,18 @@ def test_unreadable_image(tmp_path, content, message):
     with pytest.raises(InputError, match=message):
         simulate(tmp_path / "raw.h5", replace(SMALL, image=str(path)))
     assert not (tmp_path / "raw.h5").exists()
+
+
+def test_a_stream_has_the_items_of_the_file(tmp_path):
+    file = io.BytesIO()
+    simulate_to(file, SMALL, truth=TruthFiles(image=tmp_path / "truth.npy"))
+    decoder = Decoder()
+    header, *items, end = decoder.feed(file.getvalue())
+    decoder.finish()
+    expected_header, expected = simulate_items(SMALL)
+    assert (header.text, type(end)) == (ToXML(expected_header), Close)
+    assert [bytes(item.getHead()) for item in items] == [bytes(item.getHead()) for item in expected]
+    assert [item.data.tobytes() for item in items] == [item.data.tobytes() for item in expected]
+    assert (tmp_path / "truth.npy").is_file()
+    with pytest.raises(InputError, match="exists"):
+        simulate_to(file, SMALL, truth=TruthFiles(image=tmp_path / "truth.npy"))
