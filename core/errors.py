@@ -8,6 +8,7 @@ ValueError
     |-- SettingsError       gadgets.settings: an unknown property, or a value that cannot be used
     |-- ScanError           gadgets.items: data that contradict the header or themselves
     |-- ChainError          pipelines.chain.xml: a chain that the host cannot run
+    |-- TooMuchXmlError     pipelines.files.xml_bounds: XML with too many elements
     |-- InputError          pipelines.files.atomic: files that cannot be read or must not be written
     |-- ConversionError     pipelines.prior.convert_settings: a foreign network that cannot be used, or does not denoise
     |-- WireError           pipelines.wire: bytes that are no message, a peer that is gone or silent

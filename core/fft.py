@@ -12,7 +12,9 @@ import numpy as np
 from nilatron.core.backend import Array, namespace
 
 SPATIAL_AXES = (-3, -2, -1)
-_WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+_PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+_WISHED = os.environ.get("OMP_NUM_THREADS", "")  # which SciPy's transforms do not read by themselves
+_WORKERS = min(_PROCESSORS, int(_WISHED)) if _WISHED.isdecimal() and int(_WISHED) else _PROCESSORS
 
 
 def fft(image: Array, axes: tuple[int, ...] = SPATIAL_AXES) -> Array:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nilatron.core.backend import converted_to, namespace
+from nilatron.core.bounds import bounded, check_bounds
 from nilatron.core.coils.compression import compress, compression_matrix
 from nilatron.gadgets.device import retry_on_cpu
 from nilatron.gadgets.items import Context, KSpaceSlice
@@ -19,12 +20,11 @@ log = logging.getLogger(__name__)
 class CompressionSettings:
     """How many virtual coils."""
 
-    virtual_coils: int | None = None  # at most; "auto" keeps all that hold more than noise
+    virtual_coils: int | None = bounded(None, 1, 1024)  # at most; "auto" keeps all that hold more than noise
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        if self.virtual_coils is not None and self.virtual_coils < 1:
-            raise ValueError(f"virtual_coils must be auto or at least 1, got {self.virtual_coils}")
+        check_bounds(self)
 
 
 @dataclass(frozen=True)

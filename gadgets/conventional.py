@@ -17,7 +17,7 @@ from nilatron.core.recon import displayed, inverse_problem
 from nilatron.gadgets.accumulate import acceleration
 from nilatron.gadgets.device import to_device
 from nilatron.gadgets.doubt import doubts, judged
-from nilatron.gadgets.items import Context, KSpaceSlice, Reconstruction
+from nilatron.gadgets.items import UNCERTAINTY_ROLES, Context, KSpaceSlice, Reconstruction
 from nilatron.gadgets.problem import Problem
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def _prepared_on(
 
 def finished(item: KSpaceSlice, problem: Problem, role: str, image: Array, made: dict[str, str]) -> Reconstruction:
     """An image for display on the host, marked with how well it explains the data and with what makes it doubtful."""
-    if role != "uncertainty":
+    if role not in UNCERTAINTY_ROLES:
         residual = residual_of(problem.operator, problem.data, image)
         made = made | {"chi2": f"{residual.chi2:.4g}", "unexplained": f"{residual.unexplained:.3g}"}
         method = "cg_sense" if role == "conventional" else made.get("target", "")

@@ -17,13 +17,19 @@ import ismrmrd
 import numpy as np
 
 from nilatron.core.oversampling import to_recon_space
-from nilatron.gadgets.items import Context, Reconstruction
+from nilatron.gadgets.items import UNCERTAINTY_ROLES, Context, Reconstruction
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.numbering import Numbering
 
 log = logging.getLogger(__name__)
 
-SERIES_INDEX = {"main": 1, "conventional": 2, "uncertainty": 101}
+SERIES_INDEX = {"main": 1, "conventional": 2, "mean": 3, "map": 4, "sample": 5, "uncertainty": 101, "std": 102}
+ESTIMATES = {
+    "mean": "posterior mean",
+    "map": "posterior maximum",
+    "sample": "posterior sample",
+    "std": "posterior deviation",
+}
 PIXEL_TYPES = {"float32": np.float32, "complex64": np.complex64, "uint16": np.uint16, "int16": np.int16}
 IMAGE_TYPE_MAGNITUDE, IMAGE_TYPE_COMPLEX = 1, 5
 MAX_INDEX = 65535  # image_index is 16 bits wide
@@ -108,25 +114,25 @@ class ImageMaker:
         self, item: Reconstruction, pixels: np.ndarray[Any, Any], scale: float, n_saturated: int, number: int
     ) -> ismrmrd.Meta:
         top = float(np.percentile(np.abs(pixels), 99.5)) if pixels.size else 0.0
-        if item.role != "uncertainty":
+        is_map = item.role in UNCERTAINTY_ROLES
+        if not is_map:
             top = max(top, MIN_WINDOW * scale)
         window = str(max(1, round(top)))
         centre = str(max(1, round(top / 2)))
-        derived = "uncertainty" if item.role == "uncertainty" else "image"
+        derived = "uncertainty" if is_map else "image"
+        stated = provenance_of(item)
         method = METHODS[item.provenance["target"]]
         history = "CG-SENSE" if item.role == "conventional" else method.history
-        predicted = item.provenance.get("uncertainty_from") == "prediction"
-        description = {"main": f"Nilatron {history}", "conventional": "Nilatron CG-SENSE"}.get(
-            item.role, f"Nilatron {'predicted error' if predicted else 'posterior standard deviation'}"
-        )
+        predicted = stated.get("uncertainty_from") == "prediction"
+        description = description_of(item.role, history, predicted=predicted)
         description += DOUBTFUL if "doubt" in item.provenance else ""
         comments = [description, "research only"]
         comments += [f"fall-back: {item.provenance['fallback']}"] if "fallback" in item.provenance else []
         comments += [f"doubtful: {item.provenance['doubt']}"] if "doubt" in item.provenance else []
         comments += list(item.source.notes)
-        if derived == "uncertainty" and predicted:
+        if is_map and predicted:
             comments.append(interval_of(item.provenance))
-        quantitative = ["Quantitative"] if derived == "uncertainty" else []
+        quantitative = ["Quantitative"] if is_map else []
         encoding = item.source.encoding
         meta: dict[str, Any] = {
             "DataRole": ["Image", *quantitative],
@@ -152,10 +158,25 @@ class ImageMaker:
             "recon_FOV": [f"{v:g}" for v in zyx(encoding.reconSpace.fieldOfView_mm)[::-1]],
             "nilatron_saturated_pixels": str(n_saturated),
         }
-        if derived == "uncertainty":
+        if is_map:
             meta["Skip_processing_after_recon"] = "1"
-        meta |= {f"nilatron_{name}": value for name, value in item.provenance.items()}
+        meta |= {f"nilatron_{name}": value for name, value in stated.items()}
         return ismrmrd.Meta(meta)
+
+
+def description_of(role: str, history: str, *, predicted: bool) -> str:
+    """Name of a series, by the role of its images and the method's history."""
+    of_map = "predicted error" if predicted else "posterior standard deviation"
+    words = {"main": history, "conventional": "CG-SENSE", "uncertainty": of_map}
+    return f"Nilatron {words.get(role) or f'{history} {ESTIMATES[role]}'}"
+
+
+def provenance_of(item: Reconstruction) -> dict[str, str]:
+    """What an image says of how it was made; a map of the samples' deviation nothing of another uncertainty map."""
+    if item.role != "std":
+        return item.provenance
+    own = {name: value for name, value in item.provenance.items() if not name.startswith("uncertainty_")}
+    return own | {"uncertainty_from": "samples", "uncertainty_calibration": "uncalibrated"}
 
 
 def interval_of(provenance: Mapping[str, str]) -> str:
@@ -176,7 +197,7 @@ def scale_of(role: str, pixels: np.ndarray[Any, Any], settings: ImageSettings) -
     """
     kind = PIXEL_TYPES[settings.pixel_type]
     brightest = float(np.abs(pixels).max(initial=0.0))
-    if role != "uncertainty" or not issubclass(kind, np.integer) or not MIN_UNCERTAINTY < brightest < math.inf:
+    if role not in UNCERTAINTY_ROLES or not issubclass(kind, np.integer) or not MIN_UNCERTAINTY < brightest < math.inf:
         return settings.image_scale
     power = math.floor(math.log10(MAX_UNCERTAINTY / (brightest * settings.image_scale)))
     return settings.image_scale * 10.0**power

@@ -220,6 +220,9 @@ class KSpaceSlice:
         return replace(self, notes=(*self.notes, note))
 
 
+UNCERTAINTY_ROLES = ("uncertainty", "std")  # whose pixels are standard deviations
+
+
 @dataclass(frozen=True)
 class Reconstruction:
     """One reconstructed image, still on the encoded grid, in SNR units.
@@ -229,7 +232,7 @@ class Reconstruction:
     image
         Complex64 (z, y, x); real and non-negative values for an uncertainty map.
     role
-        "main", "conventional" or "uncertainty".
+        "main", "conventional", "mean", "map" (the posterior's maximum), "sample", or one of `UNCERTAINTY_ROLES`.
     source
         The slice it was made from.
     provenance

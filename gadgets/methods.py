@@ -8,6 +8,7 @@ from typing import Any
 
 from nilatron.core.baselines.l1_wavelet import L1WaveletSettings, l1_wavelet
 from nilatron.core.baselines.zero_filled import zero_filled
+from nilatron.core.bounds import bounded
 from nilatron.gadgets.nila.method import run_nila, run_nila_batch, run_published
 from nilatron.gadgets.nila.settings import NilaNodeSettings, PublishedNodeSettings
 from nilatron.gadgets.problem import Outcome, Problem
@@ -23,7 +24,7 @@ class L1WaveletNodeSettings:
     """l1-wavelet."""
 
     regularisation: float | None = None  # lambda in SNR units; by default from the noise and the data
-    iterations: int = 60  # of FISTA
+    iterations: int = bounded(60, 1, 1000)  # of FISTA
 
 
 @dataclass(frozen=True)

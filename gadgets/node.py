@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nilatron.core.bounds import bounded
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.calibration import CalibrationStore
@@ -29,7 +30,7 @@ from nilatron.gadgets.statements import StatementCheck
 class SeedSettings:
     """Seed of all random numbers; None takes the seed of the run."""
 
-    seed: int | None = None  # of all randomness; auto takes that of the run
+    seed: int | None = bounded(None, 0, 2**64 - 1)  # of all randomness; auto takes that of the run
 
 
 # settings of the gadgets around the method of the target, by the half of the node that they belong to

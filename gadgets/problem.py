@@ -67,7 +67,7 @@ class Problem(InverseProblem):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Images by role ("main", "uncertainty"), and how they were made."""
+    """Images by role ("main", "uncertainty", and those of posterior samples), and how they were made."""
 
     images: dict[str, Array]
     provenance: dict[str, str] = field(default_factory=dict)

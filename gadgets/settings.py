@@ -7,6 +7,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from nilatron.core.bounds import check_bounds
 from nilatron.core.errors import BadInputError
 
 T = TypeVar("T")
@@ -47,7 +48,9 @@ def from_properties(settings_class: type[T], properties: Mapping[str, str], gadg
         except ValueError as error:
             raise SettingsError(f"{gadget}: property {name!r} cannot be {text!r}: {error}") from error
     try:
-        return settings_class(**values)
+        made = settings_class(**values)
+        check_bounds(made)
+        return made
     except ValueError as error:
         raise SettingsError(f"{gadget}: {error}") from error
 

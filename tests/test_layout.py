@@ -21,11 +21,11 @@ TOUCHES_FILES = {"open", "read_bytes", "read_text", "write_bytes", "write_text",
 # rooms of `pipelines`, from the ground up: a room imports only from floors below its own
 FLOORS = (
     {"wire", "files", "device", "threads", "progress"},
-    {"archive", "chain", "mrd2", "simulation", "training", "report"},
+    {"archive", "chain", "importing", "mrd2", "simulation", "training", "report"},
     {"conversation", "prior"},
     {"node", "client", "server", "stream"},
     {"replay"},
-    {"demo", "doctor", "check", "python"},
+    {"demo", "doctor", "check", "python", "batch"},
     {"cli"},
 )
 pytestmark = pytest.mark.skipif(
@@ -176,7 +176,9 @@ def covered_by_its_folder(relative: Path, folder: Path) -> bool:
         ("pipelines", "wire"),
         ("pipelines", "server"),
         ("pipelines", "training"),
-    }  # tested as a stream, and as a program
+        ("pipelines", "batch"),
+        ("pipelines", "importing"),
+    }  # tested as a stream, as a program, and from file to file
     return str(relative) in reasons or (relative.parts[:2] in together and any(folder.glob("test_*.py")))
 
 

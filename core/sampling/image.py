@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from nilatron.core.backend import Array
+from nilatron.core.bounds import bounded, check_bounds
 from nilatron.core.measurement import Measurement, Shape3
 from nilatron.core.prior.prior import ConditionedDenoiser
 from nilatron.core.resolution import coarse_shape
@@ -37,7 +38,7 @@ class ImageSettings:
     names of a field ("formerly") are still read. "Image only" settings are not used for posterior samples.
     """
 
-    steps: int = 7  # network evaluations
+    steps: int = bounded(7, 1, 1000)  # network evaluations
     coarse_share: float = (
         0.45  # fraction of the steps, from the first, that is made at half the resolution (image only)
     )
@@ -51,12 +52,13 @@ class ImageSettings:
     tolerance: float = 1e-3  # relative residual of the data consistency problems
     # rms change, as a fraction of the noise level; a smaller change in an iteration ends the iterations
     min_change: float = field(default=0.04, metadata={"formerly": "smallest_change"})
-    iterations: int = 8  # largest number of conjugate gradient iterations in a step
+    iterations: int = bounded(8, 1, 100)  # largest number of conjugate gradient iterations in a step
     # the network sees another symmetry of the image at each step (image only)
     symmetries: bool = field(default=True, metadata={"formerly": "turns"})
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
+        check_bounds(self)
         karras_schedule(self.steps, self.sigma_max, self.sigma_min)
         for name in ("coarse_share", "momentum", "min_change"):
             if not 0 <= getattr(self, name) < 1:
@@ -65,10 +67,8 @@ class ImageSettings:
             raise ValueError(f"sigma_fraction must be above 0 and at most 1, got {self.sigma_fraction}")
         if not 0 <= self.detail <= 1:
             raise ValueError(f"detail must be from 0 to 1, got {self.detail}")
-        if not 0 < self.tolerance < 1 or self.iterations < 1:
-            raise ValueError(
-                f"expected 0 < tolerance < 1 and iterations >= 1, got {self.tolerance} and {self.iterations}"
-            )
+        if not 0 < self.tolerance < 1:
+            raise ValueError(f"tolerance must be above 0 and below 1, got {self.tolerance}")
 
     @property
     def network_fraction(self) -> float:

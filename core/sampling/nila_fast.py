@@ -13,6 +13,7 @@ Gaussian; each run then gives a posterior sample.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -95,6 +96,12 @@ class SamplerResult:
         return tuple(map(int, np.ravel(to_numpy(self.iterations))))
 
 
+def balanced_noise(noise: Array) -> Array:
+    """sqrt(S / (S - 1)) (n_i - mean n): noise (S, ...) of S samples, changed to have sum zero and the variance that it had."""
+    n = int(noise.shape[0])
+    return (noise - namespace(noise).mean(noise, axis=0, keepdims=True)) * math.sqrt(n / (n - 1))
+
+
 def nila_fast(
     denoiser: Denoiser,
     operator: Measurement,
@@ -106,6 +113,7 @@ def nila_fast(
     scale: PerElement,
     tau: float,
     generator: RandomGenerators,
+    balanced: bool = False,
     solver: SolverSettings | None = None,
     sigma_fraction: float = 1.0,
     noisy_start: bool = True,
@@ -135,6 +143,8 @@ def nila_fast(
     generator
         Random generator of all noise. With one generator for each element, an element gets the same noise, and so the same
         image, in every batch.
+    balanced
+        Whether all noise sums to zero over the batch, for several samples of one slice: see `balanced_noise`.
     solver
         Accuracy to which (P) is solved.
     sigma_fraction
@@ -154,7 +164,8 @@ def nila_fast(
     Raises
     ------
     ValueError
-        When a sigma or scale is not positive, there are not as many generators as elements, or momentum is set with tau > 0.
+        When a sigma or scale is not positive, there are not as many generators as elements, momentum is set with tau > 0, or
+        noise is to be balanced between fewer than two elements or those of several generators.
     """
     if tau and momentum:
         raise ValueError(f"posterior samples (tau = {tau}) have no momentum, got {momentum}")
@@ -164,6 +175,8 @@ def nila_fast(
         raise ValueError(f"sigma and scale must be positive, got sigma {sigma} and scale {scale}")
     if not isinstance(generator, np.random.Generator) and len(generator) != start.shape[0]:
         raise ValueError(f"expected one generator or one for each of {start.shape[0]} elements, got {len(generator)}")
+    if balanced and (not isinstance(generator, np.random.Generator) or start.shape[0] < 2):
+        raise ValueError("balanced noise needs one generator and at least two elements")
     solver = solver or SolverSettings()
     xp, n_elements = namespace(data), int(start.shape[0])
 
@@ -172,7 +185,8 @@ def nila_fast(
 
     def noise(shape: tuple[int, ...]) -> Array:
         if isinstance(generator, np.random.Generator):
-            return complex_normal(generator, (n_elements, *shape), data)
+            drawn = complex_normal(generator, (n_elements, *shape), data)
+            return balanced_noise(drawn) if balanced else drawn
         return xp.concat([complex_normal(own, (1, *shape), data) for own in generator])
 
     # copied to the device before the loop, because a copy makes the host wait for a GPU

@@ -1,32 +1,113 @@
-"""Posterior samples, their mean and their standard deviation: the uncertainty map of an image."""
+"""Posterior samples, what is estimated from them, and the noise-free end of a chain.
+
+The samples share their burn-in: one run finds an image, and the samples part from it at a noise level `split_sigma` that covers
+the image's own errors, as a chain that has burnt in is split into several (Luo et al., MRM 2023). The noise that parts them is
+balanced: it sums to zero over the samples, while each of them alone has noise of variance 1. What depends linearly on the noise
+therefore cancels in their mean, which has nearly the error of infinitely many samples.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from nilatron.core.backend import Array, namespace
+from nilatron.core.bounds import bounded, check_bounds
 from nilatron.core.measurement import Measurement
 from nilatron.core.prior.prior import Denoiser
 from nilatron.core.sampling.nila_fast import Callback, SolverSettings, nila_fast
+from nilatron.core.sampling.schedule import karras_schedule
+
+# level of the split by the predicted rms error of the image: mean and variance are best balanced there for the shipped weights
+SPLIT_ERRORS = 1.4
+DEFAULT_SPLIT = 0.06  # for weights that predict no errors
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """Settings of posterior samples."""
+
+    samples: int = bounded(
+        8, 2, 64
+    )  # posterior samples behind mean, std, map, sample, and an uncertainty map from samples
+    sample_steps: int = bounded(3, 1, 200)  # network evaluations of each posterior sample after the split
+    # noise level at which samples part from the image, their shared burn-in; by default from the image's predicted error.
+    # From sample_sigma_max they share nothing (16 steps are enough)
+    split_sigma: float | None = None
+    sample_sigma_max: float = 0.5  # first level for samples that share nothing, and for map
+    sample_sigma_min: float = 0.01  # last level for samples: what lies below it is missing from their variance
+    map_steps: int = bounded(16, 1, 200)  # network evaluations of the noise-free end of a sample's chain: map
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        check_bounds(self)
+        for n_steps in (self.sample_steps, self.map_steps):
+            karras_schedule(n_steps, self.sample_sigma_max, self.sample_sigma_min)
+        if self.split_sigma is not None and not self.sample_sigma_min <= self.split_sigma < math.inf:
+            raise ValueError(f"split_sigma must be at least sample_sigma_min, got {self.split_sigma}")
+
+    def split(self, predicted_error: float | None = None) -> float:
+        """Level of the split for an image whose rms error is `predicted_error`, image scale 1; None if that is unknown."""
+        wanted = self.split_sigma
+        if wanted is None:
+            wanted = DEFAULT_SPLIT if predicted_error is None else SPLIT_ERRORS * predicted_error
+        return min(max(wanted, self.sample_sigma_min), self.sample_sigma_max)
+
+    def shares_burn_in(self, split: float) -> bool:
+        """Whether samples that part at this level start from the image; else they start from the conventional image."""
+        return split < self.sample_sigma_max
+
+    def sample_levels(self, split: float) -> tuple[float, ...]:
+        """Diffusion noise levels of each sample, from the split."""
+        return karras_schedule(self.sample_steps, split, self.sample_sigma_min)
+
+    @property
+    def map_levels(self) -> tuple[float, ...]:
+        """Levels of the noise-free end of a chain."""
+        return karras_schedule(self.map_steps, self.sample_sigma_max, self.sample_sigma_min)
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """Mean and standard deviation of posterior samples.
+    """Posterior samples and the estimates from them.
 
     Attributes
     ----------
-    mean
-        Complex image (z, y, x).
-    standard_deviation
-        Real image (z, y, x): square root of the complex sample variance, in the units of `mean`.
+    samples
+        Complex images (sample, z, y, x).
+    balanced
+        Whether their noise sums to zero: their mean then spreads no more, and all of them count for the variance.
     """
 
-    mean: Array
-    standard_deviation: Array
+    samples: Array
+    balanced: bool = False
+
+    @cached_property
+    def mean(self) -> Array:
+        """Estimate of least mean squared error (MMSE): complex image (z, y, x)."""
+        return namespace(self.samples).mean(self.samples, axis=0)
+
+    @cached_property
+    def standard_deviation(self) -> Array:
+        """Square root of the complex sample variance: real image (z, y, x), in the units of `mean`."""
+        xp = namespace(self.samples)
+        deviation = self.samples - self.mean[None]
+        return self._root_mean(xp.real(deviation) ** 2 + xp.imag(deviation) ** 2)
+
+    @cached_property
+    def magnitude_deviation(self) -> Array:
+        """Standard deviation of the samples' magnitudes: real image (z, y, x)."""
+        xp = namespace(self.samples)
+        magnitudes = xp.abs(self.samples)
+        return self._root_mean((magnitudes - xp.mean(magnitudes, axis=0)[None]) ** 2)
+
+    def _root_mean(self, squares: Array) -> Array:
+        xp, n_samples = namespace(squares), int(squares.shape[0])
+        return xp.sqrt(xp.sum(squares, axis=0) / (n_samples if self.balanced else n_samples - 1))
 
 
 def sample_posterior(
@@ -40,10 +121,18 @@ def sample_posterior(
     sigma: float,
     scale: float,
     generator: np.random.Generator,
+    balanced: bool = True,
     solver: SolverSettings | None = None,
     callback: Callback | None = None,
 ) -> Posterior:
-    """Draw `n_samples` posterior samples in one batch (`nila_fast` with tau = 1); `start` is (z, y, x).
+    """Draw `n_samples` posterior samples in one batch (`nila_fast` with tau = 1); `start` (z, y, x) is their burn-in's end.
+
+    Parameters
+    ----------
+    schedule
+        Levels after the split, image scale 1; noise of the first of them is added to the start.
+    balanced
+        Whether the noise sums to zero over the samples; otherwise they are independent.
 
     Raises
     ------
@@ -54,22 +143,52 @@ def sample_posterior(
         raise ValueError(f"samples are drawn of one slice (z, y, x), got a start of shape {tuple(start.shape)}")
     if n_samples < 2:
         raise ValueError(f"an uncertainty map needs at least 2 posterior samples, got {n_samples}")
-    xp = namespace(start)
-    batch = xp.stack([start] * n_samples)
     samples = nila_fast(
         denoiser,
         operator,
         data,
         schedule,
-        start=batch,
+        start=namespace(start).stack([start] * n_samples),
         sigma=sigma,
         scale=scale,
         tau=1.0,
         generator=generator,
+        balanced=balanced,
         solver=solver,
         callback=callback,
     ).image
-    mean = xp.mean(samples, axis=0)
-    deviation = samples - mean[None]
-    variance = xp.sum(xp.real(deviation) ** 2 + xp.imag(deviation) ** 2, axis=0) / (n_samples - 1)
-    return Posterior(mean, xp.sqrt(variance))
+    return Posterior(samples, balanced)
+
+
+def most_probable(
+    denoiser: Denoiser,
+    operator: Measurement,
+    data: Array,
+    schedule: Sequence[float],
+    *,
+    sample: Array,
+    sigma: float,
+    scale: float,
+    generator: np.random.Generator,
+    solver: SolverSettings | None = None,
+    callback: Callback | None = None,
+) -> Array:
+    """Image (z, y, x) near a maximum of the posterior density (MAP): the chain of a sample goes on without noise.
+
+    At a fixed point of a step at the level s the gradients of log-likelihood and log p_s, the prior blurred by s, cancel. The
+    levels of `schedule` fall, so that the first steps move far and the last blur little.
+    """
+    return nila_fast(
+        denoiser,
+        operator,
+        data,
+        schedule,
+        start=sample[None],
+        sigma=sigma,
+        scale=scale,
+        tau=0.0,
+        generator=generator,
+        noisy_start=False,
+        solver=solver,
+        callback=callback,
+    ).image[0]

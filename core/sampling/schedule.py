@@ -26,6 +26,21 @@ def karras_schedule(
     return tuple((root_max + k / (n_steps - 1) * (root_min - root_max)) ** rho for k in range(n_steps))
 
 
+def geometric_schedule(n_levels: int, sigma_max: float, sigma_min: float) -> tuple[float, ...]:
+    """sigma_k = sigma_max (sigma_min / sigma_max)^(k/(K-1)).
+
+    Raises
+    ------
+    ValueError
+        When not n_levels >= 1 and sigma_max >= sigma_min > 0.
+    """
+    if n_levels < 1 or not sigma_max >= sigma_min > 0:
+        raise ValueError(
+            f"a schedule needs n_levels >= 1 and sigma_max >= sigma_min > 0, got {n_levels}, {sigma_max} and {sigma_min}"
+        )
+    return tuple(map(float, np.geomspace(sigma_max, sigma_min, n_levels)))
+
+
 def linear_vp_schedule(n_train_steps: int = 1000) -> npt.NDArray[np.float64]:
     """abar_t of DDPM with betas linear from 1e-4 to 0.02 (Ho et al. 2020), as in the published Nila."""
     return np.cumprod(1 - np.linspace(1e-4, 0.02, n_train_steps), dtype=np.float64)

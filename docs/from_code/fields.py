@@ -52,8 +52,14 @@ def fields_of(kind: type[Any]) -> list[Field]:
             raise DescriptionError(
                 f"{kind.__module__}.{kind.__qualname__}.{field.name} has neither comment nor docstring"
             )
-        found.append(Field(field.name, default_of(field), comments[field.name]))
+        found.append(Field(field.name, default_of(field), comments[field.name] + range_of(field)))
     return found
+
+
+def range_of(field: dataclasses.Field[Any]) -> str:
+    """The bounds of a field in words, nothing where it has none."""
+    least, most = field.metadata.get("bounds", ("", ""))
+    return f" ({least} to {most})" if "bounds" in field.metadata else ""
 
 
 def comments_of(kind: type[Any]) -> dict[str, str]:

@@ -12,7 +12,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SERIES = {
     "main": "image of the target: Nila, l1-wavelet, CG-SENSE or zero-filled",
     "conventional": "CG-SENSE image of the same slice; it leaves first, and replaces an image that could not be made",
+    "mean": "mean of posterior samples (MMSE)",
+    "map": "noise-free end of a posterior sample's chain, near the maximum of the posterior (MAP)",
+    "sample": "one posterior sample: an image that fits both the data and the prior, grain included",
     "uncertainty": "error map: standard deviation of the error of the image's magnitude, in the units of the image",
+    "std": "standard deviation of the magnitudes of posterior samples, uncalibrated",
 }
 
 KEYS = {
@@ -74,7 +78,8 @@ KEYS = {
     "nilatron_neighbours": "slices that the image was told of, with their distances; `none` where there were none",
     "nilatron_neighbours_used": "whether the weights have a head that knows them",
     "nilatron_neighbours_sha256": "SHA-256 of that head's weights",
-    "nilatron_samples": "posterior samples behind the error map",
+    "nilatron_samples": "posterior samples behind the error map and the series of samples",
+    "nilatron_split_sigma": "noise level at which the samples parted from the image, image scale 1",
     "nilatron_weights_sha256": "SHA-256 of the prior's weights",
     "nilatron_engine": "engine and precision of the network",
     "nilatron_seconds": "from the slice's last line to this image; only with a time budget",
@@ -88,6 +93,7 @@ MADE_IN = (
     "gadgets/methods.py",
     "gadgets/nila/method.py",
     "gadgets/nila/run.py",
+    "gadgets/nila/samples.py",
     "gadgets/nila/uncertainty.py",
 )
 ALSO_GADGETRON = "GADGETRON_"

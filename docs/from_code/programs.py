@@ -32,14 +32,14 @@ CODES = {
     ),
     "RECONSTRUCTION_FAILED": (
         "3",
-        "images are missing, doubtful or replaced by the conventional one, data were left out, or the output could not be "
-        "written (full disk); what could be made is kept",
+        "images are missing, doubtful or replaced by the conventional one, data were left out, a file of a batch is not "
+        "complete, or the output could not be written (full disk); what could be made is kept",
         "look at the images before use; the reason is on stderr, in the image comment and in `nilatron_doubt` or "
         "`nilatron_fallback`",
     ),
     "CONNECTION_FAILED": (
         "4",
-        "the server, the archive or the connection failed, or a stream broke off; images that came are kept",
+        "the server, the archive, the Ray cluster or the connection failed, or a stream broke off; images that came are kept",
         "is the server up (`/readyz`), is the port the right one, is the archive's title right; then run again",
     ),
     "STOPPED_EARLY": (

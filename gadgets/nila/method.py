@@ -35,8 +35,7 @@ def run_nila_batch(problems: Sequence[Problem], settings: NilaNodeSettings) -> l
     prior = find(problems[0].weights, problems[0].device, settings.engine_settings)
     run = NilaRun(problems, settings, watch, prior)
     plan = run.plan()
-    outcomes = run.images(plan)
-    return [run.with_uncertainty(outcomes[place], place, plan) for place in range(len(problems))]
+    return [run.with_samples(made, place, plan) for place, made in enumerate(run.images(plan))]
 
 
 def run_published(problem: Problem, settings: PublishedNodeSettings) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,11 +16,11 @@ from nilatron.core.prior.neighbours import neighbour_planes
 from nilatron.core.sampling.image import sample_images
 from nilatron.core.sampling.neighbours import InformedByNeighbours
 from nilatron.core.sampling.nila_fast import SamplerResult
-from nilatron.core.sampling.posterior import sample_posterior
-from nilatron.core.sampling.schedule import karras_schedule
+from nilatron.core.uncertainty.psnr import predicted_variance
 from nilatron.gadgets.nila.budget import Plan, Shape, Stopwatch
 from nilatron.gadgets.nila.prior import ReadyPrior
-from nilatron.gadgets.nila.settings import NilaNodeSettings
+from nilatron.gadgets.nila.samples import sampled_images
+from nilatron.gadgets.nila.settings import SAMPLED_SERIES, NilaNodeSettings
 from nilatron.gadgets.nila.uncertainty import (
     UNCALIBRATED,
     PredictedError,
@@ -31,6 +32,22 @@ from nilatron.gadgets.nila.uncertainty import (
 from nilatron.gadgets.problem import Outcome, Problem, batch_of
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SliceImage:
+    """The image of a slice.
+
+    Attributes
+    ----------
+    outcome
+        With the image as "main".
+    predicted_error
+        Its rms error, image scale 1; None where it is not known or not needed.
+    """
+
+    outcome: Outcome
+    predicted_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,20 +86,22 @@ class NilaRun:
         if self.watch.limited and self.prior.costs.step_s(shape) is None:
             self._sample((settings.sigma_max,), [np.random.default_rng(0) for _ in self.problems])
         step_s = self.prior.costs.step_s(shape) or 0.0
-        wanted = settings.samples if self._needs_samples else 0
+        wanted = settings.samples if self._sampled_roles else 0
         sample_step_s = sum(self._sample_step_s(problem, wanted) or step_s / shape[0] for problem in self.problems)
-        return self.watch.plan(step_s, settings.steps, wanted, settings.sample_steps * sample_step_s)
+        extension = settings.map_steps / settings.samples if "map" in self._sampled_roles else 0.0
+        return self.watch.plan(step_s, settings.steps, wanted, (settings.sample_steps + extension) * sample_step_s)
 
     @property
-    def _needs_samples(self) -> bool:
-        """Whether the uncertainty map has to come from posterior samples: as asked for, or with weights that predict none."""
+    def _sampled_roles(self) -> tuple[str, ...]:
+        """Series from posterior samples; an uncertainty map as asked for, or with weights that predict none."""
         predicted = self.settings.uncertainty_from == "prediction" and self.prior.errors is not None
-        return "uncertainty" in self.settings.series and not predicted
+        sampled = SAMPLED_SERIES if predicted else (*SAMPLED_SERIES, "uncertainty")
+        return tuple(name for name in self.settings.series if name in sampled)
 
     def _sample_step_s(self, problem: Problem, n_samples: int) -> float | None:
         return self.prior.costs.step_s((n_samples, 1, *problem.data.shape))
 
-    def images(self, plan: Plan) -> list[Outcome]:
+    def images(self, plan: Plan) -> list[SliceImage]:
         """The image of each slice."""
         result = self._sample(self.settings.levels(plan.steps), [problem.generator for problem in self.problems])
         maps = self._predicted(result)
@@ -103,8 +122,15 @@ class NilaRun:
             if plan.reason:
                 provenance["shortened"] = plan.reason
             outcome = Outcome({"main": mask_outside_coils(problem.operator, result.image[place])}, provenance)
-            outcomes.append(self._with_prediction(outcome, maps[place]) if maps else outcome)
+            error = self._rms_error(problem, result.image[place], maps[place]) if maps else None
+            outcomes.append(SliceImage(self._with_prediction(outcome, maps[place]) if maps else outcome, error))
         return outcomes
+
+    def _rms_error(self, problem: Problem, image: Array, predicted: PredictedError) -> float | None:
+        """Predicted rms error of an image, image scale 1; None where nobody asks, because a GPU would be waited for."""
+        if not self._sampled_roles:
+            return None
+        return math.sqrt(predicted_variance(image, predicted.deviation, problem.scale)) / problem.scale
 
     def _predicted(self, result: SamplerResult) -> list[PredictedError]:
         """Predicted error map of each slice, by the head or by a prior that states variances; none with other weights."""
@@ -165,38 +191,44 @@ class NilaRun:
             return
         self.prior.costs.add(shape, (self.watch.clock() - began_s) / n_steps)
 
-    def with_uncertainty(self, outcome: Outcome, place: int, plan: Plan) -> Outcome:
-        """The outcome of the slice at `place` with the standard deviation of its posterior samples, if they are planned."""
-        if not plan.samples or "uncertainty" in outcome.images:
+    def with_samples(self, made: SliceImage, place: int, plan: Plan) -> Outcome:
+        """The outcome of the slice at `place` with the images that come from posterior samples, if samples are planned."""
+        outcome, roles = made.outcome, [role for role in self._sampled_roles if role not in made.outcome.images]
+        if not plan.samples or not roles:
             return outcome
-        settings, problem, began_s = self.settings, self.problems[place], self.watch.clock()
+        problem, began_s = self.problems[place], self.watch.clock()
+        n_steps = 0
 
         def callback(step: int, sigma: float, x: Array) -> None:
+            nonlocal n_steps
+            n_steps += int(x.shape[0])
             problem.callback(step, sigma, x)
             self.watch.check(step, sigma, x)
 
         try:
-            spread = sample_posterior(
-                self.prior.prior.estimate,
-                problem.operator,
-                problem.data,
-                karras_schedule(settings.sample_steps, settings.sample_sigma_max, settings.sample_sigma_min),
+            sampled = sampled_images(
+                self.prior.prior,
+                problem,
+                self.settings,
+                roles,
                 n_samples=plan.samples,
-                start=problem.conventional,
-                sigma=problem.noise_level,
-                scale=problem.scale,
-                generator=problem.generator,
-                solver=settings.solver,
+                image=outcome.images["main"],
+                predicted_error=made.predicted_error,
                 callback=callback,
-            ).standard_deviation
+            )
         except (RuntimeError, MemoryError) as error:  # out of time or memory: the image is there all the same
             return replace(outcome, provenance=outcome.provenance | {"shortened": f"no posterior samples: {error}"})
         shape = (plan.samples, 1, *problem.data.shape)
-        self._remember_cost(shape, spread, began_s, plan.samples * settings.sample_steps)
-        made = {"samples": str(plan.samples), "uncertainty_from": "samples", "uncertainty_calibration": UNCALIBRATED}
-        if settings.uncertainty_from == "prediction":
-            made["uncertainty_from"] = "samples, because these weights predict no errors"
+        self._remember_cost(shape, sampled.images[roles[0]], began_s, n_steps)
+        provenance = outcome.provenance | sampled.provenance
+        if "uncertainty" in roles:
+            provenance |= self._origin_of_map()
+        return Outcome(outcome.images | sampled.images, provenance)
+
+    def _origin_of_map(self) -> dict[str, str]:
+        """What is said of an uncertainty map from samples."""
+        origin = "samples"
+        if self.settings.uncertainty_from == "prediction":
+            origin = "samples, because these weights predict no errors"
             log.info("the weights predict no errors: the uncertainty map is the spread of posterior samples")
-        return Outcome(
-            outcome.images | {"uncertainty": mask_outside_coils(problem.operator, spread)}, outcome.provenance | made
-        )
+        return {"uncertainty_from": origin, "uncertainty_calibration": UNCALIBRATED}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nilatron.core.bounds import bounded, check_bounds
 from nilatron.core.prior.engines.choose import EngineSettings
 from nilatron.core.sampling.image import ImageSettings
-from nilatron.core.sampling.schedule import karras_schedule
+from nilatron.core.sampling.posterior import SampleSettings
 from nilatron.gadgets.nila.budget import BudgetSettings
 from nilatron.gadgets.nila.memory import MODES
 
-SERIES = ("nila", "conventional", "uncertainty")
+SAMPLED_SERIES = ("mean", "map", "sample", "std")  # that are made of posterior samples
+SERIES = ("nila", "conventional", "uncertainty", *SAMPLED_SERIES)
 UNCERTAINTY_FROM = ("prediction", "samples")
 
 
@@ -33,41 +35,37 @@ class NetworkSettings(BudgetSettings):
 
 
 @dataclass(frozen=True)
-class NilaNodeSettings(NetworkSettings, ImageSettings):
+class NilaNodeSettings(NetworkSettings, ImageSettings, SampleSettings):
     """Nila, fast (the default)."""
 
-    series: tuple[str, ...] = ("conventional", "nila")  # what is sent, in this order: conventional, nila, uncertainty
+    # what is sent, in this order: conventional, nila, uncertainty, and of posterior samples mean, map, sample, std
+    series: tuple[str, ...] = ("conventional", "nila")
     # what the uncertainty map is: the errors that the weights predict for this image, or the spread of posterior samples
     uncertainty_from: str = "prediction"
-    samples: int = 8  # posterior samples behind an uncertainty map from samples
-    sample_steps: int = 16  # network evaluations of each posterior sample
-    sample_sigma_max: float = 0.5  # first level for samples
-    sample_sigma_min: float = 0.01  # last level for samples: what lies below it is missing from their variance
     # up to so many slices of the same size in one run, which waits for them (not with a slice_budget_s); for a GPU
-    batch_slices: int = 1
+    batch_slices: int = bounded(1, 1, 64)
     # what a slice is told of others of its volume: off, past (those that are there; none waits), or both (every second slice
     # waits for the two beside it); then slices are not put together
     neighbours: str = "off"
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
+        check_bounds(self)
         NetworkSettings.__post_init__(self)
         ImageSettings.__post_init__(self)
+        SampleSettings.__post_init__(self)
         check_series(self.series)
-        karras_schedule(self.sample_steps, self.sample_sigma_max, self.sample_sigma_min)
         if self.uncertainty_from not in UNCERTAINTY_FROM:
             raise ValueError(f"uncertainty_from must be {' or '.join(UNCERTAINTY_FROM)}, got {self.uncertainty_from!r}")
-        if self.samples < 2:
-            raise ValueError(f"samples must be at least 2, got {self.samples}")
         if self.neighbours not in MODES:
             raise ValueError(f"neighbours must be {', '.join(MODES[:-1])} or {MODES[-1]}, got {self.neighbours!r}")
-        if self.batch_slices < 1:
-            raise ValueError(f"batch_slices must be at least 1, got {self.batch_slices}")
 
     @property
     def evaluations(self) -> int:
         """Evaluations of the network for a slice, each of one image."""
-        return self.steps + (self.samples * self.sample_steps if "uncertainty" in self.series else 0)
+        sampled = any(name in self.series for name in ("uncertainty", *SAMPLED_SERIES))
+        extension = self.map_steps if "map" in self.series else 0
+        return self.steps + (self.samples * self.sample_steps if sampled else 0) + extension
 
 
 @dataclass(frozen=True)
@@ -81,8 +79,10 @@ class PublishedNodeSettings(NetworkSettings):
         """Refuse values outside their range."""
         super().__post_init__()
         check_series(self.series)
-        if "uncertainty" in self.series:
-            raise ValueError("the published sampler has no calibrated uncertainty: use target nila")
+        if not {"nila", "conventional"}.issuperset(self.series):
+            raise ValueError(
+                "the published sampler has no calibrated uncertainty and gives no estimates: use target nila"
+            )
         if self.steps < 1 or 1000 % self.steps:
             raise ValueError(f"steps must divide 1000, got {self.steps}")
 

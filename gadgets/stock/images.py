@@ -10,6 +10,7 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
+from nilatron.core.bounds import bounded, check_bounds
 from nilatron.gadgets.items import Context, ScanError
 
 _Pixels = npt.NDArray[Any]
@@ -105,11 +106,12 @@ class AutoScaleGadget:
     """
 
     max_value: float = 2048.0
-    histogram_bins: int = 100
+    histogram_bins: int = bounded(100, 1, 65536)
 
     def __post_init__(self) -> None:
-        if self.max_value <= 0 or self.histogram_bins < 1:
-            raise ValueError("expected a positive max_value and at least 1 for histogram_bins")
+        check_bounds(self)
+        if not self.max_value > 0:
+            raise ValueError(f"max_value must be positive, got {self.max_value}")
 
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:  # noqa: ARG002
         """Float images in, scaled ones out; anything else passes."""

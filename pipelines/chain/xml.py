@@ -14,6 +14,7 @@ import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
 from nilatron.core.errors import BadInputError
+from nilatron.pipelines.files.xml_bounds import TooMuchXmlError, check_xml
 
 LEGACY_ROOT = "gadgetronStreamConfiguration"
 _BRANCHING = ("parallel", "distributed", "parallelprocess", "puredistributed")
@@ -122,11 +123,14 @@ def parse_configuration(xml: bytes | str, name: str) -> dict[str, str]:
 
 def _root(xml: bytes | str, name: str) -> ElementTree.Element:
     try:
+        check_xml(xml, f"chain {name!r}")
         root: ElementTree.Element = defusedxml.ElementTree.fromstring(xml, forbid_dtd=True)
     except DefusedXmlException as error:
         raise ChainError(
             f"chain {name!r} has a document type or entities, which are not allowed; remove them"
         ) from error
+    except TooMuchXmlError as error:
+        raise ChainError(str(error)) from error
     except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise ChainError(f"chain {name!r} is not XML: {error}") from error
     tag = root.tag.rpartition("}")[2]

@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nilatron.pipelines.cli import (  # noqa: F401
+    batch,
     check,
     configs,
     convert,
     demo,
     doctor,
     export,
+    importing,
     phases,
     prior,
     replay,

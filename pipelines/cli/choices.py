@@ -46,6 +46,10 @@ class Series(StrEnum):
     NILA = "nila"
     CONVENTIONAL = "conventional"
     UNCERTAINTY = "uncertainty"
+    MEAN = "mean"
+    MAP = "map"
+    SAMPLE = "sample"
+    STD = "std"
 
 
 class PixelType(StrEnum):

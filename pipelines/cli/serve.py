@@ -71,6 +71,9 @@ def serve(
     ] = None,
     config_dir: Annotated[list[Path] | None, typer.Option(help="Folder with further chains; repeatable.")] = None,
     max_scans: Annotated[int, typer.Option(min=1, help="Scans at once; further ones are refused.")] = 16,
+    max_scans_per_peer: Annotated[
+        int | None, typer.Option(min=1, help="Of them from one address (default: all).")
+    ] = None,
     memory_mb: Annotated[
         int | None, typer.Option(min=1, help="Memory for all scans, in MiB (default: 4/5 of what is free).")
     ] = None,
@@ -78,8 +81,16 @@ def serve(
         Path | None,
         typer.Option(help="Folder that keeps noise measurements, and has them for the scans that depend on them."),
     ] = None,
-    scan_budget_s: Annotated[float | None, typer.Option(help="Time for the reconstruction of a scan, in s.")] = None,
-    slice_budget_s: Annotated[float | None, typer.Option(help="Time for the reconstruction of a slice, in s.")] = None,
+    scan_budget_s: Annotated[
+        float | None, typer.Option(help="Most time for the reconstruction of a scan, in s.")
+    ] = None,
+    slice_budget_s: Annotated[
+        float | None, typer.Option(help="Most time for the reconstruction of a slice, in s.")
+    ] = None,
+    queue_wait_s: Annotated[
+        float, typer.Option(help="Longest wait of a slice for its turn, in s; then it becomes a conventional image.")
+    ] = 120.0,
+    max_scan_s: Annotated[float, typer.Option(help="Longest time of a scan, from connection to end, in s.")] = 7200.0,
     idle_s: Annotated[float, typer.Option(help="Longest silence of the other end, in s.")] = 900.0,
     grace_s: Annotated[float, typer.Option(help="Time for running scans after SIGTERM, in s.")] = 30.0,
     log_format: Annotated[
@@ -100,8 +111,8 @@ def serve(
         return
     from nilatron.core.prior.weights import find_weights
     from nilatron.pipelines.server import logs
-    from nilatron.pipelines.server.front import PortError
     from nilatron.pipelines.server.front import serve as run
+    from nilatron.pipelines.server.listening import PortError
     from nilatron.pipelines.server.settings import ServeSettings
 
     if noise_store is not None:
@@ -120,10 +131,13 @@ def serve(
         engine=None if engine is None else engine.value,
         config_dirs=tuple(config_dir or ()),
         max_scans=max_scans,
+        max_scans_per_peer=max_scans_per_peer,
         memory_bytes=None if memory_mb is None else memory_mb * MIB,
         noise_store=noise_store,
         scan_budget_s=scan_budget_s,
         slice_budget_s=slice_budget_s,
+        queue_wait_s=queue_wait_s,
+        max_scan_s=max_scan_s,
         idle_s=idle_s,
         grace_s=grace_s,
         log_json=as_json,

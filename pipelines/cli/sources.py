@@ -37,10 +37,13 @@ class ServeSources(BaseSettings):
     engine: str | None = None
     config_dir: Annotated[tuple[Path, ...] | None, NoDecode] = None
     max_scans: int | None = None
+    max_scans_per_peer: int | None = None
     memory_mb: int | None = None
     noise_store: Path | None = None
     scan_budget_s: float | None = None
     slice_budget_s: float | None = None
+    queue_wait_s: float | None = None
+    max_scan_s: float | None = None
     idle_s: float | None = None
     grace_s: float | None = None
     log_format: str | None = None

@@ -95,6 +95,12 @@ class EagerReader:
         if self.problem is not None:
             raise self.problem
 
+    def limit(self, limit_bytes: int) -> None:
+        """Memory for queued messages from now on."""
+        with self._changed:
+            self._limit_bytes = limit_bytes
+            self._changed.notify_all()
+
     def discard(self, timeout_s: float, limit_bytes: int) -> bool:
         """Read and drop all further input until the stream ends; False if it did not end within these limits."""
         with self._changed:

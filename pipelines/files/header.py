@@ -104,7 +104,7 @@ def _complete_limits(encoding: Any, number: int) -> None:
         if limit is None:
             continue
         limit.minimum = limit.minimum or 0
-        if limit.maximum is None or not limit.minimum <= limit.maximum <= MAX_INDEX:
+        if limit.maximum is None or not 0 <= limit.minimum <= limit.maximum <= MAX_INDEX:
             found = "no maximum" if limit.maximum is None else f"maximum {limit.maximum}, minimum {limit.minimum}"
             logger.warning("encoding %d: the limits of %s have %s; left out", number, entry.name, found)
             setattr(limits, entry.name, None)

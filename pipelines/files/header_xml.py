@@ -16,6 +16,8 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from nilatron.pipelines.files.xml_bounds import TooMuchXmlError, check_xml
+
 logger = logging.getLogger(__name__)
 
 ROUNDED_RELATIVE, ROUNDED_ABSOLUTE = 0.01, 0.05  # largest rounding error of a whole number
@@ -35,14 +37,17 @@ def root_of(data: bytes) -> Element:
     ------
     ParseError, DefusedXmlException
         When the document is not XML, or has entities.
+    TooMuchXmlError
+        When it has too many elements.
     """
     for start, name in _WIDE.items():
         if data.startswith(start):
             return _parsed(data[: len(data) // 2 * 2].decode(name, "replace").partition("\0")[0])
     data = data.removeprefix(codecs.BOM_UTF8).partition(b"\0")[0].strip()
     try:
+        check_xml(data, "the ISMRMRD header")
         root: Element = fromstring(data)
-    except DefusedXmlException:
+    except (TooMuchXmlError, DefusedXmlException):
         raise
     except (ParseError, LookupError, ValueError):
         # names of people and places are often not in the declared character set
@@ -51,7 +56,9 @@ def root_of(data: bytes) -> Element:
 
 
 def _parsed(text: str) -> Element:
-    root: Element = fromstring(_DECLARATION.sub("", text.strip("\ufeff \r\n\t")))
+    text = _DECLARATION.sub("", text.strip("\ufeff \r\n\t"))
+    check_xml(text, "the ISMRMRD header")
+    root: Element = fromstring(text)
     return root
 
 

@@ -38,7 +38,8 @@ class Reconstruction:
     Attributes
     ----------
     images
-        Complex images by role: "main", "conventional", and "uncertainty" (real) if it was asked for.
+        Complex images by role: "main", "conventional", and if they were asked for "mean", "map" and "sample"; real ones:
+        "uncertainty" and "std".
     coil_maps
         Maps that were used, of the whitened (and, with `virtual_coils`, compressed) coils; with the axis of the coils, and one
         of the sets in front of it where there are two.
@@ -209,7 +210,7 @@ def _result(
     mains = [images["main"] for images in by_role]
     roles = sorted(set.intersection(*(set(images) for images in by_role)))
     stacked: dict[str, npt.NDArray[Any]] = {role: np.stack([one[role].image for one in by_role]) for role in roles}
-    for role in set(roles) - {"main", "conventional"}:
+    for role in set(roles).intersection(items.UNCERTAINTY_ROLES):
         stacked[role] = stacked[role].real
     sigma = np.array([_sigma(one.source, known) for one in mains])
     chi2 = np.array([float(one.provenance["chi2"]) for one in mains])

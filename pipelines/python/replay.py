@@ -30,7 +30,7 @@ class Image:
     pixels
         (z, y, x), in the type that the chain's property `pixel_type` names; float32 magnitudes in SNR units by default.
     role
-        "main", "conventional" or "uncertainty"; "series N" for series of other gadgets.
+        "main", "conventional", "uncertainty", "mean", "map", "sample" or "std"; "series N" for series of other gadgets.
     header
         `ismrmrd.ImageHeader`: geometry, indices, time stamps.
     metadata

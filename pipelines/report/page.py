@@ -13,6 +13,8 @@ from jinja2 import Environment, StrictUndefined
 
 from nilatron import __version__
 from nilatron.core.words import counted
+from nilatron.gadgets.images import SERIES_INDEX
+from nilatron.gadgets.items import UNCERTAINTY_ROLES
 from nilatron.pipelines.files.atomic import atomic_path
 from nilatron.pipelines.files.outlined import count, spots_of, standard_deviations, with_outlines
 from nilatron.pipelines.files.roles import COMPARED
@@ -96,8 +98,7 @@ def evenly(n: int, most: int) -> list[int]:
 
 def _row(number: int, one: SliceImages, scan: ScanFacts, is_large: bool) -> dict[str, object]:
     role = _first_role(one)
-    series = {"main": 1, "conventional": 2, "uncertainty": 101}
-    times = [scan.seconds.get((series[name], place.number)) for name, place in one.places.items()]
+    times = [scan.seconds.get((SERIES_INDEX[name], place.number)) for name, place in one.places.items()]
     known = [time for time in times if time is not None]
     return {
         "number": number if is_large else None,
@@ -118,17 +119,15 @@ def _slice(images: ImageGroup, number: int, one: SliceImages) -> dict[str, objec
             "bar": None,
             "limits": f"0 to {white:.3g} SNR",
         }
-        for role in ("conventional", "main")
+        for role in ("conventional", "main", "mean", "map", "sample")
         if role in planes
     ]
-    if "uncertainty" in planes:
-        most = pictures.white_of(planes["uncertainty"])
-        predicted = one.metadata["uncertainty"].get("nilatron_uncertainty_from") == "prediction"
+    for role in (role for role in UNCERTAINTY_ROLES if role in planes):
+        most = pictures.white_of(planes[role])
+        predicted = one.metadata[role].get("nilatron_uncertainty_from") == "prediction"
         words = f"Uncertainty: {'predicted error' if predicted else 'posterior standard deviation'}, SNR units"
         bar = ["0", f"{most / 2:.2g}", f"{most:.2g}"]
-        figures.append(
-            {"uri": pictures.coloured(planes["uncertainty"], most), "words": words, "bar": bar, "limits": ""}
-        )
+        figures.append({"uri": pictures.coloured(planes[role], most), "words": words, "bar": bar, "limits": ""})
     if planes.keys() >= set(COMPARED) and len({planes[role].shape for role in COMPARED}) == 1:
         figures.append(_outlined(planes, standard_deviations(one.metadata["uncertainty"])))
     if {"main", "conventional"} <= planes.keys() and planes["main"].shape == planes["conventional"].shape:
@@ -171,7 +170,7 @@ def _title(one: SliceImages, role: str) -> str:
 
 
 def _first_role(one: SliceImages) -> str:
-    return next(role for role in ("main", "conventional", "uncertainty") if role in one.places)
+    return next(role for role in SERIES_INDEX if role in one.places)
 
 
 def _plane(images: ImageGroup, one: SliceImages, role: str) -> pictures.Pixels:

@@ -10,7 +10,8 @@ from typing import Any
 MIB = 1 << 20
 BASE_BYTES = 128 * MIB  # of a session without data, beyond what it shares
 WORKING_COPIES = 14  # of the k-space of one image: maps, calibration, transforms, images
-DEFAULT_CHANNELS = 32
+DEFAULT_CHANNELS, MAX_CHANNELS = 32, 1024
+MAX_IMAGES = 1_000_000  # that a header may promise
 FREE_FRACTION = 0.8
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -25,16 +26,31 @@ def estimate_bytes(header: Any, queue_bytes: int) -> int:
     queue_bytes
         For lines that wait, at most.
     """
-    system = header.acquisitionSystemInformation
-    n_channels = getattr(system, "receiverChannels", None) or DEFAULT_CHANNELS
-    largest = every = sent = 0
+    largest = every = 0
     for encoding in header.encoding:
-        acquired, wanted = encoding.encodedSpace.matrixSize, encoding.reconSpace.matrixSize
-        image_bytes = 8 * (n_channels * pixels(acquired) + pixels(wanted))
+        image_bytes = bytes_of_image(encoding, channels_of(header))
         images = count(encoding, "slice", "contrast", "phase", "set")
         largest, every = max(largest, image_bytes), every + images * image_bytes
-        sent += images * image_bytes * count(encoding, "repetition", "average")
-    return BASE_BYTES + WORKING_COPIES * largest + every + min(queue_bytes, sent)
+    return BASE_BYTES + WORKING_COPIES * largest + every + bytes_that_wait(header, queue_bytes)
+
+
+def bytes_that_wait(header: Any, queue_bytes: int) -> int:
+    """Of lines that may wait: no more than the scan has, and no more than so many."""
+    names = ("slice", "contrast", "phase", "set", "repetition", "average")
+    sent = sum(count(encoding, *names) * bytes_of_image(encoding, channels_of(header)) for encoding in header.encoding)
+    return min(queue_bytes, sent)
+
+
+def channels_of(header: Any) -> int:
+    """Channels that a header states; a usual number where it states none that can be."""
+    stated = getattr(header.acquisitionSystemInformation, "receiverChannels", None) or 0
+    return int(stated) if 0 < stated <= MAX_CHANNELS else DEFAULT_CHANNELS
+
+
+def bytes_of_image(encoding: Any, n_channels: int) -> int:
+    """K-space of one image, and the image."""
+    acquired, wanted = encoding.encodedSpace.matrixSize, encoding.reconSpace.matrixSize
+    return 8 * (n_channels * pixels(acquired) + pixels(wanted))
 
 
 def announced_images(header: Any, n_series: int) -> int:
@@ -43,7 +59,8 @@ def announced_images(header: Any, n_series: int) -> int:
     Averages become one image, and a further encoding holds calibration for the images of the first.
     """
     names = ("slice", "contrast", "phase", "repetition", "set")
-    return n_series * max((count(encoding, *names) for encoding in header.encoding), default=0)
+    promised = n_series * max((count(encoding, *names) for encoding in header.encoding), default=0)
+    return min(promised, MAX_IMAGES)
 
 
 def count(encoding: Any, *names: str) -> int:
@@ -79,9 +96,19 @@ class Admission:
         """What all scans together may need."""
         return sum(self.admitted.values())
 
-    def admit(self, scan: int, n_bytes: int) -> str | None:
-        """Let a scan in, or say why not."""
-        used = self.used_bytes
+    def admit(self, scan: int, n_bytes: int, *, more: bool = False) -> str | None:
+        """Let a scan in, or say why not; `more` for one that is in and needs more than its header said.
+
+        Beyond its header a scan gets no more than half of what the others leave, so that they can go on coming.
+        """
+        n_others = len(self.admitted.keys() - {scan})
+        used = self.used_bytes - self.admitted.get(scan, 0)
+        if more and n_bytes > self.admitted.get(scan, 0) + (self.limit_bytes - self.used_bytes) // 2:
+            return (
+                f"the lines of this scan need more than its header says: {n_bytes // MIB} MiB, of which "
+                f"{self.admitted.get(scan, 0) // MIB} MiB were set aside and not so many more are free; mend the header's "
+                "receiverChannels, matrix or limits, or raise --memory-mb"
+            )
         if n_bytes > self.limit_bytes:
             return (
                 f"refused: this scan needs about {n_bytes // MIB} MiB, and this server has {self.limit_bytes // MIB} MiB "
@@ -90,7 +117,7 @@ class Admission:
         if used + n_bytes > self.limit_bytes:
             return (
                 f"refused: this scan needs about {n_bytes // MIB} MiB, and of {self.limit_bytes // MIB} MiB only "
-                f"{(self.limit_bytes - used) // MIB} MiB are free beside {len(self.admitted)} other scans; try again later"
+                f"{(self.limit_bytes - used) // MIB} MiB are free beside {n_others} other scans; try again later"
             )
         self.admitted[scan] = n_bytes
         return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import struct
+from contextlib import suppress
 from enum import IntEnum
 from typing import Any
 
@@ -69,3 +71,16 @@ def error_and_close(shared: SharedState, reason: str) -> bytes | None:
     if shared.caller in (Caller.CLIENT, Caller.FIRE):
         return struct.pack("<HI", 5, len(text)) + text + struct.pack("<H", 4)
     return struct.pack("<HQ", 8, len(text)) + text + struct.pack("<H", 4)
+
+
+def close_empty(sock: socket.socket) -> None:
+    """End a connection over which nothing was asked for, as health probes make them: CLOSE for those that still listen."""
+    with sock, suppress(OSError):
+        sock.send(struct.pack("<H", 4), socket.MSG_DONTWAIT)
+
+
+def last_words(sock: socket.socket, reason: str) -> None:
+    """Say why a connection ends of which nothing was heard, as far as it takes that at once, and close it."""
+    words = error_and_close(SharedState(bytearray(SHARED_BYTES)), f"nilatron: {reason}")
+    with sock, suppress(OSError):
+        sock.send(words or b"", socket.MSG_DONTWAIT)

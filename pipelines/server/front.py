@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import logging
 import os
 import signal
 import socket
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from nilatron.core.errors import BadInputError
 from nilatron.pipelines.chain.find import list_chains
-from nilatron.pipelines.server.admission import Admission, free_bytes
+from nilatron.pipelines.server.admission import BASE_BYTES, Admission, free_bytes
+from nilatron.pipelines.server.caller import close_empty, last_words
 from nilatron.pipelines.server.devices import visible_gpus
+from nilatron.pipelines.server.folders import temporary_folder
 from nilatron.pipelines.server.health import HEALTH_HOST, Health, Metrics
+from nilatron.pipelines.server.listening import Doors, listen, naming_the_port, raise_descriptors
+from nilatron.pipelines.server.openings import Openings, Silent, place_for
+from nilatron.pipelines.server.places import Places
 from nilatron.pipelines.server.processes import fork_context
 from nilatron.pipelines.server.scans import Scan
 from nilatron.pipelines.server.settings import ServeSettings
@@ -29,26 +33,28 @@ from nilatron.pipelines.server.supervision import ChildProcess, SupervisedWorker
 
 log = logging.getLogger(__name__)
 
-MAX_WAIT_S = 1.0
-BACKLOG = 128
-MAX_REFUSALS = 32  # at once; what comes beyond them is closed without a word
-STOP_S = 10.0  # for sessions to say so when the grace time is over
+MAX_WAIT_S, SHORT_WAIT_S = 1.0, 0.2
+STOP_S = 10.0  # for sessions to say so when they have to end
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Front:
     """The server. `run` it, `stop` it from a signal handler."""
 
     def __init__(self, settings: ServeSettings) -> None:
-        self.settings = settings
+        limit_bytes = settings.memory_bytes or free_bytes()
+        self.settings = replace(settings, memory_bytes=limit_bytes)
         self.context = fork_context()
         self.metrics = Metrics()
-        self.admission = Admission(settings.memory_bytes or free_bytes())
+        self.admission = Admission(limit_bytes)
         self.scans: dict[int, Scan] = {}
+        self.places = Places(self.scans, settings)
         self.workers: list[SupervisedWorker] = []
-        self.listeners: list[socket.socket] = []
+        self.doors = Doors()
+        self.openings = Openings()
         self._numbers = itertools.count(1)
+        self._last_words: list[Thread] = []  # to peers whose sessions could not tell them
         self._stop_at_s: float | None = None  # when the grace time is over
-        self._stop_sent = False
 
     def run(self) -> None:
         """Serve until `stop`, and until the scans that ran then have ended.
@@ -61,26 +67,29 @@ class Front:
             For settings under which no worker and no chain can be had.
         """
         list_chains(self.settings.config_dirs)  # raises where a folder is missing
+        raise_descriptors()
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nilatron-")))
+            folder = stack.enter_context(temporary_folder())
             with naming_the_port("--port", self.settings.host, self.settings.port):
-                self.listeners = listen(self.settings.host, self.settings.port)
-            stack.callback(self._close_listeners)
+                self.doors.sockets = listen(self.settings.host, self.settings.port)
+            stack.callback(self.doors.close)
             with naming_the_port("--health-port", HEALTH_HOST, self.settings.health_port):
                 health = Health(self.settings.health_port, self.metrics, self.readiness_problems)
             stack.callback(health.close)
             self.wakeup = stack.enter_context(wake_by_signals())
+            stack.callback(self._end_all)
             self.workers = self._make_workers(folder)
             for worker in self.workers:
                 worker.start()
             self.metrics.memory_limit.set(self.admission.limit_bytes)
-            host, port = self.listeners[0].getsockname()[:2]
+            host, port = self.doors.sockets[0].getsockname()[:2]
             log.info("listening", extra={"fields": {"host": host, "port": port, "health_port": health.port}})
-            stack.callback(self._end_all)
             while self._stop_at_s is None or self.scans:
                 health.heartbeat()
                 self._handle_events()
                 self._check_workers()
+            for thread in self._last_words:
+                thread.join(STOP_S)
         log.info("ended")
 
     def stop(self) -> None:
@@ -94,14 +103,13 @@ class Front:
         if not any(worker.ready for worker in self.workers):
             reasons = [worker.unusable for worker in self.workers if worker.unusable]
             problems.append("no worker is ready" + (f": {reasons[0]}" if reasons else ""))
-        if self.n_running >= self.settings.max_scans:
-            problems.append(f"{self.n_running} scans are running, which is all that it takes")
+        if self.places.n_running >= self.settings.max_scans:
+            problems.append(f"{self.places.n_running} scans are running, which is all that it takes")
+        if self.admission.limit_bytes - self.admission.used_bytes < min(BASE_BYTES, self.admission.limit_bytes):
+            problems.append("the memory for scans is taken")
+        if self.doors.paused:
+            problems.append("the system has nothing left for another connection")
         return problems
-
-    @property
-    def n_running(self) -> int:
-        """Scans that run, without those that are only told that there are too many."""
-        return sum(not scan.refused for scan in self.scans.values())
 
     def _make_workers(self, folder: Path) -> list[SupervisedWorker]:
         gpus = visible_gpus(self.settings.device)
@@ -123,48 +131,73 @@ class Front:
             if worker.due:
                 worker.start()
         sources: dict[Any, Any] = {self.wakeup: self._drain_wakeup}
-        if self._stop_at_s is None:
-            sources |= {listener: partial(self._accept, listener) for listener in self.listeners}
+        if self._stop_at_s is None and not self.doors.paused:
+            sources |= {listener: partial(self._accept, listener) for listener in self.doors.sockets}
+        begun = self.places.begun
+        may_begin = [guest for guest in self.openings.silent.values() if place_for(guest.address, begun)[0]]
+        sources |= {guest.sock: partial(self._begin, guest) for guest in may_begin}
         for scan in list(self.scans.values()):
             sources[scan.child.control] = partial(self._handle_scan_event, scan)
         for worker in self.workers:
             if worker.child is not None:
                 sources[worker.child.control] = partial(self._handle_worker_event, worker, worker.child)
-        for source in wait(list(sources), MAX_WAIT_S):
+        is_crowded = self.doors.paused or len(may_begin) < len(self.openings.silent)
+        for source in wait(list(sources), SHORT_WAIT_S if is_crowded else MAX_WAIT_S):
             sources[source]()
         self._check_deadlines()
 
     def _accept(self, listener: socket.socket) -> None:
+        for accepted in self.doors.accept(listener):
+            surplus = self.openings.add(Silent(*accepted))
+            if surplus is not None:
+                self._turn_away(surplus, "too many connections that say nothing")
+
+    def _turn_away(self, guest: Silent, reason: str) -> None:
+        self.openings.remove(guest)
+        last_words(guest.sock, reason)
+        self.metrics.scans.labels("refused").inc()
+
+    def _begin(self, guest: Silent) -> None:
+        """Start the session of a connection that has begun to speak."""
+        if guest.hung_up:
+            self.openings.remove(guest)
+            close_empty(guest.sock)
+            self.metrics.scans.labels("empty").inc()
+            return
+        has_place, dawdler = place_for(guest.address, self.places.begun)
+        if not has_place:
+            return
+        if dawdler is not None:
+            dawdler.kill("others wait, and no header came")
         try:
-            sock, address = listener.accept()
-        except OSError as error:
-            log.warning("a connection was lost while it was accepted: %s", error)
+            scan = Scan.start(next(self._numbers), guest.sock, guest.address, self.context, self.settings)
+        except OSError as error:  # it stays, for a better moment
+            self.doors.pause(error)
             return
-        n_scans = self.n_running
-        if len(self.scans) - n_scans >= MAX_REFUSALS:
-            sock.close()
-            self.metrics.scans.labels("refused").inc()
-            return
-        refusal = None
-        if n_scans >= self.settings.max_scans:
-            refusal = f"refused: {n_scans} scans are running, which is all that this server takes; try again later"
-        number = next(self._numbers)
-        self.scans[number] = Scan.start(number, sock, self.context, self.settings, refusal)
-        self.metrics.active.set(self.n_running)
-        log.info("connection", extra={"fields": {"scan": number, "peer": str(address[0]), "refused": bool(refusal)}})
+        self.openings.remove(guest)
+        self.scans[scan.number] = scan
+        log.info("connection", extra={"fields": {"scan": scan.number, "peer": guest.address}})
 
     def _handle_scan_event(self, scan: Scan) -> None:
         event = scan.read()
         if event is None:
             self._remove(scan)
+        elif event["event"] == "opened":
+            if event.get("failed"):
+                self.places.leave(scan)
+            scan.send({"refused": None if event.get("failed") else self.places.refusal(scan)})
+        elif event["event"] == "failed":
+            self.places.leave(scan)
         elif event["event"] == "admit":
-            scan.n_expected = int(event.get("expected", 0))
-            refused = self.admission.admit(scan.number, int(event["bytes"]))
-            usable = [worker for worker in self.workers if worker.unusable is None] or self.workers
-            scan.worker = min(usable, key=lambda worker: worker.n_sessions)
-            scan.worker.n_sessions += 1
+            scan.n_expected = int(event.get("expected", scan.n_expected))
+            refused = self.admission.admit(scan.number, int(event["bytes"]), more=bool(event.get("more")))
+            if scan.worker is None:
+                usable = [worker for worker in self.workers if worker.unusable is None] or self.workers
+                scan.worker = min(usable, key=lambda worker: worker.n_sessions)
+                scan.worker.n_sessions += 1
             self.metrics.memory.set(self.admission.used_bytes)
             scan.send({"refused": refused, "worker": str(scan.worker.address)})
+        self.metrics.active.set(self.places.n_running)
 
     def _remove(self, scan: Scan) -> None:
         del self.scans[scan.number]
@@ -172,16 +205,13 @@ class Front:
         if scan.worker is not None:
             scan.worker.n_sessions -= 1
         code = scan.clean_up()
+        self._last_words = [thread for thread in (*self._last_words, scan.last_word) if thread and thread.is_alive()]
         done = scan.summary()
         seconds = time.monotonic() - scan.began_s
         fields = {"scan": scan.number, **done, "seconds": round(seconds, 3), "code": code}
         fields = {name: value for name, value in fields.items() if name != "event" and value is not None}
-        self.metrics.scans.labels(done["outcome"]).inc()
-        self.metrics.scan_seconds.observe(seconds)
-        self.metrics.images.inc(done.get("images", 0))
-        self.metrics.missing.inc(max(0, done.get("expected", 0) - done.get("images", 0)))
-        self.metrics.fall_backs.inc(done.get("fall_backs", 0))
-        self.metrics.active.set(self.n_running)
+        self.metrics.count(done, seconds)
+        self.metrics.active.set(self.places.n_running)
         self.metrics.memory.set(self.admission.used_bytes)
         log.log(logging.ERROR if done["outcome"] == "died" else logging.INFO, "scan ended", extra={"fields": fields})
 
@@ -199,72 +229,49 @@ class Front:
 
     def _check_deadlines(self) -> None:
         now = time.monotonic()
+        for guest in self.openings.older_than(self.settings.opening_s):
+            self._turn_away(guest, f"nothing came within {self.settings.opening_s:g} s")
         for scan in self.scans.values():
             if not scan.opened and now - scan.began_s > self.settings.opening_s:
                 scan.kill(f"no configuration and header came within {self.settings.opening_s:g} s")
-        if self._stop_at_s is None or now < self._stop_at_s:
-            return
-        for scan in self.scans.values():
-            if not self._stop_sent:
-                scan.send({"stop": "the server is being stopped, and the grace time is over"})
-            elif now > self._stop_at_s + STOP_S:
-                scan.kill("the server is being stopped, and the grace time is over")
-        self._stop_sent = True
+            elif self._stop_at_s is not None and now >= self._stop_at_s:
+                scan.stop("the server is being stopped, and the grace time is over", STOP_S)
+            elif now - scan.began_s > self.settings.max_scan_s:
+                scan.stop(f"a scan may take {self.settings.max_scan_s:g} s (max_scan_s)", STOP_S)
 
     def _drain_wakeup(self) -> None:
-        self.wakeup.recv(4096)
-        if self.listeners and self._stop_at_s is not None:
-            self._close_listeners()
+        if signal.SIGUSR1 in self.wakeup.recv(4096):
+            log.info("state", extra={"fields": self._state()})
+        if self.doors.sockets and self._stop_at_s is not None:
+            self.doors.close()
+            for guest in list(self.openings.silent.values()):
+                self._turn_away(guest, "the server is being stopped")
             log.info("stopping", extra={"fields": {"scans": len(self.scans)}})
 
-    def _close_listeners(self) -> None:
-        while self.listeners:
-            self.listeners.pop().close()
+    def _state(self) -> dict[str, Any]:
+        """What SIGUSR1 shows."""
+        return {
+            "scans": self.places.n_running,
+            "opening": len(self.places.begun),
+            "silent": len(self.openings.silent),
+            "refused": sum(scan.refused for scan in self.scans.values()),
+            "memory_mib": self.admission.used_bytes >> 20,
+            "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()) if Path("/proc/self/fd").is_dir() else None,
+            "workers_ready": sum(worker.ready for worker in self.workers),
+            "slices_waiting": sum(worker.n_waiting for worker in self.workers),
+            "problems": self.readiness_problems(),
+        }
 
     def _end_all(self) -> None:
+        """End every child, however this ends: none outlives the front, or is waited for."""
+        for scan in self.scans.values():
+            scan.child.process.kill()
         for worker in self.workers:
             worker.kill()
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
-    """The sockets where scans come in: one, and for loopback or all addresses that of the other IP version if there is one.
-
-    Gadgetron's `<connect>` tries nothing but the first address of a name, which for localhost may be ::1.
-
-    Raises
-    ------
-    OSError
-        When the port is taken, or the host is none of this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    first = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    beside = {"127.0.0.1": "::1", "localhost": "::1", "0.0.0.0": "::"}.get(host)  # noqa: S104 - only if asked for
-    if beside is None or not socket.has_ipv6:
-        return [first]
-    try:
-        address = (beside, first.getsockname()[1])
-        return [first, socket.create_server(address, family=socket.AF_INET6, backlog=BACKLOG)]
-    except OSError as error:
-        log.warning("not listening at %s as well: %s", beside, error)
-        return [first]
-
-
-class PortError(RuntimeError):
-    """A port that cannot be had; the text names it and the option that chooses it."""
-
-
-@contextmanager
-def naming_the_port(option: str, host: str, port: int) -> Iterator[None]:
-    """Turn the OSError of a listening socket into a `PortError`."""
-    try:
-        yield
-    except OSError as error:
-        reason = "in use, maybe by another server" if error.errno == errno.EADDRINUSE else error.strerror or error
-        raise PortError(f"cannot serve at {host}, port {port} ({option}): {reason}") from error
-
-
 def wake_by_signals() -> socket.socket:
-    """A socket that becomes readable with every signal."""
+    """A socket that becomes readable with every signal, and holds its number."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     signal.set_wakeup_fd(theirs.detach(), warn_on_full_buffer=False)
@@ -272,9 +279,12 @@ def wake_by_signals() -> socket.socket:
 
 
 def serve(settings: ServeSettings) -> None:
-    """Run the server until SIGTERM or SIGINT."""
+    """Run the server until SIGTERM, SIGINT or SIGHUP (unless that is ignored, as under nohup); SIGUSR1 logs its state."""
     front = Front(settings)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
+        if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue
         signal.signal(number, lambda *_: front.stop())
+    signal.signal(signal.SIGUSR1, lambda *_: None)  # it wakes the loop
     os.dup2(2, 1)
     front.run()

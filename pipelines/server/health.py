@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from http.server import ThreadingHTTPServer
 from typing import Any
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
@@ -18,6 +20,8 @@ from nilatron import __version__
 log = logging.getLogger(__name__)
 
 HEALTH_HOST = "127.0.0.1"
+MAX_CONNECTIONS = 32
+PAUSE_S = 0.5  # of accepting, where the system has no descriptor left
 STALE_S = 15.0  # without a turn of the front's loop it counts as stuck
 
 
@@ -52,6 +56,14 @@ class Metrics:
         self.slices = Counter("nilatron_slices", "Slices of workers, by result.", ["result"], registry=registry)
         self.slice_seconds = Histogram("nilatron_slice_seconds", "In a worker, without waiting.", registry=registry)
         self.slice_waits = Histogram("nilatron_slice_wait_seconds", "In a worker's queue.", registry=registry)
+
+    def count(self, done: Mapping[str, Any], seconds: float) -> None:
+        """A scan has ended so, after so many seconds."""
+        self.scans.labels(done["outcome"]).inc()
+        self.scan_seconds.observe(seconds)
+        self.images.inc(done.get("images", 0))
+        self.missing.inc(max(0, done.get("expected", 0) - done.get("images", 0)))
+        self.fall_backs.inc(done.get("fall_backs", 0))
 
 
 class Health:
@@ -103,7 +115,45 @@ class Health:
 
 
 class _Server(ThreadingHTTPServer, WSGIServer):
+    """A thread a connection; where there are too many, the oldest one is ended."""
+
     daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
+        self._open: dict[Any, None] = {}
+        self._changing = threading.Lock()
+        super().__init__(address, handler)
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept, with a pause where the system has nothing left."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(PAUSE_S)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own."""
+        with self._changing:
+            self._open[request] = None
+            oldest = next(iter(self._open)) if len(self._open) > MAX_CONNECTIONS else None
+            if oldest is not None:
+                del self._open[oldest]
+        if oldest is not None:
+            with suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """End a connection."""
+        with self._changing:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Peers that leave early are no news."""
+        del request
+        log.debug("%s was not answered", client_address, exc_info=True)
 
 
 class _Handler(ServerHandler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
@@ -137,3 +138,9 @@ def unpack_outcome(head: Mapping[str, Any], arrays: Arrays) -> Outcome:
     if "error" in head:
         raise RuntimeError(str(head["error"]))
     return Outcome(dict(arrays), dict(head["provenance"]))
+
+
+def budget_of(settings: Any) -> float:
+    """Seconds that a slice may take from now on."""
+    names = ("slice_budget_s", "scan_budget_s")
+    return min((value for name in names if (value := getattr(settings, name, 0.0))), default=math.inf)

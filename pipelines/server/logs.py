@@ -8,6 +8,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+MAX_LINES_A_MINUTE = 1000
+
 _about: dict[str, Any] = {}  # this process: which part of the server, which scan
 
 
@@ -41,9 +43,31 @@ class TextFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+class Flood(logging.Filter):
+    """Lets so many lines of a process through in a minute, and all errors; what is left out is counted."""
+
+    def __init__(self, most: int = MAX_LINES_A_MINUTE) -> None:
+        super().__init__()
+        self._most, self._since_s = most, float("-inf")
+        self._n_lines = self._n_left_out = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written; the first of another minute says how many were not."""
+        if record.created - self._since_s >= 60.0:
+            if self._n_left_out:
+                text = f"{record.getMessage()} ({self._n_left_out} lines before it were left out)"
+                record.msg, record.args = text, ()
+            self._since_s, self._n_lines, self._n_left_out = record.created, 0, 0
+        self._n_lines += 1
+        passes = self._n_lines <= self._most or record.levelno >= logging.ERROR
+        self._n_left_out += not passes
+        return passes
+
+
 def configure(part: str, *, as_json: bool, verbose: bool) -> None:
     """Log to stderr from now on, as this part of the server."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Flood())
     handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("nilatron.gadgets").setLevel(logging.INFO if verbose else logging.WARNING)

@@ -22,6 +22,7 @@ from defusedxml.common import DefusedXmlException
 from nilatron import __version__
 from nilatron.pipelines.chain.find import Chain, External, find_chain, parse_chain
 from nilatron.pipelines.chain.xml import ChainError, parse_configuration
+from nilatron.pipelines.files.xml_bounds import check_xml
 from nilatron.pipelines.server.caller import Caller
 from nilatron.pipelines.server.fire import OWN_PARAMETERS, PROPERTIES, fire_parameters
 from nilatron.pipelines.server.peer import PeerConnection
@@ -123,6 +124,7 @@ def caller_of(asked: Message) -> Caller:
 
 def _is_chain(xml: bytes) -> bool:
     try:
+        check_xml(xml, "the configuration")
         root = defusedxml.ElementTree.fromstring(xml, forbid_dtd=True)
     except (DefusedXmlException, LookupError, SyntaxError, ValueError):
         return False

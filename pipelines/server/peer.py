@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from collections import deque
@@ -26,6 +27,8 @@ class PeerConnection(Connection):
         When the input ended.
     gone
         Why nothing can be expected of the other end any more, once that is so.
+    let_in
+        Set once data may come; until then nothing is received behind the opening.
     """
 
     def __init__(self, sock: socket.socket, limits: Limits, timeouts: Timeouts, shared: SharedState) -> None:
@@ -33,6 +36,8 @@ class PeerConnection(Connection):
         self.shared = shared
         self.timing = ScanTiming()
         self.gone: WireError | None = None
+        self.let_in = threading.Event()
+        self._half_closed = False
         self._put_back: deque[Message] = deque()
         self._flag = threading.Lock()
 
@@ -54,7 +59,8 @@ class PeerConnection(Connection):
         return self._seen(message)
 
     def receive_some(self) -> list[Message]:
-        """As in `wire.Connection`."""
+        """As in `wire.Connection`, once data may come."""
+        self.let_in.wait()
         if self._put_back:
             message = self._put_back.popleft()
             return [] if message is None else [message]
@@ -62,6 +68,30 @@ class PeerConnection(Connection):
             messages = super().receive_some()
         self._seen(messages[-1] if messages else None)
         return messages
+
+    def close(self) -> None:
+        """As in `wire.Connection`."""
+        self.let_in.set()
+        super().close()
+
+    def why_gone(self) -> WireError | None:
+        """Why nobody waits for images any more, None as long as someone may; to be asked again and again.
+
+        Behind CLOSE a peer may have ended its direction and still wait for images. The first image that goes out to one that
+        has left finds that out, and so does the system within about a minute, where none goes out.
+        """
+        if self.gone is None and not self._closed_here:
+            events = events_of(self.socket)
+            if events & (select.POLLHUP | select.POLLERR):
+                self.gone = PeerGoneError("the other end has hung up")
+            elif events & select.POLLRDHUP and not self._half_closed:
+                self._half_closed = True
+                probe_often(self.socket)
+        return self.gone
+
+    @property
+    def _closed_here(self) -> bool:
+        return self._close_sent or self.socket.fileno() < 0
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
@@ -89,3 +119,22 @@ class PeerConnection(Connection):
             super().send(message)
             self.shared.sending = False
             self.shared.images += isinstance(message, ismrmrd.Image)
+
+
+def events_of(sock: socket.socket) -> int:
+    """What the system knows of the other end: that it has ended its direction, or is gone; 0 once it is closed here."""
+    poll = select.poll()
+    try:
+        poll.register(sock, select.POLLRDHUP)
+        return sum(events for _, events in poll.poll(0))
+    except (OSError, ValueError):
+        return 0
+
+
+def probe_often(sock: socket.socket) -> None:
+    """Have the system ask every few seconds whether a peer that has ended its direction still exists."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    for name, value in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):  # some systems lack it
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

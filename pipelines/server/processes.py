@@ -45,8 +45,8 @@ def start(context: ForkServerContext, name: str, part: str, *args: Any) -> ForkS
 def _child(module: str, args: tuple[Any, ...]) -> None:
     die_with_parent()
     # a terminal or a service manager signals the whole group: the front alone decides who goes, and when
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     os.dup2(2, 1)  # nothing that a library prints may end up in a stream
     importlib.import_module(module).main(*args)
 

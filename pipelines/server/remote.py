@@ -13,7 +13,7 @@ from typing import Any
 
 from nilatron.gadgets.methods import METHODS, Method
 from nilatron.gadgets.problem import Outcome, Problem
-from nilatron.pipelines.server.jobs import pack_problem, receive_frame, send_frame, unpack_outcome
+from nilatron.pipelines.server.jobs import budget_of, pack_problem, receive_frame, send_frame, unpack_outcome
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,10 @@ class WorkerClient:
         Unix socket.
     wait_s
         Longest wait until the worker has taken the slice on, in seconds.
+    queue_wait_s
+        Longest wait in its queue, in seconds.
+    scan
+        Number of the scan.
     live
         Whether the scan is still being acquired.
     gone
@@ -45,6 +49,8 @@ class WorkerClient:
     wait_s: float
     live: Callable[[], bool]
     gone: Callable[[], Exception | None]
+    queue_wait_s: float = math.inf
+    scan: int = 0
 
     def methods(self) -> Mapping[str, Method]:
         """All reconstructions by name; the worker does those with a prior."""
@@ -66,8 +72,13 @@ class WorkerClient:
         head, arrays = pack_problem(target, problem, settings)
         try:
             with Client(self.address, "AF_UNIX") as connection:
-                send_frame(connection, {**head, "live": self.live(), "sent_s": started}, arrays)
+                send_frame(connection, {**head, "live": self.live(), "sent_s": started, "scan": self.scan}, arrays)
                 self._wait(connection, min(self.wait_s, budget_s), started, "did not take the slice")
+                receive_frame(connection)
+                taken = time.monotonic()
+                self._wait(
+                    connection, min(self.queue_wait_s, budget_s - taken + started), taken, "did not begin the slice"
+                )
                 receive_frame(connection)
                 self._wait(connection, budget_s, started, "did not finish the slice")
                 head, arrays = receive_frame(connection)
@@ -82,9 +93,3 @@ class WorkerClient:
                 raise problem
             if time.monotonic() - started > limit_s:
                 raise WorkerLostError(f"the worker {what} within {limit_s:g} s")
-
-
-def budget_of(settings: Any) -> float:
-    """Seconds that a slice may take from now on."""
-    names = ("slice_budget_s", "scan_budget_s")
-    return min((value for name in names if (value := getattr(settings, name, 0.0))), default=math.inf)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import select
 import socket
 import struct
@@ -32,14 +33,20 @@ class Scan:
     ----------
     number
         Of the scan.
-    sock
-        Of the peer, kept open beside the session's own.
+    sock, address
+        Of the peer; the socket is kept open beside the session's own.
     shared
         What the session lets the front see.
+    since_s
+        Since when its process has waited for the header of the peer; infinite until it does.
     opened
         Whether its header has come.
     done
         Its last event, None until then.
+    kill_reason, stop_reason, stopped_s
+        Why its process was ended or told to end, and when it was told so.
+    last_word
+        Tells the peer what the process could not.
     refused
         Whether it is only told that there are too many.
     n_expected
@@ -48,26 +55,47 @@ class Scan:
 
     number: int
     sock: socket.socket
+    address: str
     shared: SharedState
     child: ChildProcess
     began_s: float = field(default_factory=time.monotonic)
+    since_s: float = math.inf
     opened: bool = False
     done: dict[str, Any] | None = None
     worker: SupervisedWorker | None = None
     kill_reason: str | None = None
+    stop_reason: str | None = None
+    stopped_s: float = 0.0
     refused: bool = False
     n_expected: int = 0
+    last_word: threading.Thread | None = None
+    _silently: bool = False
 
     @classmethod
     def start(
-        cls, number: int, sock: socket.socket, context: ForkServerContext, settings: ServeSettings, refusal: str | None
+        cls, number: int, sock: socket.socket, address: str, context: ForkServerContext, settings: ServeSettings
     ) -> Scan:
-        """Start the session of a new connection."""
+        """Start the session of a new connection.
+
+        Raises
+        ------
+        OSError
+            When the system has nothing left for one.
+        """
         memory = context.RawArray("B", SHARED_BYTES)
         ours, theirs = context.Pipe()
-        process = start(context, f"scan {number}", "session", sock, theirs, memory, settings, number, refusal)
-        theirs.close()
-        return cls(number, sock, SharedState(memory), ChildProcess(process, ours), refused=refusal is not None)
+        with theirs:
+            try:
+                process = start(context, f"scan {number}", "session", sock, theirs, memory, settings, number)
+            except BaseException:
+                ours.close()
+                raise
+        return cls(number, sock, address, SharedState(memory), ChildProcess(process, ours))
+
+    @property
+    def running(self) -> bool:
+        """Whether it takes one of the places for scans."""
+        return self.opened and not self.refused and self.done is None
 
     def read(self) -> dict[str, Any] | None:
         """Its next event; None when there will be none any more."""
@@ -75,6 +103,8 @@ class Scan:
             event: dict[str, Any] = json.loads(self.child.control.recv_bytes())
         except (EOFError, OSError):
             return None
+        if event["event"] == "started":
+            self.since_s = time.monotonic()
         self.opened |= event["event"] in ("opened", "done")
         if event["event"] == "done":
             self.done = event
@@ -82,7 +112,9 @@ class Scan:
 
     def summary(self) -> dict[str, Any]:
         """How it ended, with the images sent and expected: of a scan that broke off those that its header announces."""
-        done = self.done or {"outcome": "stopped" if self.kill_reason else "died", "error": self.kill_reason}
+        reason = self.kill_reason or self.stop_reason
+        broken_off = "failed" if self.refused else "stopped" if reason else "died"
+        done = self.done or {"outcome": broken_off, "error": reason}
         summary = {"images": self.shared.images, "expected": 0} | done
         if summary["outcome"] in BROKEN_OFF:
             summary["expected"] = max(summary["images"], summary["expected"], self.n_expected)
@@ -95,17 +127,32 @@ class Scan:
         except OSError:
             log.debug("scan %d is gone already", self.number)
 
-    def kill(self, reason: str) -> None:
-        """End the process at once; the peer hears the reason."""
-        self.kill_reason = self.kill_reason or reason
+    def stop(self, reason: str, patience_s: float) -> None:
+        """Have the session end with an error; end it where it has not done so after some seconds. May be called again."""
+        if self.stop_reason is None:
+            self.stop_reason, self.stopped_s = reason, time.monotonic()
+            self.send({"stop": reason})
+        elif time.monotonic() - self.stopped_s > patience_s:
+            self.kill(self.stop_reason)
+
+    def kill(self, reason: str, *, silent: bool = False) -> None:
+        """End the process at once; the peer hears the reason, unless this is to be silent."""
+        self.kill_reason, self._silently = self.kill_reason or reason, silent
         self.child.process.kill()
 
     def clean_up(self) -> int | None:
         """Clear away after the process has ended; if it said no end of its own, the front does. Returns the exit code."""
         code = reap(self.child)
-        if self.done is None:
-            reason = self.kill_reason or f"the process of this scan died (code {code}); images are missing"
-            threading.Thread(target=send_error, args=(self.sock, self.shared, reason)).start()
+        if self._silently:
+            self.sock.close()
+        elif self.done is None:
+            reason = (
+                self.kill_reason
+                or self.stop_reason
+                or f"the process of this scan died (code {code}); images are missing"
+            )
+            self.last_word = threading.Thread(target=send_error, args=(self.sock, self.shared, reason), daemon=True)
+            self.last_word.start()
         else:
             self.sock.close()
         return code

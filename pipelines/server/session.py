@@ -8,9 +8,11 @@ import os
 import queue
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from typing import Any
@@ -19,10 +21,9 @@ from nilatron import __version__
 from nilatron.core.errors import BadInputError
 from nilatron.core.words import counted
 from nilatron.gadgets.items import Context
-from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.node import build_node
 from nilatron.gadgets.plan.weighed import weighed_header
-from nilatron.pipelines.chain.find import Chain, External
+from nilatron.pipelines.chain.find import Chain
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.chain.series import series_per_slice
 from nilatron.pipelines.conversation.conversation import Conversation, ConversationSettings, Preparation, Report
@@ -30,24 +31,28 @@ from nilatron.pipelines.conversation.eager_reader import MIB
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.files.noise_store import NoiseFolder
 from nilatron.pipelines.server import logs
-from nilatron.pipelines.server.admission import announced_images, estimate_bytes
+from nilatron.pipelines.server.admission import announced_images
+from nilatron.pipelines.server.allowance import MAX_QUEUE_BYTES, Allowance, out_of_memory
 from nilatron.pipelines.server.caller import Caller, SharedState
 from nilatron.pipelines.server.fire import with_int16_pixels
+from nilatron.pipelines.server.metering import LineMeter
 from nilatron.pipelines.server.opening import ScanRequest, read_request
 from nilatron.pipelines.server.peer import PeerConnection
 from nilatron.pipelines.server.remote import WorkerClient
 from nilatron.pipelines.server.settings import ServeSettings
-from nilatron.pipelines.wire import Limits, PeerGoneError, Text, Timeouts, WireError
+from nilatron.pipelines.server.site_settings import with_site_settings
+from nilatron.pipelines.server.wall import limit_growth, writable_bytes
+from nilatron.pipelines.wire import Limits, PeerGoneError, Text, Timeouts, TruncatedError, WireError, WireTimeoutError
 
 log = logging.getLogger(__name__)
 
 ABORT_S = 2.0  # for the other end to say CLOSE, and once more to close the connection
 ANSWER_S = 30.0  # of the front, which answers at once unless it is gone
-LIMITS = Limits(message_bytes=2048 * MIB)
-BOUNDS = ConversationSettings(queue_mib=256)
-
-
-UNLIMITED = ("0", "0.0")  # of a time budget that a chain leaves open
+LOOK_S = 1.0  # between looks at a peer that may have hung up
+LOST_S = 5.0  # for the reconstruction to notice by itself that it has
+OPENING_BYTES = 128 * MIB  # of a session whose scan was not let in yet
+LIMITS = Limits(message_bytes=64 * MIB, text_bytes=MIB, config_bytes=MIB, header_bytes=4 * MIB)  # of the opening
+BOUNDS = ConversationSettings(queue_mib=MAX_QUEUE_BYTES // MIB)
 
 
 class RefusedError(BadInputError):
@@ -61,9 +66,12 @@ class Session:
     connection: PeerConnection
     control: Pipe
     settings: ServeSettings
+    scan: int = 0
+    base_bytes: int = 0  # that the process had mapped when it began
     refusal: str | None = None
     conversation: Conversation | None = None
-    stopped: bool = False  # by the front
+    stopped: bool = False  # by the front, or because the peer is gone
+    _lost_s: float | None = None  # when it was first seen that the peer is gone
     _answers: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
 
     def run(self) -> Report | None:
@@ -77,15 +85,21 @@ class Session:
         if request is None and (isinstance(problem, RefusedError) or self._nothing_came(problem)):
             self._end_empty()
             return None
-        self.send_event({"event": "opened", "caller": self.connection.shared.caller.name.lower()})
+        caller = self.connection.shared.caller.name.lower()
+        opened = self._ask({"event": "opened", "caller": caller, "failed": request is None})
+        self.refusal = opened["refused"]
         self.conversation = Conversation(self.connection, request.chain.name if request else "server", BOUNDS)
 
         def prepare() -> Preparation:
-            if request is None:
-                raise problem
-            return self._prepare(request)
+            with self._failures_told():
+                if request is None:
+                    raise problem
+                return self._prepare(request)
 
-        return self.conversation.run(prepare)
+        try:
+            return self.conversation.run(prepare)
+        finally:
+            self.connection.let_in.set()
 
     def _nothing_came(self, problem: BadInputError) -> bool:
         return isinstance(problem, PeerGoneError) and self.connection.shared.caller is Caller.UNKNOWN
@@ -97,45 +111,87 @@ class Session:
         except WireError as error:
             log.debug("the other end is gone: %s", error)
 
+    @contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        """Tell the front as soon as something fails, so that the place is free while the peer is told."""
+        try:
+            yield
+        except BaseException as error:
+            self.send_event({"event": "failed"})
+            self.connection.let_in.set()  # what still comes is read and dropped
+            if isinstance(error, MemoryError):
+                raise out_of_memory(error) from error
+            raise
+
+    def _ask(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Send an event to the front and wait for the answer."""
+        self.send_event(event)
+        return self._answers.get(timeout=ANSWER_S)
+
     def send_event(self, event: dict[str, Any]) -> None:
         """Send an event to the front."""
         self.control.send_bytes(json.dumps(event).encode())
 
     def handle_orders(self) -> None:
-        """Take answers and orders of the front, for ever (in a thread)."""
+        """Take answers and orders of the front, and look after the peer, for ever (in a thread)."""
         while True:
             try:
+                if not self.control.poll(LOOK_S):
+                    self._look_at_peer()
+                    continue
                 order = json.loads(self.control.recv_bytes())
             except (EOFError, OSError):
                 os._exit(1)
             if "stop" not in order:
                 self._answers.put(order)
                 continue
-            self.stopped = True
             log.warning("scan is ended: %s", order["stop"])
-            if self.conversation is not None and self.conversation.abort(order["stop"], ABORT_S):
-                self.send_event({"event": "done", "outcome": "stopped"})
-            os._exit(1)
+            self._end_process(order["stop"], "stopped")
+
+    def _look_at_peer(self) -> None:
+        """End the process of a scan that nobody waits for, wherever its reconstruction is."""
+        why = self.connection.why_gone()
+        if not isinstance(why, PeerGoneError | TruncatedError | WireTimeoutError) or self.conversation is None:
+            return
+        now = time.monotonic()
+        self._lost_s = self._lost_s or now
+        if now - self._lost_s > LOST_S:
+            self._end_process(str(why), "peer gone")
+
+    def _end_process(self, reason: str, outcome: str) -> None:
+        self.stopped = True
+        if self.conversation is not None and self.conversation.abort(reason, ABORT_S) | (outcome == "peer gone"):
+            self.send_event({"event": "done", "outcome": outcome, "error": reason})
+        os._exit(1)
 
     def _prepare(self, request: ScanRequest) -> Preparation:
-        header, address = weighed_header(parse_header(request.header)), ""
-        measurement = getattr(header.measurementInformation, "measurementID", None)
-        logs.add_fields(measurement=measurement or "unknown", chain=request.chain.name)
-        if self.refusal is None:
-            self.refusal, address = self._admit(header, request.chain)
         if self.refusal is not None:
             raise RefusedError(self.refusal)
+        header = weighed_header(parse_header(request.header))
+        measurement = getattr(header.measurementInformation, "measurementID", None)
+        logs.add_fields(measurement=measurement or "unknown", chain=request.chain.name)
+        allowance, address = self._admit(header, request.chain)
         node_factory = partial(build_node, methods=self._worker(address).methods())
-        chain = with_site_settings(request.chain, self.settings)
+        chain, lowered = with_site_settings(request.chain, self.settings)
         log.info("scan begins", extra={"fields": {"caller": request.caller.name.lower()}})
+        self._tell_lowered(lowered, request.caller)
+        meter = LineMeter(allowance.n_bytes, allowance.extend)
 
         def gadget(items: Iterable[Any], context: Context) -> Iterator[Any]:
-            images = run_chain(chain, items, context, node_factory)
-            return self.for_fire(images, context) if request.caller is Caller.FIRE else images
+            with self._failures_told():
+                images = run_chain(chain, meter(items, context), context, node_factory)
+                yield from self.for_fire(images, context) if request.caller is Caller.FIRE else images
 
         folder = self.settings.noise_store
         store = None if folder is None else NoiseFolder(folder)
         return gadget, Context(header, "cpu", timing=self.connection.timing, noise_store=store)
+
+    def _tell_lowered(self, lowered: list[str], caller: Caller) -> None:
+        """A Gadgetron and a stock client would take any text for an error: there the log says it alone."""
+        for text in lowered:
+            log.warning("%s", text)
+            if caller is Caller.FIRE:
+                self.connection.send(Text.of(f"WRN {text}"))
 
     def for_fire(self, images: Iterable[Any], context: Context) -> Iterator[Any]:
         """Images as FIRE shows them; problems go into the scanner's log as they arise."""
@@ -154,42 +210,37 @@ class Session:
         if self.settings.verbose:
             self.connection.send(Text.of(f"DBG {text}"))
 
-    def _admit(self, header: Any, chain: Chain) -> tuple[str | None, str]:
-        """Why the scan is not taken, if it is not, and where its worker is."""
-        n_bytes = estimate_bytes(header, BOUNDS.queue_mib * MIB)
-        n_expected = announced_images(header, series_per_slice(chain))
-        self.send_event({"event": "admit", "bytes": n_bytes, "expected": n_expected})
-        answer = self._answers.get(timeout=ANSWER_S)
-        return answer["refused"], answer["worker"]
+    def _admit(self, header: Any, chain: Chain) -> tuple[Allowance, str]:
+        """Memory that was set aside for the scan, and where its worker is; from now on lines may come.
+
+        Raises
+        ------
+        RefusedError
+            When there is not so much.
+        """
+        allowance = Allowance.of(header, self._ask, self.base_bytes)
+        answer = allowance.ask_first(announced_images(header, series_per_slice(chain)))
+        self.refusal = answer["refused"]
+        if self.refusal is not None:
+            raise RefusedError(self.refusal)
+        if self.conversation is not None:
+            self.conversation.reader.limit(allowance.queue_bytes)
+        self.connection.accept_within(replace(LIMITS, message_bytes=allowance.message_bytes))
+        self.connection.let_in.set()
+        return allowance, answer["worker"]
 
     def _worker(self, address: str) -> WorkerClient:
         return WorkerClient(
             address,
             self.settings.worker_wait_s,
             live=lambda: self.connection.live,
-            gone=lambda: self.connection.gone,
+            gone=self.connection.why_gone,
+            queue_wait_s=self.settings.queue_wait_s,
+            scan=self.scan,
         )
 
 
-def with_site_settings(chain: Chain, settings: ServeSettings) -> Chain:
-    """The chain with the server's time budgets and engine, where it has none of its own and its targets know them."""
-    given = {name: getattr(settings, name) for name in ("scan_budget_s", "slice_budget_s")}
-    ours = {name: f"{value:g}" for name, value in given.items() if value is not None}
-    if settings.engine is not None:
-        ours["engine"] = settings.engine
-    stream = list(chain.stream)
-    for place, node in enumerate(stream):
-        if isinstance(node, External) and node.target in METHODS:
-            known = {setting.name for setting in fields(METHODS[node.target].settings_class)}
-            own = {name: text for name, text in node.properties.items() if text.strip() not in UNLIMITED}
-            properties = node.properties | {name: ours[name] for name in (known & ours.keys()) - own.keys()}
-            stream[place] = replace(node, properties=properties)
-    return replace(chain, stream=tuple(stream))
-
-
-def main(
-    sock: socket.socket, control: Pipe, memory: Any, settings: ServeSettings, scan: int, refusal: str | None
-) -> None:
+def main(sock: socket.socket, control: Pipe, memory: Any, settings: ServeSettings, scan: int) -> None:
     """Be one session.
 
     Parameters
@@ -204,15 +255,16 @@ def main(
         Of the server.
     scan
         Number of the scan, for logs.
-    refusal
-        Why this scan is not taken, if it is not.
     """
+    base_bytes = writable_bytes()
+    limit_growth(base_bytes, OPENING_BYTES)
     logs.configure("session", as_json=settings.log_json, verbose=settings.verbose)
     logs.add_fields(scan=scan)
     timeouts = Timeouts(idle_s=settings.idle_s)
-    session = Session(PeerConnection(sock, LIMITS, timeouts, SharedState(memory)), control, settings, refusal)
+    session = Session(PeerConnection(sock, LIMITS, timeouts, SharedState(memory)), control, settings, scan, base_bytes)
     orders = threading.Thread(target=session.handle_orders, name="orders", daemon=True)
     orders.start()
+    session.send_event({"event": "started"})
     report = session.run()
     if session.stopped:
         orders.join()  # it says the last words, and ends this process

@@ -27,14 +27,20 @@ class ServeSettings:
         Folders with chains beside the shipped ones.
     max_scans
         At once; further ones are refused.
+    max_scans_per_peer
+        Of them from one address; None is without such a limit. Gadgetron brings all its scans from one address.
     memory_bytes
         That all scans together may need, as estimated from their headers; None takes four fifths of what is free at start.
     noise_store
         Folder that keeps noise measurements for the scans that depend on them; None keeps none.
     scan_budget_s, slice_budget_s
-        For the reconstruction; None is without limit.
+        For the reconstruction, at most: what a peer asks for beyond them is lowered; None is without limit.
     worker_wait_s
         Longest wait until the worker has taken a slice on; then it becomes a conventional image.
+    queue_wait_s
+        Longest wait in the worker's queue, behind other slices; then it becomes a conventional image.
+    max_scan_s
+        From the connection to its end.
     opening_s
         From the connection to the end of its header.
     idle_s
@@ -55,11 +61,14 @@ class ServeSettings:
     engine: str | None = None
     config_dirs: tuple[Path, ...] = ()
     max_scans: int = 16
+    max_scans_per_peer: int | None = None
     memory_bytes: int | None = None
     noise_store: Path | None = None
     scan_budget_s: float | None = None
     slice_budget_s: float | None = None
     worker_wait_s: float = 20.0
+    queue_wait_s: float = 120.0
+    max_scan_s: float = 7200.0
     opening_s: float = 60.0
     idle_s: float = 900.0
     grace_s: float = 30.0
@@ -78,10 +87,17 @@ class ServeSettings:
         for name in ("port", "health_port"):
             if not 0 <= getattr(self, name) <= 65535:
                 raise BadInputError(f"{name} must be 0 to 65535, got {getattr(self, name)}")
-        for name in ("max_scans", "memory_bytes", "scan_budget_s", "slice_budget_s"):
+        for name in (
+            "max_scans",
+            "max_scans_per_peer",
+            "memory_bytes",
+            "scan_budget_s",
+            "slice_budget_s",
+            "max_scan_s",
+        ):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise BadInputError(f"{name} must be positive, got {value}")
-        for name in ("worker_wait_s", "opening_s", "idle_s", "grace_s"):
+        for name in ("worker_wait_s", "queue_wait_s", "opening_s", "idle_s", "grace_s"):
             if not getattr(self, name) >= 0:
                 raise BadInputError(f"{name} must not be negative, got {getattr(self, name)}")

@@ -76,9 +76,14 @@ class SupervisedWorker:
 
     def start(self) -> None:
         """Start the process."""
-        ours, theirs = self.context.Pipe()
-        process = start(self.context, self.name, "worker", self._listener, theirs, self.settings, self.gpu)
-        theirs.close()
+        try:
+            ours, theirs = self.context.Pipe()
+            with theirs:
+                process = start(self.context, self.name, "worker", self._listener, theirs, self.settings, self.gpu)
+        except OSError as error:
+            self.next_start_s = time.monotonic() + self._pause_s
+            log.error("%s cannot be started just now: %s", self.name, error)
+            return
         self.child = ChildProcess(process, ours)
         log.info("%s starts", self.name, extra={"fields": {"worker_pid": process.pid}})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 import os
 import socket
 import struct
@@ -12,12 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from nilatron.core.backend import Array
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.engines.settings import EngineSettings
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
@@ -29,8 +32,17 @@ from nilatron.gadgets.problem import Outcome, Problem
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.server import logs
 from nilatron.pipelines.server.job_queue import CancelledError, Job, JobQueue
-from nilatron.pipelines.server.jobs import pack_outcome, receive_frame, send_frame, unpack_generator, unpack_settings
+from nilatron.pipelines.server.jobs import (
+    Arrays,
+    budget_of,
+    pack_outcome,
+    receive_frame,
+    send_frame,
+    unpack_generator,
+    unpack_settings,
+)
 from nilatron.pipelines.server.settings import ServeSettings
+from nilatron.pipelines.server.wall import limit_growth, writable_bytes
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +87,7 @@ class Worker:
         """Take one slice from a session, queue it, and cancel it when the session hangs up (a thread for each)."""
         try:
             head, arrays = receive_frame(connection)
-            job = Job(head, arrays, bool(head.get("live", True)), connection)
+            job = job_of(head, arrays, connection)
             send_frame(connection, {"taken": True}, {})
             self.waiting.put(job)
             self.report({"event": "queued", "waiting": len(self.waiting)})
@@ -88,10 +100,11 @@ class Worker:
             job.cancelled.set()
 
     def work(self, job: Job) -> None:
-        """Reconstruct one slice and answer."""
+        """Reconstruct one slice and answer; shorter ones that come meanwhile are done between its steps."""
         waited_s, started = time.monotonic() - job.arrived_s, time.perf_counter()
-        self.job = job
+        outer, self.job = self.job, job
         self.report({"event": "begin", "waiting": len(self.waiting)})
+        self._tell_begun(job)
         try:
             head, arrays = pack_outcome(self._outcome(job))
             result = "done"
@@ -102,16 +115,23 @@ class Worker:
         except (RuntimeError, ArithmeticError, ValueError, LookupError, TypeError) as error:
             log.exception("a slice failed")
             head, arrays, result = {"error": f"{type(error).__name__}: {error}"}, {}, "failed"
-        self.job = None
+        self.job = outer
         if head:
             try:
                 send_frame(job.reply_to, head, arrays)
             except OSError:
                 result = "cancelled"
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started - job.held_s
+        self.waiting.note(job, seconds)
         self.report(
             {"event": "job", "result": result, "seconds": seconds, "waited_s": waited_s, "waiting": len(self.waiting)}
         )
+
+    def _tell_begun(self, job: Job) -> None:
+        try:
+            send_frame(job.reply_to, {"begun": True}, {})
+        except OSError:
+            job.cancelled.set()
 
     def _outcome(self, job: Job) -> Outcome:
         try:
@@ -124,6 +144,7 @@ class Worker:
 
     def _reconstruct(self, job: Job) -> Outcome:
         job.check()
+        job.steps_done = 0
         settings = reduced_budgets(unpack_settings(job.head), time.monotonic() - job.head["sent_s"])
         maps, counts, data, conventional = (
             to_device(job.arrays[name], self.device) for name in ("coil_maps", "counts", "data", "conventional")
@@ -136,9 +157,44 @@ class Worker:
             generator,
             self.device,
             self.weights,
-            callback=lambda *_: job.check(),
+            clock=job.clock,
+            callback=partial(self._between_steps, job),
         )
         return self.methods[job.head["target"]].run(problem, settings)
+
+    def _between_steps(self, job: Job, step: int, sigma: float, x: Array) -> None:
+        """Let one shorter slice come between; end the slice where nobody waits for it or its time is over."""
+        del step, sigma
+        job.check()
+        job.steps_done += int(x.shape[0]) if x.ndim == 4 else 1
+        shorter = self.waiting.get_shorter(job)
+        if shorter is None:
+            return
+        began_s = time.monotonic()
+        self.work(shorter)
+        job.held_s += time.monotonic() - began_s
+        job.check()
+
+
+def job_of(head: dict[str, Any], arrays: Arrays, reply_to: Connection) -> Job:
+    """A slice as it came from a session.
+
+    Raises
+    ------
+    BadInputError
+        For settings that its target does not have.
+    """
+    settings = unpack_settings(head)
+    budget_s = budget_of(settings)
+    return Job(
+        head,
+        arrays,
+        bool(head.get("live", True)),
+        reply_to,
+        scan=int(head.get("scan", 0)),
+        n_steps=int(getattr(settings, "evaluations", 1)),
+        deadline_s=None if math.isinf(budget_s) else head["sent_s"] + budget_s,
+    )
 
 
 def reduced_budgets(settings: Any, waited_s: float) -> Any:
@@ -189,6 +245,8 @@ def main(listener: socket.socket, control: Connection, settings: ServeSettings, 
     except BadInputError as error:
         report({"event": "unusable", "reason": str(error)})
         return
+    if settings.memory_bytes is not None and worker.device == "cpu":  # drivers map the memory of devices, too
+        limit_growth(writable_bytes(), settings.memory_bytes)
     log.info("worker is ready on %s after %.1f s", worker.device, time.perf_counter() - started)
     report({"event": "ready", "device": worker.device, "weights_sha256": sha256})
     threading.Thread(target=accept_sessions, args=(listener, worker), name="listener", daemon=True).start()

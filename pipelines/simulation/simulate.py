@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import h5py
 import ismrmrd
-import ismrmrd.hdf5
 import ismrmrd.xsd as xsd
 import numpy as np
 
@@ -26,6 +24,7 @@ from nilatron.core.backend import ComplexArray
 from nilatron.pipelines.files.atomic import InputError, atomic_path
 from nilatron.pipelines.files.disk import npy_bytes
 from nilatron.pipelines.files.hdf5_writer import Hdf5Writer
+from nilatron.pipelines.files.raw_writer import write_raw
 from nilatron.pipelines.simulation.header import simulated_header
 from nilatron.pipelines.simulation.scanned_object import ground_truth, to_recon_grid, true_coil_maps
 from nilatron.pipelines.simulation.settings import EXTRA_FLAGS, SimulationSettings
@@ -47,9 +46,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-WRITE_LINES = 256
-HEAD_BYTES = 512  # of a line or waveform in the file, at most
 
 
 @dataclass(frozen=True)
@@ -110,7 +106,7 @@ def simulate(
         temporary = stack.enter_context(atomic_path(path))
         _write_truth(truth or TruthFiles(), settings, overwrite, stack)
         with Hdf5Writer(temporary) as writer:
-            n_lines = _write(writer, group, settings)
+            n_lines = write_raw(writer, group, simulated_header(settings), simulate_stream(settings))
             writer.finish()
     logger.info("%s: %d lines of %d coils", path, n_lines, settings.n_coils)
     return n_lines
@@ -157,49 +153,3 @@ def _write_truth(truth: TruthFiles, settings: SimulationSettings, overwrite: boo
 
 def _stack(of_slice: Callable[[SimulationSettings, int], ComplexArray], settings: SimulationSettings) -> ComplexArray:
     return np.stack([of_slice(settings, index) for index in range(settings.n_slices)])
-
-
-def _write(writer: Hdf5Writer, name_of_group: str, settings: SimulationSettings) -> int:
-    """Write header and items, these in blocks of lines; return the number of lines."""
-    with writer.block(0) as file:
-        group = file.create_group(name_of_group)
-        # readers written in C ask for a string without a character set and HDF5 does not convert between sets
-        xml = group.create_dataset("xml", (1,), h5py.special_dtype(vlen=bytes))
-        xml[0] = xsd.ToXML(simulated_header(settings)).encode()
-        tables = {"data": _table(group, "data", ismrmrd.hdf5.acquisition_dtype)}
-    waiting: dict[str, list[Any]] = {"data": [], "waveforms": []}
-
-    def write_waiting(name: str) -> None:
-        n_bytes = sum(item.data.nbytes + HEAD_BYTES for item in waiting[name])
-        with writer.block(n_bytes + n_bytes // 16):  # what HDF5 adds to each line
-            if name not in tables:
-                tables[name] = _table(group, name, ismrmrd.hdf5.waveform_dtype)
-            _append(tables[name], waiting[name])
-        waiting[name] = []
-
-    for item in simulate_stream(settings):
-        name = "data" if isinstance(item, ismrmrd.Acquisition) else "waveforms"
-        waiting[name].append(item)
-        if len(waiting[name]) == WRITE_LINES:
-            write_waiting(name)
-    for name in waiting:
-        if waiting[name]:
-            write_waiting(name)
-    return int(tables["data"].shape[0])
-
-
-def _table(group: h5py.Group, name: str, dtype: Any) -> h5py.Dataset:
-    return group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(WRITE_LINES,))
-
-
-def _append(table: h5py.Dataset, items: list[Any]) -> None:
-    rows = np.zeros(len(items), table.dtype)
-    heads = b"".join(bytes(item.getHead()) for item in items)
-    rows["head"] = np.frombuffer(heads, table.dtype["head"])
-    for row, item in zip(rows, items, strict=True):
-        row["data"] = item.data.reshape(-1).view(np.float32 if "traj" in rows.dtype.names else np.uint32)
-        if "traj" in rows.dtype.names:
-            row["traj"] = np.zeros(0, np.float32)
-    start = table.shape[0]
-    table.resize(start + len(items), axis=0)
-    table[start:] = rows

@@ -34,7 +34,7 @@ MIN_BRIGHTNESS = (
 MAX_NEGATIVE = 0.1  # of the file's largest value: resampling leaves less below zero, signed images more
 HDF5_IMAGES = ("reconstruction_rss", "reconstruction_esc", "image")
 ISMRMRD_IMAGE_TYPES = (0, 1, 5)  # not stated, magnitude, complex; 2 to 4 are phase, real and imaginary part
-UNCERTAINTY_SERIES = 101
+UNCERTAINTY_SERIES = (101, 102)
 
 AnyArray = npt.NDArray[Any]
 Stack = Iterable[AnyArray]  # slices of one volume or series
@@ -250,7 +250,7 @@ def _ismrmrd_series(file: Any, group_type: type, path: Path) -> Iterator[Stack]:
     for group in series:
         header = group["header"][:]
         wanted = np.isin(header["image_type"], ISMRMRD_IMAGE_TYPES)
-        wanted &= header["image_series_index"] != UNCERTAINTY_SERIES
+        wanted &= ~np.isin(header["image_series_index"], UNCERTAINTY_SERIES)
         yield (plane for n in np.flatnonzero(wanted) for plane in _planes(_as_complex(group["data"][n]), path))
 
 

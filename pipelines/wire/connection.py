@@ -80,6 +80,10 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def accept_within(self, limits: Limits) -> None:
+        """Take what the other end sends within these limits, from the next message on."""
+        self.limits = self._reader.limits = limits
+
     def receive(self) -> Message | None:
         """The next message, `Close` among them; None when the other end closed the connection between messages.
 

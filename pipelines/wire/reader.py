@@ -25,11 +25,11 @@ class MessageReader:
     source
         Nothing of a message that has begun was read.
     limits
-        What is accepted; a line in the place of a like one is within them.
+        What is accepted, from the next message on; a line in the place of a like one is within them.
     """
 
     def __init__(self, source: SocketSource, limits: Limits) -> None:
-        self._source, self._limits = source, limits
+        self._source, self.limits = source, limits
         self._ready: deque[Message] = deque()
         self._before: Sizes | None = None  # of the last message that was read alone, if that was a line
         self._expecting: Sizes | None = None  # of the lines to come
@@ -66,7 +66,7 @@ class MessageReader:
     def _read(self) -> list[Message]:
         if self._expecting is not None and (some := self._read_lines(self._expecting)) is not None:
             return some
-        message = read_message(self._source, self._limits)
+        message = read_message(self._source, self.limits)
         sizes = sizes_of(message) if isinstance(message, ismrmrd.Acquisition) else None
         self._expecting = sizes if sizes == self._before else None
         self._before = sizes
@@ -96,6 +96,6 @@ class MessageReader:
 
     def _current_slab(self, sizes: Sizes) -> LineSlab | None:
         if self._slab is None or self._slab.sizes != sizes:
-            n_lines = lines_in_a_slab(sizes, self._limits.message_bytes)
+            n_lines = lines_in_a_slab(sizes, self.limits.message_bytes)
             self._slab = LineSlab(sizes, n_lines, self._memory) if n_lines else None
         return self._slab

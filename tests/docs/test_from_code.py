@@ -61,7 +61,11 @@ def test_every_series_has_its_number_on_the_page():
     assert re.findall(r"^\| (\d+) \| `(\w+)`", images.series(), re.M) == [
         ("1", "main"),
         ("2", "conventional"),
+        ("3", "mean"),
+        ("4", "map"),
+        ("5", "sample"),
         ("101", "uncertainty"),
+        ("102", "std"),
     ]
 
 

@@ -187,6 +187,28 @@ def test_roles_have_names_of_their_own(source):
     assert len(names) == 3
 
 
+def test_estimates_from_samples_are_series_of_their_own(source):
+    roles = ("mean", "map", "sample", "std")
+    said = {"uncertainty_from": "prediction", "uncertainty_calibration": "calibrated", "uncertainty_kappa": "1.6"}
+    images, _ = make(*(reconstruction(source, value=0.3, role=role, samples="8", **said) for role in roles))
+    assert [image.image_series_index for image in images] == [3, 4, 5, 102]
+    assert [image.meta["SeriesDescription"][0] for image in images] == [
+        "Nilatron AI Nila posterior mean",
+        "Nilatron AI Nila posterior maximum",
+        "Nilatron AI Nila posterior sample",
+        "Nilatron AI Nila posterior deviation",
+    ]
+    assert [image.meta["ImageType"][2] for image in images] == ["IMAGE", "IMAGE", "IMAGE", "UNCERTAINTY"]
+    assert [image.meta["WindowWidth"] for image in images] == ["5", "5", "5", "1"]
+    assert {image.meta["nilatron_samples"] for image in images} == {"8"}
+    deviation = images[-1].meta
+    assert deviation["DataRole"] == ["Image", "Quantitative"]
+    assert deviation["nilatron_uncertainty_from"] == "samples"
+    assert deviation["nilatron_uncertainty_calibration"] == "uncalibrated"
+    assert "nilatron_uncertainty_kappa" not in deviation
+    assert not any("times this map" in comment for comment in deviation["ImageComment"])
+
+
 def test_volume(source):
     volume = replace(source, counts=np.ones((6, 32, 24), np.float32))
     volume.encoding.reconSpace.matrixSize.z = volume.encoding.encodedSpace.matrixSize.z = 6

@@ -203,7 +203,7 @@ def test_when_the_conventional_image_has_left_a_copy_with_the_reason_takes_the_p
 
 
 def test_posterior_samples_that_fail_do_not_take_the_image_with_them(item, weights, monkeypatch):
-    monkeypatch.setattr(nila_run, "sample_posterior", lambda *_, **__: failing(RuntimeError("out of memory"))())
+    monkeypatch.setattr(nila_run, "sampled_images", lambda *_, **__: failing(RuntimeError("out of memory"))())
     settings = NilaNodeSettings(series=("nila", "uncertainty"))
     (image,), log = reconstruct(item, "nila", settings, weights)
     assert image.role == "main"

@@ -8,7 +8,7 @@ import pytest
 from nilatron.core.phantom import coil_maps, phantom
 from nilatron.core.sense import SenseOperator
 from peers.dds import dds, noise_split
-from peers.pula import N_LEVELS, SIGMA_MAX, SIGMA_MIN, pula
+from peers.pula import SETTINGS, pula
 
 SHAPE = (1, 16, 18)
 
@@ -40,7 +40,7 @@ def test_a_denoiser_that_knows_the_truth_gives_it_back(problem, method):
 @pytest.mark.slow
 def test_noise_levels_that_the_network_is_told_fall(problem):
     operator, truth, data = problem
-    for method, n_levels in ((dds, 50), (pula, N_LEVELS)):
+    for method, n_levels in ((dds, 50), (pula, SETTINGS.levels)):
         told = []
 
         def denoise(_, sigma, told=told):
@@ -50,8 +50,8 @@ def test_noise_levels_that_the_network_is_told_fall(problem):
         run(method, operator, data, denoise)
         assert len(told) == n_levels
         assert told == sorted(told, reverse=True)
-    assert told[0] == pytest.approx(SIGMA_MAX)
-    assert told[-1] == pytest.approx(SIGMA_MIN)
+    assert told[0] == pytest.approx(SETTINGS.sigma_max)
+    assert told[-1] == pytest.approx(SETTINGS.sigma_min)
 
 
 @pytest.mark.slow

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from nilatron.core.prior.prior import Estimate
 from nilatron.core.sense import SenseOperator
 
+MakeProblem: TypeAlias = "Callable[..., Problem]"
 SHAPE = (1, 12, 12)
 N_PIXELS = 144
 N_COILS = 4
@@ -105,24 +108,38 @@ def mixture() -> MixturePrior:
 
 
 @pytest.fixture(scope="session")
-def make_problem(mixture: MixturePrior):
-    def make(sigma: float, seed: int = 0) -> Problem:
-        rng = np.random.default_rng(seed)
-        y, x = np.mgrid[-1:1:12j, -1:1:12j]
-        centres = ((-0.8, -0.8), (-0.8, 0.8), (0.8, -0.8), (0.8, 0.8))
-        maps = np.stack([np.exp(-((y - a) ** 2 + (x - b) ** 2) / 2.5 + 1j * (a * x + b * y)) for a, b in centres])
-        maps = (maps / np.sqrt((np.abs(maps) ** 2).sum(0)))[:, None]
-        counts = np.zeros(SHAPE)
-        counts[:, ::3] = 1
-        counts[:, 5:7] = 1
-        operator = SenseOperator(maps, counts)
-        truth = mixture.draw(1, rng)[0]
-        clean = operator.forward(truth)
-        data = clean + sigma * operator.weights * complex_noise(clean.shape, rng)
-        columns = [operator.forward(e.reshape(SHAPE)).ravel() for e in np.eye(N_PIXELS, dtype=complex)]
-        rows = np.broadcast_to(operator.weights > 0, data.shape).ravel()
-        matrix = np.stack(columns, axis=1)[rows]
-        mean, variance = mixture.posterior(matrix, data.ravel()[rows], sigma)
-        return Problem(mixture, operator, data, truth, sigma, mean.reshape(SHAPE), variance.reshape(SHAPE))
+def gaussian(mixture: MixturePrior) -> MixturePrior:
+    """A single Gaussian, whose posterior is Gaussian, too."""
+    return MixturePrior(mixture.means[:1], mixture.covariances[:1])
 
-    return make
+
+def measured(prior: MixturePrior, sigma: float, seed: int) -> Problem:
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[-1:1:12j, -1:1:12j]
+    centres = ((-0.8, -0.8), (-0.8, 0.8), (0.8, -0.8), (0.8, 0.8))
+    maps = np.stack([np.exp(-((y - a) ** 2 + (x - b) ** 2) / 2.5 + 1j * (a * x + b * y)) for a, b in centres])
+    maps = (maps / np.sqrt((np.abs(maps) ** 2).sum(0)))[:, None]
+    counts = np.zeros(SHAPE)
+    counts[:, ::3] = 1
+    counts[:, 5:7] = 1
+    operator = SenseOperator(maps, counts)
+    truth = prior.draw(1, rng)[0]
+    clean = operator.forward(truth)
+    data = clean + sigma * operator.weights * complex_noise(clean.shape, rng)
+    columns = [operator.forward(e.reshape(SHAPE)).ravel() for e in np.eye(N_PIXELS, dtype=complex)]
+    rows = np.broadcast_to(operator.weights > 0, data.shape).ravel()
+    matrix = np.stack(columns, axis=1)[rows]
+    mean, variance = prior.posterior(matrix, data.ravel()[rows], sigma)
+    return Problem(prior, operator, data, truth, sigma, mean.reshape(SHAPE), variance.reshape(SHAPE))
+
+
+@pytest.fixture(scope="session")
+def make_problem(mixture: MixturePrior) -> MakeProblem:
+    """Measurements of draws from the mixture, by noise and seed."""
+    return lambda sigma, seed=0: measured(mixture, sigma, seed)
+
+
+@pytest.fixture(scope="session")
+def make_gaussian_problem(gaussian: MixturePrior) -> MakeProblem:
+    """Measurements of draws from the single Gaussian."""
+    return lambda sigma, seed=0: measured(gaussian, sigma, seed)

@@ -5,7 +5,7 @@ import torch
 from nilatron.core.backend import complex_normal, namespace, to_numpy
 from nilatron.core.measurement import chi_squared
 from nilatron.core.prior.prior import Estimate
-from nilatron.core.sampling.nila_fast import SolverSettings, nila_fast
+from nilatron.core.sampling.nila_fast import SolverSettings, balanced_noise, nila_fast
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sense import SenseOperator
 
@@ -248,4 +248,30 @@ def test_as_many_generators_as_elements(make_problem):
             scale=1.0,
             tau=0.0,
             generator=[np.random.default_rng(0)],
+        )
+
+
+def test_balanced_noise_sums_to_zero_and_keeps_its_variance():
+    rng = np.random.default_rng(0)
+    noise = np.stack([complex_normal(rng, (400, 500), np.zeros(1, np.complex128)) for _ in range(4)])
+    balanced = balanced_noise(noise)
+    np.testing.assert_allclose(balanced.sum(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(np.mean(np.abs(balanced) ** 2, axis=(1, 2)), 1, rtol=0.02)
+
+
+@pytest.mark.parametrize("generators", [[np.random.default_rng(0), np.random.default_rng(1)], np.random.default_rng(0)])
+def test_noise_that_cannot_be_balanced_is_refused(make_problem, generators):
+    problem, n_elements = make_problem(0.1), 2 if isinstance(generators, list) else 1
+    with pytest.raises(ValueError, match="balanced noise needs one generator and at least two elements"):
+        nila_fast(
+            problem.prior.estimate,
+            problem.operator,
+            problem.data,
+            karras_schedule(2),
+            start=np.stack([problem.operator.adjoint(problem.data)] * n_elements),
+            sigma=problem.sigma,
+            scale=1.0,
+            tau=1.0,
+            generator=generators,
+            balanced=True,
         )

@@ -1,42 +1,54 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from nilatron.core.prior.prior import Estimate
-from nilatron.core.sampling.posterior import sample_posterior
+from nilatron.core.sampling.nila_fast import nila_fast
+from nilatron.core.sampling.posterior import Posterior, SampleSettings, most_probable, sample_posterior
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sense import SenseOperator
 
+SPLIT_AT_FIRST = SampleSettings(split_sigma=0.5, sample_steps=16)
+APART = SPLIT_AT_FIRST.sample_levels(SPLIT_AT_FIRST.split())
+LATE = SampleSettings(split_sigma=0.2, sample_steps=5).sample_levels(0.2)
 
-def draw(problem, n_samples, n_steps=16):
+
+def draw(problem, n_samples, levels, *, balanced=False, start=None, seed=2):
     return sample_posterior(
         problem.prior.estimate,
         problem.operator,
         problem.data,
-        karras_schedule(n_steps),
+        levels,
         n_samples=n_samples,
-        start=problem.operator.adjoint(problem.data),
+        start=problem.operator.adjoint(problem.data) if start is None else start,
         sigma=problem.sigma,
         scale=1.0,
-        generator=np.random.default_rng(2),
+        generator=np.random.default_rng(seed),
+        balanced=balanced,
     )
+
+
+def distance(problem, image):
+    """From the posterior mean, relative."""
+    return np.linalg.norm(image - problem.mean) / np.linalg.norm(problem.mean)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("sigma", "distance", "ratio"),
+    ("sigma", "bound", "ratio"),
     [(0.01, 0.05, (0.8, 1.2)), (0.05, 0.09, (0.9, 1.35)), (0.1, 0.14, (0.95, 1.5)), (0.2, 0.2, (0.95, 1.6))],
 )
-def test_samples_have_the_mean_variance_and_coverage_of_the_posterior(make_problem, sigma, distance, ratio):
+def test_samples_have_the_mean_variance_and_coverage_of_the_posterior(make_problem, sigma, bound, ratio):
     distances, ratios, coverages = [], [], []
     for seed in range(3):
         problem = make_problem(sigma, seed)
-        posterior = draw(problem, 24)
+        posterior = draw(problem, 24, APART)
         variance = posterior.standard_deviation**2
-        distances.append(np.linalg.norm(posterior.mean - problem.mean) / np.linalg.norm(problem.mean))
+        distances.append(distance(problem, posterior.mean))
         ratios.append(variance.sum() / problem.variance.sum())
         inside = np.abs(problem.truth - posterior.mean) ** 2 <= 2.303 * variance * (1 + 1 / 24)
         coverages.append(inside.mean())
-    assert np.mean(distances) < distance
+    assert np.mean(distances) < bound
     assert ratio[0] < np.mean(ratios) < ratio[1]
     assert 0.83 < np.mean(coverages) < 0.97
 
@@ -44,11 +56,71 @@ def test_samples_have_the_mean_variance_and_coverage_of_the_posterior(make_probl
 @pytest.mark.slow
 def test_more_steps_bring_the_variance_nearer_to_the_truth(make_problem):
     problem = make_problem(0.1)
-    excess = [(draw(problem, 24, n).standard_deviation ** 2).sum() / problem.variance.sum() - 1 for n in (8, 48)]
-    assert abs(excess[1]) < abs(excess[0])
+    variances = [(draw(problem, 24, karras_schedule(n)).standard_deviation ** 2).sum() for n in (8, 48)]
+    excess = [abs(variance / problem.variance.sum() - 1) for variance in variances]
+    assert excess[1] < excess[0]
 
 
-def test_two_samples_have_half_their_squared_difference_as_variance():
+def test_with_the_split_at_the_first_level_samples_are_independent_runs(make_problem):
+    """Nothing is shared: the same numbers as runs of the sampler from the conventional image."""
+    problem = make_problem(0.1)
+    assert not SPLIT_AT_FIRST.shares_burn_in(SPLIT_AT_FIRST.split())
+    assert karras_schedule(16) == APART
+    start = problem.operator.adjoint(problem.data)
+    runs = nila_fast(
+        problem.prior.estimate,
+        problem.operator,
+        problem.data,
+        karras_schedule(16),
+        start=np.stack([start] * 3),
+        sigma=problem.sigma,
+        scale=1.0,
+        tau=1.0,
+        generator=np.random.default_rng(2),
+    )
+    np.testing.assert_array_equal(draw(problem, 3, APART).samples, runs.image)
+
+
+def test_each_balanced_sample_is_distributed_as_an_independent_one(make_gaussian_problem):
+    problem = make_gaussian_problem(0.1)
+    whitened = {}
+    for balanced in (True, False):
+        rounds = [draw(problem, 8, karras_schedule(6), balanced=balanced, seed=seed).samples for seed in range(12)]
+        whitened[balanced] = np.real((np.concatenate(rounds) - problem.mean) / np.sqrt(problem.variance / 2))
+    for pixel in ((0, 6, 6), (0, 3, 8), (0, 8, 4)):
+        index = (slice(None), *pixel)
+        assert stats.ks_2samp(whitened[True][index], whitened[False][index]).pvalue > 0.01
+
+
+def test_the_mean_of_balanced_samples_of_a_gaussian_is_that_without_noise(make_gaussian_problem):
+    """And their variance is, on average, that of independent samples."""
+    problem = make_gaussian_problem(0.1)
+    balanced, independent = (
+        [draw(problem, 4, karras_schedule(8), balanced=kind, seed=seed) for seed in range(16)] for kind in (True, False)
+    )
+    assert np.ptp([one.mean for one in balanced], axis=0).max() < 2e-3 < np.ptp([one.mean for one in independent])
+    variances = [np.mean([one.standard_deviation**2 for one in kind]) for kind in (balanced, independent)]
+    assert variances[0] == pytest.approx(variances[1], rel=0.05)
+
+
+def test_samples_that_part_late_from_a_good_image_have_a_better_mean_and_about_the_variance(make_gaussian_problem):
+    """With 5 evaluations each, against 16 of samples that share nothing; exact samples stray by sqrt(variance / 8)."""
+    problem = make_gaussian_problem(0.05)
+    late = draw(problem, 8, LATE, start=problem.mean, balanced=True)
+    exact = np.sqrt(problem.variance.sum() / 8) / np.linalg.norm(problem.mean)
+    assert distance(problem, late.mean) < 0.8 * exact < exact < distance(problem, draw(problem, 8, APART).mean)
+    assert 0.8 < (late.standard_deviation**2).sum() / problem.variance.sum() < 1.25
+
+
+def test_the_same_seed_gives_the_same_samples_to_the_bit(make_problem):
+    problem = make_problem(0.1)
+    first, again, other = (draw(problem, 2, LATE, balanced=True, seed=seed).samples for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0
+
+
+@pytest.mark.parametrize(("balanced", "n_counted"), [(True, 2), (False, 1)])
+def test_samples_that_the_denoiser_alone_decides(balanced, n_counted):
     """Of a scan without samples they are what the denoiser says last."""
     shape, scale = (1, 2, 3), 3.0
     said = np.array([[[[1, 2j, 0], [3, 1, -1j]]], [[[1j, 2j, 4], [0, -1, 1j]]]])
@@ -62,11 +134,79 @@ def test_two_samples_have_half_their_squared_difference_as_variance():
         sigma=1.0,
         scale=scale,
         generator=np.random.default_rng(0),
+        balanced=balanced,
     )
+    np.testing.assert_allclose(posterior.samples, scale * said)
     np.testing.assert_allclose(posterior.mean, scale * (said[0] + said[1]) / 2)
-    np.testing.assert_allclose(posterior.standard_deviation, scale * np.abs(said[0] - said[1]) / np.sqrt(2))
+    half = np.abs(said[0] - said[1]) / 2
+    np.testing.assert_allclose(posterior.standard_deviation, scale * half * np.sqrt(2 / n_counted))
+
+
+def test_a_turn_of_the_phase_is_no_spread_of_the_magnitude():
+    posterior = Posterior(np.array([2.0, 2.0j, -2.0])[:, None, None, None] * np.ones((1, 1, 4, 5)))
+    np.testing.assert_allclose(posterior.magnitude_deviation, 0, atol=1e-12)
+    assert posterior.standard_deviation.min() > 1
+    lengths = Posterior(np.array([1.0, 3.0j])[:, None, None, None] * np.ones((1, 1, 4, 5)))
+    np.testing.assert_allclose(lengths.magnitude_deviation, np.sqrt(2))
+
+
+def test_the_noise_free_end_of_a_chain_approaches_the_mode_of_a_gaussian(make_gaussian_problem):
+    """Which is its mean: twice as many steps come twice as near. The sample is far from it."""
+    problem = make_gaussian_problem(0.1)
+    sample = draw(problem, 2, APART).samples[0]
+    near, nearer = (distance(problem, end_of(problem, sample, n)) for n in (16, 32))
+    assert distance(problem, sample) > 0.3
+    assert near < 0.06
+    assert nearer == pytest.approx(near / 2, rel=0.1)
+
+
+def test_the_ends_of_two_chains_meet(make_problem):
+    problem = make_problem(0.1)
+    samples = draw(problem, 2, APART).samples
+    ends = [end_of(problem, sample) for sample in samples]
+    assert np.linalg.norm(ends[0] - ends[1]) < 0.05 * np.linalg.norm(samples[0] - samples[1])
+
+
+def end_of(problem, sample, n_steps=16):
+    return most_probable(
+        problem.prior.estimate,
+        problem.operator,
+        problem.data,
+        SampleSettings(map_steps=n_steps).map_levels,
+        sample=sample,
+        sigma=problem.sigma,
+        scale=1.0,
+        generator=np.random.default_rng(0),
+    )
+
+
+def test_the_split_follows_the_predicted_error_within_its_bounds():
+    settings = SampleSettings()
+    assert settings.split(0.04) == pytest.approx(0.056)
+    assert settings.split() == 0.06
+    assert settings.split(1e-4) == 0.01
+    assert settings.split(0.5) == 0.5
+    assert not settings.shares_burn_in(settings.split(0.5))
+    assert settings.sample_levels(0.068) == karras_schedule(3, 0.068, 0.01)
+    assert SampleSettings(split_sigma=0.1).split(0.04) == 0.1
 
 
 def test_one_sample_has_no_variance(make_problem):
     with pytest.raises(ValueError, match="at least 2 posterior samples, got 1"):
-        draw(make_problem(0.1), 1)
+        draw(make_problem(0.1), 1, karras_schedule(2))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"samples": 1},
+        {"sample_steps": 0},
+        {"map_steps": 0},
+        {"split_sigma": 0.001},
+        {"sample_sigma_max": 0.001},
+        {"sample_sigma_min": 0.0},
+    ],
+)
+def test_settings_outside_their_range(changes):
+    with pytest.raises(ValueError, match=r".+"):
+        SampleSettings(**changes)

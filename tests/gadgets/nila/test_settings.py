@@ -12,6 +12,8 @@ from nilatron.gadgets.nila.settings import NilaNodeSettings, PublishedNodeSettin
         {"steps": 0},
         {"sigma_max": 0.01},
         {"sample_steps": 0},
+        {"split_sigma": 0.001},
+        {"map_steps": 0},
         {"samples": 1},
         {"sigma_fraction": 0.0},
         {"sigma_fraction": 1.1},
@@ -34,7 +36,15 @@ def test_settings_outside_their_range(changes):
         NilaNodeSettings(**changes)
 
 
-@pytest.mark.parametrize("changes", [{"steps": 7}, {"steps": 0}, {"series": ("nila", "uncertainty")}, {"series": ()}])
+@pytest.mark.parametrize(
+    "changes", [{"steps": 7}, {"steps": 0}, {"series": ("nila", "uncertainty")}, {"series": ("mean",)}, {"series": ()}]
+)
 def test_settings_of_the_published_sampler_outside_their_range(changes):
     with pytest.raises(ValueError, match=r".+"):
         PublishedNodeSettings(**changes)
+
+
+def test_evaluations_of_a_slice():
+    assert NilaNodeSettings().evaluations == 7
+    assert NilaNodeSettings(series=("nila", "std")).evaluations == 7 + 8 * 3
+    assert NilaNodeSettings(series=("map",)).evaluations == 7 + 8 * 3 + 16

@@ -63,6 +63,15 @@ def test_a_slice_has_its_five_pictures_a_bar_and_its_numbers(written):
     assert re.search(r"seed\s*7", page.words)
 
 
+def test_estimates_from_samples_are_shown_too(written):
+    page = Elements(written(image(9, 3), image(8, 5), image(0.5, 102, uncertainty_from="samples")))
+    figures = [
+        attributes["alt"] for tag, attributes in page.found if tag == "img" and attributes.get("class") == "image"
+    ]
+    assert len(figures) == 3
+    assert figures[2].startswith("Uncertainty: posterior standard deviation")
+
+
 def test_the_page_needs_nothing_else(written):
     page = written(image(10, 2), image(9, 1))
     links = [

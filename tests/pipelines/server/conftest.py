@@ -85,13 +85,13 @@ class RunningServer:
 
 def start_server(weights, *options):
     command = [sys.executable, "-m", "nilatron", "serve", "--port", "0", "--health-port", "0", "--device", "cpu"]
+    return start_command([*command, "--weights", str(weights), *options])
+
+
+def start_command(command):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(  # noqa: S603
-        [*command, "--weights", str(weights), *options],
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
+        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     server = RunningServer(process)
     server.reader = threading.Thread(target=server.read, daemon=True)
@@ -130,6 +130,20 @@ def make_server(tiny_weights):
         return running[-1]
 
     yield make
+    for server in running:
+        server.end()
+
+
+@pytest.fixture
+def start_program():
+    """Start a server by a command; it is ended after the test."""
+    running = []
+
+    def start(command):
+        running.append(start_command(command))
+        return running[-1]
+
+    yield start
     for server in running:
         server.end()
 

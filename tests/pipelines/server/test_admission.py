@@ -3,7 +3,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from nilatron.pipelines.server.admission import BASE_BYTES, MIB, Admission, announced_images, estimate_bytes, free_bytes
+from nilatron.pipelines.server.admission import (
+    BASE_BYTES,
+    DEFAULT_CHANNELS,
+    MAX_IMAGES,
+    MIB,
+    Admission,
+    announced_images,
+    bytes_that_wait,
+    channels_of,
+    estimate_bytes,
+    free_bytes,
+)
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
 SMALL = SimulationSettings(matrix=(32, 32, 1), n_coils=4)
@@ -61,3 +72,31 @@ def test_the_header_announces_images():
     header, _ = simulate_items(replace(SMALL, n_slices=3, n_repetitions=2, n_averages=4))
     assert announced_images(header, 2) == 3 * 2 * 2
     assert announced_images(SimpleNamespace(encoding=[]), 2) == 0
+
+
+@pytest.mark.parametrize("stated", [-1000, 0, None, 1025, 10**30])
+def test_channels_that_cannot_be_are_a_usual_number(stated):
+    header, _ = simulate_items(SMALL)
+    header.acquisitionSystemInformation.receiverChannels = stated
+    assert channels_of(header) == DEFAULT_CHANNELS
+    assert estimate_bytes(header, MIB) > BASE_BYTES
+
+
+def test_a_header_cannot_promise_images_without_number():
+    header, _ = simulate_items(SMALL)
+    for name in ("slice", "contrast", "phase", "repetition", "set"):
+        limit = SimpleNamespace(minimum=0, maximum=65535)
+        setattr(header.encoding[0].encodingLimits, name, limit)
+    assert announced_images(header, 2) == MAX_IMAGES
+    assert bytes_that_wait(header, 5 * MIB) == 5 * MIB
+
+
+def test_more_than_the_header_said_is_half_of_what_is_free_at_most():
+    admission = Admission(100 * MIB)
+    assert admission.admit(1, 20 * MIB) is None
+    assert admission.admit(2, 20 * MIB) is None
+    assert admission.admit(1, 50 * MIB, more=True) is None
+    assert admission.used_bytes == 70 * MIB
+    refused = admission.admit(1, 66 * MIB, more=True)
+    assert "66 MiB, of which 50 MiB were set aside" in refused
+    assert admission.used_bytes == 70 * MIB

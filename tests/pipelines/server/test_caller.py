@@ -1,8 +1,9 @@
+import socket
 from multiprocessing.sharedctypes import RawArray
 
 import pytest
 
-from nilatron.pipelines.server.caller import Caller, SharedState, error_and_close
+from nilatron.pipelines.server.caller import Caller, SharedState, close_empty, error_and_close, last_words
 from nilatron.pipelines.wire import Close, Decoder, Error, Text
 
 
@@ -32,3 +33,12 @@ def test_nothing_can_follow_a_message_that_was_cut():
     memory = bytearray(2)
     SharedState(memory).sending = True
     assert error_and_close(SharedState(memory), "died") is None
+
+
+def test_who_asked_for_nothing_gets_close_and_who_is_turned_away_the_reason():
+    for say, expected in ((close_empty, b"\x04\x00"), (lambda sock: last_words(sock, "no"), b"nilatron: no\x04\x00")):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            say(ours)
+            assert theirs.recv(100).endswith(expected)
+            assert theirs.recv(100) == b""

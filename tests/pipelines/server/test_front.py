@@ -3,8 +3,12 @@
 import os
 import re
 import signal
+import socket
+import sys
+import time
 from pathlib import Path
 
+import ismrmrd
 import pytest
 
 from nilatron import __version__
@@ -46,12 +50,17 @@ def test_the_front_loads_neither_torch_nor_numpy(server):
 
 
 def test_refusals_say_why_and_sigterm_lets_scans_end(make_server, talk, scan):
-    server = make_server("--max-scans", "2", "--grace-s", "2", "--memory-mb", "400")
+    server = make_server("--max-scans", "2", "--grace-s", "8", "--memory-mb", "400")
     header, items = scan
     images, errors = talk(server, "cg_sense", (re.sub("<(x|y)>(32|64)</", r"<\1>4000</", header), items))
     assert not images
     assert "this server has 400 MiB" in errors[0].text
     server.wait_for("scan ended", outcome="refused")
+    wide = ismrmrd.Acquisition(items[-1].getHead())
+    wide.resize(items[-1].number_of_samples, 1000)
+    images, errors = talk(server, "cg_sense", (header, [*items[:5], wide]))
+    assert not images
+    assert "the lines of this scan need more than its header says" in errors[0].text
     running = [server.connect() for _ in range(2)]
     for connection in running:
         talk.send(connection, "cg_sense", (header, items[:10]), close=False)
@@ -75,3 +84,120 @@ def test_refusals_say_why_and_sigterm_lets_scans_end(make_server, talk, scan):
     assert not images
     assert "being stopped" in errors[0].text
     assert server.process.wait(60) == 0
+
+
+@pytest.fixture
+def peers(server):
+    """Connect silent peers at another address of this machine; they leave after the test."""
+    socks = []
+
+    def connect(n, said=b"", address="127.0.0.2"):
+        for _ in range(n):
+            socks.append(socket.create_connection(("127.0.0.1", server.port), 10, source_address=(address, 0)))
+            socks[-1].sendall(said)
+        return socks[-n:]
+
+    yield connect
+    for sock in socks:
+        sock.close()
+
+
+def children_of(pid):
+    return {
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    }
+
+
+@pytest.mark.parametrize("said", [b"", b"\x02\x00\x00"])
+def test_peers_that_say_nothing_or_little_do_not_keep_others_out(server, talk, peers, said):
+    peers(80, said)
+    images, errors = talk(server, "cg_sense")
+    assert (len(images), errors) == (2, [])
+    assert server.get("/readyz")[0] == 200
+
+
+def test_the_silent_peers_of_one_address_are_few_and_told(peers):
+    first = peers(65, address="127.0.0.4")[0]
+    first.settimeout(10)
+    assert b"too many connections that say nothing" in first.recv(4096)
+
+
+def test_a_peer_that_hangs_up_behind_close_frees_the_worker(server, talk, scan):
+    connection = server.connect()
+    properties = "<property name='target' value='nila_published'/><property name='steps' value='1000'/>"
+    talk.send(connection, Config.of(f"<configuration>{properties}</configuration>"), scan)
+    connection.receive()
+    connection.socket.close()
+    assert server.wait_for("scan ended", outcome="peer gone")
+    images, errors = talk(server, Config(b"<configuration/>"))
+    assert (len(images), errors) == (4, [])
+
+
+def test_failed_scans_leave_their_place_though_their_peers_stay(make_server, talk, scan):
+    server = make_server("--max-scans", "1")
+    staying = server.connect()
+    talk.send(staying, "no such chain", scan, close=False)
+    assert "no such chain" in staying.receive().text
+    images, errors = talk(server, "cg_sense")
+    assert (len(images), errors) == (2, [])
+    staying.close()
+
+
+def test_one_address_may_be_kept_from_having_all_scans(make_server, talk, scan):
+    server = make_server("--max-scans-per-peer", "1", "--max-scan-s", "3")
+    header, items = scan
+    holding = server.connect()
+    talk.send(holding, "cg_sense", (header, items[:5]), close=False)
+    server.wait_for("scan begins")
+    _, errors = talk(server, "cg_sense")
+    assert "all that one address may have" in errors[0].text
+    _, errors = talk.replies(holding)
+    assert "a scan may take 3 s" in errors[0].text
+
+
+def test_sigusr1_shows_the_state_and_sighup_ends_it(make_server):
+    server = make_server()
+    server.process.send_signal(signal.SIGUSR1)
+    state = server.wait_for("state")
+    assert (state["scans"], state["silent"], state["workers_ready"], state["problems"]) == (0, 0, 1, [])
+    assert state["descriptors"] > 5
+    os.killpg(server.process.pid, signal.SIGHUP)
+    assert server.process.wait(60) == 0
+
+
+FAILING = """
+import sys
+from pathlib import Path
+from nilatron.pipelines.server import front, logs
+from nilatron.pipelines.server.settings import ServeSettings
+
+def fail(self):
+    if any(scan.opened for scan in self.scans.values()):
+        raise RuntimeError("a fault")
+
+logs.configure("front", as_json=True, verbose=False)
+front.Front._check_deadlines = fail
+front.serve(ServeSettings(port=0, health_port=0, device="cpu", weights=Path(sys.argv[1])))
+"""
+
+
+def test_a_front_that_fails_ends_at_once_with_all_its_children(start_program, tiny_weights, talk, scan):
+    header, items = scan
+    server = start_program([sys.executable, "-c", FAILING, str(tiny_weights)])
+    found = {grandchild for child in children_of(server.process.pid) for grandchild in (child, *children_of(child))}
+    connection = server.connect()
+    talk.send(connection, "cg_sense", (header, items[:5]), close=False)
+    assert server.process.wait(30) == 1
+    deadline = time.monotonic() + 30
+    while any(is_running(pid) for pid in found) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(found) >= 2
+    assert not [pid for pid in found if is_running(pid)]
+    connection.close()
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

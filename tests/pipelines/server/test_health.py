@@ -1,4 +1,5 @@
 import json
+import socket
 import urllib.error
 import urllib.request
 
@@ -49,3 +50,13 @@ def test_metrics_are_text_for_prometheus(served):
     assert 'nilatron_scans_total{outcome="complete"} 1.0' in text
     assert "# TYPE nilatron_scan_seconds histogram" in text
     assert get(served, "/else")[0] == 404
+
+
+def test_idle_connections_do_not_keep_others_out(served, monkeypatch):
+    served, _, _ = served
+    monkeypatch.setattr(health, "MAX_CONNECTIONS", 3)
+    idle = [socket.create_connection(("127.0.0.1", served.port), timeout=10) for _ in range(6)]
+    assert get(served, "/healthz")[0] == 200
+    assert [sock.recv(1) for sock in idle[:3]] == [b""] * 3
+    for sock in idle:
+        sock.close()

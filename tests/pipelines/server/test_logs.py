@@ -39,3 +39,19 @@ def test_lines_for_a_terminal(capsys):
     line = capsys.readouterr().err
     assert "[front] listening port=9002" in line
     assert sys.stderr
+
+
+def test_a_flood_of_lines_is_cut_and_counted():
+    flood = logs.Flood(3)
+
+    def record(seconds, level=logging.INFO):
+        made = logging.LogRecord("name", level, "path", 1, "a %s", ("line",), None)
+        made.created = seconds
+        return made
+
+    assert [flood.filter(record(seconds)) for seconds in (0, 1, 2, 3, 4, 59)] == [True] * 3 + [False] * 3
+    assert flood.filter(record(59, logging.ERROR))
+    later = record(60)
+    assert flood.filter(later)
+    assert later.getMessage() == "a line (3 lines before it were left out)"
+    assert [flood.filter(record(61)) for _ in range(3)] == [True, True, False]

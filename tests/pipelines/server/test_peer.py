@@ -1,4 +1,5 @@
 import socket
+import threading
 
 import ismrmrd
 import numpy as np
@@ -74,3 +75,58 @@ def test_a_message_that_did_not_go_out_leaves_its_mark(ends):
     with pytest.raises(PeerGoneError):
         connection.send(Text(b"x" * 10_000_000))
     assert connection.shared.sending
+
+
+@pytest.fixture
+def over_tcp():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        theirs = socket.create_connection(server.getsockname())
+        ours, _ = server.accept()
+    connection = PeerConnection(ours, Limits(), Timeouts(5, 5, 5), SharedState(bytearray(6)))
+    with connection, Connection(theirs) as peer:
+        yield connection, peer
+
+
+def test_a_peer_that_has_said_close_and_waits_is_not_gone(over_tcp):
+    connection, peer = over_tcp
+    peer.send(Close())
+    connection.receive()
+    assert connection.why_gone() is None
+    peer.socket.shutdown(socket.SHUT_WR)
+    assert connection.why_gone() is None
+    assert connection.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 5
+
+
+def test_a_peer_that_hangs_up_behind_close_is_gone_with_the_first_thing_sent(over_tcp):
+    connection, peer = over_tcp
+    peer.send(Close())
+    connection.receive()
+    peer.close()
+    connection.send(Text.of("an image"))
+    for _ in range(500):
+        if connection.why_gone():
+            break
+        threading.Event().wait(0.01)
+    assert isinstance(connection.why_gone(), PeerGoneError)
+
+
+def test_a_connection_that_was_closed_here_is_not_lost(over_tcp):
+    connection, peer = over_tcp
+    peer.close()
+    connection.send(Close())
+    assert connection.why_gone() is None
+    connection.close()
+    assert connection.why_gone() is None
+
+
+def test_nothing_is_received_before_it_may_come(ends):
+    connection, peer = ends
+    peer.send(Close())
+    got = []
+    thread = threading.Thread(target=lambda: got.append(connection.receive_some()))
+    thread.start()
+    thread.join(0.05)
+    assert not got
+    connection.let_in.set()
+    thread.join(5)
+    assert got == [[Close()]]

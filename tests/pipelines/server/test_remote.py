@@ -26,7 +26,7 @@ def problem():
 def ask(tmp_path, problem):
     """Send a slice to a worker that answers with `behave(connection)`."""
 
-    def send(behave, gone=lambda: None, wait_s=30.0, settings=None):
+    def send(behave, gone=lambda: None, wait_s=30.0, settings=None, queue_wait_s=30.0):
         address = str(tmp_path / "worker")
         done = threading.Event()
         with Listener(address, "AF_UNIX") as listener:
@@ -38,7 +38,7 @@ def ask(tmp_path, problem):
             thread = threading.Thread(target=accept)
             thread.start()
             try:
-                client = WorkerClient(address, wait_s, live=lambda: True, gone=gone)
+                client = WorkerClient(address, wait_s, lambda: True, gone, queue_wait_s)
                 return client.run("nila", problem, settings or NilaNodeSettings())
             finally:
                 done.set()
@@ -54,6 +54,7 @@ def test_images_and_how_they_were_made(ask, problem):
         head, arrays = receive_frame(connection)
         seen.update(head)
         send_frame(connection, {"taken": True}, {})
+        send_frame(connection, {"begun": True}, {})
         send_frame(connection, {"provenance": {"steps": "8"}}, {"main": 2 * arrays["conventional"]})
 
     outcome = ask(behave)
@@ -67,6 +68,7 @@ def test_the_workers_error_is_raised(ask):
     def behave(connection, _):
         receive_frame(connection)
         send_frame(connection, {"taken": True}, {})
+        send_frame(connection, {"begun": True}, {})
         send_frame(connection, {"error": "out of memory twice"}, {})
 
     with pytest.raises(RuntimeError, match="out of memory twice"):
@@ -96,10 +98,24 @@ def test_a_worker_that_does_not_finish(ask):
     def behave(connection, done):
         receive_frame(connection)
         send_frame(connection, {"taken": True}, {})
+        send_frame(connection, {"begun": True}, {})
         done.wait(30)
 
     with pytest.raises(WorkerLostError, match="did not finish"):
         ask(behave, settings=NilaNodeSettings(slice_budget_s=0.5))
+
+
+@pytest.mark.parametrize(
+    ("queue_wait_s", "settings", "limit"), [(0.3, {}, "0.3 s"), (30.0, {"slice_budget_s": 0.4}, "0.")]
+)
+def test_a_slice_does_not_wait_in_the_queue_without_end(ask, queue_wait_s, settings, limit):
+    def behave(connection, done):
+        receive_frame(connection)
+        send_frame(connection, {"taken": True}, {})
+        done.wait(30)
+
+    with pytest.raises(WorkerLostError, match=f"did not begin the slice within {limit}"):
+        ask(behave, settings=NilaNodeSettings(**settings), queue_wait_s=queue_wait_s)
 
 
 def test_nobody_waits_for_a_peer_that_is_gone(ask):

@@ -83,6 +83,6 @@ def test_nothing_follows_a_message_that_was_cut(pair):
     ],
 )
 def test_a_scan_that_broke_off_misses_what_its_header_announced(done, expected):
-    scan = Scan(1, None, SharedState(bytearray(6)), None, done=done, n_expected=8)
+    scan = Scan(1, None, "127.0.0.1", SharedState(bytearray(6)), None, done=done, n_expected=8)
     scan.shared.images = 3
     assert scan.summary() | {"error": None} == expected | {"error": None}

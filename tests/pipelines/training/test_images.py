@@ -119,6 +119,7 @@ def test_ismrmrd_images_without_phase_images_and_uncertainty(picture, tmp_path):
             (turned, ismrmrd.IMTYPE_COMPLEX, 3),
             (picture, ismrmrd.IMTYPE_PHASE, 4),
             (picture, ismrmrd.IMTYPE_MAGNITUDE, 101),
+            (picture, ismrmrd.IMTYPE_MAGNITUDE, 102),
         ],
     )
     images = load_images([tmp_path / "images.h5"])
