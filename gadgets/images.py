@@ -17,6 +17,7 @@ import ismrmrd
 import numpy as np
 
 from nilatron.core.oversampling import to_recon_space
+from nilatron.core.words import shown
 from nilatron.gadgets.items import UNCERTAINTY_ROLES, Context, Reconstruction
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.numbering import Numbering
@@ -161,7 +162,12 @@ class ImageMaker:
         if is_map:
             meta["Skip_processing_after_recon"] = "1"
         meta |= {f"nilatron_{name}": value for name, value in stated.items()}
-        return ismrmrd.Meta(meta)
+        return ismrmrd.Meta({name: _as_shown(value) for name, value in meta.items()})
+
+
+def _as_shown(value: Any) -> Any:
+    """A metadata value in which nothing quoted from headers and peers can break the XML or a terminal."""
+    return [shown(str(part)) for part in value] if isinstance(value, list) else shown(str(value))
 
 
 def description_of(role: str, history: str, *, predicted: bool) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from nilatron.core.words import shown
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -45,7 +47,8 @@ class Bar:
         if self.console is not None and self.console.is_terminal:
             from rich.progress import BarColumn, Progress, TextColumn
 
-            self._shown = Progress(BarColumn(), TextColumn("{task.description}"), console=self.console, transient=True)
+            words = TextColumn("{task.description}", markup=False)
+            self._shown = Progress(BarColumn(), words, console=self.console, transient=True)
             self._task = self._shown.add_task("")
             self._shown.start()
         elif self.console is not None:
@@ -73,7 +76,7 @@ class Bar:
             self._unit, self._began_s, self._done_before = unit, now_s, done
         self._last = (done, total, words)
         if self._shown is not None:
-            told = self._told(done, total, now_s, words)
+            told = shown(self._told(done, total, now_s, words))
             self._shown.update(self._task, completed=done, total=total or None, description=told)
         elif now_s - self._told_s >= LOG_EVERY_S:
             self._told_s = now_s

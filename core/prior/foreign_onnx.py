@@ -6,7 +6,7 @@ down in one place only. The network's graph stays as it is; `core.prior.engines.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,15 +16,17 @@ from torch import Tensor, nn
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.engines import onnx_exporter
 from nilatron.core.prior.engines.onnx_exporter import OPSET, example_inputs
+from nilatron.core.prior.engines.onnx_file import keeps_tensors_elsewhere
 from nilatron.core.prior.engines.packages import import_package
 from nilatron.core.prior.foreign import ForeignDenoiser, ForeignUnits
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
+    from onnx import ModelProto, NodeProto, ValueInfoProto
 
 FLOAT32 = 1  # ONNX's number of the element type, as are the keys below
 TIME_TYPES = {FLOAT32: torch.float32, 7: torch.int64, 11: torch.float64}
 STANDARD_DOMAINS = ("", "ai.onnx")
+MOST_NODES, MOST_LEVELS = 1_000_000, 64  # once all functions are inlined; functions that call functions
 
 
 class ForeignNetworkError(BadInputError):
@@ -85,26 +87,44 @@ def read_network(content: bytes) -> ModelProto:
         model.ParseFromString(content)
     except DecodeError as error:
         raise ForeignNetworkError(f"it is not an ONNX file ({error})") from error
+    if any(keeps_tensors_elsewhere(part) for part in (model.graph, *model.functions)):
+        raise ForeignNetworkError("it keeps tensors in other files: export it with everything in one file")
+    _check_functions(model)
     try:
         model = inliner.inline_local_functions(model)
-        if any(tensor.external_data for tensor in _tensors(model.graph)):
-            raise ForeignNetworkError("it keeps tensors in other files: export it with everything in one file")
         if _opset(model) < OPSET:
             model = version_converter.convert_version(model, OPSET)
         onnx.checker.check_model(model)
-    except (onnx.checker.ValidationError, version_converter.ConvertError, RuntimeError) as error:
+    except (onnx.checker.ValidationError, version_converter.ConvertError, RuntimeError, UnicodeError) as error:
         raise ForeignNetworkError(f"it is not ONNX that can be used ({error})") from error
     inputs_of(model)
     return model
 
 
-def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
-    """Constant tensors of a graph and of the graphs nested in it."""
-    yield from graph.initializer
-    for attribute in (attribute for node in graph.node for attribute in node.attribute):
-        yield from (attribute.t, *attribute.tensors)
-        for inner in (attribute.g, *attribute.graphs):
-            yield from _tensors(inner)
+def _check_functions(model: ModelProto) -> None:
+    """Refuse functions that call themselves, or each other so often that the graph would grow without bounds."""
+    functions = {(function.domain, function.name): function for function in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(nodes: Iterable[NodeProto], callers: tuple[tuple[str, str], ...]) -> int:
+        total = 0
+        for node in nodes:
+            inner = [graph.node for attribute in node.attribute for graph in (attribute.g, *attribute.graphs)]
+            total += 1 + sum(size(own, callers) for own in inner)
+            key = (node.domain, node.op_type)
+            if key in functions:
+                if key in callers or len(callers) > MOST_LEVELS:
+                    raise ForeignNetworkError(
+                        f"its function {node.op_type[:80]!r} calls itself, or {MOST_LEVELS} others in a row"
+                    )
+                if key not in sizes:
+                    sizes[key] = size(functions[key].node, (*callers, key))
+                total += sizes[key]
+            if total > MOST_NODES:
+                raise ForeignNetworkError(f"its functions make a graph of more than {MOST_NODES} operators")
+        return total
+
+    size(model.graph.node, ())
 
 
 def inputs_of(model: ModelProto) -> tuple[ValueInfoProto, ValueInfoProto]:

@@ -76,7 +76,7 @@ class WeightsFile:
 
         try:
             tensors = safetensors.torch.load(self.content)
-        except (safetensors.SafetensorError, ValueError, RuntimeError) as error:
+        except (safetensors.SafetensorError, ValueError, RuntimeError, TypeError) as error:
             raise WeightsError(f"{self.path} is not a readable safetensors file ({error})") from error
         self._check_hash(tensors)
         if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):

@@ -15,6 +15,7 @@ import numpy as np
 
 from nilatron import __version__
 from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.wire.received_image import parse_attributes
 
 UID_ROOT = "2.25."  # root of identifiers made from a UUID, which needs no registration
 UID_FORM = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
@@ -82,7 +83,7 @@ def file_sha256(path: Path) -> str:
 
 def image_digest(image: ismrmrd.Image) -> str:
     """SHA-256 of an image: head, metadata, pixels."""
-    meta = ismrmrd.Meta.deserialize(image.attribute_string)
+    meta = parse_attributes(image.attribute_string.encode())
     lasting = sorted((name, value) for name, value in meta.items() if name not in VOLATILE)
     digest = hashlib.sha256(json.dumps(lasting).encode())
     digest.update(bytes(image.getHead()))

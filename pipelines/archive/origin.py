@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nilatron import __version__
+from nilatron.core.words import shown
 from nilatron.pipelines.archive.acquisition import plain, set_scanner, value_at
 from nilatron.pipelines.archive.identity import VOLATILE
 
@@ -38,13 +39,13 @@ def code(value: str, meaning: str, scheme: str = "DCM") -> Dataset:
 def words(meta: Mapping[str, Any], name: str, default: str = "") -> list[str]:
     """A metadata element as a list of texts."""
     found = meta.get(name, default)
-    return [str(found)] if isinstance(found, str) else [str(part) for part in found]
+    return [shown(str(part)) for part in (found if isinstance(found, list) else [found])]
 
 
 def provenance_of(meta: Mapping[str, Any]) -> dict[str, str]:
     """What an image says about its making, by name."""
     return {
-        name.removeprefix(PREFIX): str(value)
+        shown(name.removeprefix(PREFIX)): shown(str(value))
         for name, value in sorted(meta.items())
         if name.startswith(PREFIX) and name not in VOLATILE
     }
@@ -109,9 +110,9 @@ def processing_item(meta: Mapping[str, Any]) -> Dataset:
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = [code(*PROCESSING)]
     item.Manufacturer = item.ManufacturerModelName = "Nilatron"
-    item.SoftwareVersions = made.get("version", __version__)
+    item.SoftwareVersions = version = plain(made.get("version", __version__))
     item.ContributionDescription = f"Reconstruction. {RESEARCH}"
     item.AlgorithmFamilyCodeSequence = [code(*(AI if NETWORK in made else CONVENTIONAL))]
-    item.AlgorithmName, item.AlgorithmVersion = algorithm_of(meta), made.get("version", __version__)
+    item.AlgorithmName, item.AlgorithmVersion = algorithm_of(meta), version
     item.AlgorithmParameters, item.AlgorithmSource = parameters_of(meta), "Nilatron"
     return item

@@ -24,6 +24,8 @@ from nilatron.pipelines.archive.identity import image_digest, uid
 from nilatron.pipelines.archive.origin import words
 from nilatron.pipelines.archive.pixels import Scaling, largest, scaling_of
 from nilatron.pipelines.files.disk import npy_bytes
+from nilatron.pipelines.files.outlined import rescale_slope
+from nilatron.pipelines.wire.received_image import parse_attributes
 
 UNEVEN = 0.01  # of a distance between slices: from there on they are not evenly spaced
 NUMBER_STEP = 200  # between series that share a series index
@@ -152,9 +154,9 @@ def gather(image: ismrmrd.Image, path: Path) -> Gathered:
     InputError
         When DICOM cannot hold the image.
     """
-    planes, meta = planes_of(image), ismrmrd.Meta.deserialize(image.attribute_string)
+    planes, meta = planes_of(image), parse_attributes(image.attribute_string.encode())
     pixels = np.abs(image.data[0]) if image.data.dtype.kind == "c" else image.data[0]
-    pixels = pixels * np.float32(meta.get("RescaleSlope", 1))
+    pixels = pixels * np.float32(rescale_slope(meta))
     path.write_bytes(npy_bytes(pixels))
     return Gathered(image.getHead(), meta, planes, path, largest(pixels), image_digest(image))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from nilatron.pipelines.archive.acquisition import set_study, value_at
+from nilatron.pipelines.archive.acquisition import plain, set_study, value_at
 from nilatron.pipelines.archive.identity import RunIdentity, checked_uid, is_uid, uid
 from nilatron.pipelines.files.atomic import InputError
 
@@ -41,6 +43,18 @@ TAKEN = (  # from a reference file, where it has them
     "ReferringPhysicianName",
 )
 NEEDED = ("PatientID", "StudyInstanceUID")
+MAX_VALUE, MAX_BYTES = 1024, 64 << 20  # characters of one value, bytes in front of the pixels
+MALFORMED = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    struct.error,
+    RecursionError,
+    NotImplementedError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True)
@@ -101,24 +115,47 @@ def study_of(header: Any, identity: RunIdentity, study_uid: str | None = None, l
 
 
 def read_reference(path: Path) -> Any:
-    """A DICOM file, without its pixels.
+    """Patient and study of a DICOM file, in values without anything that is not printed.
 
     Raises
     ------
     InputError
         When it cannot be read, or names no patient or study.
     """
-    import pydicom
-    from pydicom.errors import InvalidDicomError
+    from pydicom.dataset import Dataset
+    from pydicom.errors import BytesLengthException, InvalidDicomError
 
+    found = Dataset()
     try:
-        data = pydicom.dcmread(path, stop_before_pixels=True)
-    except (OSError, InvalidDicomError) as error:
+        data = _without_pixels(path)
+        for name in TAKEN:
+            if name in data:
+                setattr(found, name, _printed(data[name]))
+    except (OSError, InvalidDicomError, BytesLengthException, *MALFORMED) as error:
         raise InputError(f"{path}: expected a DICOM file whose patient and study are taken: {error}") from error
-    missing = [name for name in NEEDED if not data.get(name)]
+    missing = [name for name in NEEDED if not found.get(name)]
     if missing:
         raise InputError(f"{path} has no {' and no '.join(missing)}: give a DICOM file of the patient's study")
-    return data
+    return found
+
+
+def _without_pixels(path: Path) -> Any:
+    import pydicom
+    from pydicom.filereader import read_file_meta_info
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        raise InputError("it is compressed as a whole, and its size is not known before it is read")
+    with path.open("rb") as file:
+        begin = BytesIO(file.read(MAX_BYTES))  # a file would take memory for every length that is stated
+    return pydicom.dcmread(begin, stop_before_pixels=True)
+
+
+def _printed(element: Any) -> str | list[str]:
+    """Value of a DICOM element; a list where it has several."""
+    if element.VM > 1:
+        return [plain(str(value), MAX_VALUE) for value in element.value]
+    return "" if element.value is None else plain(str(element.value), MAX_VALUE)
 
 
 def _stated(header: Any, *path: str) -> str | None:

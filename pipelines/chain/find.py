@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from nilatron.pipelines.chain.xml import Chain, ChainError, External, Node, ReaderOrWriter, StockGadget, parse_chain
+from nilatron.pipelines.chain.xml import (
+    MOST_BYTES,
+    Chain,
+    ChainError,
+    External,
+    Node,
+    ReaderOrWriter,
+    StockGadget,
+    parse_chain,
+)
 
 __all__ = [
     "Chain",
@@ -111,6 +120,10 @@ def _available(config_dirs: Iterable[Path]) -> dict[str, ChainFile]:
 
 def _read(path: Path) -> ChainFile:
     try:
-        return ChainFile(path.stem, str(path), path.read_bytes())
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise ChainError(f"cannot read chain {str(path)!r}: {error.strerror}") from error
+    if len(content) > MOST_BYTES:
+        raise ChainError(f"cannot read chain {str(path)!r}: it has more than {MOST_BYTES} bytes")
+    return ChainFile(path.stem, str(path), content)

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import XMLParser
 
-from nilatron.pipelines.chain.xml import ChainError
+from nilatron.pipelines.chain.xml import MOST_LEVELS, ChainError, depth
 
 
 class LocatedElement(Element):
@@ -58,6 +58,10 @@ def parse_located(xml: bytes | str, name: str) -> LocatedElement:
     try:
         parser.feed(xml)
         root: LocatedElement = parser.close()
+        if depth(root) > MOST_LEVELS:
+            raise ChainError(f"chain {name!r} has elements within elements, more than {MOST_LEVELS} levels of them")
+    except ChainError:
+        raise
     except (ParseError, DefusedXmlException, LookupError, ValueError) as error:
         raise ChainError(f"chain {name!r} is not XML without document types and entities: {error}") from None
     return root

@@ -16,6 +16,7 @@ from defusedxml.common import DefusedXmlException
 from nilatron.core.errors import BadInputError
 from nilatron.pipelines.files.xml_bounds import TooMuchXmlError, check_xml
 
+MOST_REFERENCES, MOST_LEVELS, MOST_BYTES = 32, 64, 4 << 20  # in a row; of elements within elements; of a chain
 LEGACY_ROOT = "gadgetronStreamConfiguration"
 _BRANCHING = ("parallel", "distributed", "parallelprocess", "puredistributed")
 
@@ -133,6 +134,8 @@ def _root(xml: bytes | str, name: str) -> ElementTree.Element:
         raise ChainError(str(error)) from error
     except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise ChainError(f"chain {name!r} is not XML: {error}") from error
+    if depth(root) > MOST_LEVELS:
+        raise ChainError(f"chain {name!r} has elements within elements, more than {MOST_LEVELS} levels of them")
     tag = root.tag.rpartition("}")[2]
     if tag == LEGACY_ROOT:
         raise ChainError(
@@ -143,6 +146,14 @@ def _root(xml: bytes | str, name: str) -> ElementTree.Element:
     if root.tag != "configuration":
         raise ChainError(f"chain {name!r} has the root element <{tag}>; expected <configuration>")
     return root
+
+
+def depth(root: ElementTree.Element) -> int:
+    """Levels of elements, counted up to one more than `MOST_LEVELS`."""
+    level, found = [root], 0
+    while level and found <= MOST_LEVELS:
+        level, found = [child for element in level for child in element], found + 1
+    return found
 
 
 def _check_children(element: ElementTree.Element, allowed: tuple[str, ...], where: str) -> None:
@@ -266,6 +277,10 @@ def _resolve_references(nodes: list[Node], where: str) -> list[Node]:
             return text
         if text in seen:
             raise ChainError(f"chain {where!r}: the property reference {text!r} leads back to itself")
+        if len(seen) > MOST_REFERENCES:
+            raise ChainError(
+                f"chain {where!r}: more than {MOST_REFERENCES} property references lead from one to the next"
+            )
         if other not in gadgets:
             raise ChainError(
                 f"chain {where!r}: {text!r} refers to gadget {other!r}; the chain has: {', '.join(sorted(gadgets))}"

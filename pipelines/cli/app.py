@@ -9,9 +9,13 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.text import Text
 
 from nilatron import __version__
 from nilatron.core.errors import BadInputError
+from nilatron.core.log_lines import escape_logs
+from nilatron.core.words import message as as_message
+from nilatron.core.words import shown
 from nilatron.pipelines.threads import calm_threads
 
 RECONSTRUCTING, PRIORS, SETTING_UP = "Reconstruct", "Priors", "Chains and installation"  # panels of the help
@@ -36,9 +40,25 @@ log = logging.getLogger(__name__)
 stderr = Console(stderr=True)
 
 
+def say(text: str) -> None:
+    """Print one line on stdout; what it quotes from files and peers is escaped."""
+    print(shown(text))
+
+
+def say_lines(text: str) -> None:
+    """Print a text of several lines on stdout, each as `say` does; tabs stay."""
+    for line in text.replace("\r\n", "\n").split("\n"):
+        print("\t".join(map(shown, line.split("\t"))))
+
+
 def tell(message: str) -> None:
-    """Print one line on stderr."""
-    stderr.print(f"nilatron: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    """Print one line on stderr; what it quotes from files and peers is escaped."""
+    stderr.print(Text(f"nilatron: {as_message(message)}", style="red"), soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Print one line on stderr that is no error; what it quotes from files and peers is escaped."""
+    stderr.print(Text(as_message(text)), soft_wrap=True)
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -98,4 +118,5 @@ def common(
     del version  # its callback has printed it
     handler = RichHandler(console=stderr, show_path=False) if stderr.is_terminal else logging.StreamHandler()
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], format="%(message)s")
+    escape_logs()
     calm_threads()

@@ -16,6 +16,7 @@ from nilatron.pipelines.cli.app import (
     app,
     examples,
     fail,
+    say,
     stderr,
 )
 from nilatron.pipelines.cli.choices import Device
@@ -150,7 +151,7 @@ def batch(
     except WorkersError as error:
         fail(f"{error}; what is finished was kept in {output}", RECONSTRUCTION_FAILED)
     before = f", {report.n_before} of them by an earlier run" if report.n_before else ""
-    print(f"{counted(report.n_rows, 'file')} in {report.seconds:.1f} s{before}; {output / 'report.html'} shows them")
+    say(f"{counted(report.n_rows, 'file')} in {report.seconds:.1f} s{before}; {output / 'report.html'} shows them")
     if not report.complete:
         n_odd = report.n_files - report.n_complete
         fail(

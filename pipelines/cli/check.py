@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTING, RECONSTRUCTION_FAILED, app, examples, fail
+from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTING, RECONSTRUCTION_FAILED, app, examples, fail, say
 
 
 @app.command(rich_help_panel=RECONSTRUCTING, epilog=examples("check scan.h5"))
@@ -29,9 +29,9 @@ def check(
         "contradicts itself": report.contradictions,
     }
     for title, sentences in sections.items():
-        print(f"{title}:" if sentences else f"{title}: nothing")
+        say(f"{title}:" if sentences else f"{title}: nothing")
         for sentence in sentences:
-            print(f"  {sentence}")
+            say(f"  {sentence}")
     if report.unusable:
         fail(f"{raw} cannot be reconstructed: {report.unusable}", BAD_INPUT)
     if report.contradictions:

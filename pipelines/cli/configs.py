@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import BAD_INPUT, SETTING_UP, app, examples, fail, stderr
+from nilatron.pipelines.cli.app import BAD_INPUT, SETTING_UP, app, examples, fail, note, say, say_lines
 
 configs = typer.Typer(
     help="Chains as shipped: list them, show one, print where it lies, check one's own.",
@@ -24,7 +24,7 @@ def list_configs() -> None:
     names = list_chains()
     width = max(map(len, names), default=0)
     for name in names:
-        print(f"{name.ljust(width)}  {find_chain(name).purpose}".rstrip())
+        say(f"{name.ljust(width)}  {find_chain(name).purpose}".rstrip())
 
 
 @configs.command("show")
@@ -32,7 +32,7 @@ def show_config(name: Annotated[str, typer.Argument(help="A name from `list`.")]
     """The XML of a chain."""
     from nilatron.pipelines.chain.find import find_chain
 
-    print(find_chain(name).xml.decode())
+    say_lines(find_chain(name).xml.decode("utf-8-sig", "replace"))
 
 
 @configs.command("path")
@@ -40,7 +40,7 @@ def path_of_config(name: Annotated[str, typer.Argument(help="A name from `list`.
     """Where the file of a chain lies."""
     from nilatron.pipelines.chain.find import find_chain
 
-    print(find_chain(name).location)
+    say(find_chain(name).location)
 
 
 @configs.command("check")
@@ -53,7 +53,7 @@ def check_config(chain: Annotated[str, typer.Argument(help="XML file of a chain,
     problems = chain_problems(found.xml, chain)
     for problem in problems:
         if not problem.fatal:
-            stderr.print(f"{found.location}: note: {problem}", markup=False, highlight=False, soft_wrap=True)
+            note(f"{found.location}: note: {problem}")
     if fatal := [str(problem) for problem in problems if problem.fatal]:
         fail(f"{found.location} would not run as it is meant: {'; '.join(fatal)}", BAD_INPUT)
-    print(f"{chain}: Gadgetron would take it")
+    say(f"{chain}: Gadgetron would take it")

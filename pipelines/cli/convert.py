@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import BAD_INPUT, PRIORS, app, examples, fail
+from nilatron.pipelines.cli.app import BAD_INPUT, PRIORS, app, examples, fail, say, say_lines
 from nilatron.pipelines.cli.choices import Architecture, Convention, NoiseNumber
 
 
@@ -111,8 +111,8 @@ def convert(
         seed=seed,
         overwrite=overwrite,
     )
-    run(settings, lambda table: print(table, end=""))
-    print(f"weights: {output}")
+    run(settings, lambda table: say_lines(table.removesuffix("\n")))
+    say(f"weights: {output}")
 
 
 def _renaming(words: str) -> tuple[str, str]:

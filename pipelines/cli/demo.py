@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from nilatron.pipelines.cli.app import RECONSTRUCTING, RECONSTRUCTION_FAILED, app, examples, fail, stderr
+from nilatron.pipelines.cli.app import RECONSTRUCTING, RECONSTRUCTION_FAILED, app, examples, fail, say, stderr
 from nilatron.pipelines.cli.choices import Engine
 
 
@@ -23,6 +23,6 @@ def demo(
 
     report = run_demo(folder, seed, stderr, engine=None if engine is None else engine.value)
     Console().print(report.table())
-    print(f"picture: {report.picture}")
+    say(f"picture: {report.picture}")
     if not report.complete:
         fail("not every expected image came back: see the log above", RECONSTRUCTION_FAILED)

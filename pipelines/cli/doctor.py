@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nilatron.pipelines.cli.app import RECONSTRUCTION_FAILED, SETTING_UP, app, fail
+from nilatron.pipelines.cli.app import RECONSTRUCTION_FAILED, SETTING_UP, app, fail, say
 
 
 @app.command(rich_help_panel=SETTING_UP)
@@ -13,6 +13,6 @@ def doctor() -> None:
     sound = True
     for finding in examine():
         sound = sound and finding.ok
-        print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.subject}: {finding.result}")
+        say(f"{'ok  ' if finding.ok else 'FAIL'} {finding.subject}: {finding.result}")
     if not sound:
         fail("something is wrong with this installation: see the lines marked FAIL", RECONSTRUCTION_FAILED)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import BAD_INPUT, PRIORS, app, examples, fail, stderr
+from nilatron.pipelines.cli.app import BAD_INPUT, PRIORS, app, examples, fail, say, say_lines, stderr
 from nilatron.pipelines.cli.choices import ExportPrecision
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ def export(
         check_tensorrt()  # before the export, which takes long
     with Bar(stderr) as bar:
         report = run(settings, bar.update)
-    print(table(report))
+    say_lines(table(report))
     if sizes:
         with Bar(stderr) as bar:
             build_tensorrt(settings.weights, precision.value, sizes, bar.update)
-    print(f"{target}: {len(report.model.content)} bytes, sha256 {report.model.sha256}")
+    say(f"{target}: {len(report.model.content)} bytes, sha256 {report.model.sha256}")
 
 
 def table(report: ExportReport) -> str:

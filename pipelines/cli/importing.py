@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from nilatron.core.words import counted
-from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTING, app, examples, fail
+from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTING, app, examples, fail, say
 
 Number = TypeVar("Number", int, float)
 
@@ -63,9 +63,9 @@ def import_(
     report = import_file(ImportSettings(source, output, axes, sizes, geometry, overwrite))
     factors = " x ".join(str(factor) for factor in report.acceleration if factor > 1)
     what = f"{counted(report.n_slices, 'slice')}, {counted(report.n_coils, 'coil')}"
-    print(f"{counted(report.n_lines, 'line')} to {output}: {what}{f', acceleration {factors}' if factors else ''}")
+    say(f"{counted(report.n_lines, 'line')} to {output}: {what}{f', acceleration {factors}' if factors else ''}")
     if report.reference is not None:
-        print(f"reference images to {report.reference}")
+        say(f"reference images to {report.reference}")
 
 
 def numbers_of(option: str, text: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nilatron.core.words import counted
-from nilatron.pipelines.cli.app import PRIORS, app, examples, output_of, stderr
+from nilatron.pipelines.cli.app import PRIORS, app, examples, output_of, say, stderr
 from nilatron.pipelines.cli.choices import Device
 
 
@@ -38,4 +38,4 @@ def phases(
     with Bar(stderr) as bar:
         job = PhaseJob(tuple(images), folder, find_weights(weights), samples_per_image, seed, device.value)
         n_images = write_phases(job, report=bar.update)
-    print(f"{counted(n_images, 'complex image')} to {folder}")
+    say(f"{counted(n_images, 'complex image')} to {folder}")

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
-from nilatron.pipelines.cli.app import BAD_INPUT, PRIORS, app, examples, fail, stderr, weights_of
+from nilatron.core.words import shown
+from nilatron.pipelines.cli.app import BAD_INPUT, PRIORS, app, examples, fail, say, say_lines, stderr, weights_of
 from nilatron.pipelines.cli.choices import Device
 
 prior = typer.Typer(
@@ -45,11 +47,11 @@ def info(
 
     described = describe_prior(find_weights(weights_of(name, weights, "default")))
     if as_json:
-        print(json.dumps(described, indent=2))
+        say_lines(json.dumps(described, indent=2))
         return
     for name, value in described.items():
         text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        print(f"{name.replace('_', ' ')}: {text}")
+        say(f"{name.replace('_', ' ')}: {text}")
 
 
 @prior.command()
@@ -93,7 +95,7 @@ def evaluate(
         evaluation = run(settings, bar.update)
     if folder is not None:
         evaluation.write(folder)
-    print(evaluation.json() if as_json else evaluation.markdown(), end="\n" if as_json else "")
+    say_lines((evaluation.json() if as_json else evaluation.markdown()).removesuffix("\n"))
 
 
 @prior.command()
@@ -125,7 +127,7 @@ def denoise(
     pixels = read_image(image)
     result = run(pixels, load_prior(find_weights(weights), resolve_device(device.value)).denoiser, level)
     write_image(target, result.image)
-    print(f"{target}: image scale {result.scale:.4g}, sigma {result.sigma:.4g}")
+    say(f"{target}: image scale {result.scale:.4g}, sigma {result.sigma:.4g}")
 
 
 def parse_sigma(text: str) -> float | None:
@@ -159,8 +161,8 @@ def learn_errors(
     training = HeadTraining(steps=steps, seed=seed)
     settings = LearnErrorsSettings(tuple(images), find_weights(weights), n_scans=scans, training=training)
     with stderr.status("reading") as status:
-        run(settings, output, lambda text: status.update(text))
-    print(f"{output}: predicts errors, uncalibrated; `nilatron prior calibrate` is next")
+        run(settings, output, lambda text: status.update(Text(shown(text))))
+    say(f"{output}: predicts errors, uncalibrated; `nilatron prior calibrate` is next")
 
 
 @prior.command()
@@ -189,9 +191,9 @@ def calibrate(
         fail(str(error), BAD_INPUT)
     settings = CalibrateSettings(tuple(images), find_weights(weights), subject, scans, levels, seed)
     with stderr.status("reading") as status:
-        found = run(settings, output, lambda text: status.update(text))
+        found = run(settings, output, lambda text: status.update(Text(shown(text))))
     for (acceleration, noise), one in sorted(found.classes.items()):
-        print(
+        say(
             f"acceleration band {acceleration + 1}, noise band {noise + 1}: kappa {one.kappa:.3g}, "
             f"PSNR margin {one.psnr_margin_db:.2f} dB, {one.subjects} subjects"
         )
@@ -216,9 +218,9 @@ def learn_familiar(
         found = run(
             LearnFamiliarSettings(tuple(images), find_weights(weights), training),
             output,
-            lambda text: status.update(text),
+            lambda text: status.update(Text(shown(text))),
         )
-    print(f"{output}: threshold {found.threshold:.2f}, false alarms {found.false_alarms:.2%}")
+    say(f"{output}: threshold {found.threshold:.2f}, false alarms {found.false_alarms:.2%}")
 
 
 @prior.command("learn-neighbours")
@@ -230,7 +232,7 @@ def learn_neighbours(
     weights: WeightsOption = "default",
     start: Annotated[Path | None, typer.Option(help="Weights that it wrote, to go on with.")] = None,
     scans: Annotated[int, typer.Option(min=1, help="Simulated scans that it learns from.")] = 400,
-    steps: Annotated[int, typer.Option(min=1, help="Training steps for each scan.")] = 20,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps for each scan.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Of scans and training.")] = 0,
     data: Annotated[str, typer.Option(help="What the images are, for the metadata.")] = "not stated",
     licence: Annotated[str, typer.Option(help="Of the weights, for their metadata.")] = "not stated",
@@ -250,5 +252,5 @@ def learn_neighbours(
         licence=licence,
     )
     with stderr.status("reading") as status:
-        run(settings, output, lambda text: status.update(text))
-    print(f"{output}: knows neighbouring slices")
+        run(settings, output, lambda text: status.update(Text(shown(text))))
+    say(f"{output}: knows neighbouring slices")

@@ -16,6 +16,7 @@ from nilatron.pipelines.cli.app import (
     app,
     examples,
     fail,
+    say,
     stderr,
 )
 from nilatron.pipelines.cli.choices import Device, Engine, PixelType, Series
@@ -205,14 +206,14 @@ def replay(
     except ServerError as error:
         fail(f"{error}; nothing was written", CONNECTION_FAILED)
     if report.stored_noise is not None:
-        print(f"noise of measurement {report.stored_noise!r} stored in {noise_store}; it gives no images")
+        say(f"noise of measurement {report.stored_noise!r} stored in {noise_store}; it gives no images")
     else:
-        print(f"{counted(report.n_images, 'image')} to {report.written} in {report.seconds:.1f} s")
+        say(f"{counted(report.n_images, 'image')} to {report.written} in {report.seconds:.1f} s")
     unsent = ""
     if report.sent is not None and report.sent.failed:
         unsent = f"{report.sent}; all files are in {dicom}"
     elif report.sent is not None:
-        print(report.sent)
+        say(str(report.sent))
     elif send is not None and report.failure is not None:
         unsent = "nothing was sent"
     if report.failure is not None:

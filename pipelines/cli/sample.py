@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nilatron.core.words import counted
-from nilatron.pipelines.cli.app import BAD_INPUT, PRIORS, app, examples, fail, stderr
+from nilatron.pipelines.cli.app import BAD_INPUT, PRIORS, app, examples, fail, say, stderr
 from nilatron.pipelines.cli.choices import Device
 
 
@@ -50,10 +50,10 @@ def sample(
     with Bar(stderr) as bar:
         drawn = run(settings, lambda done, total: bar.update(done, total, "slice"))
     write_samples(output, drawn, settings, png, overwrite=overwrite)
-    print(f"{counted(len(drawn), 'slice')} to {output}: drawn from a prior, no measurement")
+    say(f"{counted(len(drawn), 'slice')} to {output}: drawn from a prior, no measurement")
     if correlations := coherence(drawn):
         low, mean = min(correlations), sum(correlations) / len(correlations)
-        print(f"correlation of neighbouring slices: {mean:.3f} on average, {low:.3f} at least")
+        say(f"correlation of neighbouring slices: {mean:.3f} on average, {low:.3f} at least")
 
 
 def parse_matrix(text: str) -> tuple[int, int]:

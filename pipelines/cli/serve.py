@@ -10,7 +10,16 @@ from typing import Annotated, Any
 import typer
 
 from nilatron import __version__
-from nilatron.pipelines.cli.app import BAD_INPUT, CONNECTION_FAILED, RECONSTRUCTING, app, examples, fail, stderr
+from nilatron.pipelines.cli.app import (
+    BAD_INPUT,
+    CONNECTION_FAILED,
+    RECONSTRUCTING,
+    app,
+    examples,
+    fail,
+    say_lines,
+    stderr,
+)
 from nilatron.pipelines.cli.choices import Device, Engine, LogFormat
 
 MIB = 1 << 20
@@ -107,7 +116,7 @@ def serve(
     """Take scans from Gadgetron's <connect>, ISMRMRD clients and FIRE, until SIGTERM."""
     del settings_file  # its callback has read it
     if print_config:
-        print(effective(context))
+        say_lines(effective(context))
         return
     from nilatron.core.prior.weights import find_weights
     from nilatron.pipelines.server import logs

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nilatron.core.words import counted
-from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTING, app, examples, fail
+from nilatron.pipelines.cli.app import BAD_INPUT, RECONSTRUCTING, app, examples, fail, say
 from nilatron.pipelines.cli.choices import Calibration
 
 
@@ -80,7 +80,7 @@ def simulate(
             simulate_to(pipe, settings, overwrite=overwrite, truth=files)
         return
     n_lines = run(output, settings, overwrite=overwrite, truth=files)
-    print(f"{counted(n_lines, 'line')} to {output}")
+    say(f"{counted(n_lines, 'line')} to {output}")
 
 
 def parse_matrix(text: str) -> tuple[int, int, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,10 +14,11 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from nilatron.core.errors import BadInputError
+from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.toml import read_toml_file
 
 PREFIX = "NILATRON_SERVE_"
 FILE_VARIABLE = f"{PREFIX}SETTINGS"  # names the file
@@ -98,9 +98,9 @@ def _read_file(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise BadInputError(f"--settings {file}: there is no such file")
     try:
-        return TomlConfigSettingsSource(ServeSources, toml_file=file)()
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(f"--settings {file}: {error}") from error
+        return read_toml_file(file)
+    except InputError as error:
+        raise BadInputError(f"--settings {file}: {str(error).removeprefix(f'{file} ')}") from error
 
 
 def _fault(fault: Mapping[str, Any], variables: Mapping[str, str], file: Path | None) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nilatron.pipelines.cli.app import PRIORS, app, examples
+from nilatron.pipelines.cli.app import PRIORS, app, examples, say, say_lines
 from nilatron.pipelines.cli.choices import Architecture, Device
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def train(
     base = checkpoint.settings if checkpoint else TrainSettings()
     settings = _chosen(base, config, assignment or [], flags)
     if show_config:
-        print(to_toml(settings), end="")
+        say_lines(to_toml(settings).removesuffix("\n"))
         return
     if not images or output is None:
         raise TrainingError("give images and an output folder: nilatron train IMAGES... -o OUT")
@@ -130,9 +130,9 @@ def _run(
     if not fabric.is_global_zero:
         return  # only the first process reports
     for sigma, error in trainer.errors.items():
-        print(f"error per real component at complex noise level {sigma:g}: {error:.5f}")
-    print(f"weights: {output / WEIGHTS_NAME}")
+        say(f"error per real component at complex noise level {sigma:g}: {error:.5f}")
+    say(f"weights: {output / WEIGHTS_NAME}")
     if not done:
-        print(f"stopped after step {trainer.step} of {settings.steps}: --resume goes on")
+        say(f"stopped after step {trainer.step} of {settings.steps}: --resume goes on")
         if not watch.is_out_of_time:
             raise typer.Exit(STOPPED_EARLY)

@@ -13,6 +13,8 @@ from typing import Any
 
 import ismrmrd
 
+from nilatron.core.words import counted
+from nilatron.core.words import message as as_message
 from nilatron.pipelines.client.pacing import paced
 from nilatron.pipelines.client.request import Address
 from nilatron.pipelines.wire import (
@@ -36,6 +38,7 @@ LOG_LEVELS = (
     "WARN",
     "WRN",
 )  # log lines of FIRE servers begin so; a Gadgetron sends only errors
+MOST_ERRORS, MOST_LOG_LINES = 20, 1000  # that are kept: a server may send without end
 _HTTP = {
     int.from_bytes(begin, "little") for begin in (b"HT", b"<!", b"<h", b"<H")
 }  # as message ids; HTML comes without a head
@@ -80,19 +83,28 @@ class ClientTimeouts:
 
 @dataclass
 class Reply:
-    """Messages from the server other than images: its errors, its log lines, and the number of each other kind."""
+    """Messages from the server other than images: its errors, its log lines, and the number of each other kind.
+
+    Texts are kept as `nilatron.core.words.message` shows them, the first ones of each kind, and `n_left_out` counts the others.
+    """
 
     n_images: int = 0
     errors: list[str] = field(default_factory=list)
     log_lines: list[str] = field(default_factory=list)
     others: dict[str, int] = field(default_factory=dict)
+    n_left_out: int = 0
 
     def add(self, message: Message) -> None:
         """Record a message that is not an image."""
         if isinstance(message, Error | Text):
-            is_log_line = isinstance(message, Text) and message.text.startswith(LOG_LEVELS)
-            (self.log_lines if is_log_line else self.errors).append(message.text.strip())
-            log.info("the server says: %s", message.text.strip())
+            text = message.text.strip()
+            is_log_line = isinstance(message, Text) and text.startswith(LOG_LEVELS)
+            kept, most = (self.log_lines, MOST_LOG_LINES) if is_log_line else (self.errors, MOST_ERRORS)
+            if len(kept) < most:
+                kept.append(as_message(text))
+                log.info("the server says: %s", text)
+            else:
+                self.n_left_out += 1
         else:
             name = type(message).__name__
             self.others[name] = self.others.get(name, 0) + 1
@@ -181,7 +193,9 @@ class Exchange:
                 thread.join()
         if self._bad_input is not None:
             raise self._bad_input
-        reasons = [*self.reply.errors, *([ending] if ending else [])]
+        left_out = self.reply.n_left_out
+        more = [f"{counted(left_out, 'text')} more left out"] if left_out and self.reply.errors else []
+        reasons = [*self.reply.errors, *more, *([ending] if ending else [])]
         if reasons:
             raise ServerError("; ".join(reasons), from_server=not ending)
 

@@ -5,6 +5,10 @@ header      checks and completes the XML header
 header_xml  parses the XML header
 heads       converts heads of lines of any layout
 samples     converts samples of lines of any type
+hdf5_reader opens HDF5 files from anywhere
+sizes       says how large what is read may be
+toml        reads TOML files of settings
+pictures    reads PNG pictures and npy files
 table       reads blocks and fields of HDF5 tables
 images      writes images as an ISMRMRD file and as pictures
 roles       knows which images belong to one slice

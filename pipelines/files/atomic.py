@@ -11,43 +11,13 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Self
 
-import h5py
-
 from nilatron.core.errors import BadInputError
 from nilatron.pipelines.files.disk import OutputError, is_disk_error, reason_of
 from nilatron.pipelines.files.interrupts import forget, keep_in_mind, shielded
 
-_METADATA_CACHE_BYTES = 1 << 21
-
 
 class InputError(BadInputError):
     """A file or setting of the user that cannot be used; the message says what was expected, what came and what to do."""
-
-
-def open_hdf5(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading.
-
-    Raises
-    ------
-    InputError
-        When the file is missing, not readable, truncated or not HDF5.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: {'is not a file' if path.exists() else 'no such file'}")
-    try:
-        file = h5py.File(path, "r")
-    except PermissionError as error:
-        raise InputError(f"{path}: may not be read: {error.strerror}") from None
-    except OSError as error:
-        if "truncated" in str(error):
-            raise InputError(
-                f"{path}: the HDF5 file is truncated ({path.stat().st_size} bytes); copy it again"
-            ) from None
-        raise InputError(f"{path}: is not an HDF5 file, so it is not ISMRMRD data ({error})") from None
-    cache = file.id.get_mdc_config()
-    cache.initial_size = cache.max_size = _METADATA_CACHE_BYTES  # by default it grows with the file, up to 32 MiB
-    file.id.set_mdc_config(cache)
-    return file
 
 
 @contextmanager

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 CARTESIAN = ("cartesian", "epi")
 MAX_PIXELS = 65535  # matrix sizes have 16 bits in image headers
+MOST_TAGS = 200_000  # real headers have some thousand; each takes a hundred times its bytes when parsed
 MAX_INDEX = 65535  # counters have 16 bits in the heads of lines
 
 
@@ -39,6 +40,8 @@ def parse_header(xml: bytes | str) -> Any:
         When the header is not XML, holds no encoding, an encoding has no usable matrix, or no encoding is Cartesian.
     """
     data = xml.encode("utf-8", "surrogateescape") if isinstance(xml, str) else bytes(xml)
+    if (n_tags := data.count(b"<")) > MOST_TAGS:
+        raise InputError(f"the ISMRMRD header has {n_tags} tags, more than {MOST_TAGS}")
     try:
         root = root_of(data)
     except (ParseError, DefusedXmlException) as error:

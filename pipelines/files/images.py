@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.core.words import counted
-from nilatron.pipelines.files.atomic import InputError, atomic_path, open_hdf5, partial_name, publish, temporary_beside
+from nilatron.pipelines.files.atomic import InputError, atomic_path, partial_name, publish, temporary_beside
 from nilatron.pipelines.files.disk import OutputError, reason_of
+from nilatron.pipelines.files.hdf5_reader import check_lengths, open_hdf5
 from nilatron.pipelines.files.hdf5_writer import Hdf5Writer
 from nilatron.pipelines.files.interrupts import shielded
 
@@ -130,8 +131,18 @@ class ImageFile:
 
     def _copy_groups(self) -> None:
         with self._writer.block(self.path.stat().st_size) as file, open_hdf5(self.path) as old:
-            for name in old:
-                old.copy(name, file)
+            try:
+                old.visititems(self._check_lengths)
+                for name in old:
+                    old.copy(name, file)
+            except InputError as error:
+                raise InputError(f"{self.path}: {error}") from None
+            except (KeyError, RuntimeError, ValueError) as error:
+                raise InputError(f"{self.path}: what is in it cannot be copied: {error}") from error
+
+    def _check_lengths(self, _: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            check_lengths(item.id, self.path)
 
     def _check(self, old: h5py.File) -> None:
         raw = [name for name, found in old.items() if isinstance(found, h5py.Group) and {"xml", "data"} <= set(found)]

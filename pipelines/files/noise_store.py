@@ -43,7 +43,7 @@ class NoiseFolder:
             with safe_open(path, framework="np") as file:
                 parts, stored = np.asarray(file.get_tensor(TENSOR)), file.metadata() or {}
             return _noise(parts, stored, measurement_id)
-        except (OSError, SafetensorError, ValueError, LookupError, TypeError) as error:
+        except (OSError, SafetensorError, ValueError, LookupError, TypeError, RecursionError) as error:
             log.warning("the noise of measurement %r in %s cannot be read: %s", measurement_id, path, error)
             return None
 

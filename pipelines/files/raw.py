@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.gadgets.flags import LineKind, kind_of
-from nilatron.pipelines.files.atomic import InputError, open_hdf5
+from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.hdf5_reader import DAMAGED, check_lengths, open_hdf5
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.files.heads import LINE, WAVEFORM, HeadKind, HeadReader
 from nilatron.pipelines.files.samples import line_samples, line_trajectory
@@ -23,6 +24,8 @@ from nilatron.pipelines.files.table import blocks, field_of_all_rows
 logger = logging.getLogger(__name__)
 
 AnyArray = npt.NDArray[Any]
+
+MOST_HEADER_BYTES = 32 << 20
 
 
 def open_raw(path: str | Path, group: str = "dataset") -> RawFile:
@@ -56,14 +59,14 @@ class RawFile:
         self._trajectory_was_told = False
         try:
             self._group = self._find(group)
-            self.header_bytes = _as_bytes(self._group["xml"][()])
+            self.header_bytes = _as_bytes(_header_of(self._group["xml"]))
             self.header = parse_header(self.header_bytes)
             self.n_acquisitions = int(self._group["data"].shape[0])
             self._read_heads = self._head_reader()
         except InputError as error:
             file.close()
             raise InputError(f"{path}: {error}") from None
-        except (OSError, KeyError, IndexError) as error:
+        except (*DAMAGED, IndexError) as error:
             file.close()
             raise InputError(f"{path}: the raw data group {group!r} cannot be read: {error}") from error
 
@@ -144,6 +147,7 @@ class RawFile:
 
     def _acquisitions(self) -> Iterator[ismrmrd.Acquisition]:
         n_channels = None
+        self.heads()  # looks at the lengths of all lines
         for start, rows in blocks(self._group["data"], str(self.path)):
             heads = self._in_wire_layout(rows["head"], start)
             trajectories = rows["traj"] if "traj" in (rows.dtype.names or ()) else np.empty((len(rows), 0))
@@ -221,6 +225,16 @@ def _table_problem(table: h5py.Dataset) -> str | None:
         return f"has no {' and '.join(sorted(missing))}"
     is_list = table.ndim > 0 and table.size == table.shape[0]
     return None if is_list else f"has the shape {table.shape}"
+
+
+def _header_of(stored: h5py.Dataset) -> Any:
+    """What is stored as a header, of several texts the first."""
+    if stored.dtype.kind == "O" and stored.size:
+        check_lengths(stored.id, Path(stored.file.filename))
+        return stored[(0,) * stored.ndim]
+    if stored.size is not None and stored.nbytes > MOST_HEADER_BYTES:
+        raise InputError(f"the ISMRMRD header has {stored.nbytes} bytes, more than {MOST_HEADER_BYTES}")
+    return stored[()]
 
 
 def _as_bytes(stored: Any) -> bytes:

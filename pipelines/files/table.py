@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.hdf5_reader import check_fields
 
 AnyArray = npt.NDArray[Any]
 
 BLOCK_BYTES = 16 * 2**20  # samples that are read at a time
 BLOCK_LINES = 512
+MOST_ROW_BYTES = 128 * 2**20
 
 
 def blocks(table: h5py.Dataset, where: str) -> Iterator[tuple[int, AnyArray]]:
@@ -28,6 +30,8 @@ def blocks(table: h5py.Dataset, where: str) -> Iterator[tuple[int, AnyArray]]:
     InputError
         When rows cannot be read.
     """
+    if table.dtype.itemsize > MOST_ROW_BYTES:
+        raise InputError(f"{where}: one row has {table.dtype.itemsize} bytes, more than {MOST_ROW_BYTES}")
     start, n_rows = 0, 1
     while start < table.shape[0]:
         try:
@@ -40,15 +44,22 @@ def blocks(table: h5py.Dataset, where: str) -> Iterator[tuple[int, AnyArray]]:
             ) from error
         yield start, rows
         start += len(rows)
-        largest = max(np.asarray(samples).nbytes for samples in rows["data"])
+        largest = sum(_largest(rows[name]) for name in rows.dtype.names or () if name != "head")
         n_rows = int(np.clip(BLOCK_BYTES // max(largest, 1), 1, BLOCK_LINES))
+
+
+def _largest(column: AnyArray) -> int:
+    """Most bytes that a field has in one of some rows."""
+    if column.dtype.kind == "O":
+        return max(int(np.asarray(value).nbytes) for value in column)
+    return column.nbytes // len(column)
 
 
 def _in_own_byte_order(rows: AnyArray, stored: np.dtype[Any]) -> AnyArray:
     """The rows, with the byte order of variable-length fields corrected: h5py labels them native without swapping bytes."""
     for name in stored.names or ():
         kind = h5py.check_vlen_dtype(stored[name])
-        if kind is None or kind.isnative or not _byte_order_is_lost():
+        if not isinstance(kind, np.dtype) or kind.isnative or not _byte_order_is_lost():
             continue
         for i, values in enumerate(rows[name]):
             if values.dtype == kind.newbyteorder("="):
@@ -100,6 +111,8 @@ def _from_chunks(table: h5py.Dataset, name: str) -> AnyArray | None:
         content = b"".join([os.pread(file.fileno(), chunk.size, chunk.byte_offset) for chunk in places])
     if len(places) * table.chunks[0] < len(table) or len(content) < len(table) * row_bytes:
         return None  # chunks that were never written have no address
+    if not table.file.userblock_size:
+        check_fields(rows, content, Path(table.file.filename).stat().st_size)
     offset = rows.get_member_offset(member)
     values: AnyArray = np.ndarray(len(table), dtype, content, offset, (row_bytes,))
     ends = sorted({0, len(table) - 1})

@@ -36,9 +36,11 @@ def read_numpy(path: Path, order: Sequence[str], shape: Sequence[int]) -> Kspace
     """
     if not order:
         raise InputError(f"{path}: name its axes, for example --order slice,coil,y,x (of: {', '.join(AXES)})")
+    from nilatron.pipelines.files.pictures import UNREADABLE, read_npy
+
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+        array = read_npy(path)
+    except UNREADABLE as error:
         raise InputError(f"{path}: is not an npy file that can be read: {error}") from error
     return named(path, array, order, shape)
 

@@ -17,7 +17,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.pipelines.files.atomic import InputError, open_hdf5
+from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.hdf5_reader import open_hdf5
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.importing.kspace import ComplexArray, Kspace
 

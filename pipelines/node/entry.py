@@ -60,9 +60,11 @@ def run(target: str, connection: Any) -> None:
     watch = Watch(sock, target)
     code = 3
     try:
+        from nilatron.core.log_lines import escape_logs
         from nilatron.pipelines.threads import calm_threads
 
         calm_threads()  # before torch is loaded
+        escape_logs()
         from nilatron.pipelines.node.session import reconstruct
 
         code = reconstruct(target, sock, connection.raw_bytes.config, connection.raw_bytes.header, watch)

@@ -11,12 +11,14 @@ from nilatron.core.errors import BadInputError
 from nilatron.core.prior.conventions import EDM, VE, VP, ContinuousVP, Convention
 from nilatron.core.prior.foreign import ForeignUnits
 from nilatron.core.prior.noise_levels import cosine_alpha_bar, geometric_levels, linear_alpha_bar
+from nilatron.pipelines.files.pictures import UNREADABLE, read_npy
 
 
 class ConversionError(BadInputError):
     """A network that cannot be read or written, or is not the denoiser it is said to be."""
 
 
+MOST_ROWS = 1_000_000  # of a table of noise levels
 DEFAULTS = {  # predicts, time, time factor
     "edm": ("raw", "ln_sigma", 0.25),
     "ve": ("score", "sigma", 1.0),
@@ -164,7 +166,9 @@ def read_table(given: str) -> tuple[float, ...]:
             f"no schedule {given!r}: vp knows linear, cosine and continuous, ve geometric; or give a file of numbers"
         )
     try:
-        values = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, ndmin=1)
+        values = read_npy(path) if path.suffix == ".npy" else np.loadtxt(path, ndmin=1, max_rows=MOST_ROWS)
+        if values.size > MOST_ROWS:
+            raise ValueError(f"{values.size} numbers are more than {MOST_ROWS}")
         return tuple(float(value) for value in np.ravel(values))
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except UNREADABLE as error:
         raise ConversionError(f"{path}: expected numbers, one a line, or an npy file of them ({error})") from error

@@ -34,6 +34,7 @@ from nilatron.pipelines.prior.convert_settings import ConversionError
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+MOST_BYTES = 4 << 30  # of a network trained elsewhere
 NOT_READ = "{path} is {what}, so it is not read. Where you trust it, convert it in an environment of your own:\n"
 PICKLED = (
     "a pickled checkpoint, and reading one may run any code",
@@ -119,13 +120,15 @@ def read_source(settings: SourceSettings) -> Source:
     kind = weights.suffix.lower()
     if kind not in (".onnx", ".safetensors"):
         raise ConversionError(_refusal(weights))
+    if weights.stat().st_size > MOST_BYTES:
+        raise ConversionError(f"{weights} has {weights.stat().st_size} bytes, more than {MOST_BYTES}")
     content = weights.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     if kind == ".onnx":
         return _from_onnx(settings, weights, content, sha256)
     try:
         tensors = rename_prefixes(safetensors.torch.load(content), settings.prefixes)
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, RuntimeError, TypeError) as error:
         raise ConversionError(f"{weights}: {error}") from error
     network = _built(settings.network) if settings.network else _own(settings.architecture)
     try:

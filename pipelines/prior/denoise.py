@@ -18,6 +18,7 @@ from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.scale import image_scale
 from nilatron.pipelines.files.atomic import InputError, atomic_path
 from nilatron.pipelines.files.disk import npy_bytes
+from nilatron.pipelines.files.pictures import UNREADABLE, read_npy, read_png
 
 KINDS = (".npy", ".png")
 
@@ -42,16 +43,11 @@ def read_image(path: Path) -> npt.NDArray[Any]:
     if not path.is_file():
         raise InputError(f"{path}: {'is not a file' if path.exists() else 'no such file'}")
     try:
-        if _kind(path) == ".npy":
-            image: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-        else:
-            with Picture.open(path) as picture:
-                image = np.asarray(picture.convert("F"))
-    except (OSError, ValueError, EOFError, SyntaxError, Picture.DecompressionBombError) as error:
+        image = read_npy(path) if _kind(path) == ".npy" else read_png(path, "F")
+    except UNREADABLE as error:
         raise InputError(f"{path}: is not an image (PNG, npy) that can be read: {error}") from error
-    if not isinstance(image, np.ndarray) or image.dtype.kind not in "uifc" or image.ndim < 2 or not image.size:
-        found = getattr(image, "dtype", type(image).__name__)
-        raise InputError(f"{path}: an image must be numbers of shape (..., y, x), got {found} {np.shape(image)}")
+    if image.dtype.kind not in "uifc" or image.ndim < 2 or not image.size:
+        raise InputError(f"{path}: an image must be numbers of shape (..., y, x), got {image.dtype} {image.shape}")
     image = image.astype(np.complex64 if image.dtype.kind == "c" else np.float32)
     if not np.isfinite(image).all():
         raise InputError(f"{path}: holds values that are not finite; mask or repair them first")

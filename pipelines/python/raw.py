@@ -11,7 +11,7 @@ from nilatron.core.backend import ComplexArray, FloatArray
 from nilatron.gadgets.items import KSpaceSlice, ScanLog
 from nilatron.gadgets.node import OF_LINES, build_node
 from nilatron.gadgets.noise import NoiseSettings, Whitening
-from nilatron.pipelines.replay.scan import context_of, no_images, scan_items
+from nilatron.pipelines.replay.scan import context_of, no_images, scan_items, within_memory
 from nilatron.pipelines.replay.settings import ReplaySettings
 from nilatron.pipelines.stream.recorded import open_scan
 
@@ -96,7 +96,7 @@ def read_raw(path: str | Path, *, group: str = "dataset", noise: str | Path | No
                 item.head,
                 item.notes,
             )
-            for item in node.slices(scan_items(raw, settings), context, whitening)
+            for item in node.slices(within_memory(scan_items(raw, settings), context), context, whitening)
             if isinstance(item, KSpaceSlice)
         ]
     if not slices:

@@ -19,6 +19,7 @@ from nilatron.pipelines.python.properties import Property, texts_of
 from nilatron.pipelines.replay.scan import images_of, no_images
 from nilatron.pipelines.replay.settings import ReplaySettings
 from nilatron.pipelines.stream.recorded import open_scan
+from nilatron.pipelines.wire.received_image import parse_attributes
 
 
 @dataclass(frozen=True)
@@ -159,5 +160,5 @@ def replay(
 def _images(made: Iterator[ismrmrd.Image]) -> Iterator[Image]:
     for image in made:
         series = int(image.image_series_index)
-        metadata = dict(ismrmrd.Meta.deserialize(image.attribute_string))
+        metadata = dict(parse_attributes(image.attribute_string.encode()))
         yield Image(np.array(image.data[0]), ROLES.get(series, f"series {series}"), image.getHead(), metadata)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ismrmrd
 
-from nilatron.gadgets.items import Context, ScanLog, ScanProgress, ScanTiming
+from nilatron.gadgets.items import Context, ScanError, ScanLog, ScanProgress, ScanTiming
 from nilatron.gadgets.known_noise import NoiseOrigin
 from nilatron.gadgets.plan.upcoming import upcoming_of
 from nilatron.gadgets.plan.weighed import weighed_header
 from nilatron.pipelines.chain.find import Chain, load_chain
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.client.images import remote_images
+from nilatron.pipelines.conversation.memory import GIB, estimate, memory_bytes
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.files.noise_file import image_channels, noise_lines, noise_origin
@@ -40,7 +42,7 @@ def images_of(
         images = stack.enter_context(closing(remote_images(settings.remote, raw, items, scan)))
         return arriving(images, raw, settings.remote.request.series_per_slice, bar)
     chain, context = load_chain(settings.chain), context_of(settings, raw, scan, progress)
-    return run_scan(chain, stamped(items, context.timing), context, settings)
+    return run_scan(chain, stamped(within_memory(items, context), context.timing), context, settings)
 
 
 def context_of(settings: ReplaySettings, raw: RawScan, scan: ScanLog, progress: ScanProgress | None = None) -> Context:
@@ -64,6 +66,26 @@ def origin_of(noise: Path) -> NoiseOrigin:
     """The measurement that a noise file holds."""
     with open_noise(noise) as scan:
         return noise_origin(scan)
+
+
+def within_memory(items: Iterable[Any], context: Context) -> Iterator[Any]:
+    """The items; the first line is refused where the header describes images that this machine cannot hold.
+
+    Raises
+    ------
+    ScanError
+        When they are too large.
+    """
+    is_checked = False
+    for item in items:
+        if not is_checked and isinstance(item, ismrmrd.Acquisition):
+            is_checked = True
+            one = replace(estimate(context.header, int(item.active_channels)), n_images=1)
+            if one.n_bytes > memory_bytes():
+                raise ScanError(
+                    f"one image needs about {one.text}, and this machine has {memory_bytes() / GIB:.3g} GiB"
+                )
+        yield item
 
 
 def stamped(items: Iterable[Any], timing: ScanTiming) -> Iterator[Any]:

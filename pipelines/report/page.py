@@ -12,7 +12,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from nilatron import __version__
-from nilatron.core.words import counted
+from nilatron.core.words import counted, shown
 from nilatron.gadgets.images import SERIES_INDEX
 from nilatron.gadgets.items import UNCERTAINTY_ROLES
 from nilatron.pipelines.files.atomic import atomic_path
@@ -76,7 +76,9 @@ def page(images: ImageGroup, scan: ScanFacts) -> str:
         pixels = _plane(images, slices[number], _first_role(slices[number]))
         uri = pictures.thumbnail(pixels, pictures.white_of(pixels), THUMBNAIL)
         thumbnails.append({"uri": uri, "label": slices[number].label, "link": number if number in large else None})
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        finalize=_as_shown, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     template = environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     return template.render(
         scan=scan,
@@ -89,6 +91,11 @@ def page(images: ImageGroup, scan: ScanFacts) -> str:
         slices=[_slice(images, number, slices[number]) for number in sorted(large)],
         columns=[name.replace("_", " ") for name in NUMBERS],
     )
+
+
+def _as_shown(value: object) -> object:
+    """A text of the page in which nothing can turn or hide what stands beside it."""
+    return shown(value) if type(value) is str else value
 
 
 def evenly(n: int, most: int) -> list[int]:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
-import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.pipelines.files.atomic import InputError, open_hdf5
+from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.hdf5_reader import open_hdf5
 from nilatron.pipelines.files.outlined import snr_pixels
 from nilatron.pipelines.files.roles import INDICES, ROLES, slice_of
+from nilatron.pipelines.wire.received_image import parse_attributes
 
 
 class Place(NamedTuple):
@@ -100,14 +101,14 @@ class ImageGroup:
             one = found.setdefault(key, SliceImages(key))
             if role not in one.places:
                 one.places[role] = Place(name, row, int(head["image_index"]))
-                one.metadata[role] = ismrmrd.Meta.deserialize(text)
+                one.metadata[role] = parse_attributes(text)
         return [found[key] for key in sorted(found)]
 
-    def _heads(self) -> Iterator[tuple[str, int, Any, str]]:
+    def _heads(self) -> Iterator[tuple[str, int, Any, bytes]]:
         for name, series in self._group.items():
             rows = zip(series["header"][:], series["attributes"][:], strict=True)
             for row, (head, text) in enumerate(rows):
-                yield name, row, head, text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+                yield name, row, head, text if isinstance(text, bytes) else str(text).encode()
 
     def pixels(self, one: SliceImages, role: str) -> npt.NDArray[np.float32]:
         """Magnitudes (z, y, x) of an image in SNR units, of its first channel."""

@@ -8,6 +8,8 @@ from contextlib import suppress
 from enum import IntEnum
 from typing import Any
 
+from nilatron.core.words import message
+
 
 class Caller(IntEnum):
     """Who is at the other end: it decides how errors are said, and which pixels are understood."""
@@ -57,6 +59,7 @@ class SharedState:
 
 def for_caller(caller: Caller, level: str, text: str) -> str:
     """A text for the log of the caller; that of FIRE colours lines by their first three letters: DBG, WRN or ERR."""
+    text = message(text)
     return f"{level} {text}" if caller is Caller.FIRE else text
 
 

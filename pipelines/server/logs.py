@@ -8,6 +8,9 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from nilatron.core.log_lines import LineFormatter, escape_logs, set_in
+from nilatron.core.words import message
+
 MAX_LINES_A_MINUTE = 1000
 
 _about: dict[str, Any] = {}  # this process: which part of the server, which scan
@@ -22,25 +25,29 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": message(record.getMessage()),
             "pid": record.process,
-            **_about,
-            **getattr(record, "fields", {}),
+            **_shown(_about),
+            **_shown(getattr(record, "fields", {})),
         }
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+            entry["exception"] = set_in(self.formatException(record.exc_info), "")
         return json.dumps(entry, default=str)
 
 
-class TextFormatter(logging.Formatter):
+def _shown(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: message(value) if isinstance(value, str) else value for name, value in fields.items()}
+
+
+class TextFormatter(LineFormatter):
     """Time, part of the server, scan, message."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Make the line."""
         about = " ".join(str(value) for value in _about.values())
         fields = " ".join(f"{name}={value}" for name, value in getattr(record, "fields", {}).items())
-        line = f"{self.formatTime(record, '%H:%M:%S')} [{about}] {record.getMessage()} {fields}".rstrip()
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        line = message(f"{self.formatTime(record, '%H:%M:%S')} [{about}] {record.getMessage()} {fields}".rstrip())
+        return f"{line}\n{set_in(self.formatException(record.exc_info))}" if record.exc_info else line
 
 
 class Flood(logging.Filter):
@@ -70,6 +77,7 @@ def configure(part: str, *, as_json: bool, verbose: bool) -> None:
     handler.addFilter(Flood())
     handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    escape_logs()
     logging.getLogger("nilatron.gadgets").setLevel(logging.INFO if verbose else logging.WARNING)
     _about.clear()
     _about["part"] = part

@@ -19,7 +19,7 @@ from typing import Any
 
 from nilatron import __version__
 from nilatron.core.errors import BadInputError
-from nilatron.core.words import counted
+from nilatron.core.words import counted, message
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.node import build_node
 from nilatron.gadgets.plan.weighed import weighed_header
@@ -200,7 +200,7 @@ class Session:
         for image in with_int16_pixels(images, context):
             n_images[image.image_series_index] += 1
             for problem in context.log.problems[n_told:]:
-                self.connection.send(Text.of(f"WRN {problem}"))
+                self.connection.send(Text.of(f"WRN {message(problem)}"))
             n_told = len(context.log.problems)
             yield image
         for series, n in sorted(n_images.items()):

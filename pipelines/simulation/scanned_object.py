@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from nilatron.core.backend import ComplexArray
 from nilatron.core.fft import fft, ifft
 from nilatron.core.phantom import coil_maps, phantom, positions, smooth_phase
 from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.pictures import UNREADABLE, read_npy, read_png
 from nilatron.pipelines.simulation.settings import SimulationSettings
 
 OBJECT_SHARE = 0.92  # of the smaller of encoded and recon field of view is the phantom's box
@@ -84,7 +86,7 @@ def _object(settings: SimulationSettings, slice_index: int, contrast: int) -> Co
 
 def _from_file(settings: SimulationSettings, slice_index: int, geometry: dict[str, Any]) -> ComplexArray:
     """Read the image file and let it fill the recon field of view of the encoded grid."""
-    stack = _read_image(str(settings.image))
+    stack = read_planes(Path(settings.image or ""))
     n_z, n_y, n_x = geometry["shape"]
     share = [r / e for r, e in zip(settings.recon_fov_xyz_mm, settings.encoded_fov_mm, strict=True)]
     size = (round(n_x * share[0]), round(n_y * share[1]))
@@ -97,16 +99,20 @@ def _from_file(settings: SimulationSettings, slice_index: int, geometry: dict[st
 
 
 @lru_cache(maxsize=2)
-def _read_image(path: str) -> npt.NDArray[Any]:
-    """Planes (z, y, x), real or complex, with peak magnitude 1."""
+def read_planes(path: Path) -> npt.NDArray[Any]:
+    """Planes (z, y, x), real or complex, with peak magnitude 1.
+
+    Raises
+    ------
+    InputError
+        When the file is no PNG or npy file of such planes.
+    """
     try:
-        if path.endswith(".npy"):
-            image: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-        else:
-            with Picture.open(path) as picture:
-                image = np.asarray(picture.convert("F"))
-    except (OSError, ValueError) as error:
+        image = read_npy(path) if path.suffix == ".npy" else read_png(path, "F")
+    except UNREADABLE as error:
         raise InputError(f"{path}: is not an image (PNG, npy) that can be read: {error}") from error
+    if image.dtype.kind not in "biufc":
+        raise InputError(f"{path}: an image must be numbers, got {image.dtype}")
     image = image.astype(np.complex64 if np.iscomplexobj(image) else np.float32)
     if image.ndim not in (2, 3) or not image.size or not np.isfinite(image).all() or not image.any():
         raise InputError(

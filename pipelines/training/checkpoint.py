@@ -92,11 +92,22 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     path = folder / FILE_NAME
     if not path.is_file():
         raise TrainingError(f"nothing to resume: no {path}; leave --resume out to begin")
+    return read_checkpoint_file(path)
+
+
+def read_checkpoint_file(path: Path) -> Checkpoint:
+    """The checkpoint in a file that exists.
+
+    Raises
+    ------
+    TrainingError
+        When the file is torn, altered, or not a checkpoint of ours.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
         raise TrainingError(f"{path} is torn or no safetensors file ({error}): {_ADVICE}") from error
     if metadata.get("format") != FORMAT:
         raise TrainingError(f"{path}: expected format {FORMAT!r}, found {metadata.get('format')!r}: {_ADVICE}")
@@ -120,6 +131,10 @@ def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: dict[str, T
         )
     except KeyError as error:
         raise TrainingError(f"{path}: the metadata lack {error}: {_ADVICE}") from error
+    except TrainingError:
+        raise
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise TrainingError(f"{path}: the metadata are not those of a checkpoint ({error}): {_ADVICE}") from error
 
 
 def check_new_folder(folder: Path) -> None:

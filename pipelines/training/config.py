@@ -8,6 +8,8 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.toml import read_toml_file
 from nilatron.pipelines.training.settings import TrainingError, TrainSettings
 
 T = TypeVar("T")
@@ -82,9 +84,9 @@ def read_toml(path: Path) -> dict[str, object]:
         When it is missing or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise TrainingError(f"{path} cannot be read as TOML: {error}") from error
+        return read_toml_file(path)
+    except InputError as error:
+        raise TrainingError(str(error)) from error
 
 
 def parse_assignments(words: Sequence[str]) -> dict[str, object]:
@@ -116,7 +118,7 @@ def parse_assignments(words: Sequence[str]) -> dict[str, object]:
 def _value(text: str) -> object:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -7,10 +7,13 @@ at most as it is stored; its slices are converted one at a time.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import importlib
 import logging
+import math
 import re
+import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +28,7 @@ from nilatron.core.backend import percentile
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.volumes import Place
 from nilatron.core.scale import SCALE_PERCENT
+from nilatron.pipelines.files.sizes import MOST_PIXELS, most_unpacked
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +39,19 @@ MAX_NEGATIVE = 0.1  # of the file's largest value: resampling leaves less below 
 HDF5_IMAGES = ("reconstruction_rss", "reconstruction_esc", "image")
 ISMRMRD_IMAGE_TYPES = (0, 1, 5)  # not stated, magnitude, complex; 2 to 4 are phase, real and imaginary part
 UNCERTAINTY_SERIES = (101, 102)
+MOST_VOLUME_BYTES = 1 << 29  # of one ISMRMRD image
+MALFORMED = (  # what nibabel raises on a damaged file
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    zlib.error,
+    struct.error,
+)
 
 AnyArray = npt.NDArray[Any]
 Stack = Iterable[AnyArray]  # slices of one volume or series
@@ -133,7 +150,7 @@ def _slices(stack: Stack, path: Path) -> tuple[list[tuple[Tensor, float, int]], 
             low, high = min(low, float(image.min())), max(high, peak)
             magnitude = image.clamp_min(0)
         scale = peak * percentile(magnitude / peak, SCALE_PERCENT) if peak else 0.0
-        found.append((_at_scale_one(image, scale), scale) if scale > 1e-6 * peak else (image[:0], 0.0))
+        found.append((_at_scale_one(image, scale), scale) if scale > 1e-6 * peak else (torch.empty(0), 0.0))
     if low < -MAX_NEGATIVE * high:
         raise TrainingImagesError(f"{path}: a magnitude image has no values below zero, this goes from {low} to {high}")
     brightest = max((scale for _, scale in found), default=0.0)
@@ -168,45 +185,51 @@ def _package(name: str, remedy: str, path: Path) -> Any:
 
 
 def _read_png(path: Path, _: int | None) -> Iterator[Stack]:
-    from PIL import Image
+    from nilatron.pipelines.files.pictures import UNREADABLE, read_png
 
     try:
-        with Image.open(path) as picture:
-            deep = picture.mode.startswith(("I", "F"))
-            pixels = np.asarray(picture if deep else picture.convert("L"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        pixels = read_png(path)
+    except UNREADABLE as error:
         raise TrainingImagesError(f"{path}: is not a readable PNG picture ({error})") from error
     yield [pixels]
 
 
 def _read_npy(path: Path, _: int | None) -> Iterator[Stack]:
+    from nilatron.pipelines.files.pictures import UNREADABLE, read_npy
+
     try:
-        stack = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        stack = read_npy(path)
+    except UNREADABLE as error:
         raise TrainingImagesError(f"{path}: is not a readable npy file of numbers ({error})") from error
     yield _planes(stack, path)
 
 
 def _planes(stack: Any, path: Path) -> Iterator[AnyArray]:
     """Slices of an array or a HDF5 dataset, whose slices are read one at a time."""
-    shape = getattr(stack, "shape", ())
+    shape: tuple[int, ...] = stack.shape or ()
     if len(shape) not in (2, 3, 4):
         raise TrainingImagesError(f"{path}: expected (y, x), (slice, y, x) or (batch, slice, y, x), got shape {shape}")
     if 0 in shape:
         raise TrainingImagesError(f"{path}: an array of shape {shape} has nothing in it")
+    if shape[-1] * shape[-2] > MOST_PIXELS:
+        raise TrainingImagesError(f"{path}: slices of {shape[-2:]} pixels have more than {MOST_PIXELS}")
     for index in np.ndindex(shape[:-2]):
         yield stack[index]
 
 
 def _read_nifti(path: Path, slice_axis: int | None) -> Iterator[Stack]:
     nibabel = _package("nibabel", "'nilatron[train]'", path)
-    refused = (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError)
+    own = (
+        nibabel.filebasedimages.ImageFileError,
+        nibabel.spatialimages.HeaderDataError,
+        nibabel.wrapstruct.WrapStructError,
+    )
     try:
-        file = nibabel.load(path)
+        file = _one_file_of_nifti(nibabel, path)
         stored = file.dataobj.get_unscaled()
         slope, intercept = np.float32(file.dataobj.slope), np.float32(file.dataobj.inter)
         spacing = file.header.get_zooms()
-    except (*refused, OSError, EOFError, ValueError, zlib.error, AttributeError) as error:
+    except (*own, *MALFORMED) as error:
         raise TrainingImagesError(f"{path}: is not a readable NIfTI file ({error})") from error
     if stored.ndim < 2 or stored.size == 0:
         raise TrainingImagesError(f"{path}: expected a slice, a volume or several volumes, got shape {stored.shape}")
@@ -219,6 +242,23 @@ def _read_nifti(path: Path, slice_axis: int | None) -> Iterator[Stack]:
         yield (plane.T * slope + intercept for plane in planes)  # stored with x first
 
 
+def _one_file_of_nifti(nibabel: Any, path: Path) -> Any:
+    """The image of a file that holds all of it, and can hold as much as it claims.
+
+    `nibabel.load` would take other formats of this name, some of which are in two files or have XML inside.
+    """
+    is_packed = path.name.lower().endswith(".gz")
+    with gzip.open(path) if is_packed else path.open("rb") as start:
+        size = start.read(4)
+    kind = nibabel.Nifti2Image if 540 in (int.from_bytes(size, order) for order in ("little", "big")) else None
+    file = (kind or nibabel.Nifti1Image).from_filename(path)
+    claimed = math.prod(map(int, file.dataobj.shape)) * file.dataobj.dtype.itemsize
+    n_bytes = path.stat().st_size
+    if claimed > (most_unpacked(n_bytes) if is_packed else n_bytes):
+        raise ValueError(f"it claims {claimed} bytes of pixels in a file of {n_bytes}")
+    return file
+
+
 def _coarsest_axis(shape: tuple[int, ...], spacing: Sequence[float]) -> int:
     """The last of the axes with the largest voxels; an axis of one voxel in any case."""
     if 1 in shape:
@@ -228,34 +268,42 @@ def _coarsest_axis(shape: tuple[int, ...], spacing: Sequence[float]) -> int:
 
 def _read_hdf5(path: Path, _: int | None) -> Iterator[Stack]:
     h5py = _package("h5py", "h5py", path)
+    reader = _package("nilatron.pipelines.files.hdf5_reader", "h5py", path)
     try:
-        with h5py.File(path, "r") as file:
+        with reader.open_hdf5(path) as file:
             name = next((name for name in HDF5_IMAGES if isinstance(file.get(name), h5py.Dataset)), None)
             if name:
                 yield _planes(file[name], path)
             else:
-                yield from _ismrmrd_series(file, h5py.Group, path)
-    except OSError as error:
-        raise TrainingImagesError(f"{path}: is not a readable HDF5 file ({error})") from error
+                yield from _ismrmrd_series(file, h5py, path)
+    except TrainingImagesError:
+        raise
+    except reader.DAMAGED as error:
+        why = str(error).removeprefix(f"{path}: ")
+        raise TrainingImagesError(f"{path}: is not a readable HDF5 file ({why})") from error
 
 
-def _ismrmrd_series(file: Any, group_type: type, path: Path) -> Iterator[Stack]:
+def _ismrmrd_series(file: Any, h5py: Any, path: Path) -> Iterator[Stack]:
     """Every channel and partition of the magnitude and complex images, all series but maps of the uncertainty."""
     series: list[Any] = []
-    file.visititems(lambda _, item: series.append(item) if _holds_images(item, group_type) else None)
+    file.visititems(lambda _, item: series.append(item) if _holds_images(item, h5py) else None)
     if not series:
         raise TrainingImagesError(
             f"{path}: holds no images; expected a dataset {', '.join(HDF5_IMAGES)}, or ISMRMRD images"
         )
     for group in series:
+        if group["data"].nbytes // max(len(group["data"]), 1) > MOST_VOLUME_BYTES:
+            raise TrainingImagesError(f"{path}: an image of {group.name} has more than {MOST_VOLUME_BYTES} bytes")
         header = group["header"][:]
         wanted = np.isin(header["image_type"], ISMRMRD_IMAGE_TYPES)
         wanted &= ~np.isin(header["image_series_index"], UNCERTAINTY_SERIES)
         yield (plane for n in np.flatnonzero(wanted) for plane in _planes(_as_complex(group["data"][n]), path))
 
 
-def _holds_images(item: Any, group_type: Any) -> bool:
-    if not isinstance(item, group_type) or not {"header", "data"} <= set(item):
+def _holds_images(item: Any, h5py: Any) -> bool:
+    if not isinstance(item, h5py.Group) or not {"header", "data"} <= set(item):
+        return False
+    if not all(isinstance(item[name], h5py.Dataset) and item[name].shape for name in ("header", "data")):
         return False
     names = item["header"].dtype.names or ()
     return {"image_type", "image_series_index"} <= set(names) and len(item["header"]) == len(item["data"])

@@ -9,6 +9,7 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
+from nilatron.core.words import shown
 from nilatron.gadgets.stock.types import AcquisitionBucket, ReconData
 
 
@@ -59,6 +60,11 @@ class Text(_Document):
 @dataclass(frozen=True)
 class Error(_Document):
     """Why a node failed."""
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Make it from text, in which everything that is not printed is escaped: the other end logs it."""
+        return cls(shown(text).encode())
 
 
 @dataclass(frozen=True)

@@ -282,3 +282,13 @@ def test_an_uncertainty_map_says_what_it_is_and_promises(source, said, descripti
     comments = spread.meta["ImageComment"]
     assert comment is None or comment in comments
     assert not any("magnitude" in one for one in image.meta["ImageComment"])
+
+
+def test_what_is_quoted_in_the_metadata_is_escaped(source):
+    hostile, context = "coil \x1b[31m\n\u202e<a>", Context(None)
+    pixels, provenance = np.ones((1, 32, 24), np.complex64), {"target": "nila", "doubt": hostile}
+    item = Reconstruction(pixels, "main", replace(source, notes=(hostile,)), provenance)
+    image = ImageMaker(ImageSettings()).make(item, context)
+    read = ismrmrd.Meta.deserialize(image.attribute_string)
+    assert read["nilatron_doubt"] == r"coil \x1b[31m\n\u202e<a>"
+    assert read["ImageComment"][-1] == r"coil \x1b[31m\n\u202e<a>"

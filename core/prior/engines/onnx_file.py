@@ -47,7 +47,7 @@ from nilatron.core.prior.engines.packages import import_package
 from nilatron.core.prior.weights import MAX_FILE_BYTES, WeightsError
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto
+    from onnx import FunctionProto, GraphProto, ModelProto
 
 FORMAT = "nilatron-onnx-1"
 HASH_KEY = "content_sha256"
@@ -225,8 +225,7 @@ def _check_model(model: ModelProto, name: str) -> int:
         raise WeightsError(f"{name} needs operators of {', '.join(foreign)[:80]}: only ONNX's own are allowed")
     if model.functions:
         raise WeightsError(f"{name} holds {len(model.functions)} functions of its own: export it with them inlined")
-    tensors = [part for part in parts if part.DESCRIPTOR.name == "TensorProto"]
-    if any(tensor.data_location == tensor.EXTERNAL or tensor.external_data for tensor in tensors):
+    if keeps_tensors_elsewhere(model.graph):
         raise WeightsError(f"{name} keeps tensors in other files: export it with everything in one file")
     found = [value for value in model.graph.input if value.name not in {t.name for t in model.graph.initializer}]
     names = [value.name for value in found], [value.name for value in model.graph.output]
@@ -244,11 +243,18 @@ def _check_model(model: ModelProto, name: str) -> int:
     return int(found[0].type.tensor_type.shape.dim[1].dim_value)
 
 
-def _parts(graph: GraphProto) -> Iterator[Any]:
+def keeps_tensors_elsewhere(graph: GraphProto | FunctionProto) -> bool:
+    """Whether a tensor of a graph or function, or of the graphs nested in it, lies in another file."""
+    tensors = (part for part in _parts(graph) if part.DESCRIPTOR.name == "TensorProto")
+    return any(tensor.data_location == tensor.EXTERNAL or tensor.external_data for tensor in tensors)
+
+
+def _parts(graph: GraphProto | FunctionProto) -> Iterator[Any]:
     """A graph, its nodes, values and tensors, and those of the graphs nested in it."""
-    yield from (graph, *graph.input, *graph.output, *graph.value_info, *graph.initializer)
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
+    if graph.DESCRIPTOR.name == "GraphProto":
+        yield from (graph, *graph.input, *graph.output, *graph.value_info, *graph.initializer)
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
     for node in graph.node:
         yield node
         for attribute in node.attribute:

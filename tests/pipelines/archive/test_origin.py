@@ -1,5 +1,6 @@
 import pytest
 
+from nilatron.core.words import shown
 from nilatron.pipelines.archive.origin import MAX_PARAMETERS
 
 
@@ -46,8 +47,8 @@ def test_doubts_and_fall_backs_are_told(image, datasets, reason):
     meta = {"nilatron_doubt": reason, "nilatron_fallback": "nila failed", "ImageComment": ["a", f"doubtful: {reason}"]}
     (data,) = datasets(image(meta=meta))
     assert "fallback nila failed; doubt " in data.DerivationDescription
-    assert f"doubt={reason}" in data.ContributingEquipmentSequence[-1].AlgorithmParameters
-    assert data.ImageComments == f"a; doubtful: {reason}"
+    assert f"doubt={shown(reason)}" in data.ContributingEquipmentSequence[-1].AlgorithmParameters
+    assert data.ImageComments == f"a; doubtful: {shown(reason)}"
 
 
 def test_images_of_others_are_not_told_to_be_ours(image, datasets):

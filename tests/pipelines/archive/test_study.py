@@ -115,3 +115,18 @@ def test_the_same_run_in_another_study_has_other_images(image, datasets, referen
     runs = [datasets(image()), datasets(image(), study_uid=STUDY), datasets(image(), like=reference(PatientID="1"))]
     runs.append(datasets(image(), like=reference(PatientID="2")))
     assert len({data.SOPInstanceUID for (data,) in runs}) == len({data.SeriesInstanceUID for (data,) in runs}) == 4
+
+
+def test_what_is_taken_from_a_reference_is_printed(reference):
+    path = reference(PatientName="Doe\x07^Jane", PatientID="08\n15", StudyDescription="a\u202eb")
+    found = study_of(None, RunIdentity("raw", {}), like=path).reference
+    assert (str(found.PatientName), found.PatientID, found.StudyDescription) == ("Doe ^Jane", "08 15", "a b")
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1.99"])
+def test_a_reference_whose_size_is_not_known_is_refused(tmp_path, reference, syntax):
+    data = pydicom.dcmread(reference())
+    data.file_meta.TransferSyntaxUID = syntax
+    data.save_as(tmp_path / "packed.dcm")
+    with pytest.raises(InputError, match="compressed as a whole"):
+        study_of(None, RunIdentity("raw", {}), like=tmp_path / "packed.dcm")

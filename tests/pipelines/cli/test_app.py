@@ -1,5 +1,6 @@
 """What all commands share, and the shipped chains."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -9,8 +10,9 @@ import pytest
 
 from nilatron import __version__
 from nilatron.core.errors import BadInputError
+from nilatron.pipelines import cli
 from nilatron.pipelines.cli import with_common_first
-from nilatron.pipelines.cli.app import output_of, weights_of
+from nilatron.pipelines.cli.app import note, output_of, say, say_lines, tell, weights_of
 
 SOURCES = Path(__file__).resolve().parents[3] / "src"
 
@@ -122,3 +124,34 @@ def test_weights_by_argument_or_option():
         weights_of("a", "b")
     with pytest.raises(BadInputError, match="no weights"):
         weights_of(None, None)
+
+
+def test_only_one_function_prints():
+    """What it prints is escaped, so no command can forget that."""
+    folder = Path(cli.__file__).parent
+    calls = {
+        path.name
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "typer.echo", "sys.stdout.write")
+    }
+    assert calls == {"app.py"}
+
+
+def test_what_is_said_and_told_is_escaped(capsys):
+    say("a\x1b[31m[red]\nb")
+    say_lines("a\x1b\r\n\t\u202eb")
+    tell("c\x07[bold]\n[/nothing]")
+    note("d\x9b1m")
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [r"a\x1b[31m[red]\nb", r"a\x1b", "\t" + r"\u202eb"]
+    assert err.splitlines() == [r"nilatron: c\x07[bold]\n[/nothing]", r"d\x9b1m"]
+
+
+@pytest.mark.parametrize(
+    "words", [("check", "[/red]\x1b[2J"), ("check", "a", "[/bold]\x1b[2J"), ("configs", "show", "[/x]\x1b")]
+)
+def test_names_of_files_are_no_markup(command, words):
+    code, out, err = command(*words)
+    assert code == 2
+    assert "\x1b" not in out + err

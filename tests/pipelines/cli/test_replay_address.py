@@ -3,12 +3,13 @@
 import os
 import signal
 
+import h5py
 import ismrmrd
 import numpy as np
 import pytest
 
 from nilatron.pipelines.files.images import ImageFile
-from nilatron.pipelines.wire import Close, Connection, Text, Timeouts
+from nilatron.pipelines.wire import Close, Connection, Decoder, Text, Timeouts, encode
 
 
 def answers(*messages):
@@ -111,3 +112,27 @@ def test_bad_arguments_are_exit_code_2(command, raw, folder, one_line, words, re
     assert code == 2
     assert reason in one_line(err)
     assert list(folder.iterdir()) == []
+
+
+def test_what_a_server_says_cannot_draw_on_the_terminal(command, raw, folder, serve, one_line):
+    address = serve(answers(Text.of("\x1b]0;owned\x07[red]no[/red]\nnilatron: \u202eall fine"), Close()))
+    code, out, err = replay(command, raw, folder, address)
+    assert (code, out) == (4, "")
+    assert r"\x1b]0;owned\x07[red]no[/red]\nnilatron: \u202eall fine" in one_line(err)
+    assert not {"\x1b", "\x07", "\u202e"} & set(err)
+
+
+@pytest.mark.parametrize(
+    "attributes", [b"<x", b"<ismrmrdMeta><meta><name>RescaleSlope</name><value>many</value></meta></ismrmrdMeta>"]
+)
+def test_attributes_that_make_no_sense_cost_only_what_needs_them(command, raw, folder, serve, attributes):
+    made = image(1)
+    raw_image = bytearray(b"".join(bytes(part) for part in encode(made)))
+    (received,) = Decoder().feed(bytes(raw_image))
+    received.attribute_string = attributes.decode()
+    words = ("--dicom", folder / "dicom", "--report", folder / "page.html")
+    code, _, err = replay(command, raw, folder, serve(answers(received, image(2), Close())), *words)
+    assert code in (0, 3)
+    assert "Traceback" not in err
+    with h5py.File(folder / "out.h5") as file:
+        assert len(next(iter(file.values()))["image_1/data"]) == 2

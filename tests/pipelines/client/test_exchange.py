@@ -2,6 +2,7 @@
 
 import threading
 import time
+import tracemalloc
 from contextlib import suppress
 
 import ismrmrd
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 from ismrmrd.serialization import ConfigFile
 
-from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, open_connection
+from nilatron.pipelines.client.exchange import MOST_ERRORS, ClientTimeouts, Exchange, Reply, open_connection
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.wire import ConfigName, Dicom, Error, UnsendableError, encode
+from nilatron.pipelines.wire import ConfigName, Dicom, Error, Text, UnsendableError, encode
 
 QUICK = ClientTimeouts(connect_s=5, message_s=5, idle_s=5, error_message_s=0.3)
 N_LINES = 12
@@ -178,3 +179,30 @@ def test_a_pause_of_real_time_ends_with_the_scan(exchange, serve, peer, line, un
     _, error, _ = exchange(serve(peer(until_hung_up(one_image_a_line))), [line(1), late], timeouts, real_time=True)
     assert str(error) == "not finished after 0.3 s"
     assert time.monotonic() - started < 5
+
+
+def test_texts_without_end_are_counted_not_kept():
+    reply, long = Reply(), "a\x1b[31m\n" * 100_000
+    tracemalloc.start()
+    for _ in range(300):
+        reply.add(Text.of(f"ERR {long}"))
+        reply.add(Text.of(f"WARN {long}"))
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(reply.errors) == MOST_ERRORS
+    assert reply.n_left_out == 300 - MOST_ERRORS
+    assert kept < 8 << 20
+    assert all(text.isprintable() and len(text) < 20_000 for text in (*reply.errors, *reply.log_lines))
+
+
+def test_how_many_texts_were_left_out_is_told(exchange, serve, peer):
+    def answer(reader, writer):
+        for _ in reader:
+            pass
+        for number in range(MOST_ERRORS + 3):
+            writer.serialize(f"no {number}")
+        writer.close()
+
+    _, error, _ = exchange(serve(peer(answer)))
+    assert "no 0; no 1; " in str(error)
+    assert "; 3 texts more left out" in str(error)

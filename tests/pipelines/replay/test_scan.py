@@ -7,9 +7,11 @@ import ismrmrd
 import numpy as np
 import pytest
 
+from nilatron.gadgets.items import ScanError
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.files.raw import open_raw
 from nilatron.pipelines.progress import Bar
+from nilatron.pipelines.python.raw import read_raw
 from nilatron.pipelines.replay.run import replay
 from nilatron.pipelines.replay.settings import ReplaySettings
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate
@@ -140,3 +142,17 @@ def test_a_noise_measurement_without_id_is_a_failure(apart, tmp_path, raw_file_o
         InputError, match=r"expected imaging lines, found 24 noise lines; .*its header has no measurementID"
     ):
         replay(ReplaySettings(apart[0], tmp_path / "out.h5", "cg_sense", noise_store=tmp_path / "store"))
+
+
+def test_images_that_no_machine_can_hold_are_refused_before_the_first(tmp_path):
+    simulate(tmp_path / "raw.h5", SCAN)
+    with h5py.File(tmp_path / "raw.h5", "r+") as file:
+        xml = file["dataset/xml"][0]
+        file["dataset/xml"][0] = xml.replace(b"<y>28</y>", b"<y>60000</y>").replace(b"<x>64</x>", b"<x>65000</x>")
+    for read in (
+        lambda: replay(ReplaySettings(tmp_path / "raw.h5", tmp_path / "out.h5", "zero_filled")),
+        lambda: read_raw(tmp_path / "raw.h5"),
+    ):
+        with pytest.raises(ScanError, match=r"one image needs about .* GiB .*3 x 1 x 60000 x .*, and this machine has"):
+            read()
+    assert not (tmp_path / "out.h5").exists()

@@ -147,3 +147,10 @@ def test_a_full_disk_leaves_no_page(image_file, tmp_path, small_disk):
     with small_disk(100), pytest.raises(OutputError, match=r"out\.html: File too large; nothing was written"):
         write_page(tmp_path / "out.html", path, "images", ScanFacts("scan.h5"))
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_turns_or_hides_what_stands_beside_it(written):
+    hostile = "a\u202eb\x1b[31m\u2066"
+    page = written(image(1, 1, doubt=hostile), scan=ScanFacts(hostile, {"raw file": hostile}, [hostile]))
+    assert not {"\u202e", "\x1b", "\u2066"} & set(page)
+    assert page.count(r"a\u202eb\x1b[31m\u2066") >= 4

@@ -55,3 +55,29 @@ def test_a_flood_of_lines_is_cut_and_counted():
     assert flood.filter(later)
     assert later.getMessage() == "a line (3 lines before it were left out)"
     assert [flood.filter(record(61)) for _ in range(3)] == [True, True, False]
+
+
+HOSTILE = "\x1b[2J\u202ex\nforged"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_nothing_from_outside_is_in_a_line_as_it_came(capsys, as_json):
+    logs.configure("session", as_json=as_json, verbose=False)
+    logs.add_fields(measurement=HOSTILE)
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError:
+        logging.getLogger("nilatron.x").exception("no %s", HOSTILE, extra={"fields": {"config": HOSTILE}})
+    text = capsys.readouterr().err
+    assert not {"\x1b", "\u202e"} & set(text)
+    assert not [line for line in text.splitlines() if line.startswith("forged")]
+    if as_json:
+        entry = json.loads(text)
+        assert not {"\x1b", "\u202e"} & set("".join(map(str, entry.values())))
+        assert entry["config"] == r"\x1b[2J\u202ex\nforged"
+
+
+def test_a_long_line_is_cut(capsys):
+    logs.configure("session", as_json=True, verbose=False)
+    logging.getLogger("nilatron.x").warning("%s", "a" * 10**6)
+    assert len(capsys.readouterr().err) < 10**4
