@@ -52,6 +52,8 @@ class PreparedSlice:
         When its last line came.
     n_before
         Slices of the scan that came before it.
+    neighbours
+        Which slices it is told of, in words; empty where that is not asked for.
     """
 
     item: KSpaceSlice
@@ -60,6 +62,7 @@ class PreparedSlice:
     failure: str
     arrived_s: float
     n_before: int
+    neighbours: str = ""
 
     @cached_property
     def has_signal(self) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 
 from nilatron.core.backend import Array, namespace
 from nilatron.core.measurement import Measurement
+from nilatron.core.prior.neighbours import Neighbour
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.core.recon import InverseProblem
 from nilatron.core.sampling.nila_fast import Callback
@@ -36,6 +37,8 @@ class Problem(InverseProblem):
         File of the prior.
     clock
         Seconds, for the budgets.
+    neighbours
+        Images of slices beside this one, in its units, one on each side at most.
     callback
         In front of each step of a sampler, with this slice's images (batch, z, y, x), several if they are samples, or
         (z, y, x); what it raises ends the reconstruction.
@@ -46,6 +49,7 @@ class Problem(InverseProblem):
     weights: Path = DEFAULT_WEIGHTS
     clock: Callable[[], float] = time.monotonic
     callback: Callback = go_on
+    neighbours: tuple[Neighbour, ...] = ()
 
     @classmethod
     def of(

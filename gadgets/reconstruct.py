@@ -11,12 +11,15 @@ from typing import Any
 
 from nilatron.core.backend import namespace
 from nilatron.core.errors import BadInputError
+from nilatron.core.prior.neighbours import Neighbour
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets.conventional import FAILURES, PreparedSlice, finished, prepare_slice, provenance
+from nilatron.gadgets.device import to_device
 from nilatron.gadgets.doubt import DoubtfulError, DoubtSettings
 from nilatron.gadgets.items import Context, KSpaceSlice, Reconstruction
 from nilatron.gadgets.methods import METHODS, Method
 from nilatron.gadgets.nila.budget import BudgetSettings, budget_from_now, n_slices_of
+from nilatron.gadgets.nila.memory import SliceMemory, described
 from nilatron.gadgets.problem import Outcome
 
 log = logging.getLogger(__name__)
@@ -42,6 +45,8 @@ class Reconstructor:
         """Slices that wait for each other: one where the target takes one at a time, or where waiting costs its budget."""
         if self.methods[self.target].run_batch is None or getattr(self.settings, "slice_budget_s", 0.0) > 0:
             return 1
+        if getattr(self.settings, "neighbours", "off") != "off":
+            return 1
         return int(getattr(self.settings, "batch_slices", 1))
 
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
@@ -51,12 +56,13 @@ class Reconstructor:
         slices of the same size are there, or anything else comes: a slice of another size, another item, the end, an error.
         """
         waiting: list[PreparedSlice] = []
+        memory = self._memory(context)
         n_before = 0
         context.progress.steps_per_slice = getattr(self.settings, "evaluations", 1)
         try:
             for item in items:
                 if not isinstance(item, KSpaceSlice):
-                    yield from self._release(waiting, context)
+                    yield from self._release(waiting, memory, context)
                     yield item
                     continue
                 context.log.counts["images expected"] += len(self.series)
@@ -64,27 +70,62 @@ class Reconstructor:
                 n_before += 1
                 if self.series[0] == "conventional":
                     yield self._timed(prepared.conventional, context, prepared.arrived_s)
-                if waiting and waiting[0].batch_key != prepared.batch_key:
-                    yield from self._release(waiting, context)
+                other = waiting and waiting[0].batch_key != prepared.batch_key
+                if other or (waiting and memory.separates(waiting[0].item, item)):
+                    yield from self._release(waiting, memory, context)
                 waiting.append(prepared)
-                if len(waiting) >= self.batch_size:
-                    yield from self._release(waiting, context)
+                yield from self._release_ready(waiting, memory, context)
         except Exception:
-            yield from self._release(waiting, context)  # slices before the error have their images all the same
+            yield from self._release(waiting, memory, context)  # slices before the error have their images all the same
             raise
-        yield from self._release(waiting, context)
+        yield from self._release(waiting, memory, context)
 
     def reconstruct(self, item: KSpaceSlice, context: Context) -> Iterator[Reconstruction]:
         """All series of one slice, in their order."""
         return self([item], context)
 
-    def _release(self, waiting: list[PreparedSlice], context: Context) -> Iterator[Reconstruction]:
+    def _memory(self, context: Context) -> SliceMemory:
+        """The memory of the scan; slices that have a budget of their own do not wait for each other."""
+        mode = getattr(self.settings, "neighbours", "off")
+        if mode == "both" and self.settings.slice_budget_s > 0:
+            log.info("slice_budget_s leaves no time to wait: a slice is told of those that are there (neighbours past)")
+            mode = "past"
+        return SliceMemory(mode, context.header)
+
+    def _release_ready(
+        self, waiting: list[PreparedSlice], memory: SliceMemory, context: Context
+    ) -> Iterator[Reconstruction]:
+        """What is left to be sent of a full batch, or of the slices whose neighbours are there."""
+        if memory.mode == "off":
+            if len(waiting) >= self.batch_size:
+                yield from self._release(waiting, memory, context)
+            return
+        while ready := [prepared for prepared in waiting if memory.is_ready(prepared.item)]:
+            waiting.remove(ready[0])
+            yield from self._release([ready[0]], memory, context)
+
+    def _release(self, waiting: list[PreparedSlice], memory: SliceMemory, context: Context) -> Iterator[Reconstruction]:
         """What is left to be sent of the slices that waited; nobody waits afterwards."""
-        batch = list(waiting)
+        batch = [self._informed(prepared, memory) for prepared in waiting]
         waiting.clear()
-        for prepared, outcome in zip(batch, self._run_batch(batch, context), strict=True):
-            yield from self._rest(prepared, outcome, context)
-            context.progress.slice_done()
+        size = self.batch_size if memory.mode != "off" else max(1, len(batch))
+        for first in range(0, len(batch), size):
+            part = batch[first : first + size]
+            for prepared, outcome in zip(part, self._run_batch(part, context), strict=True):
+                yield from self._rest(prepared, outcome, memory, context)
+                context.progress.slice_done()
+
+    @staticmethod
+    def _informed(prepared: PreparedSlice, memory: SliceMemory) -> PreparedSlice:
+        """The slice with those that the memory has beside it."""
+        if memory.mode == "off":
+            return prepared
+        found = memory.neighbours(prepared.item)
+        told = tuple(
+            Neighbour(to_device(one.image.magnitude, prepared.problem.device), abs(one.distance_mm)) for one in found
+        )
+        problem = replace(prepared.problem, neighbours=told)
+        return replace(prepared, problem=problem, neighbours=described(found))
 
     def _run_batch(self, batch: Sequence[PreparedSlice], context: Context) -> list[Outcome | None]:
         """What comes of the slices at once; None for those that have to be done alone, all of them if the batch fails."""
@@ -105,7 +146,9 @@ class Reconstructor:
         found = dict(zip(map(id, able), outcomes, strict=True))
         return [found.get(id(prepared)) for prepared in batch]
 
-    def _rest(self, prepared: PreparedSlice, outcome: Outcome | None, context: Context) -> Iterator[Reconstruction]:
+    def _rest(
+        self, prepared: PreparedSlice, outcome: Outcome | None, memory: SliceMemory, context: Context
+    ) -> Iterator[Reconstruction]:
         """All series of a slice but a conventional image that has left.
 
         If the target fails or no time is left for it, the conventional image takes its place and says why: in the
@@ -121,8 +164,11 @@ class Reconstructor:
         except BadInputError:
             raise
         except FAILURES as error:
+            memory.finish(prepared.item, None)
             yield self._replacement(prepared, error, "conventional" in waiting, context)
             return
+        main = images.get("main")
+        memory.finish(prepared.item, None if main is None or "doubt" in main.provenance else main.image)
         for role in waiting:
             if role in images:
                 yield self._timed(images[role], context, prepared.arrived_s)
@@ -153,6 +199,8 @@ class Reconstructor:
     def _images(self, prepared: PreparedSlice, outcome: Outcome, context: Context) -> dict[str, Reconstruction]:
         """The target's own images by role."""
         made = provenance(prepared.item, context) | outcome.provenance | {"target": self.target}
+        if prepared.neighbours:
+            made["neighbours"] = prepared.neighbours
         images = {}
         for role in set(outcome.images) - {"conventional"}:
             image = outcome.images[role]

@@ -51,25 +51,28 @@ def simulate_acquisition(
 ) -> Tensor:
     """Complex image (y, x) of image scale 1 from a stored image (y, x), which is a magnitude or complex.
 
-    A magnitude image gets random contrast, shading and synthetic phase; a complex image gets shading and keeps its phase.
+    A magnitude image gets random contrast, shading and synthetic phase; a complex image gets shading and keeps its phase. A
+    stack (image, y, x) is acquired in the same way; its first image sets the phase and the image scale.
     """
     stored = image if image.is_complex() else image.to(torch.float32).clamp_min(0)
     if not image.is_complex() and bernoulli(augment.gamma_probability, generator):
         stored = stored ** uniform(*augment.gamma, generator)
     min_side, max_side = settings.sides
-    shape = [max(min_side, round(n * uniform(*settings.field_of_view, generator))) for n in stored.shape]
-    full = torch.rot90(_crop_or_pad(stored, shape), int(torch.randint(0, 4, (), generator=generator)))
+    shape = [max(min_side, round(n * uniform(*settings.field_of_view, generator))) for n in stored.shape[-2:]]
+    turns = int(torch.randint(0, 4, (), generator=generator))
+    full = torch.rot90(_crop_or_pad(stored, shape), turns, dims=(-2, -1))
     full = full.flip(-2) if bernoulli(0.5, generator) else full
-    sides = (full.shape[0], full.shape[1])
+    sides = (full.shape[-2], full.shape[-1])
     full = full * shading(sides, augment, generator)
     if not image.is_complex():
-        phase = synthetic_phase(sides, augment, generator) + tissue_phase(full, augment, generator)
-        full = torch.polar(full, phase)
+        first = full.reshape(-1, *sides)[0]
+        phase = synthetic_phase(sides, augment, generator) + tissue_phase(first, augment, generator)
+        full = torch.polar(full, phase.expand_as(full))
     share = uniform(*settings.kspace_share, generator)
     shares = [share * uniform(1 - settings.uneven, 1 + settings.uneven, generator) for _ in sides]
     kept = [min(n, max_side, max(min_side, round(n * part))) for n, part in zip(sides, shares, strict=True)]
     acquired: Tensor = coarse_image(full, (1, kept[0], kept[1]))
-    return acquired / max(image_scale(acquired), 1e-20)
+    return acquired / max(image_scale(acquired.reshape(-1, kept[0], kept[1])[0]), 1e-20)
 
 
 def acquired_patches(
@@ -93,7 +96,7 @@ def acquired_patches(
 
 
 def _crop_or_pad(array: Tensor, shape: Sequence[int]) -> Tensor:
-    """The array (y, x) cropped or padded with zeros to `shape`, such that its element at n // 2 is at n' // 2."""
-    near = [new // 2 - old // 2 for old, new in zip(array.shape, shape, strict=True)]
-    far = [new - old - first for old, new, first in zip(array.shape, shape, near, strict=True)]
+    """The array (..., y, x) cropped or padded with zeros to `shape`, such that its element at n // 2 is at n' // 2."""
+    near = [new // 2 - old // 2 for old, new in zip(array.shape[-2:], shape, strict=True)]
+    far = [new - old - first for old, new, first in zip(array.shape[-2:], shape, near, strict=True)]
     return F.pad(array, (near[1], far[1], near[0], far[0]))

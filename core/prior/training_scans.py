@@ -82,13 +82,18 @@ class TrainingScan(NamedTuple):
     truth: Tensor
     scale: float
     sigma: float
+    beside: Tensor = torch.zeros(0, 1, 1)  # magnitudes (slice, y, x) of the stack's other slices, in units of `truth`
 
 
 def draw_scan(images: Sequence[Tensor], settings: ScanSettings, generator: torch.Generator) -> TrainingScan:
-    """Random scan of one of the images (y, x), which are magnitudes or complex and of image scale 1."""
+    """Random scan of one of the images (y, x), which are magnitudes or complex and of image scale 1.
+
+    Of a stack (slice, y, x) the first is scanned, and the others are acquired in the same way.
+    """
     rng = np.random.default_rng(int(torch.randint(0, 2**31, (), generator=generator)))
     chosen = images[int(torch.randint(0, len(images), (), generator=generator))]
-    image = simulate_acquisition(chosen, settings.acquisition, settings.augment, generator)
+    acquired = simulate_acquisition(chosen, settings.acquisition, settings.augment, generator)
+    image = acquired.reshape(-1, *acquired.shape[-2:])[0]
     image = with_lesions(image, settings.lesions, generator)
     truth: ComplexArray = image.to(torch.complex64).numpy()[None]
     sigma = math.exp(rng.uniform(*np.log(settings.sigma)))
@@ -114,6 +119,7 @@ def draw_scan(images: Sequence[Tensor], settings: ScanSettings, generator: torch
         _tensor(expected),
         problem.scale,
         problem.noise_level,
+        acquired.reshape(-1, *acquired.shape[-2:])[1:].abs() / sigma,
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from nilatron.core.backend import Array
 from nilatron.core.bounds import bounded, check_bounds
@@ -23,6 +24,8 @@ from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sampling.self_conditioning import self_conditioned_denoiser
 from nilatron.core.sampling.symmetries import with_symmetries
 from nilatron.core.solvers import conjugate_gradient
+
+Inform: TypeAlias = Callable[[ConditionedDenoiser], ConditionedDenoiser]
 
 DETAIL_GAIN = 0.4  # by how much full detail lowers the noise level that the network is told
 
@@ -104,10 +107,15 @@ def sample_images(
     generator: RandomGenerators,
     solve: Solver = conjugate_gradient,
     callback: Callback | None = None,
+    inform: Inform | None = None,
 ) -> SamplerResult:
-    """Images of one or several slices by `nila_coarse_to_fine`, where the parameters are explained."""
+    """Images of one or several slices by `nila_coarse_to_fine`, where the parameters are explained.
+
+    `inform` adds what is known beside the data, for instance of neighbouring slices, to the denoiser of the upright image.
+    """
+    upright = with_symmetries(denoiser) if settings.symmetries else denoiser
     return nila_coarse_to_fine(
-        self_conditioned_denoiser(with_symmetries(denoiser) if settings.symmetries else denoiser),
+        self_conditioned_denoiser(inform(upright) if inform else upright),
         operator,
         data,
         levels,

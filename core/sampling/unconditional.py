@@ -16,6 +16,7 @@ def sample_unconditional(
     *,
     generator: torch.Generator,
     device: torch.device | str = "cpu",
+    first: Tensor | None = None,
 ) -> Tensor:
     """dx/dsigma = (x - D(x, sigma)) / sigma from x ~ CN(0, sigma_0^2) to sigma = 0, by Heun's method (Algorithm 1).
 
@@ -30,13 +31,18 @@ def sample_unconditional(
     generator
         Random generator of the first noise, on the CPU, so that samples are the same on every device; later steps are
         deterministic.
+    first
+        The first noise itself, complex, of `shape` and variance 1; by default from the generator.
 
     Returns
     -------
     Complex images of `shape`.
     """
-    parts = torch.randn((2, *shape), generator=generator)
-    x = schedule[0] / 2**0.5 * torch.complex(parts[0], parts[1]).to(device)
+    if first is None:
+        parts = torch.randn((2, *shape), generator=generator)
+        x = schedule[0] / 2**0.5 * torch.complex(parts[0], parts[1]).to(device)
+    else:
+        x = schedule[0] * first.to(device)
     for sigma, lower in pairwise(schedule):
         slope = (x - denoiser(x, sigma)) / sigma
         euler = x + (lower - sigma) * slope

@@ -9,7 +9,7 @@ from nilatron.core.measurement import mask_outside_coils
 from nilatron.core.sampling.nila import NilaSettings as PublishedSampler
 from nilatron.core.sampling.nila import nila
 from nilatron.gadgets.nila.budget import Stopwatch
-from nilatron.gadgets.nila.prior import prior_for
+from nilatron.gadgets.nila.prior import informed_prior_for, prior_for
 from nilatron.gadgets.nila.run import NilaRun
 from nilatron.gadgets.nila.settings import NilaNodeSettings, PublishedNodeSettings
 from nilatron.gadgets.problem import Outcome, Problem
@@ -31,7 +31,8 @@ def run_nila_batch(problems: Sequence[Problem], settings: NilaNodeSettings) -> l
         When the budgets do not allow an image (of each slice).
     """
     watch = Stopwatch(settings.slice_budget_s, settings.scan_budget_s, problems[0].clock)
-    prior = prior_for(problems[0].weights, problems[0].device, settings.engine_settings)
+    find = informed_prior_for if any(problem.neighbours for problem in problems) else prior_for
+    prior = find(problems[0].weights, problems[0].device, settings.engine_settings)
     run = NilaRun(problems, settings, watch, prior)
     plan = run.plan()
     return [run.with_samples(made, place, plan) for place, made in enumerate(run.images(plan))]

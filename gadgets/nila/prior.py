@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from nilatron.core.prior.edm_weights import EDMPrior
 from nilatron.core.prior.engines.choose import EngineSettings, engine_for, read_weights
 from nilatron.core.prior.engines.engine_prior import EnginePrior
 from nilatron.core.prior.error_model import ErrorModel
+from nilatron.core.prior.neighbour_weights import NeighbourPrior, beside, load_neighbours
 from nilatron.core.prior.prior import Prior
+from nilatron.core.prior.weights import WeightsError
 from nilatron.gadgets.engine_cache import user_cache
 from nilatron.gadgets.nila.budget import StepCosts
 
@@ -28,13 +30,38 @@ class ReadyPrior:
     errors
         What the weights know of the errors of their images; None for weights that came without.
     device
-        Of the error head.
+        Of the heads.
+    neighbours
+        Head that knows neighbouring slices; None where there is none for these weights.
     """
 
     prior: Prior
     costs: StepCosts = field(default_factory=StepCosts)
     errors: ErrorModel | None = None
     device: str = "cpu"
+    neighbours: NeighbourPrior | None = None
+
+
+def informed_prior_for(weights: Path, device: str, settings: EngineSettings | None = None) -> ReadyPrior:
+    """The prior with the head that knows neighbouring slices, where one for these weights lies beside them.
+
+    Raises
+    ------
+    BadInputError
+        When a file or the engine cannot be used, or the head belongs to other weights.
+    """
+    ready, path = prior_for(weights, device, settings), beside(weights)
+    if not path.is_file():
+        return ready
+    head = _neighbours_at(path, device)
+    if head.denoiser_sha256 != ready.prior.sha256:
+        raise WeightsError(f"{path} knows neighbouring slices for other weights than {weights}: train it for these")
+    return replace(ready, neighbours=head)
+
+
+@lru_cache(maxsize=2)
+def _neighbours_at(path: Path, device: str) -> NeighbourPrior:
+    return load_neighbours(path, device)
 
 
 def prior_for(weights: Path, device: str, settings: EngineSettings | None = None) -> ReadyPrior:

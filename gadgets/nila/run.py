@@ -10,16 +10,25 @@ from functools import cached_property
 
 import numpy as np
 
-from nilatron.core.backend import Array, on_host, synchronize
+from nilatron.core.backend import Array, converted_to, on_host, synchronize
 from nilatron.core.measurement import Measurement, mask_outside_coils
+from nilatron.core.prior.neighbours import neighbour_planes
 from nilatron.core.sampling.image import sample_images
+from nilatron.core.sampling.neighbours import InformedByNeighbours
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.core.uncertainty.psnr import predicted_variance
 from nilatron.gadgets.nila.budget import Plan, Shape, Stopwatch
 from nilatron.gadgets.nila.prior import ReadyPrior
 from nilatron.gadgets.nila.samples import sampled_images
 from nilatron.gadgets.nila.settings import SAMPLED_SERIES, NilaNodeSettings
-from nilatron.gadgets.nila.uncertainty import UNCALIBRATED, PredictedError, predicted_errors, stated_errors
+from nilatron.gadgets.nila.uncertainty import (
+    UNCALIBRATED,
+    PredictedError,
+    acquired_share,
+    predicted_errors,
+    stated_errors,
+    widened,
+)
 from nilatron.gadgets.problem import Outcome, Problem, batch_of
 
 log = logging.getLogger(__name__)
@@ -60,6 +69,17 @@ class NilaRun:
         """(slice, coil, z, y, x)."""
         return len(self.problems), *self.batch[1].shape[-4:]
 
+    @cached_property
+    def informed(self) -> InformedByNeighbours | None:
+        """What slices are told of their neighbours; None where there are none, or the weights have no head for them."""
+        head, problem = self.prior.neighbours, self.problems[0]
+        one_plane = len(self.problems) == 1 and int(problem.conventional.shape[0]) == 1
+        if head is None or not one_plane or not problem.neighbours:
+            return None
+        noise, share = problem.noise_level / problem.scale, acquired_share(problem)
+        planes = neighbour_planes(problem.neighbours, problem.scale, noise, share)
+        return InformedByNeighbours(head.head, planes[None], self.prior.device)
+
     def plan(self) -> Plan:
         """What fits into the time; what a step costs is measured if it is not known."""
         settings, shape = self.settings, self.shape
@@ -97,6 +117,8 @@ class NilaRun:
                 "weights_sha256": self.prior.prior.sha256,
                 "engine": self.prior.prior.label,
             }
+            if problem.neighbours:
+                provenance |= self._of_neighbours()
             if plan.reason:
                 provenance["shortened"] = plan.reason
             outcome = Outcome({"main": mask_outside_coils(problem.operator, result.image[place])}, provenance)
@@ -114,9 +136,20 @@ class NilaRun:
         """Predicted error map of each slice, by the head or by a prior that states variances; none with other weights."""
         if self.prior.errors is None:
             return [] if result.variance is None else stated_errors(self.problems, result.variance)
-        return predicted_errors(
+        found = predicted_errors(
             self.prior.errors, self.problems, self.batch[2], result, self.settings, self.prior.device
         )
+        if self.informed is None or self.informed.last_change is None:
+            return found
+        changes = converted_to(self.informed.last_change, result.image) * self.problems[0].scale
+        return [widened(one, changes[place]) for place, one in enumerate(found)]
+
+    def _of_neighbours(self) -> dict[str, str]:
+        if self.informed is None or self.prior.neighbours is None:
+            return {
+                "neighbours_used": "no: no head lies beside the weights, or the slice has several partitions or map sets"
+            }
+        return {"neighbours_used": "yes", "neighbours_sha256": self.prior.neighbours.sha256}
 
     def _with_prediction(self, outcome: Outcome, predicted: PredictedError) -> Outcome:
         if "uncertainty" not in self.settings.series or self.settings.uncertainty_from != "prediction":
@@ -140,6 +173,7 @@ class NilaRun:
             scale=scales,
             generator=generators,
             callback=self._callback,
+            inform=self.informed,
         )
         self._remember_cost(self.shape, result.image, began_s, len(levels))
         return result

@@ -9,6 +9,7 @@ from nilatron.core.prior.engines.choose import EngineSettings
 from nilatron.core.sampling.image import ImageSettings
 from nilatron.core.sampling.posterior import SampleSettings
 from nilatron.gadgets.nila.budget import BudgetSettings
+from nilatron.gadgets.nila.memory import MODES
 
 SAMPLED_SERIES = ("mean", "map", "sample", "std")  # that are made of posterior samples
 SERIES = ("nila", "conventional", "uncertainty", *SAMPLED_SERIES)
@@ -43,6 +44,9 @@ class NilaNodeSettings(NetworkSettings, ImageSettings, SampleSettings):
     uncertainty_from: str = "prediction"
     # up to so many slices of the same size in one run, which waits for them (not with a slice_budget_s); for a GPU
     batch_slices: int = bounded(1, 1, 64)
+    # what a slice is told of others of its volume: off, past (those that are there; none waits), or both (every second slice
+    # waits for the two beside it); then slices are not put together
+    neighbours: str = "off"
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -53,6 +57,8 @@ class NilaNodeSettings(NetworkSettings, ImageSettings, SampleSettings):
         check_series(self.series)
         if self.uncertainty_from not in UNCERTAINTY_FROM:
             raise ValueError(f"uncertainty_from must be {' or '.join(UNCERTAINTY_FROM)}, got {self.uncertainty_from!r}")
+        if self.neighbours not in MODES:
+            raise ValueError(f"neighbours must be {', '.join(MODES[:-1])} or {MODES[-1]}, got {self.neighbours!r}")
 
     @property
     def evaluations(self) -> int:

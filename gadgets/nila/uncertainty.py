@@ -85,6 +85,18 @@ def predicted_errors(
     return found
 
 
+def widened(predicted: PredictedError, change: Array) -> PredictedError:
+    """The map of an image that neighbouring slices have changed: sqrt(deviation^2 + change^2), which no calibration knows.
+
+    What was believed of a neighbour, and might be wrong here, is part of the error (z, y, x).
+    """
+    xp = namespace(predicted.deviation)
+    deviation = xp.sqrt(predicted.deviation**2 + xp.abs(change) ** 2)
+    unfit = ("psnr_bound_db", "psnr_bound_confidence")
+    of_image = {name: text for name, text in predicted.of_image.items() if name not in unfit}
+    return PredictedError(deviation, {"uncertainty_calibration": UNCALIBRATED}, of_image)
+
+
 def stated_errors(problems: Sequence[Problem], variance: Array) -> list[PredictedError]:
     """Error map of each slice by the variance (batch, z, y, x) of the complex image that the prior itself states."""
     deviations = namespace(variance).sqrt(variance)

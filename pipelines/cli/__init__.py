@@ -24,6 +24,7 @@ from nilatron.pipelines.cli import (  # noqa: F401
     phases,
     prior,
     replay,
+    sample,
     serve,
     simulate,
     stream,

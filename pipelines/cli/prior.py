@@ -221,3 +221,36 @@ def learn_familiar(
             lambda text: status.update(Text(shown(text))),
         )
     say(f"{output}: threshold {found.threshold:.2f}, false alarms {found.false_alarms:.2%}")
+
+
+@prior.command("learn-neighbours")
+def learn_neighbours(
+    images: Annotated[
+        list[Path], typer.Argument(help="Ordered volumes: files and folders, pictures numbered by slice.")
+    ],
+    output: OutputOption,
+    weights: WeightsOption = "default",
+    start: Annotated[Path | None, typer.Option(help="Weights that it wrote, to go on with.")] = None,
+    scans: Annotated[int, typer.Option(min=1, help="Simulated scans that it learns from.")] = 400,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps for each scan.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Of scans and training.")] = 0,
+    data: Annotated[str, typer.Option(help="What the images are, for the metadata.")] = "not stated",
+    licence: Annotated[str, typer.Option(help="Of the weights, for their metadata.")] = "not stated",
+) -> None:
+    """Train a head that tells these weights, which stay as they are, of neighbouring slices."""
+    from nilatron.core.prior.neighbour_training import NeighbourTraining
+    from nilatron.core.prior.weights import find_weights
+    from nilatron.pipelines.prior.learn_neighbours import LearnNeighboursSettings
+    from nilatron.pipelines.prior.learn_neighbours import learn_neighbours as run
+
+    settings = LearnNeighboursSettings(
+        tuple(images),
+        find_weights(weights),
+        start,
+        training=NeighbourTraining(n_scans=scans, steps_per_scan=steps, seed=seed),
+        data=data,
+        licence=licence,
+    )
+    with stderr.status("reading") as status:
+        run(settings, output, lambda text: status.update(Text(shown(text))))
+    say(f"{output}: knows neighbouring slices")

@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import logging
 import math
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from nilatron.core.backend import percentile
 from nilatron.core.errors import BadInputError
+from nilatron.core.prior.volumes import Place
 from nilatron.core.scale import SCALE_PERCENT
 from nilatron.pipelines.files.sizes import MOST_PIXELS, most_unpacked
 
@@ -61,11 +63,17 @@ class TrainingImagesError(BadInputError):
 
 
 def load_images(paths: Sequence[Path], slice_axis: int | None = None) -> list[Tensor]:
-    """All slices of the files, and of the files below the folders, in `paths`.
+    """The images of `load_volumes`, without their places."""
+    return load_volumes(paths, slice_axis)[0]
+
+
+def load_volumes(paths: Sequence[Path], slice_axis: int | None = None) -> tuple[list[Tensor], list[Place]]:
+    """All slices of the files, and of the files below the folders, in `paths`, and their places in their volumes.
 
     Magnitude images become float16 (y, x), complex ones complex64 (y, x), divided by their image scale. Empty slices are
     left out: without signal, or darker than 5 % of the brightest of their volume or series. Anisotropic slices keep their
-    pixels: augmentation resamples anyway.
+    pixels: augmentation resamples anyway. The slices of a stack are a volume; so are pictures of a folder whose names differ
+    in a number at the end alone.
 
     Parameters
     ----------
@@ -82,17 +90,28 @@ def load_images(paths: Sequence[Path], slice_axis: int | None = None) -> list[Te
     if slice_axis not in (None, 0, 1, 2):
         raise TrainingImagesError(f"the slice axis of NIfTI volumes must be 0, 1 or 2, got {slice_axis}")
     images: list[Tensor] = []
+    places: list[Place] = []
+    volumes: dict[str, int] = {}
     n_empty = 0
     for path in [file for given in paths for file in _files(given)]:
-        for stack in _reader(path)(path, slice_axis):
+        for number, stack in enumerate(_reader(path)(path, slice_axis)):
             kept, n_left_out = _slices(stack, path)
-            images += kept
+            name, first = _volume_of(path, number)
+            volume = volumes.setdefault(name, len(volumes))
+            images += [image for image, _, _ in kept]
+            places += [Place(volume, first + position, scale) for _, scale, position in kept]
             n_empty += n_left_out
     where = ", ".join(map(str, paths[:3])) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
     if not images:
         raise TrainingImagesError(f"no training images in {where}: {n_empty} empty slices, nothing else")
     log.info("%d training images from %s; %d empty slices left out", len(images), where, n_empty)
-    return images
+    return images, places
+
+
+def _volume_of(path: Path, stack: int) -> tuple[str, int]:
+    """Name of the volume of a stack, and the position of its first slice."""
+    numbered = re.fullmatch(r"(.*?)(\d+)", path.stem) if path.suffix.lower() == ".png" else None
+    return (f"{path.parent / numbered[1]}", int(numbered[2])) if numbered else (f"{path} {stack}", 0)
 
 
 def fingerprint(images: Sequence[Tensor]) -> str:
@@ -119,8 +138,8 @@ def _files(given: Path) -> list[Path]:
     return usable
 
 
-def _slices(stack: Stack, path: Path) -> tuple[list[Tensor], int]:
-    """Slices of a stack that are not empty, at image scale 1, and the number of the others."""
+def _slices(stack: Stack, path: Path) -> tuple[list[tuple[Tensor, float, int]], int]:
+    """Slices of a stack that are not empty, at image scale 1, with scale and position, and the number of the others."""
     found: list[tuple[Tensor, float]] = []
     low = high = 0.0
     for pixels in stack:
@@ -135,7 +154,9 @@ def _slices(stack: Stack, path: Path) -> tuple[list[Tensor], int]:
     if low < -MAX_NEGATIVE * high:
         raise TrainingImagesError(f"{path}: a magnitude image has no values below zero, this goes from {low} to {high}")
     brightest = max((scale for _, scale in found), default=0.0)
-    kept = [image for image, scale in found if scale > MIN_BRIGHTNESS * brightest]
+    kept = [
+        (image, scale, position) for position, (image, scale) in enumerate(found) if scale > MIN_BRIGHTNESS * brightest
+    ]
     return kept, len(found) - len(kept)
 
 

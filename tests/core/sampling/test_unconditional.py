@@ -39,3 +39,16 @@ def test_the_seed_alone_decides_and_one_level_is_one_denoising():
     assert not torch.equal(draw(schedule), draw(schedule, seed=1))
     parts = torch.randn((2, 2, 32, 32), generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(draw((1.0,)), wiener(torch.complex(parts[0], parts[1]) / math.sqrt(2), 1.0))
+
+
+def test_the_first_noise_can_be_given():
+    generator = torch.Generator().manual_seed(0)
+    parts = torch.randn((2, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    first = torch.complex(parts[0], parts[1]) / 2**0.5
+    drawn = [
+        sample_unconditional(
+            lambda x, sigma: x / (1 + sigma**2), (1, 8, 8), (2.0, 0.5, 0.1), generator=generator, **given
+        )
+        for given in ({}, {"first": first})
+    ]
+    assert torch.allclose(*drawn, atol=1e-6)

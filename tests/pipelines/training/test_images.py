@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from nilatron.core.scale import image_scale
-from nilatron.pipelines.training.images import TrainingImagesError, fingerprint, load_images
+from nilatron.pipelines.training.images import TrainingImagesError, fingerprint, load_images, load_volumes
 
 nibabel = pytest.importorskip("nibabel")
 
@@ -243,3 +243,24 @@ def test_the_fingerprint_is_of_the_contents_not_of_their_order():
     changed[1][0, 0] += 1e-3
     others = [changed, images[:2], [*images, images[0]], [image.T for image in images], [i.half() for i in images]]
     assert len({same, *map(fingerprint, others)}) == 6
+
+
+def test_numbered_pictures_of_a_folder_are_a_volume_in_the_order_of_their_numbers(picture, tmp_path):
+    for name, gain in (("head_009", 100), ("head_010", 200), ("other_009", 100), ("alone", 100)):
+        Image.fromarray((picture * gain).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    images, places = load_volumes([tmp_path])
+    assert len(images) == len(places) == 4
+    alone, first, second, other = places
+    assert first.volume == second.volume
+    assert len({alone.volume, first.volume, other.volume}) == 3
+    assert (first.position, second.position) == (9, 10)
+    assert second.scale == pytest.approx(2 * first.scale, rel=0.05)
+
+
+def test_slices_of_a_stack_are_a_volume_and_empty_ones_leave_a_gap(picture, tmp_path):
+    np.save(tmp_path / "stack.npy", np.stack([picture, 0 * picture, 3 * picture]))
+    images, places = load_volumes([tmp_path / "stack.npy"])
+    assert [place.position for place in places] == [0, 2]
+    assert len({place.volume for place in places}) == 1
+    assert places[1].scale == pytest.approx(3 * places[0].scale)
+    assert len(images) == 2

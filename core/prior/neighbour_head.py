@@ -1,0 +1,97 @@
+"""A small network beside the denoiser that corrects its estimate by what neighbouring slices show.
+
+    D'(x, sigma) = D + u c(|D|, (x - D) / u, neighbours, sigma),        u = D / |D|
+
+The correction c is real, along the phase u of the estimate, since neighbours are known by their magnitudes alone. The denoiser
+stays as it is: without neighbours nothing is added, and an image is the same to the last bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nilatron.core.prior.neighbours import N_PLANES
+
+N_INPUTS = N_PLANES + 4
+MULTIPLE = 8  # the network halves its input three times
+CORRECTION_UNIT = 0.1  # image scale
+SIGMA_FLOOR = 0.01
+
+
+@dataclass(frozen=True)
+class NeighbourHeadConfig:
+    """Feature channels at full, half, quarter and eighth resolution."""
+
+    channels: tuple[int, int, int, int] = (8, 16, 32, 48)
+
+    def __post_init__(self) -> None:
+        """Refuse other than four levels of at least one channel."""
+        if len(self.channels) != 4 or any(c < 1 for c in self.channels):
+            raise ValueError(f"expected four numbers of channels from 1, got {list(self.channels)}")
+
+
+class NeighbourHead(nn.Module):
+    """c / CORRECTION_UNIT of each pixel from `head_inputs`, by convolutions at four resolutions; 0 before it is trained."""
+
+    def __init__(self, config: NeighbourHeadConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or NeighbourHeadConfig()
+        widths = self.config.channels
+        self.first = nn.Conv2d(N_INPUTS, widths[0], 3, padding=1)
+        pairs = list(pairwise(widths))
+        self.shrink = nn.ModuleList(nn.Conv2d(wide, narrow, 3, stride=2, padding=1) for wide, narrow in pairs)
+        self.down = nn.ModuleList(nn.Conv2d(narrow, narrow, 3, padding=1) for _, narrow in pairs)
+        self.grow = nn.ModuleList(nn.Conv2d(narrow, wide, 1) for wide, narrow in pairs)
+        self.up = nn.ModuleList(nn.Conv2d(wide, wide, 3, padding=1) for wide, _ in pairs)
+        self.last = nn.Conv2d(widths[0], 1, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map inputs (batch, N_INPUTS, y, x), sides multiples of `MULTIPLE`, to (batch, y, x)."""
+        h = F.relu(self.first(inputs))
+        kept = []
+        for shrink, down in zip(self.shrink, self.down, strict=True):
+            kept.append(h)
+            h = F.relu(shrink(h))
+            h = h + F.relu(down(h))
+        for grow, up in zip(reversed(self.grow), reversed(self.up), strict=True):
+            h = kept.pop() + F.interpolate(grow(h), scale_factor=2.0, mode="nearest")
+            h = h + F.relu(up(h))
+        out: Tensor = self.last(h)[:, 0]
+        return out
+
+
+def head_inputs(x: Tensor, estimate: Tensor, sigma: Tensor, planes: Tensor) -> Tensor:
+    """Real channels (batch, N_INPUTS, y, x) of complex images (batch, y, x), levels (batch,), planes (batch, plane, y, x)."""
+    magnitude = estimate.abs()
+    level = sigma.clamp_min(SIGMA_FLOOR)[:, None, None]
+    difference = (x - estimate) * phase_of(estimate).conj() / level
+    noise_and_share = planes[:, -2:].clamp_min(1e-4).log() / 4
+    channels = [magnitude, torch.asinh(difference.real) / 2, torch.asinh(difference.imag) / 2]
+    channels.append((level.log() / 4).expand_as(magnitude))
+    return torch.cat((torch.stack(channels, dim=1), planes[:, :-2], noise_and_share), dim=1).to(torch.float32)
+
+
+def phase_of(estimate: Tensor) -> Tensor:
+    """D / |D|, with less than length 1 where |D| is next to nothing."""
+    return estimate / (estimate.abs() + 1e-4)
+
+
+def correction(head: NeighbourHead, inputs: Tensor) -> Tensor:
+    """C (batch, y, x) of inputs of any size; it can be differentiated."""
+    n_y, n_x = inputs.shape[-2:]
+    padded = F.pad(inputs, (0, -n_x % MULTIPLE, 0, -n_y % MULTIPLE), mode="replicate")
+    found: Tensor = CORRECTION_UNIT * head(padded)[:, :n_y, :n_x]
+    return found
+
+
+def change_of(head: NeighbourHead, x: Tensor, estimate: Tensor, sigma: float, planes: Tensor) -> Tensor:
+    """C (batch, y, x) for complex images x and their estimates D (batch, y, x) of image scale 1, at complex level `sigma`."""
+    levels = torch.full((len(x),), sigma, device=x.device)
+    return correction(head, head_inputs(x, estimate, levels, planes.expand(len(x), *planes.shape[1:])))

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+import torch
+
+from nilatron.core.phantom import coil_maps, phantom
+from nilatron.core.prior.neighbour_head import NeighbourHead
+from nilatron.core.prior.neighbours import Neighbour, neighbour_planes
+from nilatron.core.prior.prior import Estimate
+from nilatron.core.recon import inverse_problem
+from nilatron.core.sampling.image import ImageSettings, sample_images
+from nilatron.core.sampling.neighbours import InformedByNeighbours
+
+SHAPE = (1, 72, 80)
+LEVELS = (0.4, 0.2, 0.1, 0.03)
+SETTINGS = ImageSettings(steps=4)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    maps = coil_maps(3, SHAPE)
+    counts = np.zeros(SHAPE, np.float32)
+    counts[:, ::2] = counts[:, 30:42] = 1
+    kspace = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(maps * phantom(SHAPE), axes=(-2, -1)), norm="ortho"))
+    return inverse_problem((50 * kspace * counts).astype(np.complex64), counts, maps)
+
+
+def shrunk(x, sigma, previous):
+    del previous
+    return Estimate(x / (1 + sigma**2))
+
+
+def images(problem, inform=None):
+    return sample_images(
+        shrunk, problem.operator, problem.data, LEVELS, SETTINGS, start=problem.conventional[None],
+        sigma=problem.noise_level, scale=problem.scale, generator=np.random.default_rng(0), inform=inform,
+    ).image  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def planes(problem):
+    neighbour = Neighbour(np.abs(problem.conventional[0]).astype(np.float32), 3.0)
+    return neighbour_planes([neighbour], problem.scale, 0.05, 0.5)[None]
+
+
+def test_a_head_that_says_nothing_leaves_the_image_as_it_is_to_the_last_bit(problem, planes):
+    assert images(problem, InformedByNeighbours(NeighbourHead().eval(), planes)).tobytes() == images(problem).tobytes()
+
+
+def test_what_the_head_says_changes_the_image_and_is_remembered(problem, planes):
+    head = NeighbourHead().eval()
+    torch.nn.init.constant_(head.last.bias, 0.5)
+    informed = InformedByNeighbours(head, planes)
+    assert not np.allclose(images(problem, informed), images(problem), atol=1e-3 * problem.scale)
+    assert informed.last_change.shape == (1, *SHAPE)
+    np.testing.assert_allclose(informed.last_change, 0.05, rtol=1e-5)
+
+
+def test_the_head_is_asked_once_and_sees_the_upright_image_beside_its_neighbours(problem, planes):
+    seen = []
+
+    class Watched(NeighbourHead):
+        def forward(self, inputs):
+            seen.append(inputs)
+            return super().forward(inputs)
+
+    images(problem, InformedByNeighbours(Watched().eval(), planes))
+    (inputs,) = seen
+    assert inputs.shape[-2:] == SHAPE[-2:]
+    # whatever view of the image the denoiser is shown
+    assert np.corrcoef(inputs[0, 0].flatten(), inputs[0, 4].flatten())[0, 1] > 0.8
