@@ -197,7 +197,7 @@ def test_a_dc_that_is_not_in_the_middle_is_moved_and_told(scan):
         ({"method": "nil"}, "unknown target 'nil': choose from"),
         ({"stepz": 3}, "nila has no property 'stepz'"),
         ({"pixel_type": "uint16"}, "nila has no property 'pixel_type'"),
-        ({"steps": 0}, "n_steps >= 1"),
+        ({"steps": 0}, "steps must be from 1 to 1000"),
         ({"method": "cg_sense", "uncertainty": True}, "method cg_sense has no uncertainty"),
         ({"weights": "none.safetensors"}, "no weights file at none.safetensors"),
         ({"device": "tpu"}, "device must be auto, cpu or cuda"),
