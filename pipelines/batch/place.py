@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from importlib import import_module
 
 from nilatron.pipelines.batch.rows import Row
 from nilatron.pipelines.batch.settings import Job, Limits
@@ -17,7 +16,6 @@ from nilatron.pipelines.threads import calm_threads
 MAY_PASS = (RuntimeError, ArithmeticError, MemoryError, OSError, ValueError, LookupError, TypeError)
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-LATE = ("nilatron.gadgets.node", "scipy.fft")  # modules that the first scan would load
 
 
 def settle() -> None:
@@ -30,8 +28,9 @@ def settle() -> None:
     die_with_parent()
     logging.disable(logging.CRITICAL)
     calm_threads()
-    for name in LATE:
-        import_module(name)
+    import scipy.fft  # noqa: F401
+
+    import nilatron.gadgets.node  # noqa: F401
 
 
 def attempt(job: Job) -> Row | str:

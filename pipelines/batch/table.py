@@ -6,7 +6,6 @@ import csv
 import logging
 import time
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -95,7 +94,9 @@ def _schema(arrow: ModuleType) -> Any:
 
 def _arrow() -> ModuleType | None:
     try:
-        return import_module("pyarrow")
+        import pyarrow
     except ImportError:
         log.warning("pyarrow is not installed (pip install 'nilatron[cluster]'): the table is written as CSV only")
         return None
+    module: ModuleType = pyarrow
+    return module

@@ -7,7 +7,7 @@ from xml.parsers import expat
 
 from nilatron.core.errors import BadInputError
 
-MAX_ELEMENTS, MAX_DEPTH = 20_000, 100
+MAX_ELEMENTS, MAX_DEPTH = 60_000, 100
 
 
 class TooMuchXmlError(BadInputError):
@@ -24,7 +24,7 @@ def check_xml(data: bytes | str, what: str) -> None:
     Raises
     ------
     TooMuchXmlError
-        When there are more than 20,000 elements, or elements inside each other more than 100 deep.
+        When there are more than 60,000 elements, or elements inside each other more than 100 deep.
     """
     parser, n_elements, depth = expat.ParserCreate(), 0, 0
 

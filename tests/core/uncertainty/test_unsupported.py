@@ -53,7 +53,7 @@ def test_what_nobody_sees_and_what_lies_in_air_is_not_outlined(tissue):
 
 def test_no_spot_is_smaller_than_four_pixels(tissue):
     noise = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32)
-    found = unsupported(tissue + 1.5 * noise, tissue, np.full(SHAPE, 4.0))
+    found = unsupported(tissue + 3 * noise, tissue, np.full(SHAPE, 4.0))
     spots, n = ndimage.label(found)
     assert n == n_spots(found) > 5
     assert ndimage.sum_labels(found, spots, range(1, n + 1)).min() >= 4

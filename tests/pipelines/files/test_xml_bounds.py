@@ -33,9 +33,9 @@ def test_what_is_small_or_no_xml_is_left_to_the_parser(xml):
 @pytest.mark.parametrize(
     ("xml", "text"),
     [
-        (wide(MAX_ELEMENTS + 1), "it has more than 20000 elements"),
+        (wide(MAX_ELEMENTS + 1), "it has more than 60000 elements"),
         (deep(MAX_DEPTH + 1), "nested more than 100 deep"),
-        (wide(MAX_ELEMENTS + 1)[:-4], "more than 20000"),
+        (wide(MAX_ELEMENTS + 1)[:-4], "more than 60000"),
     ],
 )
 def test_too_much_is_found_before_anything_is_built(kind, xml, text):

@@ -64,7 +64,7 @@ def test_refusals_say_why_and_sigterm_lets_scans_end(make_server, talk, scan):
     running = [server.connect() for _ in range(2)]
     for connection in running:
         talk.send(connection, "cg_sense", (header, items[:10]), close=False)
-    server.wait_for("scan begins", 2)
+    server.wait_for("scan begins", 3)
     assert server.get("/readyz")[0] == 503
     for asked, kind in (("cg_sense", Text), (Config(b"<configuration/>"), Error)):
         images, errors = talk(server, asked)
