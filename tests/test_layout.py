@@ -20,7 +20,7 @@ NOT_IN_CORE = {"ismrmrd", "gadgetron", "h5py", "socket", "argparse", "typer", "x
 TOUCHES_FILES = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "mkdir", "unlink", "stat"}
 # rooms of `pipelines`, from the ground up: a room imports only from floors below its own
 FLOORS = (
-    {"wire", "files", "device", "threads", "progress"},
+    {"wire", "files", "device", "threads", "progress", "log_lines"},
     {"archive", "chain", "importing", "mrd2", "simulation", "training", "report"},
     {"conversation", "prior"},
     {"node", "client", "server", "stream"},

@@ -16,6 +16,7 @@ from nilatron import __version__
 from nilatron.pipelines.batch.rows import COMPLETE, Row
 from nilatron.pipelines.batch.settings import GROUP
 from nilatron.pipelines.files.atomic import InputError, atomic_path
+from nilatron.pipelines.files.images import white_of
 from nilatron.pipelines.report import pictures
 from nilatron.pipelines.report.slices import ImageGroup
 
@@ -122,4 +123,4 @@ def picture(images: Path) -> str:
     except (InputError, OSError, IndexError):
         return ""
     plane = volume[len(volume) // 2]
-    return pictures.thumbnail(plane, pictures.white_of(plane), SIDE)
+    return pictures.thumbnail(plane, white_of(plane), SIDE)

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from nilatron import __version__
 from nilatron.core.errors import BadInputError
-from nilatron.core.log_lines import escape_logs
 from nilatron.core.words import message as as_message
 from nilatron.core.words import shown
+from nilatron.pipelines.log_lines import escape_logs
 from nilatron.pipelines.threads import calm_threads
 
 RECONSTRUCTING, PRIORS, SETTING_UP = "Reconstruct", "Priors", "Chains and installation"  # panels of the help

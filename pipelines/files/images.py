@@ -23,7 +23,7 @@ from nilatron.pipelines.files.interrupts import shielded
 
 logger = logging.getLogger(__name__)
 
-PNG_PERCENTILE = 99.5  # percentile of the magnitude that becomes white
+WHITE_PERCENTILE = 99.5  # percentile of the magnitude that becomes white
 
 AnyArray = npt.NDArray[Any]
 
@@ -184,9 +184,13 @@ def write_png(image: ismrmrd.Image | AnyArray, path: str | Path) -> None:
     if values.ndim < 2 or values.size == 0:
         raise ValueError(f"a picture needs an array (..., y, x) that is not empty, got shape {values.shape}")
     magnitude = np.nan_to_num(np.abs(values), nan=0.0, posinf=0.0)
-    white = float(np.percentile(magnitude, PNG_PERCENTILE)) or float(magnitude.max()) or 1.0
-    grey = np.clip(np.rint(magnitude * (255 / white)), 0, 255).astype(np.uint8)
+    grey = np.clip(np.rint(magnitude * (255 / white_of(magnitude))), 0, 255).astype(np.uint8)
     save_png(mosaic(grey.reshape(-1, *values.shape[-2:])), path)
+
+
+def white_of(magnitude: AnyArray) -> float:
+    """Value that becomes white: the 99.5th percentile, or the largest one where that is 0."""
+    return float(np.percentile(magnitude, WHITE_PERCENTILE)) or float(magnitude.max(initial=0.0)) or 1.0
 
 
 def mosaic(tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.images import white_of
 
 Volume: TypeAlias = npt.NDArray[np.float32]  # (z, y, x)
 Colours: TypeAlias = npt.NDArray[np.uint8]  # (z, y, x, 3)
 
 COLOUR = (255, 176, 0)
-WHITE_PERCENTILE = 99.5
 NORMAL_90 = 1.645  # standard deviations that hold 90 % of errors, where calibration does not say how many
 
 
@@ -80,8 +80,7 @@ def with_outlines(main: Volume, spots: npt.NDArray[np.bool_]) -> Colours:
     """The image in grey, black to white from 0 to its 99.5th percentile, with the outlines of spots in colour."""
     from nilatron.core.uncertainty.unsupported import outline
 
-    white = float(np.percentile(main, WHITE_PERCENTILE)) or float(main.max(initial=0.0)) or 1.0
-    grey = np.rint(255 * (main / white).clip(0, 1)).astype(np.uint8)
+    grey = np.rint(255 * (main / white_of(main)).clip(0, 1)).astype(np.uint8)
     coloured = np.stack([grey] * 3, axis=-1)
     coloured[np.stack([outline(plane) for plane in spots])] = COLOUR
     return coloured

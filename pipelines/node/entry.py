@@ -60,7 +60,7 @@ def run(target: str, connection: Any) -> None:
     watch = Watch(sock, target)
     code = 3
     try:
-        from nilatron.core.log_lines import escape_logs
+        from nilatron.pipelines.log_lines import escape_logs
         from nilatron.pipelines.threads import calm_threads
 
         calm_threads()  # before torch is loaded

@@ -16,6 +16,7 @@ from nilatron.core.words import counted, shown
 from nilatron.gadgets.images import SERIES_INDEX
 from nilatron.gadgets.items import UNCERTAINTY_ROLES
 from nilatron.pipelines.files.atomic import atomic_path
+from nilatron.pipelines.files.images import white_of
 from nilatron.pipelines.files.outlined import count, spots_of, standard_deviations, with_outlines
 from nilatron.pipelines.files.roles import COMPARED
 from nilatron.pipelines.report import pictures
@@ -74,7 +75,7 @@ def page(images: ImageGroup, scan: ScanFacts) -> str:
     thumbnails = []
     for number in small:
         pixels = _plane(images, slices[number], _first_role(slices[number]))
-        uri = pictures.thumbnail(pixels, pictures.white_of(pixels), THUMBNAIL)
+        uri = pictures.thumbnail(pixels, white_of(pixels), THUMBNAIL)
         thumbnails.append({"uri": uri, "label": slices[number].label, "link": number if number in large else None})
     environment = Environment(
         finalize=_as_shown, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -118,7 +119,7 @@ def _row(number: int, one: SliceImages, scan: ScanFacts, is_large: bool) -> dict
 
 def _slice(images: ImageGroup, number: int, one: SliceImages) -> dict[str, object]:
     planes = {role: _plane(images, one, role) for role in one.places}
-    white = pictures.white_of(planes[_first_role(one)])
+    white = white_of(planes[_first_role(one)])
     figures: list[dict[str, object]] = [
         {
             "uri": pictures.grey(planes[role], white),
@@ -130,7 +131,7 @@ def _slice(images: ImageGroup, number: int, one: SliceImages) -> dict[str, objec
         if role in planes
     ]
     for role in (role for role in UNCERTAINTY_ROLES if role in planes):
-        most = pictures.white_of(planes[role])
+        most = white_of(planes[role])
         predicted = one.metadata[role].get("nilatron_uncertainty_from") == "prediction"
         words = f"Uncertainty: {'predicted error' if predicted else 'posterior standard deviation'}, SNR units"
         bar = ["0", f"{most / 2:.2g}", f"{most:.2g}"]

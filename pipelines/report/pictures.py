@@ -12,7 +12,6 @@ from PIL import Image
 
 Pixels: TypeAlias = npt.NDArray[np.float32]  # (y, x)
 
-WHITE_PERCENTILE = 99.5
 MOST_PIXELS = 512  # along a side
 DIFFERENCE_GAIN = 5
 # from dark to bright, equally spaced in lightness: seen by the colour-blind, and right in grey
@@ -29,11 +28,6 @@ COLOURS = np.array(
     ],
     np.float32,
 )
-
-
-def white_of(pixels: Pixels) -> float:
-    """Value that becomes white: the 99.5th percentile."""
-    return float(np.percentile(pixels, WHITE_PERCENTILE)) or float(pixels.max(initial=0.0)) or 1.0
 
 
 def grey(pixels: Pixels, white: float) -> str:

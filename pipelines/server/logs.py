@@ -8,8 +8,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from nilatron.core.log_lines import LineFormatter, escape_logs, set_in
 from nilatron.core.words import message
+from nilatron.pipelines.log_lines import LineFormatter, escape_logs, set_in
 
 MAX_LINES_A_MINUTE = 1000
 

@@ -11,7 +11,7 @@ from PIL import Image as Picture
 
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.files.disk import OutputError
-from nilatron.pipelines.files.images import ImageFile, write_png
+from nilatron.pipelines.files.images import ImageFile, white_of, write_png
 from nilatron.pipelines.files.interrupts import StopSignalError, stoppable
 from nilatron.pipelines.files.raw import open_raw
 from nilatron.pipelines.files.reserved import ReservedFile
@@ -250,3 +250,7 @@ def test_png_of_nothing_is_black(tmp_path, value):
 def test_png_of_no_image(tmp_path):
     with pytest.raises(ValueError, match="shape"):
         write_png(np.zeros(4), tmp_path / "a.png")
+
+
+def test_white_of_nothing_is_something():
+    assert white_of(np.zeros((4, 4), np.float32)) == 1.0

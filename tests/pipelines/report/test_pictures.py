@@ -41,7 +41,3 @@ def test_colours_become_brighter_with_the_value():
 def test_large_pictures_are_made_smaller_and_keep_their_shape():
     assert pixels_of(pictures.grey(np.zeros((300, 1200), np.float32), 1.0)).shape == (128, 512)
     assert max(pixels_of(pictures.thumbnail(np.zeros((300, 200), np.float32), 1.0, 96)).shape) == 96
-
-
-def test_white_of_nothing_is_something():
-    assert pictures.white_of(np.zeros((4, 4), np.float32)) == 1.0

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from nilatron.core.log_lines import LineFormatter, escape_logs, set_in
+from nilatron.pipelines.log_lines import LineFormatter, escape_logs, set_in
 
 HOSTILE = "scan \x1b]0;title\x07\nERROR forged \u202egnp.exe"
 SHOWN = r"scan \x1b]0;title\x07\nERROR forged \u202egnp.exe"
