@@ -10,7 +10,6 @@ from nilatron.gadgets.images import SERIES_INDEX
 ROLES = {index: role for role, index in SERIES_INDEX.items()}
 COMPARED = ("main", "conventional", "uncertainty")  # what is looked at side by side
 INDICES = ("slice", "contrast", "phase", "repetition", "set", "average")
-MOST_WAITING = 4  # slices
 
 T = TypeVar("T")
 
@@ -21,9 +20,16 @@ def slice_of(head: Any) -> tuple[int, ...]:
 
 
 class TogetherBySlice(Generic[T]):
-    """Gathers images until a slice has all that are compared; they come close together, so only a few slices wait."""
+    """Gathers images until a slice has all that are compared.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    most_waiting
+        Slices that may wait, of which the oldest is given up for another; None for any number.
+    """
+
+    def __init__(self, most_waiting: int | None = None) -> None:
+        self.most_waiting = most_waiting
         self._waiting: dict[tuple[int, ...], dict[str, T]] = defaultdict(dict)
 
     def add(self, head: Any, image: T) -> dict[str, T] | None:
@@ -33,6 +39,6 @@ class TogetherBySlice(Generic[T]):
             return None
         key = slice_of(head)
         self._waiting[key][role] = image
-        if len(self._waiting) > MOST_WAITING:
+        if self.most_waiting is not None and len(self._waiting) > self.most_waiting:
             del self._waiting[next(iter(self._waiting))]
         return self._waiting.pop(key) if len(self._waiting[key]) == len(COMPARED) else None

@@ -26,6 +26,8 @@ from nilatron.pipelines.replay.settings import ReplayReport, ReplaySettings
 
 log = logging.getLogger(__name__)
 
+MOST_WAITING = 64  # slices in memory whose error map has not come: conventional images of a server are far ahead
+
 
 @dataclass
 class PictureFolder(SpareFolder):
@@ -36,7 +38,7 @@ class PictureFolder(SpareFolder):
     """
 
     refused: list[str] = field(default_factory=list)  # why, for each image
-    _together: TogetherBySlice[ismrmrd.Image] = field(default_factory=TogetherBySlice, init=False)
+    _together: TogetherBySlice[ismrmrd.Image] = field(default_factory=lambda: TogetherBySlice(MOST_WAITING), init=False)
 
     def write(self, image: ismrmrd.Image) -> None:
         """The pictures that an image gives, named by series and index."""

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from nilatron.pipelines.files.roles import INDICES, MOST_WAITING, TogetherBySlice, slice_of
+from nilatron.pipelines.files.roles import INDICES, TogetherBySlice, slice_of
 
 
 def head(series, **indices):
@@ -31,13 +31,21 @@ def test_other_times_are_other_slices_and_other_series_nothing():
     assert together.add(head(2), 2) is not None
 
 
-def test_slices_that_never_complete_are_not_kept():
+def test_conventional_images_may_be_far_ahead():
     together = TogetherBySlice()
-    for n in range(MOST_WAITING + 1):
+    for series in (2, 1):
+        for n in range(100):
+            assert together.add(head(series, slice=n), series) is None
+    assert all(together.add(head(101, slice=n), 101) is not None for n in range(100))
+
+
+def test_slices_that_never_complete_are_not_kept_without_end():
+    together = TogetherBySlice(most_waiting=4)
+    for n in range(5):
         together.add(head(1, slice=n), n)
         together.add(head(2, slice=n), n)
     assert together.add(head(101, slice=0), "map") is None
-    assert together.add(head(101, slice=MOST_WAITING), "map") is not None
+    assert together.add(head(101, slice=4), "map") is not None
 
 
 def test_heads_are_objects_or_records():
