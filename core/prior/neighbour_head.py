@@ -27,7 +27,7 @@ SIGMA_FLOOR = 0.01
 class NeighbourHeadConfig:
     """Feature channels at full, half, quarter and eighth resolution."""
 
-    channels: tuple[int, int, int, int] = (8, 16, 32, 48)
+    channels: tuple[int, int, int, int] = (16, 32, 48, 64)
 
     def __post_init__(self) -> None:
         """Refuse other than four levels of at least one channel."""
@@ -67,15 +67,20 @@ class NeighbourHead(nn.Module):
         return out
 
 
-def head_inputs(x: Tensor, estimate: Tensor, sigma: Tensor, planes: Tensor) -> Tensor:
-    """Real channels (batch, N_INPUTS, y, x) of complex images (batch, y, x), levels (batch,), planes (batch, plane, y, x)."""
+def own_channels(x: Tensor, estimate: Tensor, sigma: Tensor) -> Tensor:
+    """What the step itself shows: channels (batch, 4, y, x) of complex x and estimates (batch, y, x), and levels (batch,)."""
     magnitude = estimate.abs()
     level = sigma.clamp_min(SIGMA_FLOOR)[:, None, None]
     difference = (x - estimate) * phase_of(estimate).conj() / level
-    noise_and_share = planes[:, -2:].clamp_min(1e-4).log() / 4
     channels = [magnitude, torch.asinh(difference.real) / 2, torch.asinh(difference.imag) / 2]
     channels.append((level.log() / 4).expand_as(magnitude))
-    return torch.cat((torch.stack(channels, dim=1), planes[:, :-2], noise_and_share), dim=1).to(torch.float32)
+    return torch.stack(channels, dim=1).to(torch.float32)
+
+
+def head_inputs(own: Tensor, planes: Tensor) -> Tensor:
+    """Real channels (batch, N_INPUTS, y, x) of `own_channels` and the neighbours' planes (batch, plane, y, x)."""
+    noise_and_share = planes[:, -2:].clamp_min(1e-4).log() / 4
+    return torch.cat((own, planes[:, :-2], noise_and_share), dim=1).to(torch.float32)
 
 
 def phase_of(estimate: Tensor) -> Tensor:
@@ -94,4 +99,5 @@ def correction(head: NeighbourHead, inputs: Tensor) -> Tensor:
 def change_of(head: NeighbourHead, x: Tensor, estimate: Tensor, sigma: float, planes: Tensor) -> Tensor:
     """C (batch, y, x) for complex images x and their estimates D (batch, y, x) of image scale 1, at complex level `sigma`."""
     levels = torch.full((len(x),), sigma, device=x.device)
-    return correction(head, head_inputs(x, estimate, levels, planes.expand(len(x), *planes.shape[1:])))
+    own = own_channels(x, estimate, levels)
+    return correction(head, head_inputs(own, planes.expand(len(x), *planes.shape[1:])))

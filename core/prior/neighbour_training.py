@@ -1,79 +1,118 @@
 """Training of the head that knows neighbouring slices, on the last step of the sampler; the denoiser stays as it is.
 
-Scans of slices from ordered volumes are simulated and sampled without neighbours. The head learns to change the last estimate
-so that the image which data consistency makes of it is nearer to the truth, given imperfect neighbours (teacher forcing). Steps
-before the last are left alone: the denoiser was trained through all of them, and what makes their estimates better makes the
-image worse.
+Runs of slices from ordered volumes are scanned together, in simulation, and each is reconstructed alone. The head learns the error
+that is left in the magnitude of a slice from what the sampler's last step saw and from the images of its neighbours in the run:
+these are reconstructions, with the errors that reconstructions have, never the truth. Steps before the last are left alone: the
+denoiser was trained through all of them, and what makes their estimates better makes the image worse.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nilatron.core.measurement import mask_outside_coils
+from nilatron.core.metrics import FOREGROUND
+from nilatron.core.prior.augment import bernoulli
 from nilatron.core.prior.edm import EDMDenoiser, estimate_complex
-from nilatron.core.prior.neighbour_head import NeighbourHead, change_of, phase_of
+from nilatron.core.prior.lesions import LesionSettings
+from nilatron.core.prior.neighbour_head import CORRECTION_UNIT, NeighbourHead, head_inputs, own_channels
 from nilatron.core.prior.neighbours import Neighbour, neighbour_planes
-from nilatron.core.prior.training_scans import ScanSettings, TrainingScan, draw_scan
-from nilatron.core.prior.volumes import Stack, Volumes
+from nilatron.core.prior.training_scans import ScanSettings, TrainingScan, draw_scans
+from nilatron.core.prior.volumes import NeighbourSettings, Volumes
 from nilatron.core.sampling.image import ImageSettings, sample_images
-from nilatron.core.sampling.unrolled import differentiable_solve, log_error
 from nilatron.core.sense import SenseOperator
 
+EASY = 0.3  # crops count relative to the squared error of their slice, those without error relative to this share of it
+BACKGROUND = 0.3  # weight of the pixels outside the object
+WARM_UP = 100  # steps in which the rate rises
 
-class LastStep(NamedTuple):
-    """A scan before its last data consistency.
+
+class ScannedSlice(NamedTuple):
+    """A slice that was reconstructed alone; images (y, x) of image scale 1.
 
     Attributes
     ----------
-    scan
-        With truth and k-space.
-    noisy, estimate
-        Last input of the denoiser and its estimate, complex (1, y, x), image scale 1.
+    own
+        `own_channels` of the sampler's last step, (channel, y, x).
+    magnitude
+        Of the image.
     error
-        ln of the relative squared error of the image without neighbours.
-    beside
-        The truth of the slice and its neighbours, image scale 1.
+        |truth| - |image|.
+    weight
+        1 in the object and `BACKGROUND` outside.
+    scale
+        Image scale.
+    noise, share
+        Complex noise level at image scale 1, and acquired share of the samples.
     """
 
-    scan: TrainingScan
-    noisy: Tensor
-    estimate: Tensor
-    error: float
-    beside: Stack
+    own: Tensor
+    magnitude: Tensor
+    error: Tensor
+    weight: Tensor
+    scale: float
+    noise: float
+    share: float
+
+    @property
+    def squared_error(self) -> float:
+        """Weighted mean."""
+        return float((self.weight * self.error.square()).sum() / self.weight.sum()) + 1e-8
+
+
+class ScannedRun(NamedTuple):
+    """Slices of one scan, and the distance from one to the next."""
+
+    slices: Sequence[ScannedSlice]
+    step_mm: float
+
+
+class Crop(NamedTuple):
+    """Head inputs (channel, y, x) with the error (y, x) that is to be found, and its weight divided by the slice's squared error."""
+
+    inputs: Tensor
+    error: Tensor
+    weight: Tensor
 
 
 @dataclass(frozen=True)
 class NeighbourTraining:
     """How long and on what the head learns."""
 
-    n_scans: int = 400
-    steps_per_scan: int = 2
-    rate: float = 1e-3  # of Adam, falling to 0 along a cosine
-    batch_size: int = 3  # scans in a step
-    kept: int = 400  # latest scans that are learnt from
+    n_scans: int = 300  # of runs of slices
+    steps_per_scan: int = 20
+    rate: float = 2e-3  # of Adam, falling to 0 along a cosine
+    batch_size: int = 16
+    patch: int = 96  # side in pixels
+    kept: int = 300  # latest scans that are learnt from
     seed: int = 0
-    scans: ScanSettings = field(default_factory=ScanSettings)
+    scans: ScanSettings = field(
+        default_factory=lambda: ScanSettings(
+            lesions=LesionSettings(probability=0.5, diameter=(3.0, 20.0), contrast=(0.1, 0.8))
+        )
+    )
     sampler: ImageSettings = field(default_factory=ImageSettings)
 
     def __post_init__(self) -> None:
         """Refuse what trains nothing."""
-        if min(self.n_scans, self.steps_per_scan, self.batch_size, self.kept) < 1 or self.rate <= 0:
+        numbers = (self.n_scans, self.steps_per_scan, self.batch_size, self.patch, self.kept)
+        if min(numbers) < 1 or self.rate <= 0:
             raise ValueError(f"expected scans, steps, a batch and a rate, got {self}")
 
 
-def last_step_of(
-    denoiser: EDMDenoiser, scan: TrainingScan, beside: Stack, generator: np.random.Generator, settings: ImageSettings
-) -> LastStep:
-    """The last step of the sampler on a scan, whose slices are given in the units of its truth."""
+def reconstructed(
+    denoiser: EDMDenoiser, scan: TrainingScan, generator: np.random.Generator, settings: ImageSettings
+) -> ScannedSlice:
+    """The slice of a scan, reconstructed without neighbours."""
     operator = SenseOperator(scan.coil_maps, scan.counts)
     with torch.inference_mode():
         result = sample_images(
@@ -87,39 +126,66 @@ def last_step_of(
             scale=scan.scale,
             generator=generator,
         )
-        error = float(log_error(mask_outside_coils(operator, result.image[0]), scan.truth, scan.scale))
-    noisy, estimate = (
-        cast("Tensor", image)[0].clone() / scan.scale for image in (result.last_input, result.last_estimate)
-    )
-    return LastStep(scan, noisy, estimate, error, beside._replace(images=beside.images / scan.scale))
+        magnitude = cast("Tensor", mask_outside_coils(operator, result.image[0]))[0].abs() / scan.scale
+        truth = scan.truth[0].abs() / scan.scale
+        noisy, estimate = (cast("Tensor", image)[0] / scan.scale for image in (result.last_input, result.last_estimate))
+        levels = torch.tensor([settings.network_fraction * settings.levels()[-1]])
+        own = own_channels(noisy, estimate, levels)[0]
+        weight = torch.where(truth > FOREGROUND, 1.0, BACKGROUND)
+    parts = (part.clone() for part in (own, magnitude, truth - magnitude, weight))
+    return ScannedSlice(*parts, scan.scale, scan.sigma / scan.scale, float(scan.counts.mean()))
 
 
-def image_of(head: NeighbourHead, last: LastStep, planes: Tensor, settings: ImageSettings) -> Tensor:
-    """Image (z, y, x) of a scan whose last estimate the head changes; it can be differentiated by the head's weights."""
-    scan, level = last.scan, settings.levels()[-1]
-    change = change_of(head, last.noisy, last.estimate, settings.network_fraction * level, planes[None])
-    prior_mean = (last.estimate + phase_of(last.estimate) * change)[None]
-    operator = SenseOperator(scan.coil_maps, scan.counts)
-    weight = (level * scan.scale / scan.sigma) ** 2
-    solution = differentiable_solve(
-        lambda v: v + weight * operator.normal(v),
-        prior_mean + weight * operator.adjoint(scan.data) / scan.scale,
-        prior_mean,
-        tolerance=settings.tolerance,
-        min_change=settings.min_change * level,
-        max_iterations=settings.iterations,
-    )
-    return cast("Tensor", mask_outside_coils(operator, solution.x[0] * scan.scale))
+def scanned_run(
+    denoiser: EDMDenoiser, volumes: Volumes, settings: NeighbourTraining, number: int, generator: torch.Generator
+) -> ScannedRun:
+    """A run of slices, scanned and reconstructed."""
+    run, rng = volumes.draw(generator), np.random.default_rng((settings.seed, number))
+    scans = draw_scans(run.images, settings.scans, generator)
+    return ScannedRun([reconstructed(denoiser, scan, rng, settings.sampler) for scan in scans], run.step_mm)
 
 
-def planes_of(stack: Stack, noise: float, share: float) -> Tensor | None:
-    """Planes (plane, y, x) of a stack of image scale 1; None when all neighbours are absent."""
-    pairs = zip(stack.images[1:], stack.distances_mm, strict=True)
-    neighbours = [Neighbour(image, distance) for image, distance in pairs if distance]
-    if not neighbours:
-        return None
-    planes: Tensor = neighbour_planes(neighbours, 1.0, noise, share)
-    return planes
+def neighbours_of(
+    run: ScannedRun, number: int, others: Sequence[ScannedRun], settings: NeighbourSettings, generator: torch.Generator
+) -> list[Neighbour]:
+    """Neighbours of a slice, image scale 1: the nearest on each side that is not dropped, now and then a wrong one."""
+    slices, found = run.slices, []
+    for side in (-1, 1):
+        places = range(number + side, len(slices) if side > 0 else -1, side)
+        place = next((n for n in places if not bernoulli(settings.drop_probability, generator)), None)
+        if place is None:
+            continue
+        magnitude = slices[place].magnitude * (slices[place].scale / slices[number].scale)
+        if bernoulli(settings.other_probability, generator):
+            magnitude = _something_else(magnitude, others, generator)
+        if bernoulli(settings.shift_probability, generator):
+            moved = torch.randint(-1, 2, (2,), generator=generator).tolist()
+            magnitude = magnitude.roll(tuple(moved), (-2, -1))
+        factor = float((settings.gain * torch.randn((), generator=generator)).exp())
+        found.append(Neighbour(magnitude * factor, abs(place - number) * run.step_mm))
+    return found
+
+
+def _something_else(magnitude: Tensor, others: Sequence[ScannedRun], generator: torch.Generator) -> Tensor:
+    """A slice of another run, of the size and brightness of this one."""
+    slices = others[int(torch.randint(0, len(others), (), generator=generator))].slices
+    chosen = slices[int(torch.randint(0, len(slices), (), generator=generator))].magnitude
+    resized = F.interpolate(chosen[None, None], size=magnitude.shape, mode="bilinear", antialias=True)[0, 0]
+    return resized * (magnitude.mean() / resized.mean().clamp_min(1e-6))
+
+
+def crop_of(one: ScannedSlice, neighbours: Sequence[Neighbour], size: int, generator: torch.Generator) -> Crop:
+    """A random part of a slice with its neighbours, flipped at random; small slices are padded with zeros of no weight."""
+    planes = cast("Tensor", neighbour_planes(neighbours, 1.0, one.noise, one.share))
+    inputs = head_inputs(one.own[None], planes[None])[0]
+    stacked = torch.cat((inputs, one.error[None], one.weight[None] / one.squared_error))
+    n_y, n_x = (int(n) for n in stacked.shape[-2:])
+    stacked = F.pad(stacked, (0, max(0, size - n_x), 0, max(0, size - n_y)))
+    y, x = (int(torch.randint(0, max(n - size, 0) + 1, (), generator=generator)) for n in (n_y, n_x))
+    part = stacked[:, y : y + size, x : x + size]
+    flipped = [axis for axis in (-2, -1) if bernoulli(0.5, generator)]
+    part = part.flip(flipped) if flipped else part
+    return Crop(part[:-2], part[-2], part[-1])
 
 
 def train_neighbours(
@@ -131,48 +197,57 @@ def train_neighbours(
 ) -> NeighbourHead:
     """The trained head, new or going on with `head`.
 
-    `watch` is told the scans so far, the mean gain of the images since in dB (above 0 the neighbours help), and the head.
+    `watch` is told the scans so far, by how many dB the error of their slices fell since, and the head.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         head = head or NeighbourHead()
-    optimiser = torch.optim.Adam(head.parameters(), lr=settings.rate)
-    examples: list[LastStep] = []
+    head.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.AdamW(head.parameters(), lr=settings.rate, weight_decay=1e-3)
+    runs: list[ScannedRun] = []
+    n_steps = settings.n_scans * settings.steps_per_scan
     for number in range(settings.n_scans):
-        examples = [*examples, _example(denoiser, volumes, settings, number, generator)][-settings.kept :]
-        for group in optimiser.param_groups:
-            group["lr"] = settings.rate * (1 + math.cos(math.pi * number / settings.n_scans)) / 2
-        gains: list[float] = []
-        for _ in range(settings.steps_per_scan):
+        runs = [*runs, scanned_run(denoiser, volumes, settings, number, generator)][-settings.kept :]
+        losses = []
+        for step in range(number * settings.steps_per_scan, (number + 1) * settings.steps_per_scan):
+            for group in optimiser.param_groups:
+                group["lr"] = (
+                    settings.rate * min(1, (step + 1) / WARM_UP) * (1 + math.cos(math.pi * step / n_steps)) / 2
+                )
+            crops = _crops(runs, settings, volumes.settings, generator)
+            if not crops:
+                continue
             optimiser.zero_grad()
-            for index in torch.randint(0, len(examples), (settings.batch_size,), generator=generator).tolist():
-                loss = _loss(head, examples[index], volumes, settings, generator)
-                (loss / settings.batch_size).backward()  # type: ignore[no-untyped-call]
-                gains.append(-10 / math.log(10) * float(loss.detach()))
+            loss, before = _loss(head, crops)
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
             optimiser.step()
-        watch(number + 1, sum(gains) / len(gains), head)
+            losses.append((float(loss.detach()), before))
+        after, before = (sum(part) for part in zip(*losses, strict=True)) if losses else (1.0, 1.0)
+        watch(number + 1, 10 * math.log10(before / after), head)
     return head.eval()
 
 
-def _example(
-    denoiser: EDMDenoiser, volumes: Volumes, settings: NeighbourTraining, number: int, generator: torch.Generator
-) -> LastStep:
-    """A scan of one of the slices."""
-    stack = volumes.draw(generator)
-    scan = draw_scan([stack.images], settings.scans, generator)
-    acquired = stack._replace(images=torch.cat((scan.truth.abs(), scan.beside)))
-    rng = np.random.default_rng((settings.seed, number))
-    return last_step_of(denoiser, scan, acquired, rng, settings.sampler)
+def _crops(
+    runs: Sequence[ScannedRun], settings: NeighbourTraining, choice: NeighbourSettings, generator: torch.Generator
+) -> list[Crop]:
+    """A batch; slices that are left without neighbours have no place in it, since the head is not asked for them."""
+    crops = []
+    for index in torch.randint(0, len(runs), (settings.batch_size,), generator=generator).tolist():
+        run = runs[index]
+        number = int(torch.randint(0, len(run.slices), (), generator=generator))
+        neighbours = neighbours_of(run, number, runs, choice, generator)
+        if neighbours:
+            crops.append(crop_of(run.slices[number], neighbours, settings.patch, generator))
+    return crops
 
 
-def _loss(
-    head: NeighbourHead, last: LastStep, volumes: Volumes, settings: NeighbourTraining, generator: torch.Generator
-) -> Tensor:
-    """Ln of the image's squared error relative to that without neighbours."""
-    seen, scan = volumes.seen(last.beside, generator), last.scan
-    planes = planes_of(seen, scan.sigma / scan.scale, float(scan.counts.mean()))
-    if planes is None:
-        return 0 * head.last.weight.sum()  # the head is not asked
-    return log_error(image_of(head, last, planes, settings.sampler), scan.truth, scan.scale) - last.error
+def _loss(head: NeighbourHead, crops: Sequence[Crop]) -> tuple[Tensor, float]:
+    """Mean squared error relative to that of the slice, of crops whose own is small more, and the same without the head."""
+    inputs = torch.stack([crop.inputs for crop in crops]).contiguous(memory_format=torch.channels_last)
+    error = torch.stack([crop.error for crop in crops])
+    weight = torch.stack([crop.weight for crop in crops])
+    before = (weight * error.square()).mean((-2, -1))
+    after = (weight * (error - CORRECTION_UNIT * head(inputs)).square()).mean((-2, -1))
+    return (after / (before + EASY)).mean(), float((before / (before + EASY)).mean())

@@ -82,33 +82,62 @@ class TrainingScan(NamedTuple):
     truth: Tensor
     scale: float
     sigma: float
-    beside: Tensor = torch.zeros(0, 1, 1)  # magnitudes (slice, y, x) of the stack's other slices, in units of `truth`
+
+
+class _Protocol(NamedTuple):
+    """What the slices of a scan have in common: noise level, true coil maps, gain of the lines, lines, and virtual coils."""
+
+    sigma: float
+    maps: ComplexArray
+    gain: ComplexArray
+    noise_error: float
+    kept: npt.NDArray[np.bool_]
+    calibration: slice
 
 
 def draw_scan(images: Sequence[Tensor], settings: ScanSettings, generator: torch.Generator) -> TrainingScan:
-    """Random scan of one of the images (y, x), which are magnitudes or complex and of image scale 1.
+    """Random scan of one of the images (y, x), which are magnitudes or complex and of image scale 1."""
+    chosen = images[int(torch.randint(0, len(images), (), generator=generator))]
+    return draw_scans(chosen[None], settings, generator)[0]
 
-    Of a stack (slice, y, x) the first is scanned, and the others are acquired in the same way.
+
+def draw_scans(stack: Tensor, settings: ScanSettings, generator: torch.Generator) -> list[TrainingScan]:
+    """Random scan of a stack (slice, y, x), whose slices have coils, lines and noise level in common; lesions are each one's own.
+
+    The first slice, of image scale 1, sets the noise level.
     """
     rng = np.random.default_rng(int(torch.randint(0, 2**31, (), generator=generator)))
-    chosen = images[int(torch.randint(0, len(images), (), generator=generator))]
-    acquired = simulate_acquisition(chosen, settings.acquisition, settings.augment, generator)
-    image = acquired.reshape(-1, *acquired.shape[-2:])[0]
-    image = with_lesions(image, settings.lesions, generator)
-    truth: ComplexArray = image.to(torch.complex64).numpy()[None]
+    images = simulate_acquisition(stack, settings.acquisition, settings.augment, generator)
+    shape = (1, int(images.shape[-2]), int(images.shape[-1]))
     sigma = math.exp(rng.uniform(*np.log(settings.sigma)))
-    maps = random_coil_maps(truth.shape, int(rng.integers(settings.n_coils[0], settings.n_coils[1] + 1)), rng)
+    maps = random_coil_maps(shape, int(rng.integers(settings.n_coils[0], settings.n_coils[1] + 1)), rng)
     imperfect = maps * (1 + _map_errors(maps.shape, settings, rng, generator))
-    n_lines = truth.shape[1]
-    gain = 1 + rng.uniform(0, settings.line_errors) * complex_normal(rng, (1, 1, n_lines, 1), truth)
-    clean = fft(imperfect * (truth / np.float32(sigma))) * gain
-    full = clean + np.float32(rng.uniform(*settings.noise_errors)) * complex_normal(rng, clean.shape, clean)
-    kept, calibration = random_lines(n_lines, settings, rng)
-    matrix = _compression(full[:, :, calibration], settings, rng)
-    clean, full = (compress(matrix, kspace) for kspace in (clean, full))
-    counts = np.zeros(truth.shape, np.float32)
-    counts[:, kept] = 1
-    coil_maps = espirit_maps(np.ascontiguousarray(full[:, :, calibration]), truth.shape)
+    gain = 1 + rng.uniform(0, settings.line_errors) * complex_normal(rng, (1, 1, shape[1], 1), maps)
+    noise_error = rng.uniform(*settings.noise_errors)
+    protocol = _Protocol(sigma, imperfect, gain, noise_error, *random_lines(shape[1], settings, rng))
+    matrix: ComplexArray | None = None
+    scans = []
+    for image in images:
+        truth: ComplexArray = with_lesions(image, settings.lesions, generator).to(torch.complex64).numpy()[None]
+        clean, full = _kspace(truth, protocol, rng)
+        if matrix is None:
+            matrix = _compression(full[:, :, protocol.calibration], settings, rng)
+        scans.append(_scan(compress(matrix, clean), compress(matrix, full), protocol))
+    return scans
+
+
+def _kspace(truth: ComplexArray, protocol: _Protocol, rng: np.random.Generator) -> tuple[ComplexArray, ComplexArray]:
+    """Full k-space (coil, z, y, x) of a slice (z, y, x) in SNR units, without and with noise."""
+    clean: ComplexArray = fft(protocol.maps * (truth / np.float32(protocol.sigma))) * protocol.gain
+    full = clean + np.float32(protocol.noise_error) * complex_normal(rng, clean.shape, clean)
+    return clean, full
+
+
+def _scan(clean: ComplexArray, full: ComplexArray, protocol: _Protocol) -> TrainingScan:
+    """Undersampled scan of the full k-space of a slice."""
+    counts = np.zeros(full.shape[1:], np.float32)
+    counts[:, protocol.kept] = 1
+    coil_maps = espirit_maps(np.ascontiguousarray(full[:, :, protocol.calibration]), full.shape[1:])
     problem = inverse_problem(full * counts, counts, coil_maps)
     expected = np.sum(np.conj(coil_maps) * ifft(clean), axis=0)
     return TrainingScan(
@@ -119,7 +148,6 @@ def draw_scan(images: Sequence[Tensor], settings: ScanSettings, generator: torch
         _tensor(expected),
         problem.scale,
         problem.noise_level,
-        acquired.reshape(-1, *acquired.shape[-2:])[1:].abs() / sigma,
     )
 
 

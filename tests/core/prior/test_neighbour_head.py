@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from nilatron.core.prior.neighbour_head import NeighbourHead, NeighbourHeadConfig, change_of, head_inputs
+from nilatron.core.prior.neighbour_head import NeighbourHead, NeighbourHeadConfig, change_of, head_inputs, own_channels
 from nilatron.core.prior.neighbours import N_PLANES
 
 SHAPE = (13, 10)
@@ -45,7 +45,7 @@ def test_a_global_phase_changes_nothing(head, images, planes):
 
 def test_inputs_are_finite_where_there_is_nothing(planes):
     nothing = torch.zeros(2, *SHAPE, dtype=torch.complex64)
-    assert torch.isfinite(head_inputs(nothing, nothing, torch.zeros(2), 0 * planes)).all()
+    assert torch.isfinite(head_inputs(own_channels(nothing, nothing, torch.zeros(2)), 0 * planes)).all()
 
 
 @pytest.mark.parametrize("channels", [(8, 8, 8), (8, 8, 8, 0)])

@@ -7,25 +7,28 @@ import torch
 from nilatron.core.prior.acquired import AcquisitionSettings
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.lesions import LesionSettings
-from nilatron.core.prior.neighbour_head import NeighbourHead
+from nilatron.core.prior.neighbour_head import N_INPUTS
 from nilatron.core.prior.neighbour_training import (
     NeighbourTraining,
-    image_of,
-    last_step_of,
-    planes_of,
+    ScannedRun,
+    ScannedSlice,
+    crop_of,
+    neighbours_of,
+    reconstructed,
+    scanned_run,
     train_neighbours,
 )
 from nilatron.core.prior.training_scans import ScanSettings, draw_scan
 from nilatron.core.prior.unet import UNetConfig
-from nilatron.core.prior.volumes import NeighbourSettings, Place, Stack, Volumes
+from nilatron.core.prior.volumes import NeighbourSettings, Place, Volumes
 from nilatron.core.sampling.image import ImageSettings
-from nilatron.core.sampling.unrolled import log_error
 
-SCANS = ScanSettings(n_coils=(3, 3), calibration_lines=(12,), acquisition=AcquisitionSettings(sides=(72, 80)))
-TRUE = NeighbourSettings(
-    drop_probability=0.0, max_step=1, blur=0.0, noise=0.0, ghost_probability=0.0, gain=0.0, other_probability=0.0,
+SCANS = ScanSettings(
+    n_coils=(3, 3), calibration_lines=(12,), acquisition=AcquisitionSettings(sides=(72, 80)),
     lesions=LesionSettings(probability=0.0),
 )  # fmt: skip
+RIGHT = NeighbourSettings(max_step=1, drop_probability=0.0, other_probability=0.0, gain=0.0, shift_probability=0.0)
+TRAINING = NeighbourTraining(n_scans=2, steps_per_scan=2, patch=48, scans=SCANS, sampler=ImageSettings(steps=2))
 
 
 @pytest.fixture
@@ -36,58 +39,92 @@ def denoiser():
 
 @pytest.fixture
 def volumes():
-    """A volume whose slices are all the same, so that a neighbour is the truth."""
+    """A volume whose slices are all the same."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, 96), torch.linspace(-1, 1, 96), indexing="ij")
     image = (y**2 + x**2 < 0.7) * (0.6 + 0.3 * torch.sin(9 * x) * torch.cos(7 * y))
-    return Volumes([image] * 3, [Place(0, n, 1.0) for n in range(3)], TRUE)
+    return Volumes([image] * 3, [Place(0, n, 1.0) for n in range(3)], RIGHT)
 
 
-def last_step(denoiser, volumes, settings):
-    generator = torch.Generator().manual_seed(0)
-    scan = draw_scan([volumes.draw(generator).images], SCANS, generator)
-    stack = Stack(torch.stack([scan.truth[0].abs()] * 3), (3.0, 3.0))
-    return last_step_of(denoiser, scan, stack, np.random.default_rng(0), settings)
+def scanned(value, scale=1.0):
+    """A slice of one value."""
+    flat = torch.full((8, 8), value)
+    return ScannedSlice(flat.expand(4, 8, 8), flat, 0.1 * flat, torch.ones(8, 8), scale, 0.05, 0.3)
 
 
-def test_a_head_that_says_nothing_makes_the_image_that_the_sampler_makes(denoiser, volumes):
-    settings = ImageSettings(steps=4)
-    last = last_step(denoiser, volumes, settings)
-    planes = planes_of(last.beside, last.scan.sigma / last.scan.scale, float(last.scan.counts.mean()))
-    image = image_of(NeighbourHead(), last, planes, settings)
-    assert float(log_error(image.detach(), last.scan.truth, last.scan.scale)) == pytest.approx(last.error, abs=1e-4)
+def run(scales=(1.0, 1.0, 1.0)):
+    return ScannedRun([scanned(1.0 + n, scale) for n, scale in enumerate(scales)], 3.0)
 
 
-def test_the_gradient_reaches_the_head_through_data_consistency(denoiser, volumes):
-    settings = ImageSettings(steps=2)
-    last = last_step(denoiser, volumes, settings)
-    head = NeighbourHead()
-    planes = planes_of(last.beside, last.scan.sigma / last.scan.scale, float(last.scan.counts.mean()))
-    log_error(image_of(head, last, planes, settings), last.scan.truth, last.scan.scale).backward()
-    assert head.last.weight.grad.abs().max() > 0
+def told(number, settings=RIGHT, scanned_together=None):
+    scanned_together = scanned_together or run()
+    return neighbours_of(scanned_together, number, [scanned_together], settings, torch.Generator().manual_seed(0))
+
+
+def test_error_and_image_add_up_to_the_truth_of_the_scan(denoiser):
+    scan = draw_scan([torch.rand(80, 80, generator=torch.Generator().manual_seed(0))], SCANS, torch.Generator())
+    one = reconstructed(denoiser, scan, np.random.default_rng(0), ImageSettings(steps=2))
+    assert torch.allclose(one.magnitude + one.error, scan.truth[0].abs() / scan.scale, atol=1e-5)
+    assert one.noise == pytest.approx(scan.sigma / scan.scale)
+
+
+def test_slices_of_a_run_have_lines_and_noise_level_in_common_and_noise_of_their_own(denoiser, volumes):
+    made = scanned_run(denoiser, volumes, TRAINING, 0, torch.Generator().manual_seed(0))
+    assert len({one.share for one in made.slices}) == 1
+    assert not torch.equal(made.slices[0].magnitude, made.slices[1].magnitude)
+
+
+def test_neighbours_are_the_nearest_on_each_side():
+    assert [(float(one.magnitude[0, 0]), one.distance_mm) for one in told(1)] == [(1.0, 3.0), (3.0, 3.0)]
+    assert [(float(one.magnitude[0, 0]), one.distance_mm) for one in told(2)] == [(2.0, 3.0)]
+
+
+def test_neighbours_have_the_units_of_the_slice():
+    found = told(1, scanned_together=run((1.0, 2.0, 4.0)))
+    assert [float(one.magnitude[0, 0]) for one in found] == [0.5, 6.0]
+
+
+def test_what_is_dropped_is_gone():
+    assert told(1, replace(RIGHT, drop_probability=1.0)) == []
+
+
+def test_neighbours_have_other_gain():
+    assert float(told(1, replace(RIGHT, gain=0.2))[0].magnitude[0, 0]) != 1
+
+
+@pytest.mark.parametrize("errors", [{"other_probability": 1.0}, {"shift_probability": 1.0}])
+def test_neighbours_that_show_something_else_or_have_moved_keep_their_mean(errors):
+    images = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
+    slices = [scanned(1.0)._replace(magnitude=image) for image in images]
+    found = told(1, replace(RIGHT, **errors), ScannedRun(slices, 3.0))
+    assert any(not torch.equal(one.magnitude, images[n]) for one, n in zip(found, (0, 2), strict=True))
+    assert all(torch.isclose(one.magnitude.mean(), images[n].mean()) for one, n in zip(found, (0, 2), strict=True))
+
+
+@pytest.mark.parametrize("size", [4, 8, 12])
+def test_crops_have_their_size_and_count_relative_to_the_error_of_the_slice(size):
+    crop = crop_of(scanned(1.0), told(1), size, torch.Generator().manual_seed(0))
+    assert crop.inputs.shape == (N_INPUTS, size, size)
+    inside = crop.weight > 0
+    assert int(inside.sum()) == min(size, 8) ** 2
+    assert float((crop.weight * crop.error.square())[inside].mean()) == pytest.approx(1, rel=1e-4)
 
 
 @pytest.mark.slow
-def test_a_neighbour_that_is_the_truth_is_learnt_from(denoiser, volumes):
+def test_what_neighbours_show_is_learnt(denoiser, volumes):
     gains = []
-    settings = NeighbourTraining(n_scans=4, steps_per_scan=20, rate=5e-3, scans=SCANS, sampler=ImageSettings(steps=3))
-    train_neighbours(denoiser, volumes, settings, lambda *told: gains.append(told[1]))
+    settings = replace(TRAINING, n_scans=4, steps_per_scan=40, rate=5e-3)
+    train_neighbours(denoiser, volumes, settings, lambda *said: gains.append(said[1]))
     assert gains[-1] > 1  # dB
 
 
 @pytest.mark.slow
 def test_training_repeats_with_its_seed(denoiser, volumes):
-    settings = NeighbourTraining(n_scans=1, steps_per_scan=2, scans=SCANS, sampler=ImageSettings(steps=2))
-
     def trained(seed):
-        made = train_neighbours(denoiser, volumes, replace(settings, seed=seed), lambda *_: None)
+        made = train_neighbours(denoiser, volumes, replace(TRAINING, seed=seed), lambda *_: None)
         return torch.cat([value.reshape(-1) for value in made.state_dict().values()])
 
     assert torch.equal(trained(1), trained(1))
     assert not torch.equal(trained(1), trained(2))
-
-
-def test_planes_of_nobody_are_none():
-    assert planes_of(Stack(torch.zeros(3, 8, 8), (0.0, 0.0)), 0.1, 0.3) is None
 
 
 def test_what_trains_nothing_is_refused():
