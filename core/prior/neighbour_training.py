@@ -1,9 +1,9 @@
 """Training of the head that knows neighbouring slices, on the last step of the sampler; the denoiser stays as it is.
 
-Runs of slices from ordered volumes are scanned together, in simulation, and each is reconstructed alone. The head learns the error
-that is left in the magnitude of a slice from what the sampler's last step saw and from the images of its neighbours in the run:
-these are reconstructions, with the errors that reconstructions have, never the truth. Steps before the last are left alone: the
-denoiser was trained through all of them, and what makes their estimates better makes the image worse.
+Runs of slices from ordered volumes are scanned together, in simulation, and each slice is reconstructed alone. The head learns
+the error that is left in the magnitude of a slice from what the sampler's last step saw and from the images of its neighbours in
+the run: these are reconstructions, with the errors that reconstructions have, never the truth. Steps before the last are left
+alone: the denoiser was trained through all of them, and what makes their estimates better makes the image worse.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class ScannedRun(NamedTuple):
 
 
 class Crop(NamedTuple):
-    """Head inputs (channel, y, x) with the error (y, x) that is to be found, and its weight divided by the slice's squared error."""
+    """Head inputs (channel, y, x), the error (y, x) that is to be found, and its weight by the slice's squared error."""
 
     inputs: Tensor
     error: Tensor
@@ -132,8 +132,15 @@ def reconstructed(
         levels = torch.tensor([settings.network_fraction * settings.levels()[-1]])
         own = own_channels(noisy, estimate, levels)[0]
         weight = torch.where(truth > FOREGROUND, 1.0, BACKGROUND)
-    parts = (part.clone() for part in (own, magnitude, truth - magnitude, weight))
-    return ScannedSlice(*parts, scan.scale, scan.sigma / scan.scale, float(scan.counts.mean()))
+    return ScannedSlice(
+        own.clone(),
+        magnitude.clone(),
+        (truth - magnitude).clone(),
+        weight.clone(),
+        scan.scale,
+        scan.sigma / scan.scale,
+        float(scan.counts.mean()),
+    )
 
 
 def scanned_run(

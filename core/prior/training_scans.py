@@ -102,9 +102,9 @@ def draw_scan(images: Sequence[Tensor], settings: ScanSettings, generator: torch
 
 
 def draw_scans(stack: Tensor, settings: ScanSettings, generator: torch.Generator) -> list[TrainingScan]:
-    """Random scan of a stack (slice, y, x), whose slices have coils, lines and noise level in common; lesions are each one's own.
+    """Random scan of a stack (slice, y, x), whose slices have coils, lines and noise level in common.
 
-    The first slice, of image scale 1, sets the noise level.
+    The first slice, of image scale 1, sets the noise level. Noise and lesions are drawn for each slice.
     """
     rng = np.random.default_rng(int(torch.randint(0, 2**31, (), generator=generator)))
     images = simulate_acquisition(stack, settings.acquisition, settings.augment, generator)
