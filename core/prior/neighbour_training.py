@@ -1,9 +1,9 @@
 """Training of the head that knows neighbouring slices, on the last step of the sampler; the denoiser stays as it is.
 
 Runs of slices from ordered volumes are scanned together, in simulation, and each slice is reconstructed alone. The head learns
-the error that is left in the magnitude of a slice from what the sampler's last step saw and from the images of its neighbours in
-the run: these are reconstructions, with the errors that reconstructions have, never the truth. Steps before the last are left
-alone: the denoiser was trained through all of them, and what makes their estimates better makes the image worse.
+the error that is left in the magnitude of a slice from what the sampler's last step saw and from the images of its neighbours
+in the run: these are reconstructions, with the errors that reconstructions have, never the truth. Steps before the last stay as
+they are: the denoiser was trained through all of them, and what makes their estimates better makes the image worse.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from nilatron.core.sense import SenseOperator
 EASY = 0.3  # crops count relative to the squared error of their slice, those without error relative to this share of it
 BACKGROUND = 0.3  # weight of the pixels outside the object
 WARM_UP = 100  # steps in which the rate rises
+KEPT_RUNS = 50  # of which wrong neighbours are
 
 
 class ScannedSlice(NamedTuple):
@@ -76,8 +77,8 @@ class ScannedRun(NamedTuple):
     step_mm: float
 
 
-class Crop(NamedTuple):
-    """Head inputs (channel, y, x), the error (y, x) that is to be found, and its weight by the slice's squared error."""
+class Example(NamedTuple):
+    """Head inputs (channel, y, x), the error (y, x) to be found, and its weight by the slice's squared error; float16."""
 
     inputs: Tensor
     error: Tensor
@@ -93,7 +94,8 @@ class NeighbourTraining:
     rate: float = 2e-3  # of Adam, falling to 0 along a cosine
     batch_size: int = 16
     patch: int = 96  # side in pixels
-    kept: int = 300  # latest scans that are learnt from
+    views: int = 2  # of a slice, each with other neighbours
+    kept: int = 3000  # latest views that are learnt from
     seed: int = 0
     scans: ScanSettings = field(
         default_factory=lambda: ScanSettings(
@@ -104,7 +106,7 @@ class NeighbourTraining:
 
     def __post_init__(self) -> None:
         """Refuse what trains nothing."""
-        numbers = (self.n_scans, self.steps_per_scan, self.batch_size, self.patch, self.kept)
+        numbers = (self.n_scans, self.steps_per_scan, self.batch_size, self.patch, self.views, self.kept)
         if min(numbers) < 1 or self.rate <= 0:
             raise ValueError(f"expected scans, steps, a batch and a rate, got {self}")
 
@@ -181,18 +183,32 @@ def _something_else(magnitude: Tensor, others: Sequence[ScannedRun], generator: 
     return resized * (magnitude.mean() / resized.mean().clamp_min(1e-6))
 
 
-def crop_of(one: ScannedSlice, neighbours: Sequence[Neighbour], size: int, generator: torch.Generator) -> Crop:
-    """A random part of a slice with its neighbours, flipped at random; small slices are padded with zeros of no weight."""
-    planes = cast("Tensor", neighbour_planes(neighbours, 1.0, one.noise, one.share))
-    inputs = head_inputs(one.own[None], planes[None])[0]
-    stacked = torch.cat((inputs, one.error[None], one.weight[None] / one.squared_error))
+def views_of(
+    run: ScannedRun, others: Sequence[ScannedRun], settings: NeighbourSettings, n_views: int, generator: torch.Generator
+) -> list[Example]:
+    """The slices of a run with neighbours, so often; those left without have no place, since the head is not asked."""
+    found = []
+    for number, one in enumerate(run.slices):
+        for _ in range(n_views):
+            neighbours = neighbours_of(run, number, others, settings, generator)
+            if not neighbours:
+                continue
+            planes = cast("Tensor", neighbour_planes(neighbours, 1.0, one.noise, one.share))
+            inputs = head_inputs(one.own[None], planes[None])[0]
+            weight = one.weight / one.squared_error
+            found.append(Example(inputs.half(), one.error.half(), weight.clamp_max(6e4).half()))
+    return found
+
+
+def crop_of(example: Example, size: int, generator: torch.Generator) -> Tensor:
+    """A random part of inputs, error and weight (channel, y, x), flipped at random; padded with zeros, which have no weight."""
+    stacked = torch.cat((example.inputs, example.error[None], example.weight[None])).float()
     n_y, n_x = (int(n) for n in stacked.shape[-2:])
     stacked = F.pad(stacked, (0, max(0, size - n_x), 0, max(0, size - n_y)))
     y, x = (int(torch.randint(0, max(n - size, 0) + 1, (), generator=generator)) for n in (n_y, n_x))
     part = stacked[:, y : y + size, x : x + size]
     flipped = [axis for axis in (-2, -1) if bernoulli(0.5, generator)]
-    part = part.flip(flipped) if flipped else part
-    return Crop(part[:-2], part[-2], part[-1])
+    return part.flip(flipped) if flipped else part
 
 
 def train_neighbours(
@@ -212,49 +228,48 @@ def train_neighbours(
         head = head or NeighbourHead()
     head.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(head.parameters(), lr=settings.rate, weight_decay=1e-3)
-    runs: list[ScannedRun] = []
+    others: list[ScannedRun] = []
+    examples: list[Example] = []
     n_steps = settings.n_scans * settings.steps_per_scan
     for number in range(settings.n_scans):
-        runs = [*runs, scanned_run(denoiser, volumes, settings, number, generator)][-settings.kept :]
-        losses = []
-        for step in range(number * settings.steps_per_scan, (number + 1) * settings.steps_per_scan):
+        run = scanned_run(denoiser, volumes, settings, number, generator)
+        others = [*others, run][-KEPT_RUNS:]
+        examples += views_of(run, others, volumes.settings, settings.views, generator)
+        examples = examples[-settings.kept :]
+        losses = [(1.0, 1.0)]
+        for step in range(number * settings.steps_per_scan, (number + 1) * settings.steps_per_scan if examples else 0):
             for group in optimiser.param_groups:
-                group["lr"] = (
-                    settings.rate * min(1, (step + 1) / WARM_UP) * (1 + math.cos(math.pi * step / n_steps)) / 2
-                )
-            crops = _crops(runs, settings, volumes.settings, generator)
-            if not crops:
-                continue
-            optimiser.zero_grad()
-            loss, before = _loss(head, crops)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
-            optimiser.step()
-            losses.append((float(loss.detach()), before))
-        after, before = (sum(part) for part in zip(*losses, strict=True)) if losses else (1.0, 1.0)
+                group["lr"] = settings.rate * rate_factor(step, n_steps)
+            losses.append(train_step(head, optimiser, examples, settings, generator))
+        after, before = (sum(part) for part in zip(*losses, strict=True))
         watch(number + 1, 10 * math.log10(before / after), head)
     return head.eval()
 
 
-def _crops(
-    runs: Sequence[ScannedRun], settings: NeighbourTraining, choice: NeighbourSettings, generator: torch.Generator
-) -> list[Crop]:
-    """A batch; slices that are left without neighbours have no place in it, since the head is not asked for them."""
-    crops = []
-    for index in torch.randint(0, len(runs), (settings.batch_size,), generator=generator).tolist():
-        run = runs[index]
-        number = int(torch.randint(0, len(run.slices), (), generator=generator))
-        neighbours = neighbours_of(run, number, runs, choice, generator)
-        if neighbours:
-            crops.append(crop_of(run.slices[number], neighbours, settings.patch, generator))
-    return crops
+def rate_factor(step: int, n_steps: int) -> float:
+    """Rises over the first steps, then falls to 0 along a cosine."""
+    return min(1, (step + 1) / WARM_UP) * (1 + math.cos(math.pi * step / n_steps)) / 2
 
 
-def _loss(head: NeighbourHead, crops: Sequence[Crop]) -> tuple[Tensor, float]:
-    """Mean squared error relative to that of the slice, of crops whose own is small more, and the same without the head."""
-    inputs = torch.stack([crop.inputs for crop in crops]).contiguous(memory_format=torch.channels_last)
-    error = torch.stack([crop.error for crop in crops])
-    weight = torch.stack([crop.weight for crop in crops])
+def train_step(
+    head: NeighbourHead,
+    optimiser: torch.optim.Optimizer,
+    examples: Sequence[Example],
+    settings: NeighbourTraining,
+    generator: torch.Generator,
+) -> tuple[float, float]:
+    """One step; the loss, and what it would be without the head.
+
+    The loss is the squared error relative to that of the slice, of crops whose own is small more.
+    """
+    chosen = torch.randint(0, len(examples), (settings.batch_size,), generator=generator).tolist()
+    crops = torch.stack([crop_of(examples[index], settings.patch, generator) for index in chosen])
+    inputs, error, weight = crops[:, :-2].contiguous(memory_format=torch.channels_last), crops[:, -2], crops[:, -1]
     before = (weight * error.square()).mean((-2, -1))
+    optimiser.zero_grad()
     after = (weight * (error - CORRECTION_UNIT * head(inputs)).square()).mean((-2, -1))
-    return (after / (before + EASY)).mean(), float((before / (before + EASY)).mean())
+    loss = (after / (before + EASY)).mean()
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+    optimiser.step()
+    return float(loss.detach()), float((before / (before + EASY)).mean())

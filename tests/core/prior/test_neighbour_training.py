@@ -14,9 +14,11 @@ from nilatron.core.prior.neighbour_training import (
     ScannedSlice,
     crop_of,
     neighbours_of,
+    rate_factor,
     reconstructed,
     scanned_run,
     train_neighbours,
+    views_of,
 )
 from nilatron.core.prior.training_scans import ScanSettings, draw_scan
 from nilatron.core.prior.unet import UNetConfig
@@ -102,11 +104,25 @@ def test_neighbours_that_show_something_else_or_have_moved_keep_their_mean(error
 
 @pytest.mark.parametrize("size", [4, 8, 12])
 def test_crops_have_their_size_and_count_relative_to_the_error_of_the_slice(size):
-    crop = crop_of(scanned(1.0), told(1), size, torch.Generator().manual_seed(0))
-    assert crop.inputs.shape == (N_INPUTS, size, size)
-    inside = crop.weight > 0
+    view = views_of(run(), [run()], RIGHT, 1, torch.Generator().manual_seed(0))[0]
+    crop = crop_of(view, size, torch.Generator().manual_seed(0))
+    assert crop.shape == (N_INPUTS + 2, size, size)
+    error, weight = crop[-2], crop[-1]
+    inside = weight > 0
     assert int(inside.sum()) == min(size, 8) ** 2
-    assert float((crop.weight * crop.error.square())[inside].mean()) == pytest.approx(1, rel=1e-4)
+    assert float((weight * error.square())[inside].mean()) == pytest.approx(1, rel=1e-2)
+
+
+def test_slices_without_neighbours_are_not_learnt_from():
+    generator = torch.Generator().manual_seed(0)
+    assert len(views_of(run(), [run()], RIGHT, 2, generator)) == 6
+    assert views_of(run(), [run()], replace(RIGHT, drop_probability=1.0), 2, generator) == []
+
+
+def test_the_rate_rises_and_falls_to_nothing():
+    rates = [rate_factor(step, 1000) for step in range(1001)]
+    assert rates[0] < 0.02 < rates[50] < rates[99] > rates[500] > rates[999]
+    assert rates[-1] == pytest.approx(0)
 
 
 @pytest.mark.slow

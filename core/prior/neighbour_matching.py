@@ -1,0 +1,67 @@
+"""Where the tissue of a slice is found again in those beside it: patches that look alike, averaged (non-local means).
+
+    f_h(r) = sum_{n, t} w_h q_n(r + t) / sum_{n, t} w_h,      w_h = exp(-|P m(r) - P q_n(r + t)|^2 / h^2)
+
+for the magnitude m of the slice, magnitudes q_n of its neighbours, shifts t of a few pixels and patches P around them (Buades,
+Coll and Morel, CVPR 2005). Anatomy moves from slice to slice; a small network of convolutions finds it again only slowly.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+WIDTHS = (0.12, 0.06, 0.03)  # h, image scale 1; each half of the one before, so that its weights are the fourth power
+N_MATCHED = len(WIDTHS) + 1
+REACH = 4  # largest shift along each axis, pixels
+PATCH = 5  # side in pixels
+NOTHING = 1e-4  # total weight below which nothing is alike: then f_h = m
+
+
+def matched(magnitude: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
+    """Channels (batch, N_MATCHED, y, x): f_h - m for each width, and how much is alike, from 0 to 1.
+
+    Parameters
+    ----------
+    magnitude
+        m (batch, y, x), image scale 1.
+    neighbours
+        q (batch, neighbour, y, x).
+    present
+        1 or 0 for each neighbour, (batch, neighbour).
+    """
+    n_y, n_x = magnitude.shape[-2:]
+    margin = REACH + PATCH // 2
+    wide = F.pad(neighbours, (margin,) * 4, mode="replicate")
+    image = F.pad(magnitude[:, None], (PATCH // 2,) * 4, mode="replicate")
+    there = present[:, :, None, None]
+    totals = [torch.zeros_like(magnitude) for _ in WIDTHS]
+    sums = [torch.zeros_like(magnitude) for _ in WIDTHS]
+    shifts = range(2 * REACH + 1)
+    for y in shifts:
+        rows = wide[..., y : y + n_y + PATCH - 1, :]
+        moved = torch.cat([rows[..., x : x + n_x + PATCH - 1] for x in shifts], dim=1)
+        apart = _patch_mean((moved - image).square())
+        centres = moved[..., PATCH // 2 : PATCH // 2 + n_y, PATCH // 2 : PATCH // 2 + n_x]
+        weight = torch.exp(apart / -(WIDTHS[0] ** 2)) * there.repeat(1, len(shifts), 1, 1)
+        for number, (total, weighted) in enumerate(zip(totals, sums, strict=True)):
+            if number:
+                weight = weight.square().square()
+            total += weight.sum(1)
+            weighted += (weight * centres).sum(1)
+    found = [(weighted - total * magnitude) / (total + NOTHING) for weighted, total in zip(sums, totals, strict=True)]
+    possible = present.sum(1)[:, None, None].clamp_min(1) * len(shifts) ** 2
+    return torch.stack((*found, totals[1] / possible), dim=1)
+
+
+def _patch_mean(images: Tensor) -> Tensor:
+    """Mean over patches (..., y, x) of images (..., y + PATCH - 1, x + PATCH - 1)."""
+    n_y, n_x = images.shape[-2] - PATCH + 1, images.shape[-1] - PATCH + 1
+    columns = images[..., :n_y, :].clone()
+    for y in range(1, PATCH):
+        columns += images[..., y : y + n_y, :]
+    total = columns[..., :n_x].clone()
+    for x in range(1, PATCH):
+        total += columns[..., x : x + n_x]
+    return total / PATCH**2

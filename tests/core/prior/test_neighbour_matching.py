@@ -1,0 +1,38 @@
+import pytest
+import torch
+
+from nilatron.core.prior.neighbour_matching import N_MATCHED, REACH, matched
+
+
+@pytest.fixture
+def image():
+    return torch.rand(1, 24, 30, generator=torch.Generator().manual_seed(0))
+
+
+def test_an_image_that_moved_is_found_again(image):
+    moved = image.roll((REACH, -2), (-2, -1))
+    found = matched(image, moved[:, None], torch.ones(1, 1))
+    inside = (..., slice(8, -8), slice(8, -8))
+    narrowest = found[:, -2]
+    assert narrowest[inside].abs().max() < 1e-3
+    assert (moved - image)[inside].abs().max() > 0.5
+
+
+def test_what_is_not_there_has_no_part(image):
+    other = torch.rand(1, 24, 30, generator=torch.Generator().manual_seed(1))
+    alone = matched(image, image[:, None], torch.ones(1, 1))
+    beside = matched(image, torch.stack((image, other), dim=1), torch.tensor([[1.0, 0.0]]))
+    assert torch.allclose(alone, beside, atol=1e-6)
+
+
+def test_where_nothing_is_alike_nothing_is_said(image):
+    found = matched(image, image[:, None] + 5, torch.ones(1, 1))
+    assert found.shape == (1, N_MATCHED, 24, 30)
+    assert not found.abs().max() > 1e-6
+
+
+def test_flat_images_are_alike_everywhere():
+    flat = torch.full((1, 12, 12), 0.5)
+    found = matched(flat, flat[:, None], torch.ones(1, 1))
+    assert torch.allclose(found[:, -1], torch.ones(1, 12, 12))
+    assert found[:, :-1].abs().max() < 1e-4
