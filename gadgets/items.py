@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ismrmrd
 import numpy.typing as npt
@@ -15,6 +15,9 @@ import numpy.typing as npt
 from nilatron.core.backend import Array, ComplexArray, FloatArray
 from nilatron.core.errors import BadInputError
 from nilatron.gadgets.known_noise import NoiseOrigin, NoiseStore
+
+if TYPE_CHECKING:
+    from nilatron.gadgets.nila.remembered import EarlierImage
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,8 @@ class Context:
         Measurement of the noise file whose lines were put in front of the scan; None where noise lines are the scan's own.
     heads
         Table of the heads of all lines of the scan (structured, ISMRMRD's names), where they are known before its first line.
+    earlier
+        Images of an earlier scan that slices may be told of.
     """
 
     header: Any
@@ -133,6 +138,7 @@ class Context:
     noise_store: NoiseStore | None = None
     noise_file: NoiseOrigin | None = None
     heads: npt.NDArray[Any] | None = None
+    earlier: tuple[EarlierImage, ...] = ()
 
 
 Gadget: TypeAlias = Callable[[Iterable[Any], Context], Iterator[Any]]

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nilatron.core.backend import namespace
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.neighbours import Neighbour
@@ -87,10 +89,14 @@ class Reconstructor:
     def _memory(self, context: Context) -> SliceMemory:
         """The memory of the scan; slices that have a budget of their own do not wait for each other."""
         mode = getattr(self.settings, "neighbours", "off")
+        if mode == "off" and context.earlier:
+            raise BadInputError(
+                "images of an earlier scan are of no use here: set neighbours to past or both (target nila)"
+            )
         if mode == "both" and self.settings.slice_budget_s > 0:
             log.info("slice_budget_s leaves no time to wait: a slice is told of those that are there (neighbours past)")
             mode = "past"
-        return SliceMemory(mode, context.header)
+        return SliceMemory(mode, context.header, context.earlier)
 
     def _release_ready(
         self, waiting: list[PreparedSlice], memory: SliceMemory, context: Context
@@ -120,11 +126,16 @@ class Reconstructor:
         """The slice with those that the memory has beside it."""
         if memory.mode == "off":
             return prepared
-        found = memory.neighbours(prepared.item)
-        told = tuple(
-            Neighbour(to_device(one.image.magnitude, prepared.problem.device), abs(one.distance_mm)) for one in found
-        )
-        problem = replace(prepared.problem, neighbours=told)
+        found, problem = memory.neighbours(prepared.item), prepared.problem
+        if memory.is_strange(prepared.item):
+            log.warning(
+                "%s: no image of the earlier scan has its matrix, orientation and contrast", prepared.item.label
+            )
+        told = []
+        for one in found:
+            factor = np.float32(1.0 if one.image.scale is None else problem.scale / one.image.scale)
+            told.append(Neighbour(to_device(factor * one.image.magnitude, problem.device), abs(one.distance_mm)))
+        problem = replace(problem, neighbours=tuple(told))
         return replace(prepared, problem=problem, neighbours=described(found))
 
     def _run_batch(self, batch: Sequence[PreparedSlice], context: Context) -> list[Outcome | None]:

@@ -80,10 +80,10 @@ def own_channels(x: Tensor, estimate: Tensor, sigma: Tensor) -> Tensor:
 
 def head_inputs(own: Tensor, planes: Tensor) -> Tensor:
     """Real channels (batch, N_INPUTS, y, x) of `own_channels` and the neighbours' planes (batch, plane, y, x)."""
-    beside = planes[:, :-2].unflatten(1, (N_NEIGHBOURS, PLANES_PER_NEIGHBOUR)).to(torch.float32)
+    beside = planes[:, :-2].reshape(-1, N_NEIGHBOURS, PLANES_PER_NEIGHBOUR, *planes.shape[-2:]).to(torch.float32)
     again = matched(own[:, 0], beside[:, :, 0], beside[:, :, 1].amax((-2, -1)))
     noise_and_share = planes[:, -2:].clamp_min(1e-4).log() / 4
-    return torch.cat((own, beside.flatten(1, 2), again, noise_and_share), dim=1).to(torch.float32)
+    return torch.cat((own, beside.flatten(1, 2), again, noise_and_share), dim=1)
 
 
 def phase_of(estimate: Tensor) -> Tensor:

@@ -269,7 +269,7 @@ def train_step(
     optimiser.zero_grad()
     after = (weight * (error - CORRECTION_UNIT * head(inputs)).square()).mean((-2, -1))
     loss = (after / (before + EASY)).mean()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
     optimiser.step()
     return float(loss.detach()), float((before / (before + EASY)).mean())

@@ -8,6 +8,9 @@ past  a slice is told of the nearest on each side among those that are there; no
 both  slices with even numbers go at once and are told nothing. Those with odd numbers wait until the slices of the numbers
       before and after theirs are there, at the latest until the volume ends. So no image depends on the order of arrival, and
       none passes its errors on to more than its two neighbours.
+
+Images of an earlier scan that lie in the same volume are there from the beginning. A slice is told of them where its own scan
+has none that is as near.
 """
 
 from __future__ import annotations
@@ -19,8 +22,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nilatron.core.backend import FloatArray
 from nilatron.gadgets.items import KSpaceSlice
+from nilatron.gadgets.nila.remembered import EarlierImage, Geometry, Remembered, geometry_of, position_mm
 from nilatron.gadgets.numbering import announced
 
 log = logging.getLogger(__name__)
@@ -39,17 +42,7 @@ class Volume(NamedTuple):
     phase: int
     set: int
     repetition: int
-    matrix: tuple[int, ...]
-    orientation: tuple[float, ...]
-    in_plane_mm: tuple[float, ...]
-
-
-class Remembered(NamedTuple):
-    """An image of the volume: its slice number, its position in mm, its magnitude (y, x) in SNR units."""
-
-    number: int
-    position_mm: float
-    magnitude: FloatArray
+    geometry: Geometry
 
 
 class Beside(NamedTuple):
@@ -62,29 +55,8 @@ class Beside(NamedTuple):
 def volume_of(item: KSpaceSlice) -> Volume:
     """The volume of a slice."""
     head, idx = item.head, item.head.idx
-    read, phase, normal, position = (np.asarray(v, np.float64) for v in _frame(head))
-    directions = np.round(np.concatenate((read, phase, normal)), 3) + 0.0
-    in_plane = np.round([read @ position, phase @ position], 1) + 0.0
-    return Volume(
-        int(head.encoding_space_ref),
-        int(idx.contrast),
-        int(idx.phase),
-        int(idx.set),
-        int(idx.repetition),
-        tuple(map(int, item.counts.shape)),
-        tuple(map(float, directions)),
-        tuple(map(float, in_plane)),
-    )
-
-
-def position_mm(item: KSpaceSlice) -> float:
-    """Position along the normal of the slice."""
-    _, _, normal, position = (np.asarray(v, np.float64) for v in _frame(item.head))
-    return float(normal @ position)
-
-
-def _frame(head: Any) -> tuple[Sequence[float], ...]:
-    return tuple(list(v) for v in (head.read_dir, head.phase_dir, head.slice_dir, head.position))
+    counters = (int(idx.contrast), int(idx.phase), int(idx.set), int(idx.repetition))
+    return Volume(int(head.encoding_space_ref), *counters, geometry_of(head, item.counts.shape))
 
 
 @dataclass
@@ -97,10 +69,13 @@ class SliceMemory:
         One of `MODES`.
     header
         Of the scan, which may announce how many slices there are.
+    earlier
+        Images of an earlier scan.
     """
 
     mode: str = "off"
     header: Any = None
+    earlier: Sequence[EarlierImage] = ()
     images: dict[Volume, dict[int, Remembered]] = field(default_factory=dict)
     finished: dict[Volume, set[int]] = field(default_factory=dict)
 
@@ -119,13 +94,25 @@ class SliceMemory:
 
     def neighbours(self, item: KSpaceSlice) -> list[Beside]:
         """The nearest image on each side of a slice, as far as there is one that it may be told of."""
-        if self.mode == "off" or (self.mode == "both" and int(item.head.idx.slice) % 2 == 0):
+        if self.mode == "off":
             return []
-        here = position_mm(item)
-        found = [Beside(image, image.position_mm - here) for image in self.images.get(volume_of(item), {}).values()]
+        volume, here = volume_of(item), position_mm(item.head)
+        hears_nobody = self.mode == "both" and int(item.head.idx.slice) % 2 == 0
+        images = [] if hears_nobody else list(self.images.get(volume, {}).values())
+        images += [one.image for one in self.earlier if self._same_volume(one, volume)]
+        found = [Beside(image, image.position_mm - here) for image in images]
         near = [one for one in found if SAME_PLACE_MM < abs(one.distance_mm) <= MAX_DISTANCE_MM]
         sides = [[one for one in near if (one.distance_mm > 0) == above] for above in (False, True)]
-        return [min(side, key=lambda one: abs(one.distance_mm)) for side in sides if side]
+        return [min(side, key=lambda one: round(abs(one.distance_mm), 2)) for side in sides if side]
+
+    @staticmethod
+    def _same_volume(one: EarlierImage, volume: Volume) -> bool:
+        return one.geometry == volume.geometry and one.contrast == volume.contrast
+
+    def is_strange(self, item: KSpaceSlice) -> bool:
+        """Whether there is an earlier scan, and none of its images lies in the volume of this slice."""
+        volume = volume_of(item)
+        return bool(self.earlier) and not any(self._same_volume(one, volume) for one in self.earlier)
 
     def finish(self, item: KSpaceSlice, image: Any | None) -> None:
         """A slice is done: remember its image (z, y, x), unless it has partitions or waits for others itself.
@@ -138,7 +125,7 @@ class SliceMemory:
         self.finished.setdefault(volume, set()).add(number)
         if image is not None and image.shape[0] == 1 and not (self.mode == "both" and number % 2):
             magnitude = np.abs(image[0]).astype(np.float32)
-            self.images.setdefault(volume, {})[number] = Remembered(number, position_mm(item), magnitude)
+            self.images.setdefault(volume, {})[number] = Remembered(number, position_mm(item.head), magnitude)
         while len(self.finished) > MAX_VOLUMES:
             oldest = next(iter(self.finished))
             del self.finished[oldest]
@@ -147,5 +134,8 @@ class SliceMemory:
 
 def described(neighbours: Sequence[Beside]) -> str:
     """Neighbours in words, for the metadata of an image."""
-    words = [f"slice {one.image.number} at {one.distance_mm:+.1f} mm" for one in neighbours]
+    words = [
+        f"slice {one.image.number}{'' if one.image.scale is None else ' of the earlier scan'} at {one.distance_mm:+.1f} mm"
+        for one in neighbours
+    ]
     return ", ".join(words) or "none"

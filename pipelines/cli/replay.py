@@ -122,6 +122,14 @@ def replay(
             rich_help_panel=FILES,
         ),
     ] = None,
+    earlier: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="IMAGES.h5",
+            help="Images of an earlier scan of the same geometry, of which slices are told (--set neighbours=past).",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness.", rich_help_panel=MEANS)] = 0,
     device: Annotated[Device, typer.Option(help="Where to compute.", rich_help_panel=MEANS)] = Device.AUTO,
     weights: Annotated[
@@ -187,6 +195,7 @@ def replay(
         send=None if send is None else parse_archive(send),
         noise=noise,
         noise_store=noise_store,
+        earlier=earlier,
         seed=seed,
         device=device.value,
         weights=find_weights(weights),
@@ -199,6 +208,8 @@ def replay(
             "chain (-c FILE.xml)",
             BAD_INPUT,
         )
+    if address and earlier:
+        fail("--earlier is for scans that are reconstructed here: a server knows no files of yours", BAD_INPUT)
     if address and noise_store:
         fail("--noise-store is the server's own: nilatron serve --noise-store DIR", BAD_INPUT)
     try:

@@ -20,6 +20,7 @@ from nilatron.pipelines.client.images import remote_images
 from nilatron.pipelines.conversation.memory import GIB, estimate, memory_bytes
 from nilatron.pipelines.device import resolve_device
 from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.earlier import earlier_images
 from nilatron.pipelines.files.noise_file import image_channels, noise_lines, noise_origin
 from nilatron.pipelines.files.noise_store import NoiseFolder
 from nilatron.pipelines.files.raw_scan import RawScan
@@ -59,6 +60,7 @@ def context_of(settings: ReplaySettings, raw: RawScan, scan: ScanLog, progress: 
         progress=progress,
         noise_store=None if settings.noise_store is None else NoiseFolder(settings.noise_store),
         noise_file=None if settings.noise is None else origin_of(settings.noise),
+        earlier=() if settings.earlier is None else earlier_images(settings.earlier),
     )
 
 

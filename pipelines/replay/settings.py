@@ -35,6 +35,7 @@ class ReplaySettings:
     send: Archive | None = None  # that stores the DICOM files as well
     noise: Path | None = None  # raw file whose lines are the noise scan, in place of the scan's own noise lines
     noise_store: Path | None = None  # folder with the noise of other measurements
+    earlier: Path | None = None  # images of an earlier scan, of which slices are told with the property `neighbours`
     seed: int = 0
     device: str = "cpu"
     weights: Path = DEFAULT_WEIGHTS
@@ -93,7 +94,7 @@ def check_output(settings: ReplaySettings, output: Path) -> None:
     InputError
         When they would, or there is none.
     """
-    for name, path in (("raw", settings.raw), ("noise", settings.noise)):
+    for name, path in (("raw", settings.raw), ("noise", settings.noise), ("earlier", settings.earlier)):
         if path is not None and output.exists() and path.exists() and output.samefile(path):
             raise InputError(f"{output} is the {name} file: give another file for the images")
     if settings.report is not None:

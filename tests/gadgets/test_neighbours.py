@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from nilatron.core.errors import BadInputError
 from nilatron.core.prior.neighbour_head import NeighbourHead
 from nilatron.core.prior.neighbour_weights import beside, save_neighbours
 from nilatron.core.prior.weights import read_weights_file, shipped_weights
+from nilatron.core.scale import image_scale
 from nilatron.gadgets.items import Context
 from nilatron.gadgets.methods import METHODS
 from nilatron.gadgets.nila.method import run_nila
+from nilatron.gadgets.nila.remembered import EarlierImage, Remembered, geometry_of, position_mm
 from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.reconstruct import Reconstructor
 from nilatron.pipelines.simulation.simulate import SimulationSettings
@@ -47,10 +50,10 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def run(weights, header):
-    def run_(items, mode, method=run_nila, **changes):
+    def run_(items, mode, method=run_nila, earlier=(), **changes):
         settings = replace(SETTINGS, neighbours=mode, **changes)
         methods = METHODS | {"nila": replace(METHODS["nila"], run=method)}
-        context = Context(header)
+        context = Context(header, earlier=earlier)
         found = list(Reconstructor("nila", settings, weights, methods)(items, context))
         return found, context.log
 
@@ -110,6 +113,48 @@ def test_an_image_leaves_before_the_next_volume(slices, run):
     assert [(i.source.head.idx.contrast, i.source.head.idx.slice) for i in found] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert found[2].provenance["neighbours"] == "none"
     assert "slice 2" not in found[3].provenance["neighbours"]
+
+
+def earlier_scan(found):
+    """The images of a run as an earlier scan, ten times as bright."""
+    images = []
+    for one in found:
+        head, magnitude = one.source.head, 10 * np.abs(one.image[0]).astype(np.float32)
+        image = Remembered(head.idx.slice, position_mm(head), magnitude, image_scale(magnitude))
+        images.append(EarlierImage(geometry_of(head, one.image.shape), head.idx.contrast, image))
+    return tuple(images)
+
+
+def test_an_earlier_scan_tells_the_first_slice_whatever_its_units(slices, run):
+    alone, _ = run(slices, "off")
+    earlier = earlier_scan(alone)
+    (first,), _ = run(slices[:1], "past", earlier=earlier)
+    assert first.provenance["neighbours"] == f"slice 1 of the earlier scan at {distance(slices):+.1f} mm"
+    assert first.image.tobytes() != alone[0].image.tobytes()
+    brighter = tuple(one._replace(image=doubled(one.image)) for one in earlier)
+    (same,), _ = run(slices[:1], "past", earlier=brighter)
+    assert np.allclose(same.image, first.image, rtol=1e-4, atol=1e-4)
+
+
+def test_an_earlier_scan_of_another_geometry_is_told_and_changes_nothing(slices, run, caplog):
+    alone, _ = run(slices, "off")
+    other = tuple(one._replace(contrast=5) for one in earlier_scan(alone))
+    (first,), _ = run(slices[:1], "past", earlier=other)
+    assert "no image of the earlier scan has its matrix" in caplog.text
+    assert first.image.tobytes() == alone[0].image.tobytes()
+
+
+def test_an_earlier_scan_without_neighbours_is_refused(slices, run):
+    with pytest.raises(BadInputError, match="set neighbours to past or both"):
+        run(slices[:1], "off", earlier=earlier_scan(run(slices, "off")[0]))
+
+
+def distance(slices):
+    return position_mm(slices[1].head) - position_mm(slices[0].head)
+
+
+def doubled(image):
+    return image._replace(magnitude=2 * image.magnitude, scale=2 * image.scale)
 
 
 def with_contrast(head):

@@ -7,6 +7,7 @@ import pytest
 
 from nilatron.gadgets.items import KSpaceSlice
 from nilatron.gadgets.nila.memory import MAX_DISTANCE_MM, MAX_VOLUMES, SliceMemory, described
+from nilatron.gadgets.nila.remembered import EarlierImage, Remembered, geometry_of
 
 SHAPE = (1, 4, 5)
 
@@ -128,3 +129,41 @@ def test_neighbours_in_words():
     memory = remembering("past", item(0), item(2))
     assert described(memory.neighbours(item(1))) == "slice 0 at -3.0 mm, slice 2 at +3.0 mm"
     assert described([]) == "none"
+
+
+def earlier(number, **other):
+    """An image of an earlier scan at the place of a slice."""
+    there = item(number, **other)
+    image_there = Remembered(number, 3.0 * number, np.ones((4, 5), np.float32), scale=1.0)
+    return EarlierImage(geometry_of(there.head, SHAPE), int(there.head.idx.contrast), image_there)
+
+
+@pytest.mark.parametrize("mode", ["past", "both"])
+def test_an_earlier_scan_is_there_from_the_beginning(mode):
+    memory = SliceMemory(mode, header(9), [earlier(1), earlier(2), earlier(3)])
+    assert numbers(memory, item(2)) == [1, 3]
+    assert numbers(memory, item(0)) == [1]
+    assert not memory.is_strange(item(0))
+
+
+def test_off_hears_of_no_earlier_scan():
+    assert numbers(SliceMemory("off", header(9), [earlier(1)]), item(0)) == []
+
+
+def test_the_scan_itself_goes_before_an_earlier_one_that_is_no_nearer():
+    memory = SliceMemory("past", header(9), [earlier(0), earlier(2)])
+    memory.finish(item(0), image())
+    memory.finish(item(3), image())
+    found = {one.image.number: one.image.scale for one in memory.neighbours(item(1))}
+    assert found == {0: None, 2: 1.0}
+
+
+@pytest.mark.parametrize("strange", [earlier(1, contrast=1), earlier(1, normal=(0, 0.6, 0.8))])
+def test_an_earlier_scan_of_another_volume_is_strange_and_tells_nothing(strange):
+    memory = SliceMemory("past", header(9), [strange])
+    assert memory.is_strange(item(0))
+    assert numbers(memory, item(0)) == []
+
+
+def test_no_earlier_scan_is_not_strange():
+    assert not SliceMemory("past", header(9)).is_strange(item(0))
