@@ -20,9 +20,18 @@ from nilatron.pipelines.cli.app import (
     stderr,
 )
 from nilatron.pipelines.cli.choices import Device
-from nilatron.pipelines.cli.replay import parse_properties
+from nilatron.pipelines.cli.options import (
+    FILES,
+    ChainOption,
+    DeviceOption,
+    GroupOption,
+    PropertiesOption,
+    SeedOption,
+    WeightsOption,
+    parse_properties,
+)
 
-FILES, MEANS, WORKERS = "Files", "Reconstruction", "Workers"  # panels of the help
+WORKERS = "Workers"  # panel of the help
 MIB = 1 << 20
 
 
@@ -50,26 +59,16 @@ def batch(
             rich_help_panel=FILES,
         ),
     ],
-    chain: Annotated[
-        str, typer.Option("--config", "-c", help="Chain: a shipped name or an XML file.", rich_help_panel=MEANS)
-    ] = "nila",
-    group: Annotated[
-        str, typer.Option("--group", "-g", help="Group of the raw data.", rich_help_panel=FILES)
-    ] = "dataset",
-    properties: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Property of our node; repeatable.", rich_help_panel=MEANS),
-    ] = None,
+    chain: ChainOption = "nila",
+    group: GroupOption = "dataset",
+    properties: PropertiesOption = None,
     noise: Annotated[
         Path | None,
         typer.Option(help="Raw file with the noise scan, used in place of each scan's own.", rich_help_panel=FILES),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all randomness, of every file.", rich_help_panel=MEANS)] = 0,
-    device: Annotated[Device, typer.Option(help="Where to compute.", rich_help_panel=MEANS)] = Device.AUTO,
-    weights: Annotated[
-        str,
-        typer.Option(help="Weights of the prior: a shipped name (default, tiny) or a file.", rich_help_panel=MEANS),
-    ] = "default",
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.AUTO,
+    weights: WeightsOption = "default",
     overwrite: Annotated[
         bool, typer.Option(help="Replace images that were made otherwise.", rich_help_panel=FILES)
     ] = False,

@@ -20,6 +20,18 @@ from nilatron.pipelines.cli.app import (
     stderr,
 )
 from nilatron.pipelines.cli.choices import Device, Engine, PixelType, Series
+from nilatron.pipelines.cli.options import (
+    FILES,
+    MEANS,
+    ChainOption,
+    DeviceOption,
+    GroupOption,
+    NoiseStoreOption,
+    PropertiesOption,
+    SeedOption,
+    WeightsOption,
+    parse_properties,
+)
 
 if TYPE_CHECKING:
     from nilatron.pipelines.client.exchange import ServerError
@@ -29,7 +41,7 @@ if TYPE_CHECKING:
     from nilatron.pipelines.replay.settings import ReplayReport
 
 
-FILES, MEANS, DICOM, SERVER = "Files", "Reconstruction", "DICOM", "Server"  # panels of the help
+DICOM, SERVER = "DICOM", "Server"  # panels of the help
 
 
 @app.command(
@@ -43,23 +55,15 @@ FILES, MEANS, DICOM, SERVER = "Files", "Reconstruction", "DICOM", "Server"  # pa
 def replay(
     raw: Annotated[Path, typer.Argument(help="ISMRMRD raw file, or a stream of MRD v1 or v2.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="ISMRMRD image file to write.", rich_help_panel=FILES)],
-    chain: Annotated[
-        str,
-        typer.Option("--config", "-c", help="Chain: a shipped name or an XML file.", rich_help_panel=MEANS),
-    ] = "nila",
-    group: Annotated[
-        str, typer.Option("--group", "-g", help="Group of the raw data.", rich_help_panel=FILES)
-    ] = "dataset",
+    chain: ChainOption = "nila",
+    group: GroupOption = "dataset",
     output_group: Annotated[
         str | None,
         typer.Option(
             "--output-group", "-G", help="Group of the images (default: date and time).", rich_help_panel=FILES
         ),
     ] = None,
-    properties: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Property of our node; repeatable.", rich_help_panel=MEANS),
-    ] = None,
+    properties: PropertiesOption = None,
     engine: Annotated[
         Engine | None, typer.Option(help="What computes the network; --set engine=...", rich_help_panel=MEANS)
     ] = None,
@@ -115,13 +119,7 @@ def replay(
             rich_help_panel=FILES,
         ),
     ] = None,
-    noise_store: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder that keeps noise measurements, and has them for the scans that depend on them.",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
+    noise_store: NoiseStoreOption = None,
     earlier: Annotated[
         Path | None,
         typer.Option(
@@ -130,17 +128,9 @@ def replay(
             rich_help_panel=FILES,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all randomness.", rich_help_panel=MEANS)] = 0,
-    device: Annotated[Device, typer.Option(help="Where to compute.", rich_help_panel=MEANS)] = Device.AUTO,
-    weights: Annotated[
-        str,
-        typer.Option(
-            "--weights",
-            "-w",
-            help="Weights of the prior: a shipped name (default, tiny) or a file.",
-            rich_help_panel=MEANS,
-        ),
-    ] = "default",
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.AUTO,
+    weights: WeightsOption = "default",
     overwrite: Annotated[
         bool,
         typer.Option(help="Replace the output file, and the pictures in its folders.", rich_help_panel=FILES),
@@ -277,14 +267,3 @@ def remote_of(
     if idle_timeout_s is not None:
         timeouts = ClientTimeouts(idle_s=idle_timeout_s, total_s=timeout_s)
     return RemoteSettings(parse_address(address), request_for(chain), timeouts, real_time)
-
-
-def parse_properties(texts: list[str]) -> dict[str, str]:
-    """Dictionary of the properties in texts NAME=VALUE."""
-    properties = {}
-    for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator or not name.strip():
-            fail(f"--set expects NAME=VALUE, got {text!r}", BAD_INPUT)
-        properties[name.strip()] = value
-    return properties

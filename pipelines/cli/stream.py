@@ -18,7 +18,16 @@ from nilatron.pipelines.cli.app import (
     fail,
 )
 from nilatron.pipelines.cli.choices import Device
-from nilatron.pipelines.cli.replay import FILES, MEANS, parse_properties
+from nilatron.pipelines.cli.options import (
+    FILES,
+    MEANS,
+    ChainOption,
+    DeviceOption,
+    NoiseStoreOption,
+    SeedOption,
+    WeightsOption,
+    parse_properties,
+)
 
 if TYPE_CHECKING:
     from nilatron.pipelines.stream import v1, v2
@@ -42,10 +51,7 @@ def stream(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Stream to write: file or named pipe.", rich_help_panel=FILES)
     ] = Path("-"),
-    chain: Annotated[
-        str,
-        typer.Option("--config", "-c", help="Chain: a shipped name or an XML file.", rich_help_panel=MEANS),
-    ] = "nila",
+    chain: ChainOption = "nila",
     properties: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,24 +85,10 @@ def stream(
         Path | None,
         typer.Option(help="Write the noise covariance of the stream, as MRD v2.", rich_help_panel=FILES),
     ] = None,
-    noise_store: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder that keeps noise measurements, and has them for the scans that depend on them.",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all randomness.", rich_help_panel=MEANS)] = 0,
-    device: Annotated[Device, typer.Option(help="Where to compute.", rich_help_panel=MEANS)] = Device.AUTO,
-    weights: Annotated[
-        str,
-        typer.Option(
-            "--weights",
-            "-w",
-            help="Weights of the prior: a shipped name (default, tiny) or a file.",
-            rich_help_panel=MEANS,
-        ),
-    ] = "default",
+    noise_store: NoiseStoreOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.AUTO,
+    weights: WeightsOption = "default",
     overwrite: Annotated[bool, typer.Option(help="Replace files that exist.", rich_help_panel=FILES)] = False,
 ) -> None:
     """Reconstruct a stream of MRD v1 or v2 from a pipe to a pipe."""
