@@ -35,7 +35,7 @@ from nilatron.core.coils.espirit import espirit_maps
 from nilatron.core.metrics import psnr
 from nilatron.core.prior.augment import random_field
 from nilatron.core.prior.lesions import lesion
-from nilatron.core.prior.neighbours import Neighbour
+from nilatron.core.prior.neighbours.planes import Neighbour
 from nilatron.core.prior.weights import find_weights
 from nilatron.core.recon import warm_started
 from nilatron.core.resolution import coarse_image

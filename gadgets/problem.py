@@ -11,7 +11,7 @@ import numpy as np
 
 from nilatron.core.backend import Array, namespace
 from nilatron.core.measurement import Measurement
-from nilatron.core.prior.neighbours import Neighbour
+from nilatron.core.prior.neighbours.planes import Neighbour
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.core.recon import InverseProblem
 from nilatron.core.sampling.nila_fast import Callback

@@ -13,7 +13,7 @@ import numpy as np
 
 from nilatron.core.backend import namespace
 from nilatron.core.errors import BadInputError
-from nilatron.core.prior.neighbours import Neighbour
+from nilatron.core.prior.neighbours.planes import Neighbour
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
 from nilatron.gadgets.conventional import FAILURES, PreparedSlice, finished, prepare_slice, provenance
 from nilatron.gadgets.device import to_device

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
     import torch
     from torch import Tensor
 
-    from nilatron.core.prior.neighbour_head import NeighbourHead
+    from nilatron.core.prior.neighbours.head import NeighbourHead
 
 
 LAST_SIGMA = 0.03  # the network is told of less noise in the last step alone: of 0.0225 in the default sampler
@@ -45,7 +45,7 @@ class InformedByNeighbours:
         def denoise(x: Array, sigma: float, previous_estimate: Array | None, /) -> Estimate:
             import torch
 
-            from nilatron.core.prior.neighbour_head import change_of, phase_of
+            from nilatron.core.prior.neighbours.head import change_of, phase_of
 
             estimate = denoiser(x, sigma, previous_estimate)
             if sigma > LAST_SIGMA:

@@ -10,7 +10,7 @@ from nilatron.core.prior.edm_weights import EDMPrior
 from nilatron.core.prior.engines.choose import EngineSettings, engine_for, read_weights
 from nilatron.core.prior.engines.engine_prior import EnginePrior
 from nilatron.core.prior.error_model import ErrorModel
-from nilatron.core.prior.neighbour_weights import NeighbourPrior, beside, load_neighbours
+from nilatron.core.prior.neighbours.weights import NeighbourPrior, beside, load_neighbours
 from nilatron.core.prior.prior import Prior
 from nilatron.core.prior.weights import WeightsError
 from nilatron.gadgets.engine_cache import user_cache

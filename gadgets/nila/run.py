@@ -12,7 +12,7 @@ import numpy as np
 
 from nilatron.core.backend import Array, converted_to, on_host, synchronize
 from nilatron.core.measurement import Measurement, mask_outside_coils
-from nilatron.core.prior.neighbours import neighbour_planes
+from nilatron.core.prior.neighbours.planes import neighbour_planes
 from nilatron.core.sampling.image import sample_images
 from nilatron.core.sampling.neighbours import InformedByNeighbours
 from nilatron.core.sampling.nila_fast import SamplerResult

@@ -238,7 +238,7 @@ def learn_neighbours(
     licence: Annotated[str, typer.Option(help="Of the weights, for their metadata.")] = "not stated",
 ) -> None:
     """Train a head that tells these weights, which stay as they are, of neighbouring slices."""
-    from nilatron.core.prior.neighbour_training import NeighbourTraining
+    from nilatron.core.prior.neighbours.training import NeighbourTraining
     from nilatron.core.prior.weights import find_weights
     from nilatron.pipelines.prior.learn_neighbours import LearnNeighboursSettings
     from nilatron.pipelines.prior.learn_neighbours import learn_neighbours as run

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from nilatron.core.prior.edm_weights import load_prior
-from nilatron.core.prior.neighbour_head import NeighbourHead
-from nilatron.core.prior.neighbour_training import NeighbourTraining, train_neighbours
-from nilatron.core.prior.neighbour_weights import load_neighbours, save_neighbours
+from nilatron.core.prior.neighbours.head import NeighbourHead
+from nilatron.core.prior.neighbours.training import NeighbourTraining, train_neighbours
+from nilatron.core.prior.neighbours.weights import load_neighbours, save_neighbours
 from nilatron.core.prior.volumes import NeighbourSettings, Volumes
 from nilatron.pipelines.training.checkpoint import replaced_durably
 from nilatron.pipelines.training.images import load_volumes

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from nilatron.core.errors import BadInputError
-from nilatron.core.prior.neighbour_head import NeighbourHead
-from nilatron.core.prior.neighbour_weights import beside, save_neighbours
+from nilatron.core.prior.neighbours.head import NeighbourHead
+from nilatron.core.prior.neighbours.weights import beside, save_neighbours
 from nilatron.core.prior.weights import read_weights_file, shipped_weights
 from nilatron.core.scale import image_scale
 from nilatron.gadgets.items import Context

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from nilatron.core.phantom import coil_maps, phantom
-from nilatron.core.prior.neighbour_head import NeighbourHead
-from nilatron.core.prior.neighbours import Neighbour, neighbour_planes
+from nilatron.core.prior.neighbours.head import NeighbourHead
+from nilatron.core.prior.neighbours.planes import Neighbour, neighbour_planes
 from nilatron.core.prior.prior import Estimate
 from nilatron.core.recon import inverse_problem
 from nilatron.core.sampling.image import ImageSettings, sample_images

@@ -6,8 +6,8 @@ from PIL import Image
 
 from nilatron.core.phantom import phantom
 from nilatron.core.prior.acquired import AcquisitionSettings
-from nilatron.core.prior.neighbour_training import NeighbourTraining
-from nilatron.core.prior.neighbour_weights import load_neighbours
+from nilatron.core.prior.neighbours.training import NeighbourTraining
+from nilatron.core.prior.neighbours.weights import load_neighbours
 from nilatron.core.prior.training_scans import ScanSettings
 from nilatron.core.prior.weights import read_weights_file
 from nilatron.core.sampling.image import ImageSettings

@@ -12,7 +12,7 @@ from nilatron.core.prior.weights import HASH_KEY, WeightsError, content_sha256, 
 if TYPE_CHECKING:  # torch takes seconds to import
     import torch
 
-    from nilatron.core.prior.neighbour_head import NeighbourHead
+    from nilatron.core.prior.neighbours.head import NeighbourHead
 
 FORMAT = "nilatron-neighbours-1"
 SUFFIX = ".neighbours.safetensors"
@@ -68,7 +68,7 @@ def load_neighbours(path: Path, device: torch.device | str = "cpu") -> Neighbour
     """
     import torch
 
-    from nilatron.core.prior.neighbour_head import NeighbourHead, NeighbourHeadConfig
+    from nilatron.core.prior.neighbours.head import NeighbourHead, NeighbourHeadConfig
 
     file = read_weights_file(path)
     if file.format != FORMAT:

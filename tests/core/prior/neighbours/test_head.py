@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from nilatron.core.prior.neighbour_head import NeighbourHead, NeighbourHeadConfig, change_of, head_inputs, own_channels
-from nilatron.core.prior.neighbours import N_PLANES
+from nilatron.core.prior.neighbours.head import NeighbourHead, NeighbourHeadConfig, change_of, head_inputs, own_channels
+from nilatron.core.prior.neighbours.planes import N_PLANES
 
 SHAPE = (13, 10)
 

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nilatron.core.prior.neighbour_matching import N_MATCHED, matched
-from nilatron.core.prior.neighbours import N_NEIGHBOURS, N_PLANES, PLANES_PER_NEIGHBOUR
+from nilatron.core.prior.neighbours.matching import N_MATCHED, matched
+from nilatron.core.prior.neighbours.planes import N_NEIGHBOURS, N_PLANES, PLANES_PER_NEIGHBOUR
 
 N_INPUTS = N_PLANES + 4 + N_MATCHED
 MULTIPLE = 8  # the network halves its input three times

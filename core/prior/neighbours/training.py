@@ -24,8 +24,8 @@ from nilatron.core.metrics import FOREGROUND
 from nilatron.core.prior.augment import bernoulli
 from nilatron.core.prior.edm import EDMDenoiser, estimate_complex
 from nilatron.core.prior.lesions import LesionSettings
-from nilatron.core.prior.neighbour_head import CORRECTION_UNIT, NeighbourHead, head_inputs, own_channels
-from nilatron.core.prior.neighbours import Neighbour, neighbour_planes
+from nilatron.core.prior.neighbours.head import CORRECTION_UNIT, NeighbourHead, head_inputs, own_channels
+from nilatron.core.prior.neighbours.planes import Neighbour, neighbour_planes
 from nilatron.core.prior.training_scans import ScanSettings, TrainingScan, draw_scans
 from nilatron.core.prior.volumes import NeighbourSettings, Volumes
 from nilatron.core.sampling.image import ImageSettings, sample_images

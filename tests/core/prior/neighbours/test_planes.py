@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nilatron.core.prior.neighbours import N_PLANES, Neighbour, neighbour_planes
+from nilatron.core.prior.neighbours.planes import N_PLANES, Neighbour, neighbour_planes
 
 NEAR, FAR = (Neighbour(np.full((3, 4), value, np.float32), mm) for value, mm in ((6.0, 3.0), (2.0, 9.0)))
 

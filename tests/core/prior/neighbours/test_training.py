@@ -7,8 +7,8 @@ import torch
 from nilatron.core.prior.acquired import AcquisitionSettings
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.lesions import LesionSettings
-from nilatron.core.prior.neighbour_head import N_INPUTS
-from nilatron.core.prior.neighbour_training import (
+from nilatron.core.prior.neighbours.head import N_INPUTS
+from nilatron.core.prior.neighbours.training import (
     NeighbourTraining,
     ScannedRun,
     ScannedSlice,

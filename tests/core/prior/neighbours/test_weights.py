@@ -4,8 +4,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from nilatron.core.prior.neighbour_head import NeighbourHead, NeighbourHeadConfig
-from nilatron.core.prior.neighbour_weights import beside, load_neighbours, save_neighbours
+from nilatron.core.prior.neighbours.head import NeighbourHead, NeighbourHeadConfig
+from nilatron.core.prior.neighbours.weights import beside, load_neighbours, save_neighbours
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS, WeightsError, read_weights_file
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from nilatron.core.prior.neighbour_matching import N_MATCHED, REACH, matched
+from nilatron.core.prior.neighbours.matching import N_MATCHED, REACH, matched
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What slices are told of those beside them, and the head that makes use of it."""
