@@ -11,6 +11,7 @@ off     the slice alone.
 both    every second slice, given the images of the slices before and after it, made alone (`neighbours` both).
 past    in ascending order, given the image of the slice before, that was given the one before (published AID: its attention
         sees that slice alone when it samples).
+itself  every second slice, given its own image in the place of both neighbours: what the head does without them.
 
 `--tests`: contrast of lesions that only the neighbours have, or only this slice; a corrupted slice and the fourth after it.
 """
@@ -49,7 +50,7 @@ from simulated import MAP_SETS, coil_maps, full_kspace
 
 SETTINGS = NilaNodeSettings()
 SPACING_MM = {"open_ms": 3.0, "lgg_tcga": 2.0}  # between slices with successive numbers
-MODES = ("both", "past")
+MODES = ("both", "past", "itself")
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,8 @@ def of_volume(volume: Volume, protocol: Protocol) -> list[dict[str, Cell]]:
         row |= {"sigma": f"{protocol.sigma:g}", "slice": n, "off": psnr(images[n], volume.truths[n][None])}
         beside = [(images[m], volume.distance_mm) for m in (n - 1, n + 1) if 0 <= m < len(images)]
         found = {"both": told(problem, beside).images["main"] if n % 2 and len(beside) == 2 else None}
+        itself = [(images[n], volume.distance_mm)] * 2
+        found["itself"] = told(problem, itself).images["main"] if found["both"] is not None else None
         found["past"] = images[n] if before is None else told(problem, [(before, volume.distance_mm)]).images["main"]
         before = found["past"]
         row |= {mode: None if image is None else psnr(image, volume.truths[n][None]) for mode, image in found.items()}

@@ -31,7 +31,7 @@ from nilatron.pipelines.training.batches import seeded_generator
 DATASET = "image"  # a name that training reads
 PICTURES = ("volume.png", "slice_*.png")
 MIN_SIDE = 32
-LENGTH_MM = 60.0  # over which the first noise of a volume changes
+LENGTH_MM = 110.0  # over which the first noise of a volume changes: neighbours are as alike as in real heads
 
 
 @dataclass(frozen=True)
