@@ -8,6 +8,7 @@ reconstruction that a scanner gets.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,6 +66,12 @@ class InverseProblem:
     def noise_level(self) -> float:
         """Complex standard deviation of the part of the data that the model cannot explain; 1 when this is only noise."""
         return scale.noise_level(self.operator, self.data, self.conventional, self.scale)
+
+    @cached_property
+    def acquired_share(self) -> float:
+        """Acquired samples per sample of the whole grid, at most 1."""
+        n_coils, n_pixels = int(self.data.shape[-4]), math.prod(map(int, self.conventional.shape))
+        return min(1.0, self.operator.n_samples / (n_coils * n_pixels))
 
 
 def estimate_coil_maps(
@@ -181,7 +188,7 @@ def nila_image(
 
     `settings` and noise `levels` are by default those of the shipped chains.
     """
-    settings = settings or ImageSettings()
+    settings = (settings or ImageSettings()).for_data(problem.noise_level / problem.scale, problem.acquired_share)
     result = sample_images(
         denoiser,
         problem.operator,

@@ -75,6 +75,7 @@ def last_step_of(
 ) -> LastStep:
     """The last step of the sampler on a scan, whose slices are given in the units of its truth."""
     operator = SenseOperator(scan.coil_maps, scan.counts)
+    settings = settings.for_data(scan.sigma / scan.scale, float(scan.counts.mean()))
     with torch.inference_mode():
         result = sample_images(
             partial(estimate_complex, denoiser),
@@ -96,7 +97,9 @@ def last_step_of(
 
 def image_of(head: NeighbourHead, last: LastStep, planes: Tensor, settings: ImageSettings) -> Tensor:
     """Image (z, y, x) of a scan whose last estimate the head changes; it can be differentiated by the head's weights."""
-    scan, level = last.scan, settings.levels()[-1]
+    scan = last.scan
+    settings = settings.for_data(scan.sigma / scan.scale, float(scan.counts.mean()))
+    level = settings.levels()[-1]
     change = change_of(head, last.noisy, last.estimate, settings.network_fraction * level, planes[None])
     prior_mean = (last.estimate + phase_of(last.estimate) * change)[None]
     operator = SenseOperator(scan.coil_maps, scan.counts)
