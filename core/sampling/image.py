@@ -39,7 +39,7 @@ Settings = TypeVar("Settings", bound="ImageSettings")
 class ImageSettings:
     """Settings of the sampler for the image (tau = 0).
 
-    The default prior was trained through the sampler with these defaults, except `symmetries`, and `detail`, which was 0. Former
+    The default prior was trained through the sampler with these defaults, but without `symmetries` and with `detail` 0. Former
     names of a field ("formerly") are still read. "Image only" settings are not used for posterior samples.
     """
 
@@ -52,8 +52,8 @@ class ImageSettings:
     # noise level that the network is given, as a fraction of the step's level; 1 smooths more (image only)
     sigma_fraction: float = field(default=0.75, metadata={"formerly": "noise_left"})
     # trades smoothness against small and faint structures, from 0 (smoothest) to 1: lowers that fraction further (image only).
-    # By default it follows noise and acceleration: 0 up to a noise of 0.032 of the image scale or half of the samples, up to 0.64
-    # from 0.055 and a third of them; the last level rises with it
+    # By default it follows noise and acceleration: 0 up to a noise of 0.032 of the image scale or with half of the samples,
+    # 0.64 from 0.055 with a third of them; the last level rises with it
     detail: float | None = None
     momentum: float = 0.4  # fraction of the last step's change that is added to the next step's input (image only)
     tolerance: float = 1e-3  # relative residual of the data consistency problems

@@ -43,7 +43,9 @@ def run_nila_batch(problems: Sequence[Problem], settings: NilaNodeSettings) -> l
         run = NilaRun([problems[place] for place in places], own, watch, prior)
         plan = run.plan()
         made = run.images(plan)
-        outcomes |= {place: run.with_samples(one, k, plan) for k, (place, one) in enumerate(zip(places, made, strict=True))}
+        outcomes |= {
+            place: run.with_samples(one, k, plan) for k, (place, one) in enumerate(zip(places, made, strict=True))
+        }
     return [outcomes[place] for place in range(len(problems))]
 
 
