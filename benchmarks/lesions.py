@@ -153,7 +153,9 @@ def rows(brain: Brain, options: argparse.Namespace) -> Iterator[dict[str, Cell]]
     """One row for each acceleration, noise and method."""
     methods: dict[str, Method] = {"CG-SENSE": Method(None, options.weights)}
     for detail in options.detail:
-        methods[f"Nila, detail {'auto' if detail is None else detail}"] = Method(replace(NilaNodeSettings(), detail=detail), options.weights)
+        methods[f"Nila, detail {'auto' if detail is None else detail}"] = Method(
+            replace(NilaNodeSettings(), detail=detail), options.weights
+        )
     for acceleration in options.acceleration:
         for noise in options.noise:
             for name, method in methods.items():
