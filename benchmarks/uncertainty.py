@@ -4,10 +4,10 @@ usage: python benchmarks/uncertainty.py --data DIR [--scans 2] [--samples] [--we
 
 DIR holds magnitude/val, kspace/complex_t2_28.h5 and kspace/brain_t1_8ch_espirit_full.h5. Scans of every validation subject are
 simulated in every class of acceleration and noise. Each subject is judged by the calibration on all others: coverage is the
-share of the pixels of its object in all its scans with | |image| - |truth| | <= kappa map, and the PSNR bound holds if every
-image of the subject is above it. Spearman: rank correlation of map and absolute error over the pixels of one image, and of their
-means over 5 x 5 pixels. The brain scan is judged by the calibration that is stored with the weights, on request also with posterior samples; its
-reference has noise of its own, which the data share.
+share of the pixels of its object, in all its scans, with | |image| - |truth| | <= kappa map, and the PSNR bound holds if every
+image of the subject is above it. Spearman: rank correlation of map and absolute error over the pixels of one image, and of
+their means over 5 x 5 pixels. The brain scan is judged by the calibration that is stored with the weights, on request also with
+posterior samples; its reference has noise of its own, which the data share.
 """
 
 from __future__ import annotations
