@@ -26,7 +26,7 @@ from nilatron.core.sampling.nila_fast import Callback, SolverSettings, nila_fast
 from nilatron.core.sampling.schedule import karras_schedule
 
 # level of the split by the predicted rms error of the image: mean and variance are best balanced there for the shipped weights
-SPLIT_ERRORS = 1.6
+SPLIT_ERRORS = 1.4
 CENTRED = 0.5  # of the way from the samples' mean to the image
 DEFAULT_SPLIT = 0.06  # for weights that predict no errors
 

@@ -210,7 +210,7 @@ def test_the_split_follows_the_predicted_error_within_its_bounds():
     assert settings.split(1e-4) == 0.01
     assert settings.split(0.5) == 0.5
     assert not settings.shares_burn_in(settings.split(0.5))
-    assert settings.sample_levels(0.068) == karras_schedule(3, 0.068, 0.01)
+    assert settings.sample_levels(0.068) == karras_schedule(2, 0.068, 0.01)
     assert SampleSettings(split_sigma=0.1).split(0.04) == 0.1
 
 

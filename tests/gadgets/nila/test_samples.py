@@ -64,7 +64,7 @@ def test_split_at_the_first_level_they_do_not_know_the_image(problem):
         np.testing.assert_array_equal(one[role], other[role])
 
 
-@pytest.mark.parametrize(("predicted", "split"), [(0.03, "0.048"), (None, "0.06")])
+@pytest.mark.parametrize(("predicted", "split"), [(0.03, "0.042"), (None, "0.06")])
 def test_the_split_follows_the_predicted_error(problem, predicted, split):
     assert drawn(problem(1), roles=("mean",), predicted_error=predicted).provenance["split_sigma"] == split
 
