@@ -85,9 +85,10 @@ class Scan:
 
 
 def ours(scan: Scan, n: int, *, seed: int = 0, balanced: bool = True) -> Posterior:
-    """Samples that share their burn-in."""
+    """Samples that share their burn-in; with independent noise they are not centred either."""
     split = SETTINGS.split(scan.error)
-    return drawn(scan, n, SETTINGS.sample_levels(split), scan.image, seed=seed, balanced=balanced, centred=CENTRED)
+    centred = CENTRED if balanced else 0.0
+    return drawn(scan, n, SETTINGS.sample_levels(split), scan.image, seed=seed, balanced=balanced, centred=centred)
 
 
 def wide(scan: Scan, n: int) -> Posterior:
