@@ -117,14 +117,14 @@ def automatic_detail(noise: float, share: float) -> float:
     share
         Acquired samples per sample of the whole grid.
     """
-    of_noise, of_samples = _risen(noise, DETAIL_NOISE), _risen(1 / share, DETAIL_ACCELERATION)
+    of_noise, of_samples = _risen(noise, DETAIL_NOISE), _risen(1 / max(share, 1e-6), DETAIL_ACCELERATION)
     return DETAIL_STEP * round(DETAIL_STEPS * of_noise * of_samples)
 
 
 def _risen(value: float, between: tuple[float, float]) -> float:
-    """Where a value lies between two others, from 0 to 1."""
+    """Where a value lies between two others, from 0 to 1; 0 for one that is no number."""
     first, last = between
-    return min(max((value - first) / (last - first), 0.0), 1.0)
+    return min(max(0.0, (value - first) / (last - first)), 1.0)
 
 
 def network_shapes(shape: Shape3) -> tuple[Shape3, ...]:

@@ -109,7 +109,8 @@ def test_automatic_detail_rises_with_the_noise_and_is_0_for_clean_scans():
     details = [automatic_detail(noise, 0.3) for noise in np.geomspace(0.01, 0.1, 100)]
     assert details == sorted(details)
     assert {automatic_detail(noise, 0.3) for noise in (0.0, 0.02, 0.033)} == {0.0}
-    assert {automatic_detail(noise, 0.3) for noise in (0.055, 0.1, 2.0)} == {0.64}
+    assert {automatic_detail(noise, 0.3) for noise in (0.055, 0.1, 2.0, np.inf)} == {0.64}
+    assert automatic_detail(np.nan, 0.3) == 0.0  # of a slice that is not finite
 
 
 def test_automatic_detail_falls_with_the_number_of_samples():
@@ -117,6 +118,7 @@ def test_automatic_detail_falls_with_the_number_of_samples():
     assert details == sorted(details, reverse=True)
     assert (details[0], details[-1]) == (0.64, 0.0)
     assert automatic_detail(0.1, 0.5) == 0.0
+    assert automatic_detail(0.1, 0.0) == 0.64
 
 
 def test_clean_scans_have_the_settings_that_they_have_without_detail():
