@@ -20,6 +20,7 @@ import numpy.typing as npt
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.files.hdf5_reader import open_hdf5
 from nilatron.pipelines.files.header import parse_header
+from nilatron.pipelines.files.raw import header_bytes
 from nilatron.pipelines.importing.kspace import ComplexArray, Kspace
 
 LAYOUT = "kspace (slice, coil, readout, phase encoding), complex"
@@ -76,8 +77,7 @@ def _header(file: h5py.File) -> Any:
     stored = file.get("ismrmrd_header")
     if not isinstance(stored, h5py.Dataset):
         return None
-    value = stored[()]
-    return parse_header(bytes(value) if isinstance(value, bytes) else str(value))
+    return parse_header(header_bytes(stored))
 
 
 def _mask(file: h5py.File, n_phase: int) -> npt.NDArray[np.bool_] | None:
