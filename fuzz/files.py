@@ -30,7 +30,7 @@ from pathlib import Path
 
 import numpy as np
 from file_targets import TARGETS, problem_of
-from good_files import GOOD
+from good_jobs import GOOD
 from hostile import ELSEWHERE, HOSTILE, SLOW
 
 from nilatron.core.prior.engines.onnx_file import hash_entry

@@ -9,6 +9,7 @@ from hostile import (  # noqa: F401 - their makers enter themselves
     arrays,
     chains,
     dicom,
+    jobs,
     networks,
     pictures,
     raw_headers,

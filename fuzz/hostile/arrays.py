@@ -13,7 +13,8 @@ import numpy as np
 from hostile.entering import hostile
 
 
-def _npy(path: Path, header: str, content: bytes = b"") -> Path:
+def npy(path: Path, header: str, content: bytes = b"") -> Path:
+    """An npy file with this header."""
     text = header.encode("latin-1") + b"\n"
     path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + content)
     return path
@@ -32,29 +33,29 @@ def _nifti(**fields: Any) -> bytes:
 @hostile("images")
 def an_array_of_a_terabyte(folder: Path) -> Path:
     shape = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 512, 512), }"
-    return _npy(folder / "a.npy", shape, bytes(4096))
+    return npy(folder / "a.npy", shape, bytes(4096))
 
 
 @hostile("images")
 def an_array_of_objects(folder: Path) -> Path:
-    return _npy(
+    return npy(
         folder / "a.npy", "{'descr': '|O', 'fortran_order': False, 'shape': (2, 2), }", b"cos\nsystem\n(S'true'\ntR."
     )
 
 
 @hostile("images")
 def an_array_with_a_negative_side(folder: Path) -> Path:
-    return _npy(folder / "a.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (-4, 8), }", bytes(4096))
+    return npy(folder / "a.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (-4, 8), }", bytes(4096))
 
 
 @hostile("images")
 def an_array_of_empty_numbers(folder: Path) -> Path:
-    return _npy(folder / "a.npy", "{'descr': '|V0', 'fortran_order': False, 'shape': (4, 8), }", bytes(4096))
+    return npy(folder / "a.npy", "{'descr': '|V0', 'fortran_order': False, 'shape': (4, 8), }", bytes(4096))
 
 
 @hostile("images")
 def an_array_whose_header_nests(folder: Path) -> Path:
-    return _npy(folder / "a.npy", "(" * 9000 + ")" * 9000, bytes(64))
+    return npy(folder / "a.npy", "(" * 9000 + ")" * 9000, bytes(64))
 
 
 @hostile("images")

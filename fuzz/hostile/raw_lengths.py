@@ -11,7 +11,6 @@ import numpy as np
 
 from hostile.entering import hostile, raw, scan
 
-LONG = struct.pack("<I", 3 << 30)
 MANY = 4000
 
 
@@ -21,12 +20,12 @@ def packed(file: h5py.File, name: str, rows: np.ndarray, kind: np.dtype) -> h5py
     return file.create_dataset(name, data=rows, dtype=kind, chunks=(min(4, len(rows)),), compression="gzip")
 
 
-def lengthen(table: h5py.Dataset, field: str | None) -> None:
-    """Write a length of 3 GB over that of a field in the first row; without a field over that of the row."""
+def lengthen(table: h5py.Dataset, field: str | None, length: int = 3 << 30) -> None:
+    """Write a length over that of a field in the first row; without a field over that of the row."""
     rows = table.id.get_type()
     place = rows.get_member_offset(rows.get_member_index(field.encode())) if field else 0
     content = bytearray(zlib.decompress(table.id.read_direct_chunk((0,))[1]))
-    content[place : place + 4] = LONG
+    content[place : place + 4] = struct.pack("<I", length)
     table.id.write_direct_chunk((0,), zlib.compress(bytes(content)))
 
 
@@ -59,6 +58,30 @@ def a_packed_header_of_three_gigabytes(folder: Path) -> Path:
     with scan(folder) as file:
         xml = np.array([bytes(file["dataset/xml"][0])], object)
         lengthen(packed(file, "dataset/xml", xml, h5py.string_dtype()), None)
+    return raw(folder)
+
+
+@hostile("raw")
+def packed_lines_that_are_shorter_than_what_lies_there(folder: Path) -> Path:
+    with scan(folder) as file:
+        lines = file["dataset/data"]
+        lengthen(packed(file, "dataset/data", lines[:], lines.dtype), "data", 1)
+    return raw(folder)
+
+
+@hostile("raw")
+def a_heap_without_end(folder: Path) -> Path:
+    with scan(folder) as file:
+        del file["dataset/xml"]
+        made = file.create_dataset("dataset/xml", (1,), h5py.string_dtype())
+        made[0] = b"<ismrmrdHeader/>"
+        place = made.id.get_offset()
+    content = bytearray(raw(folder).read_bytes())
+    (heap,) = struct.unpack_from("<Q", content, place + 4)
+    (first_bytes,) = struct.unpack_from("<Q", content, heap + 24)
+    rest = heap + 32 + (first_bytes + 7) // 8 * 8
+    content[rest : rest + 16] = bytes(16)  # the rest of it is of no bytes, and index 0
+    raw(folder).write_bytes(content)
     return raw(folder)
 
 

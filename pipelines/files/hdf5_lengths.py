@@ -1,7 +1,8 @@
-"""Lengths of values of variable length in HDF5 files, before anything of them is read.
+"""Values of variable length in HDF5 files, looked at before HDF5 reads anything of them.
 
 In its dataset such a value is its length, 4 bytes, and where it lies: in a heap of the file, which is never compressed. HDF5
-takes memory for the length before it looks there. All values of a dataset together cannot be longer than the file.
+takes memory for the length before it looks there, and trusts both. Here each has to be as long as its object in the heap, and
+all of a dataset together no longer than the file.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 import numpy as np
 from h5py import h5d, h5f, h5i, h5p, h5s, h5t
 
 from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.hdf5_heaps import Heaps
+from nilatron.pipelines.files.hdf5_rows import StoredRow, row_of
 
 UNPACKED_BYTES = 1 << 22  # at a time
 
@@ -24,93 +27,79 @@ Places = list[tuple[int, int]]
 
 
 def check_lengths(dataset: h5d.DatasetID, path: Path) -> None:
-    """Refuse a dataset whose values of variable length are longer than the file.
+    """Refuse a dataset whose values of variable length are not where and as long as they should be.
 
     Raises
     ------
     InputError
-        When they are, or their lengths cannot be found.
+        When they are not, or that cannot be found out.
     """
     layout = row_of(dataset)
     if not layout.values or not dataset.get_space().get_simple_extent_npoints():
         return
-    total, file_bytes = 0, path.stat().st_size
     try:
-        for content in _stored(dataset, layout.n_bytes, path):
-            total += claimed_bytes(layout, content)
-            if total > file_bytes:
-                break
+        _check(dataset, layout, _stored(dataset, layout.n_bytes, path), path)
+    except InputError:
+        raise
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"lengths of its values cannot be read: {error}") from None
-    refuse_beyond(total, file_bytes)
 
 
-def check_fields(dataset: h5d.DatasetID, content: bytes, file_bytes: int) -> None:
+def check_fields(dataset: h5d.DatasetID, content: bytes, path: Path) -> None:
     """The same for all rows of a dataset as they lie in the file.
 
     Raises
     ------
     InputError
-        When the values are longer than the file.
+        As `check_lengths`.
     """
-    refuse_beyond(claimed_bytes(row_of(dataset), content), file_bytes)
+    _check(dataset, row_of(dataset), iter([content]), path)
 
 
-def refuse_beyond(claimed: int, file_bytes: int) -> None:
-    """Refuse what is longer than the file.
+def _check(dataset: h5d.DatasetID, layout: StoredRow, contents: Iterator[bytes], path: Path) -> None:
+    made = h5i.get_file_id(dataset).get_create_plist()
+    with path.open("rb") as file:
+        heaps = Heaps(file.fileno(), made.get_userblock(), made.get_sizes()[1])
+        values = Values(layout, heaps, path.stat().st_size)
+        for content in contents:
+            values.check(content)
 
-    Raises
-    ------
-    InputError
-        That says so.
+
+@dataclass
+class Values:
+    """The values of variable length of rows.
+
+    Attributes
+    ----------
+    layout, heaps, file_bytes
+        Of the rows, where the values lie, and the size of the file.
+    n_bytes
+        Of all values so far.
     """
-    if claimed > file_bytes:
-        raise InputError(f"fields claim {claimed} bytes in a file of {file_bytes}")
 
+    layout: StoredRow
+    heaps: Heaps
+    file_bytes: int
+    n_bytes: int = 0
 
-def claimed_bytes(layout: StoredRow, content: bytes) -> int:
-    """Bytes of all values of variable length of these rows."""
-    n_rows, total = len(content) // layout.n_bytes, 0
-    for offset, value_bytes in layout.values:
-        lengths = np.ndarray(n_rows, "<u4", content, offset, (layout.n_bytes,))
-        total += value_bytes * int(lengths.sum(dtype=np.uint64))
-    return total
+    def check(self, content: bytes) -> None:
+        """Look at more rows.
 
-
-class StoredRow(NamedTuple):
-    """A row as it lies in the file: its bytes, where values of variable length are, and the bytes of one of their elements."""
-
-    n_bytes: int
-    values: list[tuple[int, int]]
-
-
-def stored_row(kind: h5t.TypeID, value_bytes: int) -> StoredRow:
-    """How a row of a type is stored, where a value of variable length takes `value_bytes`; in memory texts take less."""
-    what = kind.get_class()
-    if what == h5t.VLEN:
-        return StoredRow(value_bytes, [(0, kind.get_super().get_size())])
-    if what == h5t.STRING and kind.is_variable_str():
-        return StoredRow(value_bytes, [(0, 1)])
-    if what != h5t.COMPOUND:
-        return StoredRow(kind.get_size(), [])
-    shift, values = 0, []
-    for n in sorted(range(kind.get_nmembers()), key=kind.get_member_offset):
-        member, offset = kind.get_member_type(n), kind.get_member_offset(n) + shift
-        inner = stored_row(member, value_bytes)
-        values += [(offset + place, n_bytes) for place, n_bytes in inner.values]
-        shift += inner.n_bytes - member.get_size()
-    return StoredRow(kind.get_size() + shift, values)
-
-
-def row_of(dataset: h5d.DatasetID) -> StoredRow:
-    """How the rows of a dataset are stored: a value of variable length as two numbers of 4 bytes and an address."""
-    address_bytes, _ = h5i.get_file_id(dataset).get_create_plist().get_sizes()
-    return stored_row(dataset.get_type(), 8 + address_bytes)
-
-
-def has_variable_values(kind: h5t.TypeID) -> bool:
-    """Whether a type has values of variable length at any place but within others or arrays."""
-    return bool(stored_row(kind, 0).values)
+        Raises
+        ------
+        InputError
+            When a value is not as long as its object, or all are longer than the file.
+        """
+        row_bytes = self.layout.n_bytes
+        for offset, value_bytes, kind in self.layout.values:
+            found = np.ndarray(len(content) // row_bytes, kind, content, offset, (row_bytes,))
+            used = found[found["length"] > 0]
+            self.n_bytes += value_bytes * int(used["length"].sum(dtype=np.uint64))
+            if self.n_bytes > self.file_bytes:
+                raise InputError(f"fields claim {self.n_bytes} bytes in a file of {self.file_bytes}")
+            for length, address, index in used.tolist():
+                if self.heaps.sizes(address).get(index) != length * value_bytes:
+                    raise InputError(f"a field claims {length} values, and what lies in its place has not so many")
 
 
 def _stored(dataset: h5d.DatasetID, row_bytes: int, path: Path) -> Iterator[bytes]:

@@ -89,8 +89,6 @@ def field_of_all_rows(table: h5py.Dataset, name: str, where: str) -> AnyArray:
         if found is None:
             check_lengths(table.id, Path(table.file.filename))
         read: AnyArray = table.fields(name)[()].reshape(-1) if found is None else found
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
     except (OSError, TypeError, ValueError) as error:
         raise InputError(f"{where}: {name!r} cannot be read, the file is damaged or truncated: {error}") from error
     return read
@@ -117,7 +115,7 @@ def _from_chunks(table: h5py.Dataset, name: str) -> AnyArray | None:
         content = b"".join([os.pread(file.fileno(), chunk.size, chunk.byte_offset) for chunk in places])
     if len(places) * table.chunks[0] < len(table) or len(content) < len(table) * row_bytes:
         return None  # chunks that were never written have no address
-    check_fields(table.id, content, Path(table.file.filename).stat().st_size)
+    check_fields(table.id, content, Path(table.file.filename))
     offset = rows.get_member_offset(member)
     values: AnyArray = np.ndarray(len(table), dtype, content, offset, (row_bytes,))
     ends = sorted({0, len(table) - 1})

@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "fuzz"))
 try:
     from file_targets import TARGETS
     from files import verdict
-    from good_files import GOOD
+    from good_jobs import GOOD
     from hostile import HOSTILE, SLOW
 finally:
     sys.path.remove(str(ROOT / "fuzz"))
