@@ -96,6 +96,7 @@ def samples_that_are_texts(folder: Path) -> Path:
 @hostile("raw")
 def waveforms_that_are_a_group(folder: Path) -> Path:
     with scan(folder) as file:
+        del file["dataset/waveforms"]
         file.create_group("dataset/waveforms/data")
         del file["dataset/xml"]
         file["dataset/xml"] = b"<ismrmrdHeader/>"

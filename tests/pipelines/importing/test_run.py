@@ -163,6 +163,8 @@ def test_a_volume_has_partitions(tmp_path, images):
         ({"mask": np.ones(23, bool)}, r"a mask of 24 lines.*found mask \(23,\)"),
         ({"mask": np.arange(24) > 3}, "the mask leaves out are not zero: 0, 1, 2, 3"),
         ({"reconstruction_rss": np.ones((2, 32, 24))}, r"reconstruction_rss of 3 slices.*found \(2, 32, 24\)"),
+        ({"mask": np.full(24, b"x")}, r"found mask \(24,\), \|S1"),
+        ({"reconstruction_rss": np.full((3, 32, 24), b"x")}, r"found \(3, 32, 24\), \|S1"),
         ({"ismrmrd_header": None}, "--fov"),
         ({"ismrmrd_header": b"<nothing"}, "not XML"),
     ],
