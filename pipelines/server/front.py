@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 MAX_WAIT_S, SHORT_WAIT_S = 1.0, 0.2
 STOP_S = 10.0  # for sessions to say so when they have to end
-HURRY_S = 5.0  # for sessions to come to their end by themselves when their memory is wanted back
+HURRY_S = 3.0  # for sessions to come to their end by themselves when their memory is wanted back
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
