@@ -147,6 +147,7 @@ class Front:
         for source in wait(list(sources), SHORT_WAIT_S if is_crowded else MAX_WAIT_S):
             sources[source]()
         self._check_deadlines()
+        self._share_memory()
 
     def _accept(self, listener: socket.socket) -> None:
         for accepted in self.doors.accept(listener):
@@ -246,6 +247,8 @@ class Front:
             elif now - scan.began_s > self.settings.max_scan_s:
                 scan.stop(f"a scan may take {self.settings.max_scan_s:g} s (max_scan_s)", STOP_S)
 
+    def _share_memory(self) -> None:
+        """Let in who waits for memory, and have those that it was lent to give it back."""
         self.memory.let_in()
         for number in self.memory.to_reclaim():
             self.scans[number].give_back(HURRY_S, STOP_S)
