@@ -124,10 +124,9 @@ def check_dataset(dataset: h5d.DatasetID, where: str, file_bytes: int) -> None:
         raise InputError(
             f"{where} claims {claimed} bytes, of which {stored} were ever written: the file is not complete"
         )
+    # HDF5 takes memory for a whole chunk, however little of it is in the dataset
     chunk_bytes = math.prod(made.get_chunk()) * kind.get_size() if made.get_layout() == h5d.CHUNKED else 0
-    if chunk_bytes > most_unpacked(
-        stored
-    ):  # HDF5 takes memory for a whole chunk, however little of it is in the dataset
+    if chunk_bytes > most_unpacked(stored):
         raise InputError(f"{where} has chunks of {chunk_bytes} bytes, and only {stored} were ever written")
 
 

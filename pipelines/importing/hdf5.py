@@ -87,7 +87,13 @@ def _header(file: h5py.File) -> Any:
     stored = file.get("ismrmrd_header")
     if not isinstance(stored, h5py.Dataset):
         return None
-    return parse_header(header_bytes(stored))
+    try:
+        found = header_bytes(stored)
+    except InputError:
+        raise
+    except DAMAGED as error:
+        raise InputError(f"{stored.name} cannot be read, the file is damaged: {error}") from None
+    return parse_header(found)
 
 
 def _mask(file: h5py.File, n_phase: int) -> npt.NDArray[np.bool_] | None:
