@@ -135,6 +135,8 @@ def main() -> None:
         f"{n_good} good scans, {n_hostile} hostile ones, {n_kills} kills in {time.monotonic() - began:.0f} s: "
         f"{n_images} of {n_good * friend.n_images} images, front {'alive' if alive else 'DEAD'}"
     )
+    for line in () if alive else server.log[-5:]:
+        print(f"  {line}")
     for text in sorted(set(problems)):
         print(f"  {problems.count(text)} x {text}")
     for name, values in looks.items():
