@@ -41,6 +41,8 @@ class EspiritSettings:
         noise, too: a span that holds it explains every window, and the maps of that are nobody's.
     crop
         Pixels whose eigenvalue lambda is below this lie outside the object.
+    wrapped_crop
+        The same with two sets: eigenvalues fall, too, where the seams of two axes cross.
     n_iterations
         Number of power iterations at each pixel.
     virtual_coil_tolerance
@@ -60,6 +62,7 @@ class EspiritSettings:
     threshold: float = 0.001
     noise_variance: float = 0.0
     crop: float = 0.8
+    wrapped_crop: float = 0.7
     n_iterations: int = 30
     virtual_coil_tolerance: float = 1e-5
     max_virtual_coils: int = 32
@@ -159,18 +162,22 @@ class CalibrationKernels:
         coarse = self.vectors((n_z, n_y, n_x), 2 if n_sets is None else n_sets)
         if n_sets is None:
             n_sets = 2 if _wraps(self.block, coarse[1], self.settings) else 1
-        maps = self.vectors(image_shape, n_sets)
+        maps = self.vectors(image_shape, n_sets, self.settings.crop if n_sets == 1 else self.settings.wrapped_crop)
         for number in range(n_sets):
             if (reference := better_reference(coarse[number])) is not None:
                 maps[number] = referenced(maps[number], reference)
         flat = xp.reshape(maps, (n_sets, maps.shape[1], -1))
         return xp.reshape(self.to_coils @ flat, (n_sets, self.to_coils.shape[0], *image_shape))
 
-    def vectors(self, image_shape: tuple[int, int, int], n_sets: int) -> Array:
+    def vectors(self, image_shape: tuple[int, int, int], n_sets: int, crop: float | None = None) -> Array:
         """Maps of virtual coils (set, virtual, z, y, x), their phases those of the first one."""
-        some = self.settings
         return pixel_eigenvectors(
-            self.lags, image_shape, n_sets, crop=some.crop, n_iterations=some.n_iterations, slab_bytes=some.slab_bytes
+            self.lags,
+            image_shape,
+            n_sets,
+            crop=self.settings.crop if crop is None else crop,
+            n_iterations=self.settings.n_iterations,
+            slab_bytes=self.settings.slab_bytes,
         )
 
 

@@ -45,6 +45,8 @@ class MovedSettings:
         Newton steps, and the longest one along each axis, in strides.
     least
         Strides below which a step ends the search.
+    shortest
+        Strides below which maps count as in place along each axis.
     gain
         Fall of f, in its final value per sample, below which maps count as in place. Maps in place reach 15 by chance.
     alpha, tolerance, max_iterations
@@ -59,6 +61,7 @@ class MovedSettings:
     n_steps: int = 4
     longest: float = 3.0
     least: float = 0.25
+    shortest: float = 0.5
     gain: float = 30.0
     alpha: float = 1e-3
     tolerance: float = 1e-3
@@ -96,15 +99,18 @@ def shift_of_calibration(
     n_samples = search.window.n_measured * int(kernels.to_coils.shape[1])
     if n_samples == 0 or not search.axes:
         return None
-    shift: Shift = (0.0, 0.0, 0.0)
-    first, step = search.step(shift)
-    last = first
+    here: Shift = (0.0, 0.0, 0.0)
+    first, step = search.step(here)
+    least, best = first, here
     for _ in range(settings.n_steps):
         if max(abs(part) for part in step) < settings.least * settings.stride:
             break
-        shift = (shift[0] + step[0], shift[1] + step[1], shift[2] + step[2])
-        last, step = search.step(shift)
-    return shift if (first - last) * n_samples > settings.gain * last else None
+        here = (here[0] + step[0], here[1] + step[1], here[2] + step[2])
+        misfit, step = search.step(here)
+        if misfit < least:
+            least, best = misfit, here
+    is_far = max(abs(part) for part in best) > settings.shortest * settings.stride
+    return best if is_far and (first - least) * n_samples > settings.gain * least else None
 
 
 def moved(block: Array, shift: Shift) -> Array:
