@@ -50,7 +50,7 @@ class JointSettings:
 
     window: int = 32
     volume_window: int = 24
-    margin: int = 16
+    margin: int = 8
     block: int = 24
     n_steps: int = 10
     reduction: float = 0.4

@@ -67,7 +67,7 @@ def test_few_lines_tell_a_move_along_the_readout(scene):
 
 @pytest.mark.parametrize("acceleration", [2, 4])
 def test_calibration_of_the_same_place_stays(scene, acceleration):
-    truth, maps, full, other = scene
+    _, maps, full, other = scene
     counts = every(acceleration)
     flat = measured(100 * phantom(SHAPE), maps, 3)
     unchecked = MovedSettings(agreement=0)
