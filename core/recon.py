@@ -9,7 +9,7 @@ reconstruction that a scanner gets.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -38,6 +38,7 @@ FROM_LOW_FREQUENCIES = "low frequencies"
 FROM_JOINT = "joint estimation"
 WAYS = ("auto", "espirit", "joint", "walsh")
 FEW_LINES = 16  # of calibration, below which the lines around them are needed for the maps, too
+JOINT_THRESHOLD = 3e-3  # of kernels of a block that a model completed: its errors are kernels, too, weak ones
 SAME = 1e-8  # relative squared difference of samples that are the same
 MOST = 0.5  # of the calibration's signal, that maps may leave unexplained
 
@@ -112,7 +113,10 @@ def estimate_coil_maps(
     if way != "walsh" and block is not None and _any(block):
         if source == FROM_JOINT:  # its model has one set: what else its block holds is error
             n_sets = 1
-        sets = espirit_sets(block, shape, EspiritSettings(noise_variance=noise_variance), n_sets)
+        settings = EspiritSettings(noise_variance=noise_variance)
+        if source == FROM_JOINT:
+            settings = replace(settings, threshold=JOINT_THRESHOLD)
+        sets = espirit_sets(block, shape, settings, n_sets)
         if _any(sets) and unexplained_share(block, sets, noise_variance) <= MOST:
             return (sets if sets.shape[0] > 1 else sets[0]), source
     if calibration is not None:
