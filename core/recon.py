@@ -18,7 +18,7 @@ from nilatron.core import scale
 from nilatron.core.backend import Array, converted_to, namespace, squared_norm
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.coils.espirit import EspiritSettings, espirit_sets
-from nilatron.core.coils.joint import joint_calibration
+from nilatron.core.coils.joint import BLOCK_THRESHOLD, joint_calibration
 from nilatron.core.coils.moved import moved, shift_of_calibration
 from nilatron.core.coils.walsh import walsh_maps
 from nilatron.core.fft import ifft
@@ -38,7 +38,6 @@ FROM_LOW_FREQUENCIES = "low frequencies"
 FROM_JOINT = "joint estimation"
 WAYS = ("auto", "espirit", "joint", "walsh")
 FEW_LINES = 16  # of calibration, below which the lines around them are needed for the maps, too
-JOINT_THRESHOLD = 3e-3  # of kernels of a block that a model completed: its errors are kernels, too, weak ones
 SAME = 1e-8  # relative squared difference of samples that are the same
 MOST = 0.5  # of the calibration's signal, that maps may leave unexplained
 
@@ -115,7 +114,7 @@ def estimate_coil_maps(
             n_sets = 1
         settings = EspiritSettings(noise_variance=noise_variance)
         if source == FROM_JOINT:
-            settings = replace(settings, threshold=JOINT_THRESHOLD)
+            settings = replace(settings, threshold=BLOCK_THRESHOLD)
         sets = espirit_sets(block, shape, settings, n_sets)
         if _any(sets) and unexplained_share(block, sets, noise_variance) <= MOST:
             return (sets if sets.shape[0] > 1 else sets[0]), source

@@ -21,6 +21,7 @@ from nilatron.core.kspace import centre_block
 from nilatron.core.solvers import conjugate_gradient
 
 DATA_NORM = 100.0  # of the data that are inverted, against which alpha is a number
+BLOCK_THRESHOLD = 3e-3  # of ESPIRiT's kernels of the result: the model's errors are kernels, too, weak ones
 
 
 @dataclass(frozen=True)
