@@ -90,7 +90,9 @@ def shift_of_calibration(
     """
     settings = settings or MovedSettings()
     counts = converted_to(counts, kspace)
-    if int(kspace.shape[0]) == 1 or _agrees(calibration, kspace, counts, noise_variance, settings.agreement):
+    if int(kspace.shape[0]) == 1 or not math.isfinite(squared_norm(calibration)):  # ESPIRiT will say so
+        return None
+    if _agrees(calibration, kspace, counts, noise_variance, settings.agreement):
         return None
     kernels = CalibrationKernels.of(calibration, EspiritSettings(noise_variance=noise_variance))
     if kernels is None:

@@ -104,6 +104,15 @@ def test_one_coil_or_no_signal_moves_nothing(scene):
     assert shift_of_calibration(block, 0 * full, 0 * counts) is None
 
 
+def test_a_calibration_that_is_not_finite_is_refused_as_such(scene):
+    full, counts = scene[2], every(2)
+    block = calibration_of(full, (0, 2, 2))
+    block[0, 0, 3, 4] = np.nan
+    assert shift_of_calibration(block, full * counts, counts) is None
+    with pytest.raises(ValueError, match="NaN"):
+        estimate_coil_maps(full * counts, counts, block)
+
+
 def test_tensors_give_the_same_shift(scene):
     full, counts = scene[2], every(3)
     block = calibration_of(scene[3], (0, 2, 2))
