@@ -1,6 +1,6 @@
-"""Coil maps where calibration is thin or absent, and where the field of view wraps, against BART's nlinv and ecalib -m2.
+"""Coil maps where calibration is thin, absent or moved, and where the field of view wraps, against BART's nlinv and ecalib.
 
-usage: python benchmarks/coil_maps.py --data DIR [--tables wrapped few none time] [--noise 0 2 4] [--json FILE]
+usage: python benchmarks/coil_maps.py --data DIR [--tables wrapped few none moved phase time] [--noise 0 2 4] [--json FILE]
 
 DIR holds brain_t1_8ch_espirit_full.h5. PSNR as in against_bart.py; the reference is the full scan, combined with the maps of
 its 24 central lines, or, where it wraps, the root of the sum of squares of its coil images. BART is that of the package
@@ -10,6 +10,8 @@ wrapped   the field of view of the scan is cut so that the head wraps: a share o
 few       4 or 8 central lines: the maps as before (ESPIRiT of 8 lines, Walsh below), joint estimation, nlinv's image, and what
           24 lines or the maps of the full scan would give
 none      no line beyond those of the pattern
+moved     a separate calibration whose field of view moved by 2 pixels along y and x, and images without lines of their own
+phase     by how much the phase of the maps differs from that of ecalib's between neighbouring pixels, and vortices
 time      processor seconds of ESPIRiT and of joint estimation
 """
 
@@ -30,8 +32,10 @@ from bart import ITERATIONS, oracle
 from nilatron.core.backend import ComplexArray
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.baselines.l1_wavelet import l1_wavelet
-from nilatron.core.coils.espirit import espirit_maps
+from nilatron.core.coils.espirit import EspiritSettings, espirit_maps
 from nilatron.core.coils.joint import joint_calibration
+from nilatron.core.coils.moved import moved
+from nilatron.core.coils.phase import n_vortices
 from nilatron.core.fft import fft, ifft
 from nilatron.core.kspace import calibration_block
 from nilatron.core.metrics import foreground, psnr, ssim
@@ -40,13 +44,15 @@ from nilatron.core.prior.weights import find_weights
 from nilatron.core.recon import displayed, estimate_coil_maps, measurement_of
 from ours import nila
 from report import Cell, markdown, write_json
-from scans import BRAIN, Scan, combined, full_scan_maps, load_brain, undersample, with_noise
+from scans import BRAIN, Scan, calibration_lines, combined, full_scan_maps, load_brain, undersample, with_noise
 
 Row = dict[str, Cell]
 SHARES = ((0.8, 0.8), (0.75, 1.0))  # of the field of view along y and x
 FEW = ((2, 4), (3, 8), (4, 8))  # acceleration and central lines
 NEWTON_STEPS = (8, 10, 12)
 REPEATS = 5
+MOVED = 2  # pixels
+BOTH_SEE = 0.9  # |<S, S'>| of pixels whose maps agree but for their phase
 LIKELY = 8  # of bart.LAMBDAS; the search for the best lambda begins around it
 
 
@@ -184,6 +190,54 @@ def none_rows(run: Coils, full: ComplexArray, noises: list[int]) -> list[Row]:
     return rows
 
 
+def moved_rows(run: Coils, full: ComplexArray, noises: list[int]) -> list[Row]:
+    """A separate calibration, with noise of its own, in place and moved."""
+    rows: list[Row] = []
+    reference = combined(full, full_scan_maps(full))
+    n_y, n_x = full.shape[2:]
+    for acceleration, noise in ((r, n) for r in (2, 3, 4) for n in noises):
+        scan = uncalibrated(with_noise(full, noise, run.seed), acceleration, "equispaced", run.seed)
+        separate = with_noise(full, noise, run.seed + 1)
+        blocks = {
+            "in place": calibration_lines(separate),
+            "moved": calibration_lines(moved(separate, (0.0, MOVED / n_y, MOVED / n_x))),
+        }
+        images = {
+            name: run.nila(scan, espirit_maps(block, scan.shape, EspiritSettings(noise_variance=1.0)))
+            for name, block in blocks.items()
+        }
+        maps, source = estimate_coil_maps(scan.kspace, scan.counts, blocks["moved"])
+        images["maps moved back"] = run.nila(scan, maps)
+        row: Row = {"R": acceleration, "noise": f"{noise}x"}
+        row |= {name: psnr(image, reference) for name, image in images.items()}
+        row["maps from"] = source
+        rows.append(row)
+        print(row, file=sys.stderr, flush=True)
+    return rows
+
+
+def phase_rows(full: ComplexArray) -> list[Row]:
+    """Maps of 24 lines, ours and ecalib's with the same crop."""
+    from bartorch import tools  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    rows: list[Row] = []
+    for acceleration in (2, 4):
+        scan = undersample(full, acceleration)
+        ours = full_scan_maps(full)
+        other = tools.ecalib(torch.from_numpy(scan.kspace), maps=1, r=24).numpy().reshape(ours.shape)
+        inner = np.sum(np.conj(ours) * other, axis=0)[0]
+        seen = np.abs(inner) > BOTH_SEE
+        steps = [
+            np.abs(np.angle(np.conj(inner) * np.roll(inner, -1, axis)))[seen & np.roll(seen, -1, axis)]
+            for axis in (0, 1)
+        ]
+        row: Row = {"R": acceleration, "median step": f"{np.degrees(np.median(np.concatenate(steps))):.2f} deg"}
+        row |= {"largest step": f"{np.degrees(max(step.max() for step in steps)):.0f} deg"}
+        row |= {"vortices": n_vortices(ours), "of ecalib": n_vortices(other)}
+        rows.append(row)
+    return rows
+
+
 def time_rows(full: ComplexArray) -> list[Row]:
     """Processor seconds, the least of several runs, of 8 coils and 256 x 256 pixels."""
     for axis in (2, 3):
@@ -213,7 +267,7 @@ def time_rows(full: ComplexArray) -> list[Row]:
 def main() -> int:
     """Print the tables; 2 when BART or the data are missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = ("wrapped", "few", "none", "time")
+    names = ("wrapped", "few", "none", "moved", "phase", "time")
     parser.add_argument("--data", type=Path, required=True, help=f"folder of {BRAIN}")
     parser.add_argument("--tables", nargs="+", choices=names, default=names)
     parser.add_argument("--noise", type=int, nargs="+", default=[0, 2, 4], help="added, in that of the scan")
@@ -230,6 +284,8 @@ def main() -> int:
         "wrapped": lambda: wrapped_rows(run, full, options.noise),
         "few": lambda: few_rows(run, full, options.noise),
         "none": lambda: none_rows(run, full, options.noise),
+        "moved": lambda: moved_rows(run, full, options.noise),
+        "phase": lambda: phase_rows(full),
         "time": lambda: time_rows(full),
     }
     made = {name: tables[name]() for name in options.tables}

@@ -153,7 +153,9 @@ def rows(brain: Brain, options: argparse.Namespace) -> Iterator[dict[str, Cell]]
     """One row for each acceleration, noise and method."""
     methods: dict[str, Method] = {"CG-SENSE": Method(None, options.weights)}
     for detail in options.detail:
-        methods[f"Nila, detail {detail:g}"] = Method(replace(NilaNodeSettings(), detail=detail), options.weights)
+        methods[f"Nila, detail {'auto' if detail is None else detail}"] = Method(
+            replace(NilaNodeSettings(), detail=detail), options.weights
+        )
     for acceleration in options.acceleration:
         for noise in options.noise:
             for name, method in methods.items():
@@ -192,7 +194,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--acceleration", type=int, nargs="+", default=[4, 6])
     parser.add_argument("--noise", type=float, nargs="+", default=[4.0], help="added, by that of the scan")
-    parser.add_argument("--detail", type=float, nargs="+", default=[NilaNodeSettings().detail])
+    parser.add_argument("--detail", type=float, nargs="+", default=[None], help="by default that of the scan")
     parser.add_argument("--weights", type=find_weights, default="default", help="default, tiny or a file")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table here too")
     options = parser.parse_args()

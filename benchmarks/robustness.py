@@ -105,8 +105,9 @@ def bright_spots(full: ComplexArray, maps: ComplexArray, reference: ComplexArray
 
 def reconstruct(case: Case, weights: Path) -> tuple[ComplexArray, ComplexArray]:
     """CG-SENSE and Nila image, as the method `nila` makes them but for the factors."""
-    settings = ImageSettings()
     problem = warm_started(case.operator, case.data)
+    noise = problem.noise_level * case.sigma_factor / (problem.scale * case.scale_factor)
+    settings = ImageSettings().for_data(noise, problem.acquired_share)
     result = sample_images(
         prior_for(weights, "cpu").prior.estimate,
         case.operator,

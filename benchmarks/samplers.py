@@ -35,7 +35,14 @@ from nilatron.core.prior.prior import Denoiser, Estimate
 from nilatron.core.prior.weights import find_weights
 from nilatron.core.sampling.nila import NilaSettings, nila
 from nilatron.core.sampling.nila_fast import nila_fast
-from nilatron.core.sampling.posterior import DEFAULT_SPLIT, SPLIT_ERRORS, Posterior, SampleSettings, sample_posterior
+from nilatron.core.sampling.posterior import (
+    CENTRED,
+    DEFAULT_SPLIT,
+    SPLIT_ERRORS,
+    Posterior,
+    SampleSettings,
+    sample_posterior,
+)
 from nilatron.core.sampling.predictor_corrector import predictor_corrector
 from nilatron.core.sampling.pula import pula
 from nilatron.core.sampling.schedule import karras_schedule
@@ -78,15 +85,16 @@ class Scan:
 
 
 def ours(scan: Scan, n: int, *, seed: int = 0, balanced: bool = True) -> Posterior:
-    """Samples that share their burn-in."""
+    """Samples that share their burn-in; with independent noise they are not centred either."""
     split = SETTINGS.split(scan.error)
-    return drawn(scan, n, SETTINGS.sample_levels(split), scan.image, seed=seed, balanced=balanced)
+    centred = CENTRED if balanced else 0.0
+    return drawn(scan, n, SETTINGS.sample_levels(split), scan.image, seed=seed, balanced=balanced, centred=centred)
 
 
 def wide(scan: Scan, n: int) -> Posterior:
     """Samples that part earlier, at a level of three times the predicted error, and take five steps."""
     split = WIDE.split(3 * (scan.error or DEFAULT_SPLIT) / SPLIT_ERRORS)
-    return drawn(scan, n, WIDE.sample_levels(split), scan.image, seed=0, balanced=True)
+    return drawn(scan, n, WIDE.sample_levels(split), scan.image, seed=0, balanced=True, centred=CENTRED)
 
 
 def apart(scan: Scan, n: int, *, seed: int = 0) -> Posterior:
@@ -94,7 +102,9 @@ def apart(scan: Scan, n: int, *, seed: int = 0) -> Posterior:
     return drawn(scan, n, APART.sample_levels(0.5), scan.conventional, seed=seed, balanced=False)
 
 
-def drawn(scan: Scan, n: int, levels: tuple[float, ...], start: Array, *, seed: int, balanced: bool) -> Posterior:
+def drawn(
+    scan: Scan, n: int, levels: tuple[float, ...], start: Array, *, seed: int, balanced: bool, centred: float = 0.0
+) -> Posterior:
     """Samples of our sampler."""
     return sample_posterior(
         scan.denoiser,
@@ -107,6 +117,7 @@ def drawn(scan: Scan, n: int, levels: tuple[float, ...], start: Array, *, seed: 
         scale=scan.scale,
         generator=np.random.default_rng(seed),
         balanced=balanced,
+        centred=centred,
         solver=SETTINGS.solver,
     )
 

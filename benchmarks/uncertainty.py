@@ -1,13 +1,13 @@
 """The predicted error map of subjects that neither training nor calibration saw: coverage, bound, and rank correlation.
 
-usage: python benchmarks/uncertainty.py --data DIR [--scans 1] [--samples] [--weights NAME|FILE] [--json FILE]
+usage: python benchmarks/uncertainty.py --data DIR [--scans 2] [--samples] [--weights NAME|FILE] [--json FILE]
 
 DIR holds magnitude/val, kspace/complex_t2_28.h5 and kspace/brain_t1_8ch_espirit_full.h5. Scans of every validation subject are
 simulated in every class of acceleration and noise. Each subject is judged by the calibration on all others: coverage is the
-share of its object's pixels with | |image| - |truth| | <= kappa map, and the PSNR bound holds if every image of the subject is
-above it. Spearman: rank correlation of map and absolute error over the pixels of one image, and of their means over 5 x 5
-pixels. The brain scan is judged by the calibration that is stored with the weights, on request also with posterior samples; its
-reference has noise of its own, which the data share.
+share of the pixels of its object, in all its scans, with | |image| - |truth| | <= kappa map, and the PSNR bound holds if every
+image of the subject is above it. Spearman: rank correlation of map and absolute error over the pixels of one image, and of
+their means over 5 x 5 pixels. The brain scan is judged by the calibration that is stored with the weights, on request also with
+posterior samples; its reference has noise of its own, which the data share.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--scans", type=int, default=1, help="for every subject and class")
+    parser.add_argument("--scans", type=int, default=2, help="for every subject and class")
     parser.add_argument("--samples", action="store_true", help="the brain scan with posterior samples too")
     parser.add_argument("--weights", type=find_weights, default="default", help="default or a file")
     parser.add_argument("--seed", type=int, default=1, help="of the scans; that of the calibration is 0")

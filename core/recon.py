@@ -8,8 +8,9 @@ reconstruction that a scanner gets.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +19,8 @@ from nilatron.core import scale
 from nilatron.core.backend import Array, converted_to, namespace, squared_norm
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.coils.espirit import EspiritSettings, espirit_sets
-from nilatron.core.coils.joint import joint_calibration
+from nilatron.core.coils.joint import BLOCK_THRESHOLD, joint_calibration
+from nilatron.core.coils.moved import moved, shift_of_calibration
 from nilatron.core.coils.walsh import walsh_maps
 from nilatron.core.fft import ifft
 from nilatron.core.kspace import calibration_block, centre_window
@@ -31,6 +33,7 @@ from nilatron.core.sense import SenseOperator
 from nilatron.core.sets import SetsOperator
 
 FROM_CALIBRATION = "calibration"
+FROM_MOVED = "calibration, moved"
 FROM_ITS_IMAGE = "the image of the calibration"
 FROM_LOW_FREQUENCIES = "low frequencies"
 FROM_JOINT = "joint estimation"
@@ -66,6 +69,12 @@ class InverseProblem:
         """Complex standard deviation of the part of the data that the model cannot explain; 1 when this is only noise."""
         return scale.noise_level(self.operator, self.data, self.conventional, self.scale)
 
+    @cached_property
+    def acquired_share(self) -> float:
+        """Acquired samples per sample of the whole grid, at most 1."""
+        n_coils, n_pixels = int(self.data.shape[-4]), math.prod(map(int, self.conventional.shape))
+        return min(1.0, self.operator.n_samples / (n_coils * n_pixels))
+
 
 def estimate_coil_maps(
     kspace: Array,
@@ -77,9 +86,10 @@ def estimate_coil_maps(
 ) -> tuple[Array, str]:
     """Coil maps of a slice, and what they are from: one of the `FROM_...`.
 
-    ESPIRiT on the calibration block. Where that is absent, or the scan's own and of few lines, joint estimation completes one
-    from all lines around it. Maps that do not explain most of the block's own signal (0 where the object is, or made of
-    noise) are no maps: then Walsh on the image of the calibration or, without one, of the low frequencies that were acquired.
+    ESPIRiT on the calibration block, moved if its maps fit the lines better elsewhere. Where that is absent, or the scan's own
+    and of few lines, joint estimation completes one from all lines around it. Maps that do not explain most of the block's own
+    signal (0 where the object is, or made of noise) are no maps: then Walsh on the image of the calibration or, without one,
+    of the low frequencies that were acquired.
 
     Parameters
     ----------
@@ -102,10 +112,17 @@ def estimate_coil_maps(
         block, source = joint_calibration(kspace, counts, noise_variance).block, FROM_JOINT
     else:
         block, source = calibration, FROM_CALIBRATION
+    if source == FROM_CALIBRATION and way != "walsh" and block is not None:
+        shift = shift_of_calibration(block, kspace, counts, noise_variance)
+        if shift is not None:
+            block, source = moved(block, shift), FROM_MOVED
     if way != "walsh" and block is not None and _any(block):
         if source == FROM_JOINT:  # its model has one set: what else its block holds is error
             n_sets = 1
-        sets = espirit_sets(block, shape, EspiritSettings(noise_variance=noise_variance), n_sets)
+        settings = EspiritSettings(noise_variance=noise_variance)
+        if source == FROM_JOINT:
+            settings = replace(settings, threshold=BLOCK_THRESHOLD)
+        sets = espirit_sets(block, shape, settings, n_sets)
         if _any(sets) and unexplained_share(block, sets, noise_variance) <= MOST:
             return (sets if sets.shape[0] > 1 else sets[0]), source
     if calibration is not None:
@@ -181,7 +198,7 @@ def nila_image(
 
     `settings` and noise `levels` are by default those of the shipped chains.
     """
-    settings = settings or ImageSettings()
+    settings = (settings or ImageSettings()).for_data(problem.noise_level / problem.scale, problem.acquired_share)
     result = sample_images(
         denoiser,
         problem.operator,

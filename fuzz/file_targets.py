@@ -9,6 +9,19 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from job_targets import (
+    batch_estimate,
+    batch_of_table,
+    batch_record,
+    converted,
+    imported,
+    imported_array,
+    imported_as_told,
+    imported_pair,
+    noise_of,
+    streamed,
+)
+
 from nilatron.core.errors import BadInputError
 from nilatron.core.prior.engines.choose import read_weights
 from nilatron.pipelines.archive.study import read_reference
@@ -75,7 +88,7 @@ def grey_image(path: Path) -> None:
 
 
 TARGETS: dict[str, tuple[Target, ...]] = {
-    "raw": (raw_lines, check_file, add_images),
+    "raw": (raw_lines, check_file, add_images, batch_estimate),
     "images": (lambda path: load_images([path]), grey_image),
     "weights": (lambda path: read_weights(path, "cpu"), read_checkpoint_file),
     "network": (
@@ -85,6 +98,12 @@ TARGETS: dict[str, tuple[Target, ...]] = {
     "toml": (configuration, read_sources),
     "chain": (check_chain, run_chain),
     "dicom": (read_reference,),
+    "kspace": (imported, imported_as_told),
+    "array": (imported_array,),
+    "bart": (imported_pair,),
+    "stream": (streamed, converted, noise_of),
+    "table": (batch_of_table,),
+    "record": (batch_record,),
 }
 
 

@@ -1,6 +1,6 @@
 """Fuzz the readers of files: `python fuzz/files.py OUT [--seconds 600] [--seed 0] [--kinds raw images ...]`.
 
-Small files that are good, and those of `hostile_files`, are changed at random, by a seed, and given to every target of
+Small files that are good, and those of `hostile`, are changed at random, by a seed, and given to every target of
 `file_targets` in a process with little memory. A finding is an exception that the target does not promise, a
 process that dies, needs more than 20 s of the processor or more than 1 GB, or reads a file beside the one that it was given.
 Files of findings are left in OUT, named by kind, target and what happened.
@@ -30,8 +30,8 @@ from pathlib import Path
 
 import numpy as np
 from file_targets import TARGETS, problem_of
-from good_files import GOOD
-from hostile_files import ELSEWHERE, HOSTILE, SLOW
+from good_jobs import GOOD
+from hostile import ELSEWHERE, HOSTILE, SLOW
 
 from nilatron.core.prior.engines.onnx_file import hash_entry
 

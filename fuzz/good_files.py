@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import safetensors.torch
 import torch
-from hostile_files import Maker
+from hostile.entering import Maker
 from PIL import Image
 
 from nilatron.core.prior.edm import EDMDenoiser

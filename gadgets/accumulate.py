@@ -15,7 +15,7 @@ from nilatron.core.kspace import KSpaceAccumulator
 from nilatron.gadgets.calibration import CalibrationStore, FramePool
 from nilatron.gadgets.encoding import encoding_of, has_separate_calibration, kept_width
 from nilatron.gadgets.flags import LineKind, calibrates, is_last_in_slice, kind_of, other_names
-from nilatron.gadgets.items import Context, KSpaceSlice, ScanError
+from nilatron.gadgets.items import MOST_SAMPLE, Context, KSpaceSlice, ScanError
 from nilatron.gadgets.oversampling import without_oversampling
 from nilatron.gadgets.placement import (
     ImageKey,
@@ -80,7 +80,7 @@ class Accumulator:
                 context.log.counts[f"lines left out: {name}"] += 1
             return
         key, encoding = image_key(line), encoding_of(context.header, line.encoding_space_ref)
-        is_finite = bool(np.isfinite(line.data).all())
+        is_finite = bool((np.abs(line.data.view(np.float32)) <= MOST_SAMPLE).all())
         if not is_finite:
             context.log.problem(log, f"line {line.scan_counter} has values that are not finite: left out")
         if has_separate_calibration(encoding) and calibrates(line.flags):

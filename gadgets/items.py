@@ -226,6 +226,7 @@ class KSpaceSlice:
         return replace(self, notes=(*self.notes, note))
 
 
+MOST_SAMPLE = 1e15  # beyond it energies overflow in single precision, so it counts as not finite
 UNCERTAINTY_ROLES = ("uncertainty", "std")  # whose pixels are standard deviations
 
 

@@ -13,6 +13,7 @@ from nilatron.core.recon import (
     FROM_ITS_IMAGE,
     FROM_JOINT,
     FROM_LOW_FREQUENCIES,
+    FROM_MOVED,
     WAYS,
     estimate_coil_maps,
 )
@@ -29,6 +30,10 @@ SAID = {  # of maps that are not ESPIRiT's: for the log, and for the image
     FROM_JOINT: (
         "few calibration lines; coil maps and image estimated jointly",
         "few calibration lines: coil maps estimated jointly with the image",
+    ),
+    FROM_MOVED: (
+        "coil maps of the separate calibration fit these lines better at another place; moved there",
+        "separate calibration of another place: its coil maps were moved to where they fit the lines",
     ),
     FROM_LOW_FREQUENCIES: (
         "no calibration block; coil maps from the low frequencies that were acquired",
@@ -102,7 +107,7 @@ def _told(item: KSpaceSlice, source: str, context: Context) -> KSpaceSlice:
         return item
     calibrated = item.calibration is not None and bool(namespace(item.calibration).any(item.calibration != 0))
     said, note = SAID[source] if calibrated or source != FROM_JOINT else NO_CALIBRATION
-    if calibrated and source == FROM_JOINT:
+    if calibrated and source in (FROM_JOINT, FROM_MOVED):
         log.info("%s: %s", item.label, said)
     else:
         context.log.counts["slices without usable calibration"] += 1

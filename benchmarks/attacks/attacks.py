@@ -113,6 +113,18 @@ def hold_worker(server: Server, stop: threading.Event) -> str:
     return "4 scans"
 
 
+def hold_memory(server: Server, stop: threading.Event) -> str:
+    """Scans that begin and never end, until all memory is set aside for them."""
+    header, lines = made(SLOW)
+    socks = [server.connect() for _ in range(6)]
+    for sock in socks:
+        sock.sendall(bytes_of(properties(), Header.of(header), *lines[:5]))
+    stop.wait(PATIENCE_S)
+    for sock in socks:
+        sock.close()
+    return f"{len(socks)} scans"
+
+
 def beyond_the_header(server: Server, stop: threading.Event) -> str:
     """Lines of 128 channels in 400 slices under a header of one channel and one slice."""
     header, lines = made(SMALL)
@@ -274,6 +286,7 @@ ATTACKS = {
     "iterations": Attack(iterations),
     "hang_up": Attack(hang_up),
     "hold_worker": Attack(hold_worker, ("--slice-budget-s", "30")),
+    "hold_memory": Attack(hold_memory),
     "beyond_the_header": Attack(beyond_the_header),
     "huge_lines": Attack(huge_lines),
     "negative_channels": Attack(negative_channels),

@@ -27,6 +27,7 @@ from nilatron.pipelines.wire import Close, ConfigName, Header
 
 TINY = SimulationSettings(matrix=(32, 32, 1), n_coils=2, n_slices=1, acceleration=2, calibration_lines=12)
 SETTLED = 20  # turns after which the first look counts
+REPORTED_TURNS = 50  # between lines that say how it goes
 HOSTILE_TURNS = 0.18  # with two good scans in each of the others, a tenth of the scans
 
 HEADER, LINES = made(TINY)
@@ -122,6 +123,11 @@ def main() -> None:
             for name, value in zip(names, now, strict=True):
                 looks[name].append(float(value))
             counted.append(float(n_good + n_hostile))
+            if len(counted) % REPORTED_TURNS == 0:
+                seconds = time.monotonic() - began
+                print(
+                    f"{counted[-1]:.0f} scans, {n_kills} kills, {seconds:.0f} s: {now}, {len(problems)} bad", flush=True
+                )
         alive = server.alive
     finally:
         server.end()
@@ -129,6 +135,8 @@ def main() -> None:
         f"{n_good} good scans, {n_hostile} hostile ones, {n_kills} kills in {time.monotonic() - began:.0f} s: "
         f"{n_images} of {n_good * friend.n_images} images, front {'alive' if alive else 'DEAD'}"
     )
+    for line in () if alive else server.log[-5:]:
+        print(f"  {line}")
     for text in sorted(set(problems)):
         print(f"  {problems.count(text)} x {text}")
     for name, values in looks.items():

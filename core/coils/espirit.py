@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nilatron.core.backend import Array, namespace, squared_norm
-from nilatron.core.coils.eigen import eigenvectors, leading_vectors, virtual_coils, without_vectors
+from nilatron.core.coils.eigen import eigenvectors, virtual_coils
 from nilatron.core.coils.phase import better_reference, referenced
+from nilatron.core.coils.pixels import pixel_eigenvectors
 from nilatron.core.fft import SPATIAL_AXES, ifft, uncentred
 
 MIN_COILS = 3  # two sets of two coils explain anything
@@ -40,6 +41,8 @@ class EspiritSettings:
         noise, too: a span that holds it explains every window, and the maps of that are nobody's.
     crop
         Pixels whose eigenvalue lambda is below this lie outside the object.
+    wrapped_crop
+        The same with two sets: eigenvalues fall, too, where the seams of two axes cross.
     n_iterations
         Number of power iterations at each pixel.
     virtual_coil_tolerance
@@ -59,6 +62,7 @@ class EspiritSettings:
     threshold: float = 0.001
     noise_variance: float = 0.0
     crop: float = 0.8
+    wrapped_crop: float = 0.7
     n_iterations: int = 30
     virtual_coil_tolerance: float = 1e-5
     max_virtual_coils: int = 32
@@ -112,33 +116,79 @@ def espirit_sets(
     n_coils = int(calibration.shape[0])
     if n_coils == 1:
         return xp.ones((1, 1, *image_shape), dtype=calibration.dtype, device=calibration.device)
-    block = _central_block(calibration, settings)
-    peak = float(xp.max(xp.abs(block)))
-    if peak == 0:
+    kernels = CalibrationKernels.of(calibration, settings)
+    if kernels is None:
         return xp.zeros((1, n_coils, *image_shape), dtype=calibration.dtype, device=calibration.device)
-    virtual, to_coils = virtual_coils(block / peak, settings.virtual_coil_tolerance, settings.max_virtual_coils)
-    lags = _kernel_autocorrelation(virtual, settings, settings.noise_variance / peak**2)
-    n_z, n_y, n_x = (int(n) for n in virtual.shape[1:])
-    coarse = _pixel_eigenvectors(lags, (n_z, n_y, n_x), settings, 2 if n_sets is None else n_sets)
-    if n_sets is None:
-        noise_variance = settings.noise_variance / peak**2
-        n_sets = 2 if _wraps(virtual, coarse[1], noise_variance, settings.wrapped_share) else 1
-    maps = _pixel_eigenvectors(lags, image_shape, settings, n_sets)
-    for number in range(n_sets):
-        if (reference := better_reference(coarse[number])) is not None:
-            maps[number] = referenced(maps[number], reference)
-    flat = xp.reshape(maps, (n_sets, maps.shape[1], -1))
-    return xp.reshape(to_coils @ flat, (n_sets, n_coils, *image_shape))
+    return kernels.sets(image_shape, n_sets)
 
 
-def _wraps(block: Array, second: Array, noise_variance: float, share: float) -> bool:
+@dataclass(frozen=True, eq=False)
+class CalibrationKernels:
+    """What the calibration tells of the maps, before they are evaluated at pixels.
+
+    Attributes
+    ----------
+    block
+        The samples that were used, of virtual coils (virtual, z, y, x), scaled to a peak of about 1.
+    to_coils
+        Coils from virtual coils (coil, virtual).
+    lags
+        The kernels' autocorrelation (virtual, virtual, z, y, x).
+    settings
+        Their noise variance is that of `block`.
+    """
+
+    block: Array
+    to_coils: Array
+    lags: Array
+    settings: EspiritSettings
+
+    @classmethod
+    def of(cls, calibration: Array, settings: EspiritSettings) -> CalibrationKernels | None:
+        """Those of a block of two coils or more (coil, z, y, x); None where it has no signal."""
+        xp = namespace(calibration)
+        block = _central_block(calibration, settings)
+        peak = float(xp.max(xp.abs(block)))
+        if peak == 0:
+            return None
+        virtual, to_coils = virtual_coils(block / peak, settings.virtual_coil_tolerance, settings.max_virtual_coils)
+        settings = replace(settings, noise_variance=settings.noise_variance / peak**2)
+        return cls(virtual, to_coils, _kernel_autocorrelation(virtual, settings), settings)
+
+    def sets(self, image_shape: tuple[int, int, int], n_sets: int | None) -> Array:
+        """Sets of maps (set, coil, z, y, x) as in `espirit_sets`."""
+        xp = namespace(self.block)
+        n_z, n_y, n_x = (int(n) for n in self.block.shape[1:])
+        coarse = self.vectors((n_z, n_y, n_x), 2 if n_sets is None else n_sets)
+        if n_sets is None:
+            n_sets = 2 if _wraps(self.block, coarse[1], self.settings) else 1
+        maps = self.vectors(image_shape, n_sets, self.settings.crop if n_sets == 1 else self.settings.wrapped_crop)
+        for number in range(n_sets):
+            if (reference := better_reference(coarse[number])) is not None:
+                maps[number] = referenced(maps[number], reference)
+        flat = xp.reshape(maps, (n_sets, maps.shape[1], -1))
+        return xp.reshape(self.to_coils @ flat, (n_sets, self.to_coils.shape[0], *image_shape))
+
+    def vectors(self, image_shape: tuple[int, int, int], n_sets: int, crop: float | None = None) -> Array:
+        """Maps of virtual coils (set, virtual, z, y, x), their phases those of the first one."""
+        return pixel_eigenvectors(
+            self.lags,
+            image_shape,
+            n_sets,
+            crop=self.settings.crop if crop is None else crop,
+            n_iterations=self.settings.n_iterations,
+            slab_bytes=self.settings.slab_bytes,
+        )
+
+
+def _wraps(block: Array, second: Array, settings: EspiritSettings) -> bool:
     """Whether a second set (coil, z, y, x) holds signal of the calibration: sum |S_2^H I|^2 / sum |I|^2."""
     xp = namespace(block)
     if int(block.shape[0]) < MIN_COILS:
         return False
-    noise = noise_variance * int(xp.sum(xp.astype(xp.any(second != 0, axis=0), xp.int64)))
+    noise = settings.noise_variance * int(xp.sum(xp.astype(xp.any(second != 0, axis=0), xp.int64)))
     energy = squared_norm(xp.sum(xp.conj(second) * ifft(block), axis=0))
-    return energy - noise > share * squared_norm(block)
+    return energy - noise > settings.wrapped_share * squared_norm(block)
 
 
 def _check(calibration: Array, image_shape: tuple[int, int, int]) -> None:
@@ -201,11 +251,11 @@ def _signal_kernels(block: Array, kernel: tuple[int, ...], threshold: float, noi
     return xp.reshape(vectors[:, n_noise:].T, (size - n_noise, n_coils, *kernel))
 
 
-def _kernel_autocorrelation(block: Array, settings: EspiritSettings, noise_variance: float) -> Array:
+def _kernel_autocorrelation(block: Array, settings: EspiritSettings) -> Array:
     """R_cd(l) / |K| on the lags l = 0, 1, ..., K-1, -(K-1), ..., -1 of each axis: (coil, coil, z, y, x)."""
     xp = namespace(block)
     kernel = _kernel_shape(tuple(block.shape[1:]), settings)
-    kernels = _signal_kernels(block, kernel, settings.threshold, noise_variance)
+    kernels = _signal_kernels(block, kernel, settings.threshold, settings.noise_variance)
     n_kernels, n_coils = kernels.shape[:2]
     lags = tuple(2 * k - 1 for k in kernel)
     n_lags = math.prod(lags)
@@ -222,44 +272,3 @@ def _kernel_autocorrelation(block: Array, settings: EspiritSettings, noise_varia
     spectrum = xp.reshape(xp.permute_dims(spectrum, (1, 2, 0)), (n_coils, n_coils, *lags))
     # the orthonormal transforms leave one factor sqrt(n_lags) of the plain ones
     return uncentred(spectrum, axes, inverse=True) * (math.sqrt(n_lags) / math.prod(kernel))
-
-
-def _pixel_eigenvectors(
-    lags: Array, image_shape: tuple[int, int, int], settings: EspiritSettings, n_sets: int
-) -> Array:
-    """Leading eigenvectors of G at each pixel, slab by slab: (set, coil, z, y, x), 0 where lambda < crop."""
-    xp = namespace(lags)
-    n_coils = int(lags.shape[0])
-    n_z, n_y, n_x = image_shape
-    along_z, along_y, along_x = (
-        _fourier_matrix(n_lags, n, lags) for n_lags, n in zip(lags.shape[2:], image_shape, strict=True)
-    )
-    maps = xp.zeros((n_sets, n_coils, *image_shape), dtype=lags.dtype, device=lags.device)
-    n_lines = max(1, settings.slab_bytes // (8 * n_coils**2 * n_x))
-    by_z = xp.permute_dims(lags, (3, 4, 0, 1, 2))  # (lag y, lag x, coil, coil, lag z)
-    for z in range(n_z):
-        plane = by_z @ along_z[z]
-        for first in range(0, n_y, n_lines):
-            some = along_y[first : first + n_lines]
-            lines = xp.tensordot(some, plane, axes=1)
-            matrices = xp.tensordot(along_x, lines, axes=[[1], [1]])  # (x, y, coil, coil)
-            matrices = xp.reshape(matrices, (-1, n_coils, n_coils))
-            for number in range(n_sets):
-                vectors, values = leading_vectors(matrices, settings.n_iterations)
-                if number + 1 < n_sets:
-                    matrices = without_vectors(matrices, vectors)
-                vectors = xp.where(values[:, None] >= settings.crop, vectors, xp.zeros_like(vectors))
-                slab = xp.reshape(vectors, (n_x, some.shape[0], n_coils))
-                maps[number, :, z, first : first + n_lines] = xp.permute_dims(slab, (2, 1, 0))
-    return maps
-
-
-def _fourier_matrix(n_lags: int, n: int, reference: Array) -> Array:
-    """exp(2 pi i l r) for the pixels r of an axis and the lags l in the order of the transform: (n, n_lags)."""
-    xp = namespace(reference)
-    device, real = reference.device, xp.float64
-    pixel = (xp.arange(n, dtype=real, device=device) - n // 2) / n
-    lag = xp.arange(n_lags, dtype=real, device=device)
-    lag = xp.where(lag > n_lags // 2, lag - n_lags, lag)
-    phase = 2 * math.pi * pixel[:, None] * lag[None, :]
-    return xp.astype(xp.cos(phase) + 1j * xp.sin(phase), reference.dtype)

@@ -15,12 +15,13 @@ import math
 from dataclasses import dataclass
 
 from nilatron.core.backend import Array, converted_to, namespace, real_dtype, squared_norm
+from nilatron.core.coils.window import Window
 from nilatron.core.fft import SPATIAL_AXES, uncentred
 from nilatron.core.kspace import centre_block
-from nilatron.core.oversampling import resize_centre
 from nilatron.core.solvers import conjugate_gradient
 
 DATA_NORM = 100.0  # of the data that are inverted, against which alpha is a number
+BLOCK_THRESHOLD = 3e-3  # of ESPIRiT's kernels of the result: the model's errors are kernels, too, weak ones
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class JointSettings:
 
     window: int = 32
     volume_window: int = 24
-    margin: int = 16
+    margin: int = 8
     block: int = 24
     n_steps: int = 10
     reduction: float = 0.4
@@ -137,23 +138,12 @@ class _Model:
     @classmethod
     def of(cls, kspace: Array, counts: Array, settings: JointSettings) -> _Model:
         xp, real = namespace(kspace), real_dtype(kspace)
-        full = [int(n) for n in counts.shape]
-        side = settings.volume_window if min(full) > 1 else settings.window
-        window = [min(n, side) for n in full]
-        grid = [min(n, w + settings.margin) if n > 1 else 1 for n, w in zip(full, window, strict=True)]
-
-        def on_grid(array: Array) -> Array:
-            for place, (w, g) in enumerate(zip(window, grid, strict=True), start=1):
-                array = resize_centre(resize_centre(array, w, place), g, place)
-            return xp.fft.ifftshift(array, axes=SPATIAL_AXES)
-
-        weights = xp.astype(on_grid(counts[None]), real)
-        n_measured = int(xp.sum(xp.astype(weights > 0, xp.int64)))
-        weights = weights / max(float(xp.sum(weights)) / max(n_measured, 1), 1e-30)
-        data = on_grid(kspace)
+        window = Window.of(kspace, counts, (settings.window, settings.volume_window), settings.margin)
+        data, weights, n_measured = window.data, window.counts, window.n_measured
+        grid = window.data.shape[1:]
         norm = math.sqrt(squared_norm(xp.sqrt(weights) * data))
         scale = DATA_NORM / norm if norm > 0 else 0.0
-        squares = xp.zeros(tuple(grid), dtype=real, device=kspace.device)
+        squares = xp.zeros(grid, dtype=real, device=kspace.device)
         for axis, n in enumerate(grid):
             k = xp.arange(n, dtype=real, device=kspace.device) - n // 2
             squares = squares + xp.reshape(k**2, tuple(n if a == axis else 1 for a in range(3)))

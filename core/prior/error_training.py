@@ -62,7 +62,7 @@ def example_of(
     denoiser: EDMDenoiser, scan: TrainingScan, generator: np.random.Generator, settings: ImageSettings | None = None
 ) -> ErrorExample:
     """The image that the sampler delivers of a scan, and what the head sees of it."""
-    settings = settings or ImageSettings()
+    settings = (settings or ImageSettings()).for_data(scan.sigma / scan.scale, float(scan.counts.mean()))
     operator = SenseOperator(scan.coil_maps, scan.counts)
     with torch.inference_mode():
         result = sample_images(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias, TypeVar
 
 from nilatron.core.backend import Array
 from nilatron.core.bounds import bounded, check_bounds
@@ -28,13 +28,18 @@ from nilatron.core.solvers import conjugate_gradient
 Inform: TypeAlias = Callable[[ConditionedDenoiser], ConditionedDenoiser]
 
 DETAIL_GAIN = 0.4  # by how much full detail lowers the noise level that the network is told
+DETAIL_NOISE = (0.032, 0.055)  # of the data, image scale 1: automatic detail rises between these
+DETAIL_ACCELERATION = (2.0, 3.0)  # and between these; with more samples faint structures stay as they are
+DETAIL_STEPS, DETAIL_STEP = 8, 0.08  # few values, so that slices of a scan can be reconstructed together
+
+Settings = TypeVar("Settings", bound="ImageSettings")
 
 
 @dataclass(frozen=True)
 class ImageSettings:
     """Settings of the sampler for the image (tau = 0).
 
-    The default prior was trained through the sampler with these defaults, except `symmetries` and `detail`, which was 0. Former
+    The default prior was trained through the sampler with these defaults, but without `symmetries` and with `detail` 0. Former
     names of a field ("formerly") are still read. "Image only" settings are not used for posterior samples.
     """
 
@@ -46,8 +51,10 @@ class ImageSettings:
     sigma_min: float = 0.03  # last diffusion noise level, image scale 1
     # noise level that the network is given, as a fraction of the step's level; 1 smooths more (image only)
     sigma_fraction: float = field(default=0.75, metadata={"formerly": "noise_left"})
-    # trades smoothness against small and faint structures, from 0 (smoothest) to 1: lowers that fraction further (image only)
-    detail: float = 0.0
+    # trades smoothness against small and faint structures, from 0 (smoothest) to 1: lowers that fraction further (image only).
+    # By default it follows noise and acceleration: 0 up to a noise of 0.032 of the image scale or with half of the samples,
+    # 0.64 from 0.055 with a third of them; the last level rises with it
+    detail: float | None = None
     momentum: float = 0.4  # fraction of the last step's change that is added to the next step's input (image only)
     tolerance: float = 1e-3  # relative residual of the data consistency problems
     # rms change, as a fraction of the noise level; a smaller change in an iteration ends the iterations
@@ -65,18 +72,28 @@ class ImageSettings:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
         if not 0 < self.sigma_fraction <= 1:
             raise ValueError(f"sigma_fraction must be above 0 and at most 1, got {self.sigma_fraction}")
-        if not 0 <= self.detail <= 1:
+        if self.detail is not None and not 0 <= self.detail <= 1:
             raise ValueError(f"detail must be from 0 to 1, got {self.detail}")
         if not 0 < self.tolerance < 1:
             raise ValueError(f"tolerance must be above 0 and below 1, got {self.tolerance}")
 
     @property
     def network_fraction(self) -> float:
-        """Noise level that the network is given, as a fraction of the step's level, with the wanted detail.
+        """Noise level that the network is given, as a fraction of the step's level, with the wanted detail (automatic: 0).
 
         A network that is told of less noise removes less: faint structures keep more of their contrast, and noise its grain.
         """
-        return self.sigma_fraction * (1 - DETAIL_GAIN * self.detail)
+        return self.sigma_fraction * (1 - DETAIL_GAIN * (self.detail or 0.0))
+
+    def for_data(self: Settings, noise: float, share: float) -> Settings:
+        """The settings with the automatic detail d of such data: see `automatic_detail`.
+
+        The last level becomes sigma_min (1 + d): data of this noise have more to say than a network at a lower level.
+        """
+        if self.detail is not None:
+            return self
+        detail = automatic_detail(noise, share)
+        return replace(self, detail=detail, sigma_min=min(self.sigma_min * (1 + detail), self.sigma_max))
 
     @property
     def solver(self) -> SolverSettings:
@@ -86,6 +103,28 @@ class ImageSettings:
     def levels(self, n_steps: int | None = None) -> tuple[float, ...]:
         """Diffusion noise levels of `n_steps` evaluations, by default `steps`."""
         return karras_schedule(n_steps or self.steps, self.sigma_max, self.sigma_min)
+
+
+def automatic_detail(noise: float, share: float) -> float:
+    """Detail that keeps faint structures where few and noisy samples hide them, and costs other scans nothing.
+
+    It rises in steps from 0 to 0.64.
+
+    Parameters
+    ----------
+    noise
+        Complex standard deviation of the data's noise, image scale 1.
+    share
+        Acquired samples per sample of the whole grid.
+    """
+    of_noise, of_samples = _risen(noise, DETAIL_NOISE), _risen(1 / max(share, 1e-6), DETAIL_ACCELERATION)
+    return DETAIL_STEP * round(DETAIL_STEPS * of_noise * of_samples)
+
+
+def _risen(value: float, between: tuple[float, float]) -> float:
+    """Where a value lies between two others, from 0 to 1; 0 for one that is no number."""
+    first, last = between
+    return min(max(0.0, (value - first) / (last - first)), 1.0)
 
 
 def network_shapes(shape: Shape3) -> tuple[Shape3, ...]:
@@ -111,6 +150,7 @@ def sample_images(
 ) -> SamplerResult:
     """Images of one or several slices by `nila_coarse_to_fine`, where the parameters are explained.
 
+    Levels and settings are those for the slices' data (`ImageSettings.for_data`); an automatic detail is 0 here.
     `inform` adds what is known beside the data, for instance of neighbouring slices, to the denoiser of the upright image.
     """
     upright = with_symmetries(denoiser) if settings.symmetries else denoiser

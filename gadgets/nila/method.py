@@ -10,7 +10,7 @@ from nilatron.core.sampling.nila import NilaSettings as PublishedSampler
 from nilatron.core.sampling.nila import nila
 from nilatron.gadgets.nila.budget import Stopwatch
 from nilatron.gadgets.nila.prior import informed_prior_for, prior_for
-from nilatron.gadgets.nila.run import NilaRun
+from nilatron.gadgets.nila.run import NilaRun, settings_for
 from nilatron.gadgets.nila.settings import NilaNodeSettings, PublishedNodeSettings
 from nilatron.gadgets.problem import Outcome, Problem
 
@@ -23,6 +23,8 @@ def run_nila(problem: Problem, settings: NilaNodeSettings) -> Outcome:
 def run_nila_batch(problems: Sequence[Problem], settings: NilaNodeSettings) -> list[Outcome]:
     """The images of slices of the same size and device; their posterior samples are drawn slice by slice.
 
+    Slices whose data ask for another detail are another run, so that a slice has the same image in every batch.
+
     The budgets of the settings count from now: `slice_budget_s` is planned with, `scan_budget_s` ends it.
 
     Raises
@@ -33,9 +35,18 @@ def run_nila_batch(problems: Sequence[Problem], settings: NilaNodeSettings) -> l
     watch = Stopwatch(settings.slice_budget_s, settings.scan_budget_s, problems[0].clock)
     find = informed_prior_for if any(problem.neighbours for problem in problems) else prior_for
     prior = find(problems[0].weights, problems[0].device, settings.engine_settings)
-    run = NilaRun(problems, settings, watch, prior)
-    plan = run.plan()
-    return [run.with_samples(made, place, plan) for place, made in enumerate(run.images(plan))]
+    alike: dict[NilaNodeSettings, list[int]] = {}
+    for place, problem in enumerate(problems):
+        alike.setdefault(settings_for(settings, problem), []).append(place)
+    outcomes: dict[int, Outcome] = {}
+    for own, places in alike.items():
+        run = NilaRun([problems[place] for place in places], own, watch, prior)
+        plan = run.plan()
+        made = run.images(plan)
+        outcomes |= {
+            place: run.with_samples(one, k, plan) for k, (place, one) in enumerate(zip(places, made, strict=True))
+        }
+    return [outcomes[place] for place in range(len(problems))]
 
 
 def run_published(problem: Problem, settings: PublishedNodeSettings) -> Outcome:

@@ -13,7 +13,7 @@ import numpy as np
 from nilatron.core.backend import Array, converted_to, on_host, synchronize
 from nilatron.core.measurement import Measurement, mask_outside_coils
 from nilatron.core.prior.neighbours.planes import neighbour_planes
-from nilatron.core.sampling.image import sample_images
+from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sampling.neighbours import InformedByNeighbours
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.core.uncertainty.psnr import predicted_variance
@@ -24,7 +24,6 @@ from nilatron.gadgets.nila.settings import SAMPLED_SERIES, NilaNodeSettings
 from nilatron.gadgets.nila.uncertainty import (
     UNCALIBRATED,
     PredictedError,
-    acquired_share,
     predicted_errors,
     stated_errors,
     widened,
@@ -50,9 +49,14 @@ class SliceImage:
     predicted_error: float | None = None
 
 
+def settings_for(settings: NilaNodeSettings, problem: Problem) -> NilaNodeSettings:
+    """The settings with the detail of a slice."""
+    return settings.for_data(problem.noise_level / problem.scale, problem.acquired_share)
+
+
 @dataclass(frozen=True)
 class NilaRun:
-    """Slices of the same size and device on their way through the sampler."""
+    """Slices of the same size and device, and of the same automatic detail, on their way through the sampler."""
 
     problems: Sequence[Problem]
     settings: NilaNodeSettings
@@ -63,6 +67,20 @@ class NilaRun:
     def batch(self) -> tuple[Measurement, Array, Array]:
         """Measurement, data and warm starts."""
         return batch_of(self.problems)
+
+    @cached_property
+    def sampler(self) -> ImageSettings:
+        """Settings of the sampler for the data of these slices.
+
+        Raises
+        ------
+        ValueError
+            When their automatic details differ.
+        """
+        first, *others = dict.fromkeys(settings_for(self.settings, problem) for problem in self.problems)
+        if others:
+            raise ValueError(f"slices of one run need the same detail, got {first.detail} and {others[0].detail}")
+        return first
 
     @property
     def shape(self) -> Shape:
@@ -76,7 +94,7 @@ class NilaRun:
         one_plane = len(self.problems) == 1 and int(problem.conventional.shape[0]) == 1
         if head is None or not one_plane or not problem.neighbours:
             return None
-        noise, share = problem.noise_level / problem.scale, acquired_share(problem)
+        noise, share = problem.noise_level / problem.scale, problem.acquired_share
         planes = neighbour_planes(problem.neighbours, problem.scale, noise, share)
         return InformedByNeighbours(head.head, planes[None], self.prior.device)
 
@@ -103,7 +121,7 @@ class NilaRun:
 
     def images(self, plan: Plan) -> list[SliceImage]:
         """The image of each slice."""
-        result = self._sample(self.settings.levels(plan.steps), [problem.generator for problem in self.problems])
+        result = self._sample(self.sampler.levels(plan.steps), [problem.generator for problem in self.problems])
         maps = self._predicted(result)
         outcomes = []
         for place, problem in enumerate(self.problems):
@@ -112,6 +130,7 @@ class NilaRun:
                 "steps": str(result.n_evaluations),
                 "coarse_steps": str(result.n_coarse),
                 "cg_iterations": str(result.n_iterations[place]),
+                "detail": f"{self.sampler.detail:g}",
                 "scale": f"{problem.scale:.6g}",
                 "sigma_model": f"{problem.noise_level:.4g}",
                 "weights_sha256": self.prior.prior.sha256,
@@ -137,7 +156,7 @@ class NilaRun:
         if self.prior.errors is None:
             return [] if result.variance is None else stated_errors(self.problems, result.variance)
         found = predicted_errors(
-            self.prior.errors, self.problems, self.batch[2], result, self.settings, self.prior.device
+            self.prior.errors, self.problems, self.batch[2], result, self.sampler, self.prior.device
         )
         if self.informed is None or self.informed.last_change is None:
             return found
@@ -167,7 +186,7 @@ class NilaRun:
             operator,
             data,
             levels,
-            self.settings,
+            self.sampler,
             start=starts,
             sigma=sigmas,
             scale=scales,

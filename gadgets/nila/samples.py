@@ -8,7 +8,7 @@ from nilatron.core.backend import Array
 from nilatron.core.measurement import mask_outside_coils
 from nilatron.core.prior.prior import Prior
 from nilatron.core.sampling.nila_fast import Callback
-from nilatron.core.sampling.posterior import most_probable, sample_posterior
+from nilatron.core.sampling.posterior import CENTRED, most_probable, sample_posterior
 from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.problem import Outcome, Problem
 
@@ -36,16 +36,18 @@ def sampled_images(
         Before each step; what it raises ends the samples.
     """
     split = settings.split(predicted_error)
+    shares = settings.shares_burn_in(split)
     posterior = sample_posterior(
         prior.estimate,
         problem.operator,
         problem.data,
         settings.sample_levels(split),
         n_samples=n_samples,
-        start=image if settings.shares_burn_in(split) else problem.conventional,
+        start=image if shares else problem.conventional,
         sigma=problem.noise_level,
         scale=problem.scale,
         generator=problem.generator,
+        centred=CENTRED if shares else 0.0,
         solver=settings.solver,
         callback=callback,
     )

@@ -44,12 +44,6 @@ class PredictedError:
     of_image: dict[str, str]
 
 
-def acquired_share(problem: Problem) -> float:
-    """Acquired samples per sample of the whole grid, at most 1."""
-    n_coils, n_pixels = int(problem.data.shape[-4]), math.prod(map(int, problem.conventional.shape))
-    return min(1.0, problem.operator.n_samples / (n_coils * n_pixels))
-
-
 def predicted_errors(
     model: ErrorModel,
     problems: Sequence[Problem],
@@ -73,7 +67,7 @@ def predicted_errors(
     """
     scales = [problem.scale for problem in problems]
     noises = [problem.noise_level for problem in problems]
-    shares = [acquired_share(problem) for problem in problems]
+    shares = [problem.acquired_share for problem in problems]
     seen = delivered(result, conventional, scales, noises, shares, device)
     deviations = predicted_deviation(model, seen, scales, namespace(result.image).abs(result.image))
     familiar = familiarity_of(model, seen, len(problems))
@@ -119,7 +113,7 @@ def _promises(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """What calibration says about the map and about the image."""
     found = None if model.calibration is None else model.calibration.of(1 / share, problem.noise_level / problem.scale)
-    if model.calibration is None or found is None or not _as_calibrated(settings, n_steps):
+    if model.calibration is None or found is None or not _as_calibrated(problem, settings, n_steps):
         return {"uncertainty_calibration": UNCALIBRATED}, {}
     levels = model.calibration.levels
     bound = predicted_psnr_db(image, deviation, problem.scale) - found.psnr_margin_db
@@ -158,7 +152,7 @@ def said_of(score: float, threshold: float, false_alarms: float) -> dict[str, st
     return said
 
 
-def _as_calibrated(settings: ImageSettings, n_steps: int) -> bool:
-    names = [field.name for field in fields(ImageSettings)]
-    same = all(getattr(settings, name) == getattr(CALIBRATED_SETTINGS, name) for name in names)
-    return same and n_steps == CALIBRATED_SETTINGS.steps
+def _as_calibrated(problem: Problem, settings: ImageSettings, n_steps: int) -> bool:
+    calibrated = CALIBRATED_SETTINGS.for_data(problem.noise_level / problem.scale, problem.acquired_share)
+    same = all(getattr(settings, field.name) == getattr(calibrated, field.name) for field in fields(ImageSettings))
+    return same and n_steps == calibrated.steps

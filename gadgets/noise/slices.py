@@ -9,7 +9,7 @@ import numpy as np
 
 from nilatron.core.backend import Array, ComplexArray, converted_to, namespace, to_numpy
 from nilatron.core.noise import covariance_from_data, sigma_from_data, whiten
-from nilatron.gadgets.items import Context, KSpaceSlice, NoiseReport
+from nilatron.gadgets.items import MOST_SAMPLE, Context, KSpaceSlice, NoiseReport
 
 log = logging.getLogger(__name__)
 
@@ -21,13 +21,13 @@ GADGETRON_SIGMA = 2**0.5  # complex standard deviation after Gadgetron's whiteni
 def finite_samples(item: KSpaceSlice, context: Context) -> KSpaceSlice:
     """The slice without the samples that are not finite in every coil: they count as not acquired."""
     xp = namespace(item.kspace)
-    bad = ~xp.all(xp.isfinite(item.kspace), axis=0)
+    bad = ~xp.all(xp.abs(item.kspace) <= MOST_SAMPLE, axis=0)
     n_bad = int(xp.sum(xp.astype(bad, xp.int64)))
     if not n_bad:
         return item
     context.log.problem(log, f"{item.label}: {n_bad} samples are not finite: left out")
     calibration = item.calibration
-    if calibration is not None and not bool(xp.all(xp.isfinite(calibration))):
+    if calibration is not None and not bool(xp.all(xp.abs(calibration) <= MOST_SAMPLE)):
         calibration = None
     kspace = xp.where(bad, xp.zeros_like(item.kspace), item.kspace)
     counts = np.where(to_numpy(bad), np.float32(0), item.counts)

@@ -131,6 +131,8 @@ def _of_row(row: Mapping[str | None, str | None], folder: Path, base: ReplaySett
     if None in row:
         raise ValueError("has more cells than there are columns")
     cells = {str(name).strip(): text.strip() for name, text in row.items() if text and text.strip()}
+    if any("\0" in text for text in (*cells, *cells.values())):
+        raise ValueError("has a character of no text")
     if "file" not in cells:
         raise ValueError("names no file")
     made = replace(base, raw=folder / cells.pop("file"))

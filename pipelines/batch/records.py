@@ -47,7 +47,7 @@ def read_record(job: Job) -> Record | None:
         found = json.loads(record_path(job).read_text(encoding="utf-8"))
         row = Row.from_json(json.dumps(found["row"])) if found["row"] is not None else None
         return Record(str(found["fingerprint"]), str(found["recipe"]), str(found["stamp"]), row)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

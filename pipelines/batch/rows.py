@@ -7,7 +7,7 @@ import json
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from nilatron.pipelines.batch.settings import GROUP
 from nilatron.pipelines.report.slices import ImageGroup, SliceImages
@@ -70,9 +70,12 @@ class Row:
         ValueError, TypeError
             When it is none.
         """
-        names = {one.name for one in dataclasses.fields(cls)}
-        found = dict(json.loads(text))
-        return cls(**{name: value for name, value in found.items() if name in names})
+        kinds = get_type_hints(cls)
+        found = {name: value for name, value in dict(json.loads(text)).items() if name in kinds}
+        for name, value in found.items():
+            if not isinstance(value, kinds[name] if kinds[name] is str else kinds[name] | int):
+                raise TypeError(f"{name} is {value!r}")
+        return cls(**found)
 
 
 COLUMNS = tuple(one.name for one in dataclasses.fields(Row))

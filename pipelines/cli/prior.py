@@ -175,7 +175,7 @@ def calibrate(
     ] = "",
     scans: Annotated[int, typer.Option(min=1, help="Simulated scans for each subject and protocol class.")] = 2,
     coverage: Annotated[float, typer.Option(help="Share of a subject's pixels inside the interval.")] = 0.9,
-    confidence: Annotated[float, typer.Option(help="Probability of that coverage for a new subject.")] = 0.5,
+    confidence: Annotated[float, typer.Option(help="Probability of that coverage for a new subject.")] = 0.6,
     bound: Annotated[float, typer.Option(help="Probability that a new subject's images have the PSNR stated.")] = 0.9,
     seed: Annotated[int, typer.Option(min=0, help="Of the scans.")] = 0,
 ) -> None:

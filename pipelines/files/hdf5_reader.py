@@ -6,16 +6,16 @@ file. Both are found before anything is read: all groups and datasets are looked
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
-from h5py import h5d, h5g, h5i, h5l, h5o, h5t
+from h5py import h5d, h5g, h5l, h5o, h5t
 
 from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.hdf5_rows import has_variable_values
 from nilatron.pipelines.files.sizes import most_unpacked
 
 MOST_OBJECTS = 20_000
@@ -124,63 +124,10 @@ def check_dataset(dataset: h5d.DatasetID, where: str, file_bytes: int) -> None:
         raise InputError(
             f"{where} claims {claimed} bytes, of which {stored} were ever written: the file is not complete"
         )
-
-
-def check_lengths(dataset: h5d.DatasetID, path: Path) -> None:
-    """Refuse values of variable length that are longer than the file: HDF5 would take memory for them before it looks.
-
-    In the file such a value is its length, 4 bytes, and where it lies. Only those that are not compressed are looked at.
-
-    Raises
-    ------
-    InputError
-        When one of them is.
-    """
-    kind, n_rows = dataset.get_type(), dataset.get_space().get_simple_extent_npoints()
-    if n_rows and not _userblock(dataset) and any(_variable(kind)):
-        check_fields(kind, _stored_bytes(dataset, n_rows * kind.get_size(), path), path.stat().st_size)
-
-
-def check_fields(kind: h5t.TypeID, content: bytes, file_bytes: int) -> None:
-    """The same for rows of a type as they lie in the file.
-
-    Raises
-    ------
-    InputError
-        When a value is longer than the file.
-    """
-    for offset, value_bytes in _variable(kind):
-        lengths = np.ndarray(len(content) // kind.get_size(), "<u4", content, offset, (kind.get_size(),))
-        if int(lengths.max(initial=0)) * value_bytes > file_bytes:
-            raise InputError(f"a field claims {lengths.max()} values in a file of {file_bytes} bytes")
-
-
-def _variable(kind: h5t.TypeID, offset: int = 0) -> Iterator[tuple[int, int]]:
-    """Where values of variable length lie in a row, and the bytes of one of their elements."""
-    what = kind.get_class()
-    if what == h5t.VLEN:
-        yield offset, kind.get_super().get_size()
-    elif what == h5t.STRING and kind.is_variable_str():
-        yield offset, 1
-    elif what == h5t.COMPOUND:
-        for n in range(kind.get_nmembers()):
-            yield from _variable(kind.get_member_type(n), offset + kind.get_member_offset(n))
-
-
-def _userblock(dataset: h5d.DatasetID) -> int:
-    """Bytes in front of the file's contents, from which its addresses do not count."""
-    return int(h5i.get_file_id(dataset).get_create_plist().get_userblock())
-
-
-def _stored_bytes(dataset: h5d.DatasetID, n_bytes: int, path: Path) -> bytes:
-    """Rows of a dataset as they lie in the file, in any order of chunks; none where they are compressed."""
-    made, places = dataset.get_create_plist(), list[tuple[int, int]]()
-    if made.get_layout() == h5d.CONTIGUOUS and dataset.get_offset() is not None:
-        places.append((dataset.get_offset(), n_bytes))
-    elif made.get_layout() == h5d.CHUNKED and not made.get_nfilters():
-        dataset.chunk_iter(lambda chunk: places.append((chunk.byte_offset, chunk.size)))
-    with path.open("rb") as file:
-        return b"".join([os.pread(file.fileno(), size, place) for place, size in places])
+    # HDF5 takes memory for a whole chunk, however little of it is in the dataset
+    chunk_bytes = math.prod(made.get_chunk()) * kind.get_size() if made.get_layout() == h5d.CHUNKED else 0
+    if chunk_bytes > most_unpacked(stored):
+        raise InputError(f"{where} has chunks of {chunk_bytes} bytes, and only {stored} were ever written")
 
 
 def _check_type(kind: h5t.TypeID, where: str, level: int) -> None:
@@ -191,6 +138,8 @@ def _check_type(kind: h5t.TypeID, where: str, level: int) -> None:
         for n in range(kind.get_nmembers()):
             _check_type(kind.get_member_type(n), where, level + 1)
     elif what in (h5t.ARRAY, h5t.VLEN):
+        if has_variable_values(kind.get_super()):
+            raise InputError(f"{where} has values of variable length within others, which cannot be checked")
         _check_type(kind.get_super(), where, level + 1)
     elif what in (h5t.REFERENCE, h5t.TIME):
         raise InputError(f"{where} holds {'references' if what == h5t.REFERENCE else 'times'} in place of numbers")

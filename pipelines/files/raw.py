@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.hdf5_reader import DAMAGED, check_lengths, open_hdf5
+from nilatron.pipelines.files.hdf5_lengths import check_lengths
+from nilatron.pipelines.files.hdf5_reader import DAMAGED, open_hdf5
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.files.heads import LINE, WAVEFORM, HeadKind, HeadReader
 from nilatron.pipelines.files.samples import line_samples, line_trajectory
@@ -59,7 +60,7 @@ class RawFile:
         self._trajectory_was_told = False
         try:
             self._group = self._find(group)
-            self.header_bytes = _as_bytes(_header_of(self._group["xml"]))
+            self.header_bytes = header_bytes(self._group["xml"])
             self.header = parse_header(self.header_bytes)
             self.n_acquisitions = int(self._group["data"].shape[0])
             self._read_heads = self._head_reader()
@@ -206,6 +207,7 @@ class RawFile:
     def _readable_waveforms(table: h5py.Dataset) -> Iterator[ismrmrd.Waveform]:
         if problem := _table_problem(table):
             raise InputError(f"their table {problem}")
+        check_lengths(table.id, Path(table.file.filename))
         read_heads = HeadReader(table.dtype["head"], WAVEFORM)
         for start, rows in blocks(table, "waveforms"):
             for offset, (head, samples) in enumerate(zip(read_heads(rows["head"], start), rows["data"], strict=True)):
@@ -225,6 +227,17 @@ def _table_problem(table: h5py.Dataset) -> str | None:
         return f"has no {' and '.join(sorted(missing))}"
     is_list = table.ndim > 0 and table.size == table.shape[0]
     return None if is_list else f"has the shape {table.shape}"
+
+
+def header_bytes(stored: h5py.Dataset) -> bytes:
+    """XML that is stored as a header, of several texts the first.
+
+    Raises
+    ------
+    InputError
+        When it is empty or too long.
+    """
+    return _as_bytes(_header_of(stored))
 
 
 def _header_of(stored: h5py.Dataset) -> Any:

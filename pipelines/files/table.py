@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.hdf5_reader import check_fields
+from nilatron.pipelines.files.hdf5_lengths import check_fields, check_lengths
 
 AnyArray = npt.NDArray[Any]
 
@@ -86,6 +86,8 @@ def field_of_all_rows(table: h5py.Dataset, name: str, where: str) -> AnyArray:
     """
     try:
         found = _from_chunks(table, name)
+        if found is None:
+            check_lengths(table.id, Path(table.file.filename))
         read: AnyArray = table.fields(name)[()].reshape(-1) if found is None else found
     except (OSError, TypeError, ValueError) as error:
         raise InputError(f"{where}: {name!r} cannot be read, the file is damaged or truncated: {error}") from error
@@ -97,7 +99,9 @@ def _from_chunks(table: h5py.Dataset, name: str) -> AnyArray | None:
 
     Most writers put each line into its own chunk, and HDF5 takes much longer to read a chunk than to find its address.
     """
-    if table.ndim != 1 or table.chunks is None or len(table) == 0 or table.id.get_create_plist().get_nfilters():
+    if table.ndim != 1 or table.chunks is None or len(table) == 0 or table.file.userblock_size:
+        return None
+    if table.id.get_create_plist().get_nfilters():
         return None
     rows = table.id.get_type()
     member = rows.get_member_index(name.encode())
@@ -111,8 +115,7 @@ def _from_chunks(table: h5py.Dataset, name: str) -> AnyArray | None:
         content = b"".join([os.pread(file.fileno(), chunk.size, chunk.byte_offset) for chunk in places])
     if len(places) * table.chunks[0] < len(table) or len(content) < len(table) * row_bytes:
         return None  # chunks that were never written have no address
-    if not table.file.userblock_size:
-        check_fields(rows, content, Path(table.file.filename).stat().st_size)
+    check_fields(table.id, content, Path(table.file.filename))
     offset = rows.get_member_offset(member)
     values: AnyArray = np.ndarray(len(table), dtype, content, offset, (row_bytes,))
     ends = sorted({0, len(table) - 1})

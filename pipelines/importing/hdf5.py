@@ -18,12 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.hdf5_reader import open_hdf5
+from nilatron.pipelines.files.hdf5_reader import DAMAGED, open_hdf5
 from nilatron.pipelines.files.header import parse_header
+from nilatron.pipelines.files.raw import header_bytes
 from nilatron.pipelines.importing.kspace import ComplexArray, Kspace
 
 LAYOUT = "kspace (slice, coil, readout, phase encoding), complex"
 REFERENCE = "reconstruction_rss"
+NUMBERS = "bifu"  # kinds of NumPy
 
 
 def open_layout(path: Path) -> tuple[h5py.File, Kspace]:
@@ -57,7 +59,7 @@ def _kspace(file: h5py.File) -> Kspace:
         raise InputError(f"kspace is empty: {table.shape}")
 
     def read(number: int) -> ComplexArray:
-        return np.asarray(table[number].swapaxes(1, 2)[:, None], np.complex64)
+        return np.asarray(_values(table, number).swapaxes(1, 2)[:, None], np.complex64)
 
     return Kspace(
         (n_coils, 1, n_phase, n_read), n_slices, read, _header(file), _mask(file, n_phase), _reference(file, n_slices)
@@ -72,27 +74,45 @@ def _found(file: h5py.File) -> str:
     return "; ".join(parts) or "nothing"
 
 
+def _values(stored: h5py.Dataset, place: Any = ()) -> npt.NDArray[Any]:
+    try:
+        values: npt.NDArray[Any] = stored[place]
+    except DAMAGED as error:
+        where = "" if place == () else f" {place}"
+        raise InputError(f"{stored.name}{where} cannot be read, the file is damaged: {error}") from None
+    return values
+
+
 def _header(file: h5py.File) -> Any:
     stored = file.get("ismrmrd_header")
     if not isinstance(stored, h5py.Dataset):
         return None
-    value = stored[()]
-    return parse_header(bytes(value) if isinstance(value, bytes) else str(value))
+    try:
+        found = header_bytes(stored)
+    except InputError:
+        raise
+    except DAMAGED as error:
+        raise InputError(f"{stored.name} cannot be read, the file is damaged: {error}") from None
+    return parse_header(found)
 
 
 def _mask(file: h5py.File, n_phase: int) -> npt.NDArray[np.bool_] | None:
     stored = file.get("mask")
     if not isinstance(stored, h5py.Dataset):
         return None
-    if stored.size != n_phase:
-        raise InputError(f"expected a mask of {n_phase} lines along the phase encoding, found mask {stored.shape}")
-    return np.asarray(stored[()], bool).reshape(-1)
+    if stored.size != n_phase or stored.dtype.kind not in NUMBERS:
+        raise InputError(
+            f"expected a mask of {n_phase} lines along the phase encoding, found mask {stored.shape}, {stored.dtype}"
+        )
+    return np.asarray(_values(stored), bool).reshape(-1)
 
 
 def _reference(file: h5py.File, n_slices: int) -> npt.NDArray[np.float32] | None:
     stored = file.get(REFERENCE)
     if not isinstance(stored, h5py.Dataset):
         return None
-    if stored.ndim != 3 or len(stored) != n_slices:
-        raise InputError(f"expected {REFERENCE} of {n_slices} slices (slice, readout, phase), found {stored.shape}")
-    return np.asarray(stored[()], np.float32).swapaxes(1, 2)[:, None]
+    if stored.ndim != 3 or len(stored) != n_slices or stored.dtype.kind not in NUMBERS:
+        raise InputError(
+            f"expected {REFERENCE} of {n_slices} slices (slice, readout, phase), found {stored.shape}, {stored.dtype}"
+        )
+    return np.asarray(_values(stored), np.float32).swapaxes(1, 2)[:, None]

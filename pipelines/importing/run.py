@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,16 +92,14 @@ def import_file(settings: ImportSettings) -> ImportReport:
                 raise InputError(f"{target} is the file that is read: give another file for the raw data")
             if target.exists() and not settings.overwrite:
                 raise InputError(f"{target}: exists; choose another name or replace it with --overwrite")
-        try:
+        with _named(settings.source):
             sampling = sampling_of(kspace)
             header = header_of(kspace, sampling, settings.geometry)
-        except InputError as error:
-            raise InputError(f"{settings.source}: {error}") from None
         temporary = stack.enter_context(atomic_path(settings.output))
         if kspace.reference is not None:
             stack.enter_context(atomic_path(settings.reference)).write_bytes(npy_bytes(kspace.reference))
         distance_mm = float(header.encoding[0].reconSpace.fieldOfView_mm.z)
-        with Hdf5Writer(temporary) as writer:
+        with Hdf5Writer(temporary) as writer, _named(settings.source):
             n_lines = write_raw(writer, "dataset", header, lines_of(kspace, sampling, distance_mm))
             writer.finish()
     return ImportReport(
@@ -110,6 +109,15 @@ def import_file(settings: ImportSettings) -> ImportReport:
         (sampling.acceleration(1), sampling.acceleration(0)),
         settings.reference if kspace.reference is not None else None,
     )
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Block whose errors name the file that is read."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def open_source(settings: ImportSettings, stack: ExitStack) -> Kspace:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.pipelines.files.atomic import InputError
+from nilatron.pipelines.files.hdf5_lengths import check_lengths
 from nilatron.pipelines.files.hdf5_reader import open_hdf5
 from nilatron.pipelines.files.outlined import snr_pixels
 from nilatron.pipelines.files.roles import INDICES, ROLES, slice_of
@@ -106,6 +107,7 @@ class ImageGroup:
 
     def _heads(self) -> Iterator[tuple[str, int, Any, bytes]]:
         for name, series in self._group.items():
+            check_lengths(series["attributes"].id, Path(self._file.filename))
             rows = zip(series["header"][:], series["attributes"][:], strict=True)
             for row, (head, text) in enumerate(rows):
                 yield name, row, head, text if isinstance(text, bytes) else str(text).encode()

@@ -6,7 +6,8 @@ listening    its ports, with a pause where the system has nothing left for a con
 openings     connections that have not said what they want: few of each address
 folders      its temporary folder, and those of killed servers
 places       who has a place for its scan, and who is refused
-admission    how many scans, and how much memory, at once
+admission    how much memory each scan and each address has
+memory_desk  who gets it at once, who waits, and who gives back what was only lent
 metering     what lines need beyond the header, counted as they come
 allowance    what one session may take of it
 wall         the system's limit of the memory of a session or worker

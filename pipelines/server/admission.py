@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 MIB = 1 << 20
 BASE_BYTES = 128 * MIB  # of a session without data, beyond what it shares
@@ -13,6 +15,8 @@ WORKING_COPIES = 14  # of the k-space of one image: maps, calibration, transform
 DEFAULT_CHANNELS, MAX_CHANNELS = 32, 1024
 MAX_IMAGES = 1_000_000  # that a header may promise
 FREE_FRACTION = 0.8
+OWN_FRACTION = 1 / 2  # of the memory: what no scan of another address takes from an address
+OWN_FRACTION_OF_FIRST = 7 / 8  # for one scan alone
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -84,30 +88,48 @@ def free_bytes() -> int:
     return int(FREE_FRACTION * available)
 
 
+class Holding(NamedTuple):
+    """Memory of one scan, and the address of its peer."""
+
+    address: str
+    n_bytes: int
+
+
 @dataclass
 class Admission:
-    """The memory of the scans that were let in."""
+    """The memory of the scans that were let in.
+
+    Half of the memory is an address's own, or one scan of up to seven eighths. What it holds beyond that is on loan: to be
+    had while nobody else needs it.
+    """
 
     limit_bytes: int
-    admitted: dict[int, int] = field(default_factory=dict)  # scan number to bytes
+    admitted: dict[int, Holding] = field(default_factory=dict)  # by scan number, in the order in which they came
 
     @property
     def used_bytes(self) -> int:
         """What all scans together may need."""
-        return sum(self.admitted.values())
+        return sum(holding.n_bytes for holding in self.admitted.values())
 
-    def admit(self, scan: int, n_bytes: int, *, more: bool = False) -> str | None:
+    def room_bytes(self, waiting: Mapping[int, Holding]) -> int:
+        """What a scan of a new address could have, beside those that wait: what is free or on loan."""
+        together = {**self.admitted, **waiting}
+        on_loan = set(self.lent(together))
+        return self.limit_bytes - sum(holding.n_bytes for scan, holding in together.items() if scan not in on_loan)
+
+    def admit(self, scan: int, holding: Holding, *, more: bool = False) -> str | None:
         """Let a scan in, or say why not; `more` for one that is in and needs more than its header said.
 
         Beyond its header a scan gets no more than half of what the others leave, so that they can go on coming.
         """
+        n_bytes, had = holding.n_bytes, self.admitted.get(scan, Holding("", 0)).n_bytes
         n_others = len(self.admitted.keys() - {scan})
-        used = self.used_bytes - self.admitted.get(scan, 0)
-        if more and n_bytes > self.admitted.get(scan, 0) + (self.limit_bytes - self.used_bytes) // 2:
+        used = self.used_bytes - had
+        if more and n_bytes > had + (self.limit_bytes - self.used_bytes) // 2:
             return (
-                f"the lines of this scan need more than its header says: {n_bytes // MIB} MiB, of which "
-                f"{self.admitted.get(scan, 0) // MIB} MiB were set aside and not so many more are free; mend the header's "
-                "receiverChannels, matrix or limits, or raise --memory-mb"
+                f"the lines of this scan need more than its header says: {n_bytes // MIB} MiB, of which {had // MIB} MiB were "
+                "set aside and not so many more are free; mend the header's receiverChannels, matrix or limits, or raise "
+                "--memory-mb"
             )
         if n_bytes > self.limit_bytes:
             return (
@@ -119,8 +141,39 @@ class Admission:
                 f"refused: this scan needs about {n_bytes // MIB} MiB, and of {self.limit_bytes // MIB} MiB only "
                 f"{(self.limit_bytes - used) // MIB} MiB are free beside {n_others} other scans; try again later"
             )
-        self.admitted[scan] = n_bytes
+        self.admitted[scan] = holding
         return None
+
+    def lent(self, holdings: Mapping[int, Holding]) -> list[int]:
+        """Those of these scans that go beyond what is their address's own, the latest one first."""
+        held: Counter[str] = Counter()
+        found = []
+        for scan, holding in holdings.items():
+            part = OWN_FRACTION if held[holding.address] else OWN_FRACTION_OF_FIRST
+            held[holding.address] += holding.n_bytes
+            if held[holding.address] > part * self.limit_bytes:
+                found.append(scan)
+        return found[::-1]
+
+    def to_reclaim(self, waiting: Mapping[int, Holding]) -> list[int]:
+        """Scans on loan that have to end for those that wait; one that waits for a loan itself ends none."""
+        together, ended = dict(self.admitted), set[int]()
+        for scan, holding in waiting.items():
+            trial = {**together, scan: holding}
+            on_loan = self.lent(trial)
+            if scan in on_loan:
+                continue
+            missing = sum(other.n_bytes for other in trial.values()) - self.limit_bytes
+            chosen = []
+            for lent in on_loan:
+                if missing <= 0:
+                    break
+                chosen.append(lent)
+                missing -= trial[lent].n_bytes
+            if missing <= 0:
+                ended.update(chosen)
+                together = {number: other for number, other in trial.items() if number not in ended}
+        return [scan for scan in self.admitted if scan in ended]
 
     def release(self, scan: int) -> None:
         """The scan is over."""

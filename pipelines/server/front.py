@@ -18,12 +18,13 @@ from typing import Any
 
 from nilatron.core.errors import BadInputError
 from nilatron.pipelines.chain.find import list_chains
-from nilatron.pipelines.server.admission import BASE_BYTES, Admission, free_bytes
+from nilatron.pipelines.server.admission import Admission, Holding, free_bytes
 from nilatron.pipelines.server.caller import close_empty, last_words
 from nilatron.pipelines.server.devices import visible_gpus
 from nilatron.pipelines.server.folders import temporary_folder
 from nilatron.pipelines.server.health import HEALTH_HOST, Health, Metrics
 from nilatron.pipelines.server.listening import Doors, listen, naming_the_port, raise_descriptors
+from nilatron.pipelines.server.memory_desk import MemoryDesk
 from nilatron.pipelines.server.openings import Openings, Silent, place_for
 from nilatron.pipelines.server.places import Places
 from nilatron.pipelines.server.processes import fork_context
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 MAX_WAIT_S, SHORT_WAIT_S = 1.0, 0.2
 STOP_S = 10.0  # for sessions to say so when they have to end
+HURRY_S = 3.0  # for sessions to come to their end by themselves when their memory is wanted back
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -46,7 +48,7 @@ class Front:
         self.settings = replace(settings, memory_bytes=limit_bytes)
         self.context = fork_context()
         self.metrics = Metrics()
-        self.admission = Admission(limit_bytes)
+        self.memory = MemoryDesk(Admission(limit_bytes), self._answer_admission)
         self.scans: dict[int, Scan] = {}
         self.places = Places(self.scans, settings)
         self.workers: list[SupervisedWorker] = []
@@ -81,7 +83,7 @@ class Front:
             self.workers = self._make_workers(folder)
             for worker in self.workers:
                 worker.start()
-            self.metrics.memory_limit.set(self.admission.limit_bytes)
+            self.metrics.memory_limit.set(self.memory.admission.limit_bytes)
             host, port = self.doors.sockets[0].getsockname()[:2]
             log.info("listening", extra={"fields": {"host": host, "port": port, "health_port": health.port}})
             while self._stop_at_s is None or self.scans:
@@ -105,7 +107,7 @@ class Front:
             problems.append("no worker is ready" + (f": {reasons[0]}" if reasons else ""))
         if self.places.n_running >= self.settings.max_scans:
             problems.append(f"{self.places.n_running} scans are running, which is all that it takes")
-        if self.admission.limit_bytes - self.admission.used_bytes < min(BASE_BYTES, self.admission.limit_bytes):
+        if self.memory.is_full:
             problems.append("the memory for scans is taken")
         if self.doors.paused:
             problems.append("the system has nothing left for another connection")
@@ -141,10 +143,11 @@ class Front:
         for worker in self.workers:
             if worker.child is not None:
                 sources[worker.child.control] = partial(self._handle_worker_event, worker, worker.child)
-        is_crowded = self.doors.paused or len(may_begin) < len(self.openings.silent)
+        is_crowded = self.doors.paused or bool(self.memory.waiting) or len(may_begin) < len(self.openings.silent)
         for source in wait(list(sources), SHORT_WAIT_S if is_crowded else MAX_WAIT_S):
             sources[source]()
         self._check_deadlines()
+        self._share_memory()
 
     def _accept(self, listener: socket.socket) -> None:
         for accepted in self.doors.accept(listener):
@@ -190,18 +193,23 @@ class Front:
             self.places.leave(scan)
         elif event["event"] == "admit":
             scan.n_expected = int(event.get("expected", scan.n_expected))
-            refused = self.admission.admit(scan.number, int(event["bytes"]), more=bool(event.get("more")))
-            if scan.worker is None:
-                usable = [worker for worker in self.workers if worker.unusable is None] or self.workers
-                scan.worker = min(usable, key=lambda worker: worker.n_sessions)
-                scan.worker.n_sessions += 1
-            self.metrics.memory.set(self.admission.used_bytes)
-            scan.send({"refused": refused, "worker": str(scan.worker.address)})
+            holding = Holding(scan.address, int(event["bytes"]))
+            self.memory.ask(scan.number, holding, more=bool(event.get("more")))
         self.metrics.active.set(self.places.n_running)
+
+    def _answer_admission(self, number: int, refused: str | None) -> None:
+        """Tell a scan whether it has the memory that it asked for, and who its worker is."""
+        scan = self.scans[number]
+        if scan.worker is None:
+            usable = [worker for worker in self.workers if worker.unusable is None] or self.workers
+            scan.worker = min(usable, key=lambda worker: worker.n_sessions)
+            scan.worker.n_sessions += 1
+        self.metrics.memory.set(self.memory.admission.used_bytes)
+        scan.send({"refused": refused, "worker": str(scan.worker.address)})
 
     def _remove(self, scan: Scan) -> None:
         del self.scans[scan.number]
-        self.admission.release(scan.number)
+        self.memory.leave(scan.number)
         if scan.worker is not None:
             scan.worker.n_sessions -= 1
         code = scan.clean_up()
@@ -212,7 +220,7 @@ class Front:
         fields = {name: value for name, value in fields.items() if name != "event" and value is not None}
         self.metrics.count(done, seconds)
         self.metrics.active.set(self.places.n_running)
-        self.metrics.memory.set(self.admission.used_bytes)
+        self.metrics.memory.set(self.memory.admission.used_bytes)
         log.log(logging.ERROR if done["outcome"] == "died" else logging.INFO, "scan ended", extra={"fields": fields})
 
     def _handle_worker_event(self, worker: SupervisedWorker, child: ChildProcess) -> None:
@@ -239,6 +247,12 @@ class Front:
             elif now - scan.began_s > self.settings.max_scan_s:
                 scan.stop(f"a scan may take {self.settings.max_scan_s:g} s (max_scan_s)", STOP_S)
 
+    def _share_memory(self) -> None:
+        """Let in who waits for memory, and have those that it was lent to give it back."""
+        self.memory.let_in()
+        for number in self.memory.to_reclaim():
+            self.scans[number].give_back(HURRY_S, STOP_S)
+
     def _drain_wakeup(self) -> None:
         if signal.SIGUSR1 in self.wakeup.recv(4096):
             log.info("state", extra={"fields": self._state()})
@@ -255,7 +269,8 @@ class Front:
             "opening": len(self.places.begun),
             "silent": len(self.openings.silent),
             "refused": sum(scan.refused for scan in self.scans.values()),
-            "memory_mib": self.admission.used_bytes >> 20,
+            "memory_mib": self.memory.admission.used_bytes >> 20,
+            "waiting_for_memory": len(self.memory.waiting),
             "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()) if Path("/proc/self/fd").is_dir() else None,
             "workers_ready": sum(worker.ready for worker in self.workers),
             "slices_waiting": sum(worker.n_waiting for worker in self.workers),

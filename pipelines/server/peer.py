@@ -7,7 +7,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import ismrmrd
 
@@ -77,8 +77,8 @@ class PeerConnection(Connection):
     def why_gone(self) -> WireError | None:
         """Why nobody waits for images any more, None as long as someone may; to be asked again and again.
 
-        Behind CLOSE a peer may have ended its direction and still wait for images. The first image that goes out to one that
-        has left finds that out, and so does the system within about a minute, where none goes out.
+        Behind CLOSE a peer may have ended its direction and still wait for images, though no client of ISMRMRD is known to. One
+        that has left does not answer as one that waits: see `probe`.
         """
         if self.gone is None and not self._closed_here:
             events = events_of(self.socket)
@@ -86,7 +86,7 @@ class PeerConnection(Connection):
                 self.gone = PeerGoneError("the other end has hung up")
             elif events & select.POLLRDHUP and not self._half_closed:
                 self._half_closed = True
-                probe_often(self.socket)
+                probe(self.socket)
         return self.gone
 
     @property
@@ -131,10 +131,17 @@ def events_of(sock: socket.socket) -> int:
         return 0
 
 
-def probe_often(sock: socket.socket) -> None:
-    """Have the system ask every few seconds whether a peer that has ended its direction still exists."""
+def probe(sock: socket.socket) -> None:
+    """Find out whether a peer that has ended its direction still exists: where it does not, its system resets the connection.
+
+    One byte beside the stream, which receivers drop unless they ask for it, is answered so at once where nobody is left behind
+    the connection; it may be sent once, because a second one would turn the first into data. Should the peer leave later, the
+    system finds out, which asks every few seconds, within about a minute, or the next image does.
+    """
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     for name, value in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
         if hasattr(socket, name):  # some systems lack it
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    with suppress(OSError):  # what waits to be sent asks the same
+        sock.send(b"\0", socket.MSG_OOB | socket.MSG_DONTWAIT)

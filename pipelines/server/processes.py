@@ -36,9 +36,17 @@ def start(context: ForkServerContext, name: str, part: str, *args: Any) -> ForkS
     """Start a child that runs `main(*args)` of a part of the server; sockets and pipes among the arguments are handed over.
 
     The part is given by name, for this process does not import it.
+
+    Raises
+    ------
+    OSError
+        When the system has nothing left for it, or the fork server ends meanwhile, which starts anew with the next child.
     """
     process = context.Process(target=_child, args=(PARTS[part], args), name=name)
-    process.start()
+    try:
+        process.start()
+    except EOFError as error:
+        raise ConnectionResetError("the fork server ended before the process had begun") from error
     return process
 
 

@@ -42,7 +42,7 @@ class WorkerClient:
     live
         Whether the scan is still being acquired.
     gone
-        Why nobody waits for images any more, None as long as someone does.
+        Why the image of the worker is not waited for any more, None as long as it is.
     """
 
     address: str

@@ -22,6 +22,7 @@ from nilatron.pipelines.server.supervision import ChildProcess, SupervisedWorker
 log = logging.getLogger(__name__)
 
 SEND_ERROR_S = 10.0
+WANTED_BACK = "a peer of another address needs memory that this scan had beyond the share of its address"
 BROKEN_OFF = ("died", "stopped", "failed", "peer gone")
 
 
@@ -45,6 +46,8 @@ class Scan:
         Its last event, None until then.
     kill_reason, stop_reason, stopped_s
         Why its process was ended or told to end, and when it was told so.
+    hurried_s
+        When it was told to hurry, if it was.
     last_word
         Tells the peer what the process could not.
     refused
@@ -66,6 +69,7 @@ class Scan:
     kill_reason: str | None = None
     stop_reason: str | None = None
     stopped_s: float = 0.0
+    hurried_s: float | None = None
     refused: bool = False
     n_expected: int = 0
     last_word: threading.Thread | None = None
@@ -134,6 +138,14 @@ class Scan:
             self.send({"stop": reason})
         elif time.monotonic() - self.stopped_s > patience_s:
             self.kill(self.stop_reason)
+
+    def give_back(self, hurry_s: float, patience_s: float) -> None:
+        """Have it end soon, without what takes long; stop it where it has not done so after some seconds. Call it again."""
+        if self.hurried_s is None:
+            self.hurried_s = time.monotonic()
+            self.send({"hurry": WANTED_BACK})
+        elif time.monotonic() - self.hurried_s > hurry_s:
+            self.stop(WANTED_BACK, patience_s)
 
     def kill(self, reason: str, *, silent: bool = False) -> None:
         """End the process at once; the peer hears the reason, unless this is to be silent."""

@@ -38,7 +38,7 @@ from nilatron.pipelines.server.fire import with_int16_pixels
 from nilatron.pipelines.server.metering import LineMeter
 from nilatron.pipelines.server.opening import ScanRequest, read_request
 from nilatron.pipelines.server.peer import PeerConnection
-from nilatron.pipelines.server.remote import WorkerClient
+from nilatron.pipelines.server.remote import WorkerClient, WorkerLostError
 from nilatron.pipelines.server.settings import ServeSettings
 from nilatron.pipelines.server.site_settings import with_site_settings
 from nilatron.pipelines.server.wall import limit_growth, writable_bytes
@@ -70,6 +70,7 @@ class Session:
     base_bytes: int = 0  # that the process had mapped when it began
     refusal: str | None = None
     conversation: Conversation | None = None
+    hurried: WorkerLostError | None = None  # by the front, which needs the memory for another
     stopped: bool = False  # by the front, or because the peer is gone
     _lost_s: float | None = None  # when it was first seen that the peer is gone
     _answers: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
@@ -142,6 +143,10 @@ class Session:
                 order = json.loads(self.control.recv_bytes())
             except (EOFError, OSError):
                 os._exit(1)
+            if "hurry" in order:
+                log.warning("slices that are left become conventional images: %s", order["hurry"])
+                self.hurried = WorkerLostError(order["hurry"])
+                continue
             if "stop" not in order:
                 self._answers.put(order)
                 continue
@@ -234,7 +239,7 @@ class Session:
             address,
             self.settings.worker_wait_s,
             live=lambda: self.connection.live,
-            gone=self.connection.why_gone,
+            gone=lambda: self.connection.why_gone() or self.hurried,
             queue_wait_s=self.settings.queue_wait_s,
             scan=self.scan,
         )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import sys
+import time
 from pathlib import Path
 
+log = logging.getLogger(__name__)
+
 MIB = 1 << 20
+LOOK_S = 0.25
 _MARGIN_BYTES, _MARGIN_OF_A_CORE_BYTES = 256 * MIB, 16 * MIB  # stacks of threads, arenas of the allocator
 
 
@@ -22,6 +27,26 @@ def writable_bytes() -> int:
         return 0
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData"))
+
+
+def resident_bytes() -> int:
+    """Memory of its own that this process holds; 0 where that is not known."""
+    if sys.platform != "linux":
+        return 0
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+
+
+def end_if_grown(from_bytes: int, n_bytes: int) -> None:
+    """End this process when it holds so many bytes more than `from_bytes`; looks for ever, in a thread; only on Linux.
+
+    For processes whose drivers map memory that is none, so that the system cannot limit what they map.
+    """
+    most = from_bytes + n_bytes + margin_bytes()
+    while (held := resident_bytes()) <= most:
+        time.sleep(LOOK_S)
+    log.error("this process holds %d MiB, more than the %d MiB that it may have: it ends", held // MIB, most // MIB)
+    os._exit(1)
 
 
 def limit_growth(from_bytes: int, n_bytes: int) -> None:

@@ -42,7 +42,7 @@ from nilatron.pipelines.server.jobs import (
     unpack_settings,
 )
 from nilatron.pipelines.server.settings import ServeSettings
-from nilatron.pipelines.server.wall import limit_growth, writable_bytes
+from nilatron.pipelines.server.wall import end_if_grown, limit_growth, resident_bytes, writable_bytes
 
 log = logging.getLogger(__name__)
 
@@ -245,8 +245,11 @@ def main(listener: socket.socket, control: Connection, settings: ServeSettings, 
     except BadInputError as error:
         report({"event": "unusable", "reason": str(error)})
         return
-    if settings.memory_bytes is not None and worker.device == "cpu":  # drivers map the memory of devices, too
+    if settings.memory_bytes is not None and worker.device == "cpu":
         limit_growth(writable_bytes(), settings.memory_bytes)
+    elif settings.memory_bytes is not None:  # drivers map the memory of devices, too
+        grown = resident_bytes(), settings.memory_bytes
+        threading.Thread(target=end_if_grown, args=grown, name="wall", daemon=True).start()
     log.info("worker is ready on %s after %.1f s", worker.device, time.perf_counter() - started)
     report({"event": "ready", "device": worker.device, "weights_sha256": sha256})
     threading.Thread(target=accept_sessions, args=(listener, worker), name="listener", daemon=True).start()

@@ -213,8 +213,14 @@ def _planes(stack: Any, path: Path) -> Iterator[AnyArray]:
         raise TrainingImagesError(f"{path}: an array of shape {shape} has nothing in it")
     if shape[-1] * shape[-2] > MOST_PIXELS:
         raise TrainingImagesError(f"{path}: slices of {shape[-2:]} pixels have more than {MOST_PIXELS}")
+    if stack.dtype.hasobject:
+        raise TrainingImagesError(f"{path}: expected real or complex numbers, found {stack.dtype}")
     for index in np.ndindex(shape[:-2]):
-        yield stack[index]
+        try:
+            plane = stack[index]
+        except (OSError, RuntimeError) as error:  # of HDF5
+            raise TrainingImagesError(f"{path}: slice {index} cannot be read, the file is damaged: {error}") from error
+        yield plane
 
 
 def _read_nifti(path: Path, slice_axis: int | None) -> Iterator[Stack]:

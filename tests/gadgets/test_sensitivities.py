@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nilatron.core.coils.moved import moved
 from nilatron.core.metrics import foreground
 from nilatron.core.phantom import coil_maps
 from nilatron.gadgets.accumulate import Accumulator
@@ -124,6 +125,15 @@ def test_few_lines_of_a_scan_of_their_own_stay_what_they_are():
     noise = np.random.default_rng(0).standard_normal(item.calibration.shape).astype(np.float32)
     other = replace(item, calibration=item.calibration + 0.01 * np.abs(item.calibration).max() * noise)
     assert told(other).maps_from == "calibration"
+
+
+def test_a_calibration_of_another_place_is_moved_and_told():
+    (item,), _ = with_maps(replace(SCAN, acceleration=2))
+    shift = (0.0, 2 / item.kspace.shape[2], 0.0)
+    found = told(replace(item, calibration=moved(item.calibration, shift)))
+    assert found.maps_from == "calibration, moved"
+    assert any("moved to where they fit the lines" in note for note in found.notes)
+    assert agreement(found, SCAN) > 0.95
 
 
 def test_two_sets_are_made_where_asked_for_and_told():

@@ -116,6 +116,7 @@ def reconstructed(
 ) -> ScannedSlice:
     """The slice of a scan, reconstructed without neighbours."""
     operator = SenseOperator(scan.coil_maps, scan.counts)
+    settings = settings.for_data(scan.sigma / scan.scale, float(scan.counts.mean()))
     with torch.inference_mode():
         result = sample_images(
             partial(estimate_complex, denoiser),

@@ -5,8 +5,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from nilatron.core.backend import complex_normal, to_numpy, to_torch
-from nilatron.core.coils.espirit import espirit_maps
-from nilatron.core.coils.joint import JointSettings, joint_calibration
+from nilatron.core.coils.espirit import EspiritSettings, espirit_maps
+from nilatron.core.coils.joint import BLOCK_THRESHOLD, JointSettings, joint_calibration
 from nilatron.core.kspace import centre_block
 from nilatron.core.phantom import coil_maps, phantom
 from nilatron.core.sense import SenseOperator
@@ -43,7 +43,8 @@ def random_half(n, rng):
 def agreement(block, maps):
     """Smallest |<S, S_true>| inside the object, where 1 is the same map up to a phase per pixel."""
     inside = np.abs(phantom(SHAPE)) > 0.1
-    inner = np.sum(espirit_maps(block, SHAPE).conj() * maps, axis=0) / np.sqrt(np.sum(np.abs(maps) ** 2, axis=0))
+    found = espirit_maps(block, SHAPE, EspiritSettings(threshold=BLOCK_THRESHOLD))
+    inner = np.sum(found.conj() * maps, axis=0) / np.sqrt(np.sum(np.abs(maps) ** 2, axis=0))
     return np.percentile(np.abs(inner)[inside], 2)
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from nilatron.core.prior.prior import Estimate
 from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
-from nilatron.core.sampling.image import ImageSettings, network_shapes, sample_images
+from nilatron.core.sampling.image import ImageSettings, automatic_detail, network_shapes, sample_images
 from nilatron.core.sampling.self_conditioning import self_conditioned_denoiser
 from nilatron.core.sampling.symmetries import with_symmetries
 from nilatron.core.sense import SenseOperator
@@ -103,6 +103,40 @@ def test_more_detail_tells_the_network_of_less_noise():
     assert fractions == sorted(fractions, reverse=True)
     assert fractions[0] == ImageSettings().sigma_fraction
     assert fractions[-1] > 0
+
+
+def test_automatic_detail_rises_with_the_noise_and_is_0_for_clean_scans():
+    details = [automatic_detail(noise, 0.3) for noise in np.geomspace(0.01, 0.1, 100)]
+    assert details == sorted(details)
+    assert {automatic_detail(noise, 0.3) for noise in (0.0, 0.02, 0.033)} == {0.0}
+    assert {automatic_detail(noise, 0.3) for noise in (0.055, 0.1, 2.0, np.inf)} == {0.64}
+    assert automatic_detail(np.nan, 0.3) == 0.0  # of a slice that is not finite
+
+
+def test_automatic_detail_falls_with_the_number_of_samples():
+    details = [automatic_detail(0.1, share) for share in np.geomspace(0.1, 1, 100)]
+    assert details == sorted(details, reverse=True)
+    assert (details[0], details[-1]) == (0.64, 0.0)
+    assert automatic_detail(0.1, 0.5) == 0.0
+    assert automatic_detail(0.1, 0.0) == 0.64
+
+
+def test_clean_scans_have_the_settings_that_they_have_without_detail():
+    assert ImageSettings().for_data(0.03, 0.2) == ImageSettings(detail=0.0)
+
+
+def test_in_noise_the_network_is_told_of_less_and_the_last_level_is_higher():
+    clean, noisy = ImageSettings(detail=0.0), ImageSettings().for_data(0.1, 0.2)
+    assert noisy.network_fraction < clean.network_fraction
+    assert noisy.levels()[-1] == pytest.approx(1.64 * clean.levels()[-1])
+    assert noisy.for_data(0.01, 0.2) == noisy
+    assert ImageSettings(sigma_min=0.7).for_data(0.1, 0.2).levels()[-1] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("detail", [0.0, 0.3])
+def test_a_wanted_detail_knows_no_noise(detail):
+    settings = ImageSettings(detail=detail)
+    assert settings.for_data(0.1, 0.2) == settings
 
 
 def test_more_detail_keeps_more_of_what_a_prior_takes_for_noise(make_problem):

@@ -53,6 +53,29 @@ def test_samples_have_the_mean_variance_and_coverage_of_the_posterior(make_probl
     assert 0.83 < np.mean(coverages) < 0.97
 
 
+def test_centred_samples_are_moved_together_towards_their_start(make_problem):
+    problem = make_problem(0.1)
+    start = 1.1 * problem.mean
+    plain, half, whole = (
+        sample_posterior(
+            problem.prior.estimate,
+            problem.operator,
+            problem.data,
+            LATE,
+            n_samples=3,
+            start=start,
+            sigma=problem.sigma,
+            scale=1.0,
+            generator=np.random.default_rng(0),
+            centred=centred,
+        )
+        for centred in (0.0, 0.5, 1.0)
+    )
+    np.testing.assert_allclose(whole.mean, start, atol=1e-6)
+    np.testing.assert_allclose(half.mean, (plain.mean + start) / 2, atol=1e-6)
+    np.testing.assert_allclose(half.standard_deviation, plain.standard_deviation, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_more_steps_bring_the_variance_nearer_to_the_truth(make_problem):
     problem = make_problem(0.1)
@@ -187,7 +210,7 @@ def test_the_split_follows_the_predicted_error_within_its_bounds():
     assert settings.split(1e-4) == 0.01
     assert settings.split(0.5) == 0.5
     assert not settings.shares_burn_in(settings.split(0.5))
-    assert settings.sample_levels(0.068) == karras_schedule(3, 0.068, 0.01)
+    assert settings.sample_levels(0.068) == karras_schedule(2, 0.068, 0.01)
     assert SampleSettings(split_sigma=0.1).split(0.04) == 0.1
 
 

@@ -14,9 +14,10 @@ from nilatron.core.uncertainty.conformal import TooFewSubjectsError
 SCORES = [SubjectScores(kappa, margin) for kappa, margin in zip(range(1, 12), range(11, 0, -1), strict=True)]
 
 
-def test_kappa_is_the_median_and_the_margin_nearly_the_largest():
-    found = calibrated({(0, 1): SCORES}).classes[0, 1]
+def test_kappa_covers_the_wanted_share_of_subjects_and_the_margin_nearly_all():
+    found = calibrated({(0, 1): SCORES}, CalibrationLevels(confidence=0.5)).classes[0, 1]
     assert found == ClassCalibration(kappa=6.0, psnr_margin_db=11.0, subjects=11)
+    assert calibrated({(0, 1): SCORES}).classes[0, 1].kappa == 8.0  # the first of 11 with 60 % of 12 at or below it
 
 
 def test_a_class_with_too_few_subjects_is_refused():

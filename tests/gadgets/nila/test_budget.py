@@ -167,7 +167,7 @@ def test_posterior_samples_are_dropped_first(make):
 
 
 def test_the_reason_for_missing_samples_is_given(make):
-    (image,), log = make(nine_steps(series=("nila", "uncertainty"), slice_budget_s=20))
+    (image,), log = make(nine_steps(series=("nila", "uncertainty"), sample_steps=3, slice_budget_s=20))
     assert "no posterior samples" in image.provenance["shortened"]
     assert "no uncertainty image: no posterior samples" in log.problems[0]
 

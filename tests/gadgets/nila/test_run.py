@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 from functools import lru_cache
 
@@ -6,6 +7,7 @@ import pytest
 
 from nilatron.gadgets.nila import prior
 from nilatron.gadgets.nila import run as nila_run
+from nilatron.gadgets.nila.budget import Stopwatch
 from nilatron.gadgets.nila.method import run_nila, run_nila_batch
 from nilatron.gadgets.nila.prior import prior_for
 from nilatron.gadgets.nila.settings import NilaNodeSettings
@@ -27,6 +29,18 @@ def test_slices_together_have_the_images_and_samples_that_they_have_alone(proble
         assert relative(found.images["main"], expected.images["main"]) < 1e-5
         rounding = np.linalg.norm(found.images["uncertainty"] - expected.images["uncertainty"])
         assert rounding < 1e-5 * np.linalg.norm(expected.images["main"])  # a deviation is a difference of images
+
+
+def test_slices_of_one_run_have_the_same_detail(problem):
+    problems = [problem(place) for place in (0, 2)]  # of much noise and of little
+    for one in problems:
+        vars(one)["acquired_share"] = 0.3  # as of a scan with fewer calibration lines
+    settings = replace(SETTINGS, series=("nila",))
+    found = [outcome.provenance["detail"] for outcome in run_nila_batch(problems, settings)]
+    assert found == ["0.64", "0"]
+    run = nila_run.NilaRun(problems, settings, Stopwatch(0.0, 0.0, time.monotonic), prior_of(problems[0]))
+    with pytest.raises(ValueError, match=r"same detail, got 0\.64 and 0\.0"):
+        run.images(run.plan())
 
 
 def test_one_slice_that_is_not_finite_spoils_no_other(problem):
@@ -92,9 +106,12 @@ def gpu(monkeypatch):
     return clock
 
 
+def prior_of(one):
+    return prior_for(one.weights, one.device, SETTINGS.engine_settings)
+
+
 def costs_of(one):
-    settings = prior_for(one.weights, one.device, SETTINGS.engine_settings)
-    return settings.costs.step_s((1, *one.data.shape))
+    return prior_of(one).costs.step_s((1, *one.data.shape))
 
 
 def test_a_step_on_a_gpu_costs_what_it_takes_and_not_what_it_takes_to_ask_for_it(problem, gpu):

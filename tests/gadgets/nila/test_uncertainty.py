@@ -12,7 +12,7 @@ from nilatron.gadgets.nila import method
 from nilatron.gadgets.nila.method import run_nila, run_nila_batch
 from nilatron.gadgets.nila.prior import ReadyPrior, prior_for
 from nilatron.gadgets.nila.settings import NilaNodeSettings
-from nilatron.gadgets.nila.uncertainty import acquired_share, familiarity_of
+from nilatron.gadgets.nila.uncertainty import familiarity_of
 
 BOTH = NilaNodeSettings(series=("nila", "uncertainty"), precision="fp32", samples=2, sample_steps=2)
 EVERY_CLASS = Calibration({(r, n): ClassCalibration(1.5 + r, 0.5, 11) for r in range(3) for n in range(3)})
@@ -56,7 +56,7 @@ def test_calibration_is_stated_with_level_factor_and_subjects(problem, with_erro
     assert found["uncertainty_coverage"] == "0.9"
     assert found["uncertainty_subjects"] == "11"
     one = problem(1)
-    expected = EVERY_CLASS.of(1 / acquired_share(one), one.noise_level / one.scale)
+    expected = EVERY_CLASS.of(1 / one.acquired_share, one.noise_level / one.scale)
     assert float(found["uncertainty_kappa"]) == expected.kappa
     assert found["psnr_bound_confidence"] == "0.9"
     assert np.isfinite(float(found["psnr_bound_db"]))
@@ -70,7 +70,7 @@ def test_the_bound_is_stated_without_a_map_too(problem, with_errors):
     assert "uncertainty_kappa" not in alone.provenance
 
 
-@pytest.mark.parametrize("change", [{"steps": 5}, {"sigma_fraction": 0.9}, {"symmetries": False}])
+@pytest.mark.parametrize("change", [{"steps": 5}, {"sigma_fraction": 0.9}, {"symmetries": False}, {"detail": 0.9}])
 def test_other_settings_of_the_sampler_are_uncalibrated(problem, with_errors, change):
     with_errors(model(EVERY_CLASS))
     found = run_nila(problem(1), replace(BOTH, **change)).provenance
@@ -161,7 +161,7 @@ def test_slices_together_have_the_maps_that_they_have_alone(problem, with_errors
 
 def test_the_acquired_share_is_that_of_the_lines(problem):
     one = problem(1)
-    assert acquired_share(one) == pytest.approx(float(one.operator.counts.mean()))
+    assert one.acquired_share == pytest.approx(float(one.operator.counts.mean()))
 
 
 def test_other_sources_of_uncertainty_are_refused():

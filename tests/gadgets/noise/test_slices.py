@@ -143,11 +143,12 @@ def test_a_slice_moves_once_and_only_small_matrices_come_back(moves, monkeypatch
     assert set(back) == {(6, 6)}
 
 
+@pytest.mark.parametrize("value", [np.inf, np.nan, 1e30])  # energies of the last overflow
 @pytest.mark.usefixtures("moves")
-def test_samples_that_are_not_finite_count_as_not_acquired_on_the_device_too():
+def test_samples_that_are_not_finite_count_as_not_acquired_on_the_device_too(value):
     (item, *_), _ = whitened("cuda", replace(SCAN, calibration="none"))
     spoilt = np.array(to_numpy(item.kspace))
-    spoilt[1, 0, 24, 7] = np.inf
+    spoilt[1, 0, 24, 7] = value
     found = {}
     for where, kspace in (("cpu", spoilt), ("cuda", torch.as_tensor(spoilt))):
         context = Context(None, device=where)

@@ -88,6 +88,7 @@ def test_the_same_file_with_two_settings_is_two_jobs(jobs, tmp_path):
         ("file,seed\na/one.h5,x\n", "line 2.*'x'"),
         ("file,seed\n,1\n", "line 2: names no file"),
         ("file,seed\na/one.h5,1,2\n", "line 2: has more cells"),
+        ("file,seed\na/one\0.h5,1\n", "line 2: has a character of no text"),
         ("file,weights\na/one.h5,none\n", "none: no such file"),
     ],
 )

@@ -380,5 +380,5 @@ def test_a_length_beyond_the_file_is_refused_before_memory_is_taken(raw_path, pa
             inside = rows.get_member_offset(rows.get_member_index(b"data")) if part == "data" else 0
             place = found.id.get_chunk_info(0).byte_offset + inside
     lengthened(raw_path, place, 4)
-    with pytest.raises(InputError, match="claims 3221225472 "):
+    with pytest.raises(InputError, match=r"fields claim 3221\d{6} bytes|fields claim 1288\d{7} bytes"):
         read(raw_path)

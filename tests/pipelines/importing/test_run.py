@@ -163,6 +163,8 @@ def test_a_volume_has_partitions(tmp_path, images):
         ({"mask": np.ones(23, bool)}, r"a mask of 24 lines.*found mask \(23,\)"),
         ({"mask": np.arange(24) > 3}, "the mask leaves out are not zero: 0, 1, 2, 3"),
         ({"reconstruction_rss": np.ones((2, 32, 24))}, r"reconstruction_rss of 3 slices.*found \(2, 32, 24\)"),
+        ({"mask": np.full(24, b"x")}, r"found mask \(24,\), \|S1"),
+        ({"reconstruction_rss": np.full((3, 32, 24), b"x")}, r"found \(3, 32, 24\), \|S1"),
         ({"ismrmrd_header": None}, "--fov"),
         ({"ismrmrd_header": b"<nothing"}, "not XML"),
     ],
@@ -171,6 +173,20 @@ def test_other_layouts_are_refused_with_what_was_found(public_file, kspace, tmp_
     with pytest.raises(InputError, match=told):
         import_file(ImportSettings(public_file(kspace, **change), tmp_path / "raw.h5"))
     assert [path.name for path in tmp_path.iterdir()] == ["file_brain.h5"]
+
+
+def test_chunks_that_cannot_be_unpacked_are_told_with_file_and_slice(tmp_path):
+    path = tmp_path / "damaged.h5"
+    with h5py.File(path, "w") as file:
+        shape = (3, 2, 16, 12)
+        table = file.create_dataset(
+            "kspace", data=np.ones(shape, np.complex64), chunks=(1, *shape[1:]), compression="gzip"
+        )
+        table.id.write_direct_chunk((1, 0, 0, 0), b"these are no bytes of zlib")
+    with pytest.raises(InputError, match=r"damaged.h5: /kspace 1 cannot be read") as caught:
+        import_file(ImportSettings(path, tmp_path / "raw.h5", geometry=GEOMETRY))
+    assert str(caught.value).count("damaged.h5") == 1
+    assert not (tmp_path / "raw.h5").exists()
 
 
 def test_lines_outside_the_limits_of_the_header_are_refused(public_file, kspace, scan, tmp_path):

@@ -63,8 +63,11 @@ class RunningServer:
         lines = [line for line in self.get("/metrics")[1].splitlines() if line.startswith(name)]
         return float(lines[0].split()[-1]) if lines else None
 
-    def connect(self):
-        sock = socket.create_connection(("127.0.0.1", self.port), timeout=FINISHED_SCAN_DELAY_S)
+    def connect(self, address="127.0.0.1"):
+        """A connection of a peer at this address of the loopback network."""
+        sock = socket.create_connection(
+            ("127.0.0.1", self.port), timeout=FINISHED_SCAN_DELAY_S, source_address=(address, 0)
+        )
         return Connection(
             sock, timeouts=Timeouts(message_s=FINISHED_SCAN_DELAY_S, idle_s=FINISHED_SCAN_DELAY_S, end_s=5)
         )
@@ -188,8 +191,8 @@ def replies(connection):
 def talk(scan):
     """Send a scan to a server and return what came back."""
 
-    def converse(server, asked, scan=scan, **options):
-        connection = server.connect()
+    def converse(server, asked, scan=scan, address="127.0.0.1", **options):
+        connection = server.connect(address)
         send_scan(connection, asked, scan, **options)
         return replies(connection)
 

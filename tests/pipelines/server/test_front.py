@@ -155,6 +155,51 @@ def test_one_address_may_be_kept_from_having_all_scans(make_server, talk, scan):
     assert "a scan may take 3 s" in errors[0].text
 
 
+def test_one_address_alone_has_all_the_memory_and_gives_back_what_was_lent_to_it(make_server, talk, scan):
+    server = make_server("--memory-mb", "600")
+    header, items = scan
+    long = Config.of(
+        "<configuration><property name='target' value='nila_published'/><property name='steps' value='1000'/></configuration>"
+    )
+    finished, coming, third, fourth = (server.connect() for _ in range(4))
+    talk.send(finished, long, scan)
+    talk.send(coming, "cg_sense", (header, items[:5]), close=False)
+    talk.send(third, "cg_sense", (header, items[:5]), close=False)
+    talk.send(fourth, long, scan)  # the latest: it is hurried first
+    server.wait_for("scan begins", 4)
+    assert server.get("/readyz")[0] == 200
+    images, errors = talk(server, "cg_sense", address="127.0.0.2")
+    assert (len(images), errors) == (2, [])
+    images, errors = talk.replies(fourth)
+    assert len(images) == 4
+    assert "beyond the share of its address); the conventional image replaces it" in errors[0].text
+    for connection in (coming, third):
+        for item in items[5:]:
+            connection.send(item)
+        connection.send(Close())
+        images, errors = talk.replies(connection)
+        assert (len(images), errors) == (2, [])
+    finished.close()
+
+
+def test_lent_memory_of_a_scan_that_does_not_end_is_taken_back(make_server, talk, scan):
+    server = make_server("--memory-mb", "300")
+    header, items = scan
+    connections = [server.connect() for _ in range(2)]
+    for number, connection in enumerate(connections, 1):
+        talk.send(connection, "cg_sense", (header, items[:5]), close=False)
+        server.wait_for("scan begins", number)
+    images, errors = talk(server, "cg_sense", address="127.0.0.2")
+    assert (len(images), errors) == (2, [])
+    _, errors = talk.replies(connections[1])
+    assert "beyond the share of its address" in errors[0].text
+    for item in items[5:]:
+        connections[0].send(item)
+    connections[0].send(Close())
+    images, errors = talk.replies(connections[0])
+    assert (len(images), errors) == (2, [])
+
+
 def test_sigusr1_shows_the_state_and_sighup_ends_it(make_server):
     server = make_server()
     server.process.send_signal(signal.SIGUSR1)

@@ -87,22 +87,26 @@ def over_tcp():
         yield connection, peer
 
 
-def test_a_peer_that_has_said_close_and_waits_is_not_gone(over_tcp):
+def test_a_peer_that_has_said_close_and_waits_is_not_gone_and_gets_the_stream_as_it_is(over_tcp):
     connection, peer = over_tcp
     peer.send(Close())
     connection.receive()
     assert connection.why_gone() is None
+    connection.send(Text.of("before"))
     peer.socket.shutdown(socket.SHUT_WR)
-    assert connection.why_gone() is None
+    for _ in range(3):
+        threading.Event().wait(0.05)
+        assert connection.why_gone() is None
     assert connection.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 5
+    connection.send(Text.of("an image"))
+    assert [peer.receive(), peer.receive()] == [Text.of("before"), Text.of("an image")]
 
 
-def test_a_peer_that_hangs_up_behind_close_is_gone_with_the_first_thing_sent(over_tcp):
+def test_a_peer_that_hangs_up_behind_close_is_gone_though_nothing_is_sent(over_tcp):
     connection, peer = over_tcp
     peer.send(Close())
     connection.receive()
     peer.close()
-    connection.send(Text.of("an image"))
     for _ in range(500):
         if connection.why_gone():
             break

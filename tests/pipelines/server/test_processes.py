@@ -52,3 +52,16 @@ def test_nothing_is_left_of_a_killed_server(make_server, talk, scan):
     while any(map(alive, processes)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [pid for pid in processes if alive(pid)]
+
+
+def test_a_fork_server_that_dies_while_it_is_asked_for_a_session_costs_a_pause_only(make_server, talk, scan):
+    server = make_server()
+    fork_server = int(Path(f"/proc/{server.worker_pid()}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(fork_server, signal.SIGSTOP)
+    waiting = server.connect()
+    talk.send(waiting, "cg_sense", scan)
+    time.sleep(1)  # the front asks for the process of the session, and waits
+    os.kill(fork_server, signal.SIGKILL)
+    images, errors = talk.replies(waiting)
+    assert (len(images), errors) == (2, [])
+    assert server.process.poll() is None

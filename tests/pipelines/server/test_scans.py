@@ -1,14 +1,16 @@
 """A session that dies costs its own scan only, and its peer is told."""
 
+import json
 import os
 import signal
 import socket
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from nilatron.pipelines.server.caller import Caller, SharedState
-from nilatron.pipelines.server.scans import Scan, send_error
+from nilatron.pipelines.server.scans import WANTED_BACK, Scan, send_error
 from nilatron.pipelines.wire import Close, Config, Error, Text
 
 NODE = Config(b"<configuration><property name='target' value='cg_sense'/></configuration>")
@@ -86,3 +88,20 @@ def test_a_scan_that_broke_off_misses_what_its_header_announced(done, expected):
     scan = Scan(1, None, "127.0.0.1", SharedState(bytearray(6)), None, done=done, n_expected=8)
     scan.shared.images = 3
     assert scan.summary() | {"error": None} == expected | {"error": None}
+
+
+def test_a_scan_that_shall_give_back_its_memory_is_hurried_then_stopped_then_killed():
+    orders, killed = [], []
+    control = SimpleNamespace(send_bytes=lambda order: orders.append(json.loads(order)))
+    child = SimpleNamespace(control=control, process=SimpleNamespace(kill=lambda: killed.append(True)))
+    scan = Scan(1, None, "127.0.0.1", SharedState(bytearray(6)), child)
+    scan.give_back(60, 60)
+    scan.give_back(60, 60)
+    assert orders == [{"hurry": WANTED_BACK}]
+    scan.give_back(0, 60)
+    scan.give_back(0, 60)
+    assert orders == [{"hurry": WANTED_BACK}, {"stop": WANTED_BACK}]
+    assert not killed
+    scan.give_back(0, 0)
+    assert killed == [True]
+    assert scan.summary()["error"] == WANTED_BACK

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from nilatron.pipelines.server.wall import MIB, limit_growth, margin_bytes, writable_bytes
+from nilatron.pipelines.server.wall import MIB, limit_growth, margin_bytes, resident_bytes, writable_bytes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limit is that of Linux")
 
@@ -42,3 +42,34 @@ def test_the_limit_counts_from_what_there_was():
         assert hard == before[1]
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+GROWING = """
+import threading
+import numpy as np
+from nilatron.pipelines.server import wall
+from nilatron.pipelines.server.wall import *
+wall.LOOK_S = 0.01
+threading.Thread(target=end_if_grown, args=(resident_bytes(), 64 * MIB), daemon=True).start()
+mapped = np.empty(4096 * MIB, np.uint8)
+held = np.ones(32 * MIB + margin_bytes(), np.uint8)
+threading.Event().wait(0.5)
+print("allowed", flush=True)
+more = np.ones(64 * MIB, np.uint8)
+threading.Event().wait(60)
+print("not stopped")
+"""
+
+
+def test_a_process_that_holds_too_much_ends_itself_whatever_it_has_mapped():
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", GROWING], capture_output=True, text=True, env=environment)  # noqa: S603
+    assert (done.returncode, done.stdout.split()) == (1, ["allowed"])
+    assert "more than the" in done.stderr
+
+
+def test_what_was_touched_is_resident():
+    before = resident_bytes()
+    held = bytearray(b"x") * (64 * MIB)
+    assert resident_bytes() >= before + 60 * MIB
+    del held
