@@ -15,11 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nilatron.core.metrics import FOREGROUND
 from nilatron.core.prior.neighbours.matching import N_MATCHED, matched
 from nilatron.core.prior.neighbours.planes import N_NEIGHBOURS, N_PLANES, PLANES_PER_NEIGHBOUR
 
 N_INPUTS = N_PLANES + 4 + N_MATCHED
 MULTIPLE = 8  # the network halves its input three times
+MARGIN = 8  # pixels around the object that are looked at
 CORRECTION_UNIT = 0.1  # image scale
 SIGMA_FLOOR = 0.01
 
@@ -95,12 +97,29 @@ def correction(head: NeighbourHead, inputs: Tensor) -> Tensor:
     """C (batch, y, x) of inputs of any size; it can be differentiated."""
     n_y, n_x = inputs.shape[-2:]
     padded = F.pad(inputs, (0, -n_x % MULTIPLE, 0, -n_y % MULTIPLE), mode="replicate")
-    found: Tensor = CORRECTION_UNIT * head(padded)[:, :n_y, :n_x]
+    found: Tensor = CORRECTION_UNIT * head(padded.contiguous(memory_format=torch.channels_last))[:, :n_y, :n_x]
     return found
 
 
 def change_of(head: NeighbourHead, x: Tensor, estimate: Tensor, sigma: float, planes: Tensor) -> Tensor:
-    """C (batch, y, x) for complex images x and their estimates D (batch, y, x) of image scale 1, at complex level `sigma`."""
+    """C (batch, y, x) for complex images x and their estimates D (batch, y, x) of image scale 1, at complex level `sigma`.
+
+    It is 0 outside a rectangle around the object, which saves time.
+    """
+    change = torch.zeros(estimate.shape, device=estimate.device)
+    part = (..., *object_slices(estimate))
     levels = torch.full((len(x),), sigma, device=x.device)
-    own = own_channels(x, estimate, levels)
-    return correction(head, head_inputs(own, planes.expand(len(x), *planes.shape[1:])))
+    own = own_channels(x[part], estimate[part], levels)
+    change[part] = correction(head, head_inputs(own, planes.expand(len(x), *planes.shape[1:])[part]))
+    return change
+
+
+def object_slices(images: Tensor) -> tuple[slice, slice]:
+    """Rows and columns in which images (batch, y, x) of image scale 1 show an object, and some around them."""
+    bright = (images.abs() > FOREGROUND).any(0)
+    found = []
+    for axis, n in ((1, images.shape[-2]), (0, images.shape[-1])):
+        places = torch.nonzero(bright.any(axis))[:, 0]
+        first, last = (int(places[0]), int(places[-1])) if len(places) else (0, n - 1)
+        found.append(slice(max(0, first - MARGIN), min(n, last + 1 + MARGIN)))
+    return found[0], found[1]

@@ -89,4 +89,5 @@ def load_neighbours(path: Path, device: torch.device | str = "cpu") -> Neighbour
         raise WeightsError(f"{path}: the tensors do not fit the architecture it names")
     head.load_state_dict({name: value.float() for name, value in file.load().items()}, assign=True)
     head = head.to(device).eval().requires_grad_(False)
+    head.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
     return NeighbourPrior(head, file.metadata, file.sha256, denoiser_sha256)

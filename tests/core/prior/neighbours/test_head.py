@@ -37,6 +37,15 @@ def test_images_of_any_size_are_changed(head, images, planes):
     assert change.any(dim=0).all()
 
 
+def test_far_from_the_object_nothing_is_changed(head):
+    x = torch.zeros(1, 64, 48, dtype=torch.complex64)
+    x[:, 20:30, 20:26] = 0.5
+    change = change_of(head, x, x, 0.03, torch.rand(1, N_PLANES, 64, 48, generator=torch.Generator().manual_seed(3)))
+    assert change[:, 12:38, 12:34].any()
+    change[:, 12:38, 12:34] = 0
+    assert not change.any()
+
+
 def test_a_global_phase_changes_nothing(head, images, planes):
     turn = torch.polar(torch.ones(()), torch.tensor(1.3))
     turned = change_of(head, *(turn * image for image in images), 0.1, planes)
