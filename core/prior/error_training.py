@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +13,12 @@ from torch import Tensor
 
 from nilatron.core.measurement import mask_outside_coils
 from nilatron.core.metrics import FOREGROUND
-from nilatron.core.prior.edm import EDMDenoiser, estimate_complex
+from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.error_head import Delivered, ErrorHead, gaussian_loss, ln_variance
 from nilatron.core.prior.error_model import delivered
+from nilatron.core.prior.sampled_scan import sampled_scan
 from nilatron.core.prior.training_scans import TrainingScan
-from nilatron.core.sampling.image import ImageSettings, sample_images
+from nilatron.core.sampling.image import ImageSettings
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.core.sense import SenseOperator
 
@@ -62,21 +62,9 @@ def example_of(
     denoiser: EDMDenoiser, scan: TrainingScan, generator: np.random.Generator, settings: ImageSettings | None = None
 ) -> ErrorExample:
     """The image that the sampler delivers of a scan, and what the head sees of it."""
-    settings = (settings or ImageSettings()).for_data(scan.sigma / scan.scale, float(scan.counts.mean()))
-    operator = SenseOperator(scan.coil_maps, scan.counts)
+    sampled = sampled_scan(denoiser, scan, generator, settings or ImageSettings())
     with torch.inference_mode():
-        result = sample_images(
-            partial(estimate_complex, denoiser),
-            operator,
-            scan.data,
-            settings.levels(),
-            settings,
-            start=scan.start[None],
-            sigma=scan.sigma,
-            scale=scan.scale,
-            generator=generator,
-        )
-        return _example(result, operator, scan)
+        return _example(sampled.result, sampled.operator, scan)
 
 
 def _example(result: SamplerResult, operator: SenseOperator, scan: TrainingScan) -> ErrorExample:

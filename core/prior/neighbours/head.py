@@ -94,7 +94,7 @@ def phase_of(estimate: Tensor) -> Tensor:
 
 
 def correction(head: NeighbourHead, inputs: Tensor) -> Tensor:
-    """C (batch, y, x) of inputs of any size; it can be differentiated."""
+    """C (batch, y, x) of inputs of any size."""
     n_y, n_x = inputs.shape[-2:]
     padded = F.pad(inputs, (0, -n_x % MULTIPLE, 0, -n_y % MULTIPLE), mode="replicate")
     found: Tensor = CORRECTION_UNIT * head(padded.contiguous(memory_format=torch.channels_last))[:, :n_y, :n_x]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -22,14 +21,14 @@ from torch import Tensor
 from nilatron.core.measurement import mask_outside_coils
 from nilatron.core.metrics import FOREGROUND
 from nilatron.core.prior.augment import bernoulli
-from nilatron.core.prior.edm import EDMDenoiser, estimate_complex
+from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.lesions import LesionSettings
 from nilatron.core.prior.neighbours.head import CORRECTION_UNIT, NeighbourHead, head_inputs, own_channels
 from nilatron.core.prior.neighbours.planes import Neighbour, neighbour_planes
+from nilatron.core.prior.sampled_scan import sampled_scan
 from nilatron.core.prior.training_scans import ScanSettings, TrainingScan, draw_scans
 from nilatron.core.prior.volumes import NeighbourSettings, Volumes
-from nilatron.core.sampling.image import ImageSettings, sample_images
-from nilatron.core.sense import SenseOperator
+from nilatron.core.sampling.image import ImageSettings
 
 EASY = 0.3  # crops count relative to the squared error of their slice, those without error relative to this share of it
 BACKGROUND = 0.3  # weight of the pixels outside the object
@@ -115,20 +114,8 @@ def reconstructed(
     denoiser: EDMDenoiser, scan: TrainingScan, generator: np.random.Generator, settings: ImageSettings
 ) -> ScannedSlice:
     """The slice of a scan, reconstructed without neighbours."""
-    operator = SenseOperator(scan.coil_maps, scan.counts)
-    settings = settings.for_data(scan.sigma / scan.scale, float(scan.counts.mean()))
+    result, operator, settings = sampled_scan(denoiser, scan, generator, settings)
     with torch.inference_mode():
-        result = sample_images(
-            partial(estimate_complex, denoiser),
-            operator,
-            scan.data,
-            settings.levels(),
-            settings,
-            start=scan.start[None],
-            sigma=scan.sigma,
-            scale=scan.scale,
-            generator=generator,
-        )
         magnitude = cast("Tensor", mask_outside_coils(operator, result.image[0]))[0].abs() / scan.scale
         truth = scan.truth[0].abs() / scan.scale
         noisy, estimate = (cast("Tensor", image)[0] / scan.scale for image in (result.last_input, result.last_estimate))
