@@ -60,7 +60,7 @@ class Growth:
 
 def evaluations(n_samples: int) -> float:
     """Network evaluations of a slice."""
-    return STEPS.steps + n_samples * STEPS.sample_steps
+    return STEPS.steps + n_samples * STEPS.steps_each(error_known=True)
 
 
 LINEAR = {"maps": 1.0, "CG-SENSE": 1.0, "Nila": 1.0}

@@ -107,7 +107,8 @@ class NilaRun:
         wanted = settings.samples if self._sampled_roles else 0
         sample_step_s = sum(self._sample_step_s(problem, wanted) or step_s / shape[0] for problem in self.problems)
         extension = settings.map_steps / settings.samples if "map" in self._sampled_roles else 0.0
-        return self.watch.plan(step_s, settings.steps, wanted, (settings.sample_steps + extension) * sample_step_s)
+        n_steps = settings.steps_each(self.prior.errors is not None) + extension
+        return self.watch.plan(step_s, settings.steps, wanted, n_steps * sample_step_s)
 
     @property
     def _sampled_roles(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from nilatron.core.backend import Array
 from nilatron.core.measurement import mask_outside_coils
 from nilatron.core.prior.prior import Prior
 from nilatron.core.sampling.nila_fast import Callback
-from nilatron.core.sampling.posterior import CENTRED, most_probable, sample_posterior
+from nilatron.core.sampling.posterior import most_probable, sample_posterior
 from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.problem import Outcome, Problem
 
@@ -35,19 +35,19 @@ def sampled_images(
     callback
         Before each step; what it raises ends the samples.
     """
-    split = settings.split(predicted_error)
-    shares = settings.shares_burn_in(split)
+    chains = settings.chains(predicted_error)
     posterior = sample_posterior(
         prior.estimate,
         problem.operator,
         problem.data,
-        settings.sample_levels(split),
+        chains.levels,
         n_samples=n_samples,
-        start=image if shares else problem.conventional,
+        start=image if chains.shared else problem.conventional,
         sigma=problem.noise_level,
         scale=problem.scale,
         generator=problem.generator,
-        centred=CENTRED if shares else 0.0,
+        centred=chains.centred,
+        widened=chains.widened,
         solver=settings.solver,
         callback=callback,
     )
@@ -67,4 +67,4 @@ def sampled_images(
             callback=callback,
         )
     images = {role: mask_outside_coils(problem.operator, made[role]) for role in roles}
-    return Outcome(images, {"samples": str(n_samples), "split_sigma": f"{split:.4g}"})
+    return Outcome(images, {"samples": str(n_samples), "split_sigma": f"{chains.levels[0]:.4g}"})

@@ -62,10 +62,10 @@ class NilaNodeSettings(NetworkSettings, ImageSettings, SampleSettings):
 
     @property
     def evaluations(self) -> int:
-        """Evaluations of the network for a slice, each of one image."""
+        """Evaluations of the network for a slice, each of one image, with weights that predict their errors."""
         sampled = any(name in self.series for name in ("uncertainty", *SAMPLED_SERIES))
         extension = self.map_steps if "map" in self.series else 0
-        return self.steps + (self.samples * self.sample_steps if sampled else 0) + extension
+        return self.steps + (self.samples * self.steps_each(error_known=True) if sampled else 0) + extension
 
 
 @dataclass(frozen=True)

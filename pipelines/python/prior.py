@@ -14,7 +14,7 @@ from nilatron.core.prior.engines.choose import EngineSettings
 from nilatron.core.prior.prior import ConditionedDenoiser, Estimate, Prior
 from nilatron.core.prior.weights import find_weights
 from nilatron.core.recon import nila_image, warm_started
-from nilatron.core.sampling.posterior import CENTRED, Posterior
+from nilatron.core.sampling.posterior import Posterior
 from nilatron.core.sampling.posterior import sample_posterior as draw
 from nilatron.gadgets.nila.prior import prior_for
 from nilatron.gadgets.nila.settings import NilaNodeSettings
@@ -122,21 +122,19 @@ def sample_posterior(
     """
     settings = from_properties(NilaNodeSettings, texts_of(properties), "nila")
     problem, estimate = warm_started(operator, data), _conditioned(denoiser)
-    generator, split = np.random.default_rng(seed), settings.split()
-    start, centred = problem.conventional, 0.0
-    if settings.shares_burn_in(split):
-        start, centred = nila_image(estimate, problem, generator, settings), CENTRED
+    generator, chains = np.random.default_rng(seed), settings.chains()
+    start = nila_image(estimate, problem, generator, settings) if chains.shared else problem.conventional
     found = draw(
         lambda x, sigma: estimate(x, sigma, None),
         operator,
         data,
-        settings.sample_levels(split),
+        chains.levels,
         n_samples=settings.samples,
         start=start,
         sigma=problem.noise_level,
         scale=problem.scale,
         generator=generator,
-        centred=centred,
+        centred=chains.centred,
         solver=settings.solver,
     )
     return Posterior(mask_outside_coils(operator, found.samples), found.balanced)

@@ -27,6 +27,6 @@ def test_a_power_too_many_is_reported():
 
 def test_samples_are_counted_as_evaluations_of_the_network():
     settings, growth = NilaNodeSettings(), GROWTHS["samples"]
-    points = {n: [0.01 * (settings.steps + n * settings.sample_steps)] for n in growth.sizes}
+    points = {n: [0.01 * (settings.steps + n * settings.steps_each(error_known=True))] for n in growth.sizes}
     (row,) = exponents({"samples": {"Nila, default": points}}, GROWTHS)
     assert row["exponent"] == pytest.approx(1)

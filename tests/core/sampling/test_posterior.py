@@ -4,13 +4,21 @@ from scipy import stats
 
 from nilatron.core.prior.prior import Estimate
 from nilatron.core.sampling.nila_fast import nila_fast
-from nilatron.core.sampling.posterior import Posterior, SampleSettings, most_probable, sample_posterior
+from nilatron.core.sampling.posterior import (
+    CENTRED,
+    Chains,
+    Posterior,
+    SampleSettings,
+    most_probable,
+    sample_posterior,
+    widening,
+)
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sense import SenseOperator
 
 SPLIT_AT_FIRST = SampleSettings(split_sigma=0.5, sample_steps=16)
-APART = SPLIT_AT_FIRST.sample_levels(SPLIT_AT_FIRST.split())
-LATE = SampleSettings(split_sigma=0.2, sample_steps=5).sample_levels(0.2)
+APART = SPLIT_AT_FIRST.chains().levels
+LATE = SampleSettings(split_sigma=0.2, sample_steps=5).chains().levels
 
 
 def draw(problem, n_samples, levels, *, balanced=False, start=None, seed=2):
@@ -25,6 +33,21 @@ def draw(problem, n_samples, levels, *, balanced=False, start=None, seed=2):
         scale=1.0,
         generator=np.random.default_rng(seed),
         balanced=balanced,
+    )
+
+
+def one_step(problem, start, **changes):
+    return sample_posterior(
+        problem.prior.estimate,
+        problem.operator,
+        problem.data,
+        (0.1,),
+        n_samples=4,
+        start=start,
+        sigma=problem.sigma,
+        scale=1.0,
+        generator=np.random.default_rng(0),
+        **changes,
     )
 
 
@@ -76,6 +99,67 @@ def test_centred_samples_are_moved_together_towards_their_start(make_problem):
     np.testing.assert_allclose(half.standard_deviation, plain.standard_deviation, atol=1e-6)
 
 
+def test_widened_samples_keep_their_mean_and_deviate_alike_but_for_one_factor(make_problem):
+    problem = make_problem(0.1)
+    start = 1.1 * problem.mean
+    plain, wide = (one_step(problem, start, widened=widened) for widened in (False, True))
+    factor = widening(plain, start, 1.0)
+    assert factor > 1.5
+    np.testing.assert_allclose(wide.mean, plain.mean, atol=1e-6)
+    np.testing.assert_allclose(wide.samples - wide.mean, factor * (plain.samples - plain.mean), atol=1e-5)
+
+
+def test_widened_and_centred_samples_have_the_mean_of_the_centred(make_problem):
+    problem = make_problem(0.1)
+    start = 1.1 * problem.mean
+    plain, both = (one_step(problem, start, widened=widened, centred=0.5) for widened in (False, True))
+    np.testing.assert_allclose(both.mean, plain.mean, atol=1e-6)
+    assert both.standard_deviation.mean() > 1.5 * plain.standard_deviation.mean()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-5, 300.0])
+@pytest.mark.parametrize(("rms", "factor"), [(0.01, 2.635), (0.02, 3.090)])
+def test_the_factor_follows_the_deviations_on_the_object_in_any_unit(scale, rms, factor):
+    image = np.concatenate([np.ones((1, 4, 5)), np.zeros((1, 4, 5))], axis=1).astype(complex)
+    away = np.concatenate([np.full((1, 4, 5), rms), np.full((1, 4, 5), 100.0)], axis=1)
+    posterior = Posterior(scale * np.stack([image + away, image - away]), balanced=True)
+    assert float(widening(posterior, scale * image, scale)) == pytest.approx(factor, rel=1e-3)
+
+
+def test_without_an_object_nothing_is_widened():
+    posterior = Posterior(1e-3 * np.stack([np.ones((1, 4, 5)), -np.ones((1, 4, 5))]).astype(complex), balanced=True)
+    assert float(widening(posterior, np.zeros((1, 4, 5), complex), 1.0)) == 0
+
+
+@pytest.mark.parametrize("prior_by_noise", [0.1, 1.0, 10.0])
+def test_after_one_step_samples_of_a_gaussian_have_the_variance_of_its_closed_form(prior_by_noise):
+    """Independent pixels of variance c, all samples measured with noise s^2: level^2 c^2 s^4 / ((c + level^2) (s^2 + level^2))^2.
+
+    At the level of the posterior's deviation that is a quarter to a fifth of its variance c s^2 / (c + s^2).
+    """
+    shape, noise = (1, 24, 24), 0.1
+    prior = prior_by_noise * noise**2
+    exact = prior * noise**2 / (prior + noise**2)
+    level = np.sqrt(exact)
+    rng = np.random.default_rng(0)
+    measured = rng.standard_normal((1, *shape)) + 0j
+    posterior = sample_posterior(
+        lambda x, sigma: Estimate(x * (prior / (prior + sigma**2))),
+        SenseOperator(np.ones((1, *shape), complex), np.ones(shape)),
+        measured,
+        (level,),
+        n_samples=16,
+        start=np.zeros(shape, complex),
+        sigma=noise,
+        scale=1.0,
+        generator=rng,
+    )
+    found = np.mean(posterior.standard_deviation**2)
+    known = (level * prior * noise**2 / ((prior + level**2) * (noise**2 + level**2))) ** 2
+    assert found == pytest.approx(known, rel=0.03)
+    assert 0.19 < found / exact < 0.26
+
+
 @pytest.mark.slow
 def test_more_steps_bring_the_variance_nearer_to_the_truth(make_problem):
     problem = make_problem(0.1)
@@ -87,7 +171,7 @@ def test_more_steps_bring_the_variance_nearer_to_the_truth(make_problem):
 def test_with_the_split_at_the_first_level_samples_are_independent_runs(make_problem):
     """Nothing is shared: the same numbers as runs of the sampler from the conventional image."""
     problem = make_problem(0.1)
-    assert not SPLIT_AT_FIRST.shares_burn_in(SPLIT_AT_FIRST.split())
+    assert not SPLIT_AT_FIRST.chains().shared
     assert karras_schedule(16) == APART
     start = problem.operator.adjoint(problem.data)
     runs = nila_fast(
@@ -209,9 +293,25 @@ def test_the_split_follows_the_predicted_error_within_its_bounds():
     assert settings.split() == 0.06
     assert settings.split(1e-4) == 0.01
     assert settings.split(0.5) == 0.5
-    assert not settings.shares_burn_in(settings.split(0.5))
-    assert settings.sample_levels(0.068) == karras_schedule(2, 0.068, 0.01)
     assert SampleSettings(split_sigma=0.1).split(0.04) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "chains"),
+    [
+        ({}, 0.05, Chains((1.4 * 0.05,), shared=True, widened=True)),
+        ({}, None, Chains(karras_schedule(2, 0.06, 0.01), shared=True, widened=False)),
+        ({}, 0.9, Chains(karras_schedule(2, 0.5, 0.01), shared=False, widened=False)),
+        ({"sample_steps": 2}, 0.05, Chains(karras_schedule(2, 1.4 * 0.05, 0.01), shared=True, widened=False)),
+        ({"sample_steps": 1}, 0.05, Chains((1.4 * 0.05,), shared=True, widened=True)),
+        ({"sample_steps": 1}, None, Chains((0.06,), shared=True, widened=False)),
+        ({"split_sigma": 0.1}, 0.05, Chains(karras_schedule(2, 0.1, 0.01), shared=True, widened=False)),
+    ],
+)
+def test_samples_take_one_step_and_are_widened_where_the_split_follows_a_predicted_error(settings, error, chains):
+    found = SampleSettings(**settings).chains(error)
+    assert found == chains
+    assert found.centred == (CENTRED if chains.shared else 0)
 
 
 def test_one_sample_has_no_variance(make_problem):
