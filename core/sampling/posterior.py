@@ -5,10 +5,10 @@ the image's own errors, as a chain that has burnt in is split into several (Luo 
 balanced: it sums to zero over the samples, while each of them alone has noise of variance 1. What depends linearly on the noise
 therefore cancels in their mean, which has nearly the error of infinitely many samples.
 
-One step after the split shows where the prior would give way, but too little of it: with a Gaussian prior and a split at the
-posterior's deviation it leaves a quarter to a fifth of the variance. The deviations are therefore enlarged, all of a slice by one
-factor, to the size that errors were found to have where one step deviates so much. Where and how the samples differ is still
-the prior's answer; only the amplitude is set.
+One step after the split shows where and how the prior would give way, but not how far: with a Gaussian prior and a split at the
+posterior's deviation it leaves a quarter to a fifth of the variance. The deviations are therefore enlarged, all of a slice by
+one factor, to the size that errors were found to have where one step deviates so much. The factor alone is fitted; which
+structures differ is the prior's answer.
 
 The image is an estimate of the posterior mean, too, and with a learned prior often the better one. The samples are therefore
 moved together, by half of what their mean is away from it (a control variate); their spread stays as it is.
@@ -16,7 +16,6 @@ moved together, by half of what their mean is away from it (a control variate); 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,94 +23,14 @@ from functools import cached_property
 import numpy as np
 
 from nilatron.core.backend import Array, namespace, real_dtype
-from nilatron.core.bounds import bounded, check_bounds
 from nilatron.core.measurement import Measurement
 from nilatron.core.metrics import FOREGROUND
 from nilatron.core.prior.prior import Denoiser
 from nilatron.core.sampling.nila_fast import Callback, SolverSettings, nila_fast
-from nilatron.core.sampling.schedule import karras_schedule
 
-# level of the split by the predicted rms error of the image: mean and variance are best balanced there for the shipped weights
-SPLIT_ERRORS = 1.4
-CENTRED = 0.5  # of the way from the samples' mean to the image
-DEFAULT_SPLIT = 0.06  # for weights that predict no errors
-DEFAULT_STEPS = 2  # of samples that are not widened
-# factor of the deviations after one step, by their own rms r of image scale 1: WIDENING r^WIDENING_POWER. Fitted to the errors of
-# the shipped weights on scans that were not trained on
+# factor of the deviations after one step, by their own rms r of image scale 1: WIDENING r^WIDENING_POWER. Fitted to the errors
+# that the shipped weights make of scans on which they were not trained
 WIDENING, WIDENING_POWER = 7.6, 0.23
-
-
-@dataclass(frozen=True)
-class Chains:
-    """How the samples of a slice are drawn.
-
-    Attributes
-    ----------
-    levels
-        Diffusion noise levels after the split.
-    shared
-        Whether they start from the image, their shared burn-in, and are moved towards it; else from the conventional image.
-    widened
-        Whether their deviations are enlarged.
-    """
-
-    levels: tuple[float, ...]
-    shared: bool
-    widened: bool
-
-    @property
-    def centred(self) -> float:
-        """Part of the way from the samples' mean to the image by which all are moved."""
-        return CENTRED if self.shared else 0.0
-
-
-@dataclass(frozen=True)
-class SampleSettings:
-    """Settings of posterior samples."""
-
-    samples: int = bounded(
-        8, 2, 64
-    )  # posterior samples behind mean, std, map, sample, and an uncertainty map from samples
-    # network evaluations of each posterior sample after the split. By default 1, with deviations enlarged to the size of errors, where
-    # the split follows a predicted error; else 2
-    sample_steps: int | None = bounded(None, 1, 200)
-    # noise level at which samples part from the image, their shared burn-in; by default from the image's predicted error.
-    # From sample_sigma_max they share nothing (16 steps are enough)
-    split_sigma: float | None = None
-    sample_sigma_max: float = 0.5  # first level for samples that share nothing, and for map
-    sample_sigma_min: float = 0.01  # last level for samples: what lies below it is missing from their variance
-    map_steps: int = bounded(16, 1, 200)  # network evaluations of the noise-free end of a sample's chain: map
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        check_bounds(self)
-        karras_schedule(self.map_steps, self.sample_sigma_max, self.sample_sigma_min)
-        if self.split_sigma is not None and not self.sample_sigma_min <= self.split_sigma < math.inf:
-            raise ValueError(f"split_sigma must be at least sample_sigma_min, got {self.split_sigma}")
-
-    def split(self, predicted_error: float | None = None) -> float:
-        """Level of the split for an image whose rms error is `predicted_error`, image scale 1; None if that is unknown."""
-        wanted = self.split_sigma
-        if wanted is None:
-            wanted = DEFAULT_SPLIT if predicted_error is None else SPLIT_ERRORS * predicted_error
-        return min(max(wanted, self.sample_sigma_min), self.sample_sigma_max)
-
-    def steps_each(self, error_known: bool) -> int:
-        """Network evaluations of each sample, by whether the error of the image is predicted."""
-        return self.sample_steps or (1 if error_known and self.split_sigma is None else DEFAULT_STEPS)
-
-    def chains(self, predicted_error: float | None = None) -> Chains:
-        """How the samples of an image whose rms error is `predicted_error` are drawn; None if that is unknown."""
-        split = self.split(predicted_error)
-        shared = split < self.sample_sigma_max
-        by_error = shared and self.split_sigma is None and predicted_error is not None
-        levels = karras_schedule(self.steps_each(by_error), split, self.sample_sigma_min)
-        return Chains(levels, shared, by_error and len(levels) == 1)
-
-    @property
-    def map_levels(self) -> tuple[float, ...]:
-        """Levels of the noise-free end of a chain."""
-        return karras_schedule(self.map_steps, self.sample_sigma_max, self.sample_sigma_min)
 
 
 @dataclass(frozen=True)
@@ -223,7 +142,8 @@ def widening(posterior: Posterior, image: Array, scale: float) -> Array:
     xp = namespace(image)
     inside = xp.astype(xp.abs(image) > FOREGROUND * scale, real_dtype(image))
     n_inside = xp.sum(inside)
-    variance = xp.sum(inside * posterior.magnitude_deviation**2) / xp.where(n_inside > 0, n_inside, xp.ones_like(n_inside))
+    n_inside = xp.where(n_inside > 0, n_inside, xp.ones_like(n_inside))
+    variance = xp.sum(inside * posterior.magnitude_deviation**2) / n_inside
     return WIDENING * (xp.sqrt(variance) / scale) ** WIDENING_POWER
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from nilatron.core.bounds import bounded, check_bounds
 from nilatron.core.prior.engines.choose import EngineSettings
 from nilatron.core.sampling.image import ImageSettings
-from nilatron.core.sampling.posterior import SampleSettings
+from nilatron.core.sampling.sample_settings import SampleSettings
 from nilatron.gadgets.nila.budget import BudgetSettings
 from nilatron.gadgets.nila.memory import MODES
 

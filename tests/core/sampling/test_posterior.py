@@ -4,15 +4,8 @@ from scipy import stats
 
 from nilatron.core.prior.prior import Estimate
 from nilatron.core.sampling.nila_fast import nila_fast
-from nilatron.core.sampling.posterior import (
-    CENTRED,
-    Chains,
-    Posterior,
-    SampleSettings,
-    most_probable,
-    sample_posterior,
-    widening,
-)
+from nilatron.core.sampling.posterior import Posterior, most_probable, sample_posterior, widening
+from nilatron.core.sampling.sample_settings import SampleSettings
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sense import SenseOperator
 
@@ -133,7 +126,7 @@ def test_without_an_object_nothing_is_widened():
 
 @pytest.mark.parametrize("prior_by_noise", [0.1, 1.0, 10.0])
 def test_after_one_step_samples_of_a_gaussian_have_the_variance_of_its_closed_form(prior_by_noise):
-    """Independent pixels of variance c, all samples measured with noise s^2: level^2 c^2 s^4 / ((c + level^2) (s^2 + level^2))^2.
+    """(level c s^2 / ((c + level^2) (s^2 + level^2)))^2 for independent pixels of variance c, all measured with noise s^2.
 
     At the level of the posterior's deviation that is a quarter to a fifth of its variance c s^2 / (c + s^2).
     """
@@ -287,49 +280,6 @@ def end_of(problem, sample, n_steps=16):
     )
 
 
-def test_the_split_follows_the_predicted_error_within_its_bounds():
-    settings = SampleSettings()
-    assert settings.split(0.04) == pytest.approx(0.056)
-    assert settings.split() == 0.06
-    assert settings.split(1e-4) == 0.01
-    assert settings.split(0.5) == 0.5
-    assert SampleSettings(split_sigma=0.1).split(0.04) == 0.1
-
-
-@pytest.mark.parametrize(
-    ("settings", "error", "chains"),
-    [
-        ({}, 0.05, Chains((1.4 * 0.05,), shared=True, widened=True)),
-        ({}, None, Chains(karras_schedule(2, 0.06, 0.01), shared=True, widened=False)),
-        ({}, 0.9, Chains(karras_schedule(2, 0.5, 0.01), shared=False, widened=False)),
-        ({"sample_steps": 2}, 0.05, Chains(karras_schedule(2, 1.4 * 0.05, 0.01), shared=True, widened=False)),
-        ({"sample_steps": 1}, 0.05, Chains((1.4 * 0.05,), shared=True, widened=True)),
-        ({"sample_steps": 1}, None, Chains((0.06,), shared=True, widened=False)),
-        ({"split_sigma": 0.1}, 0.05, Chains(karras_schedule(2, 0.1, 0.01), shared=True, widened=False)),
-    ],
-)
-def test_samples_take_one_step_and_are_widened_where_the_split_follows_a_predicted_error(settings, error, chains):
-    found = SampleSettings(**settings).chains(error)
-    assert found == chains
-    assert found.centred == (CENTRED if chains.shared else 0)
-
-
 def test_one_sample_has_no_variance(make_problem):
     with pytest.raises(ValueError, match="at least 2 posterior samples, got 1"):
         draw(make_problem(0.1), 1, karras_schedule(2))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"samples": 1},
-        {"sample_steps": 0},
-        {"map_steps": 0},
-        {"split_sigma": 0.001},
-        {"sample_sigma_max": 0.001},
-        {"sample_sigma_min": 0.0},
-    ],
-)
-def test_settings_outside_their_range(changes):
-    with pytest.raises(ValueError, match=r".+"):
-        SampleSettings(**changes)

@@ -1,0 +1,47 @@
+import pytest
+
+from nilatron.core.sampling.sample_settings import CENTRED, Chains, SampleSettings
+from nilatron.core.sampling.schedule import karras_schedule
+
+
+def test_the_split_follows_the_predicted_error_within_its_bounds():
+    settings = SampleSettings()
+    assert settings.split(0.04) == pytest.approx(0.056)
+    assert settings.split() == 0.06
+    assert settings.split(1e-4) == 0.01
+    assert settings.split(0.5) == 0.5
+    assert SampleSettings(split_sigma=0.1).split(0.04) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "chains"),
+    [
+        ({}, 0.05, Chains((1.4 * 0.05,), shared=True, widened=True)),
+        ({}, None, Chains(karras_schedule(2, 0.06, 0.01), shared=True, widened=False)),
+        ({}, 0.9, Chains(karras_schedule(2, 0.5, 0.01), shared=False, widened=False)),
+        ({"sample_steps": 2}, 0.05, Chains(karras_schedule(2, 1.4 * 0.05, 0.01), shared=True, widened=False)),
+        ({"sample_steps": 1}, 0.05, Chains((1.4 * 0.05,), shared=True, widened=True)),
+        ({"sample_steps": 1}, None, Chains((0.06,), shared=True, widened=False)),
+        ({"split_sigma": 0.1}, 0.05, Chains(karras_schedule(2, 0.1, 0.01), shared=True, widened=False)),
+    ],
+)
+def test_samples_take_one_step_and_are_widened_where_the_split_follows_a_predicted_error(settings, error, chains):
+    found = SampleSettings(**settings).chains(error)
+    assert found == chains
+    assert found.centred == (CENTRED if chains.shared else 0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"samples": 1},
+        {"sample_steps": 0},
+        {"map_steps": 0},
+        {"split_sigma": 0.001},
+        {"sample_sigma_max": 0.001},
+        {"sample_sigma_min": 0.0},
+    ],
+)
+def test_settings_outside_their_range(changes):
+    with pytest.raises(ValueError, match=r".+"):
+        SampleSettings(**changes)
