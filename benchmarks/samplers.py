@@ -1,6 +1,7 @@
 """Our image and samples beside other posterior samplers: error, coverage and variance, on an exact prior and on a brain scan.
 
-usage: python benchmarks/samplers.py --data DIR [--noise 2] [--acceleration 4] [--samplers ours pula] [--json FILE]
+usage: python benchmarks/samplers.py --data DIR [--noise 2] [--acceleration 4] [--samplers ours pula]
+           [--simulated 5] [--json FILE]
 
 Exact prior: a Gaussian on a grid of 16 x 16, whose denoiser and posterior are known (`analytic.py`); means over scans of noise
 0.03 and 0.1 and several images. "Distance" is that of the samples' mean from the posterior mean, relative to what as many exact
@@ -9,7 +10,9 @@ line and 24 calibration lines. PSNR and SSIM of the magnitude against the full s
 of the object's pixels whose magnitude is within the 90 % interval of Student's distribution about the samples' mean
 (uncalibrated).
 Variance ratio: mean squared error of the mean's magnitude by the variance that samples predict for it, of pixels and of means
-over 5 x 5 pixels. Seconds are those of one processor. Every method is given the same operator, noise level and network.
+over 5 x 5 pixels. On request also scans that are simulated from DIR/magnitude/val, in every class of acceleration and noise:
+there the ratios are geometric means. Seconds are those of one processor. Every method is given the same operator, noise level
+and network.
 """
 
 from __future__ import annotations
@@ -17,7 +20,6 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -31,13 +33,21 @@ from nilatron.core.metrics import psnr
 from nilatron.core.prior.weights import find_weights
 from nilatron.core.sampling.nila_fast import nila_fast
 from nilatron.core.sampling.schedule import karras_schedule
-from nilatron.gadgets.nila.budget import Stopwatch
-from nilatron.gadgets.nila.prior import ReadyPrior, prior_for
-from nilatron.gadgets.nila.run import NilaRun, SliceImage
-from nilatron.gadgets.problem import Problem
+from nilatron.gadgets.nila.prior import prior_for
 from report import Cell, markdown, write_json
-from samplers_methods import PUBLISHED_STEPS, SETTINGS, Method, Scan, default, independent, measured, methods
+from samplers_methods import (
+    PUBLISHED_STEPS,
+    SETTINGS,
+    Method,
+    Scan,
+    default,
+    independent,
+    measured,
+    methods,
+    scan_with_image,
+)
 from samplers_rows import image_row, judged, row_of
+from samplers_simulated import class_rows
 from scans import BRAIN, with_noise
 
 ANALYTIC_NOISE, ANALYTIC_SEEDS, ANALYTIC_STEPS = (0.03, 0.1), range(4), 16
@@ -59,7 +69,8 @@ def analytic_scan(case: AnalyticCase) -> Scan:
         generator=np.random.default_rng(0),
     ).image[0]
     error = float(np.sqrt(case.variance.mean() / 2))  # half of the complex variance is that of the magnitude
-    return Scan(case.prior.estimate, case.operator, case.data, case.sigma, 1.0, case.conventional, image, error)
+    share = case.operator.n_samples / case.data.size
+    return Scan(case.prior.estimate, case.operator, case.data, case.sigma, 1.0, case.conventional, image, error, share)
 
 
 def analytic_rows(chosen: Mapping[str, Method], n: int) -> Iterator[dict[str, Cell]]:
@@ -96,28 +107,6 @@ def analytic_rows(chosen: Mapping[str, Method], n: int) -> Iterator[dict[str, Ce
             yield row
 
 
-def brain_scan(problem: Problem, prior: ReadyPrior) -> tuple[Scan, float]:
-    """The scan with our image, and the seconds that this took."""
-    began = time.process_time()
-    run = NilaRun([problem], SETTINGS, Stopwatch(0.0, 0.0, time.monotonic), prior)
-    made: SliceImage = run.images(run.plan())[0]
-    seconds = time.process_time() - began
-    image = made.outcome.images["main"]
-    return (
-        Scan(
-            prior.prior.estimate,
-            problem.operator,
-            problem.data,
-            problem.noise_level,
-            problem.scale,
-            problem.conventional,
-            image,
-            made.predicted_error,
-        ),
-        seconds,
-    )
-
-
 def brain_rows(
     chosen: Mapping[str, Method], options: argparse.Namespace, scan: Scan, truth: ComplexArray, of_image_s: float
 ) -> Iterator[dict[str, Cell]]:
@@ -152,12 +141,15 @@ def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--acceleration", type=int, nargs="+", default=[4])
+    parser.add_argument("--acceleration", type=int, nargs="*", default=[4])
     parser.add_argument("--noise", type=float, nargs="+", default=[2.0], help="added, by that of the scan")
     names = list(methods())
     parser.add_argument("--samplers", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--samples", type=int, default=8, help="of ours")
     parser.add_argument("--other-samples", type=int, default=2, help="of those with 100 and more evaluations")
+    parser.add_argument("--gain", action="store_true", help="with the PSNR of the mean of 1, 2, 4, 8 and 10 samples")
+    parser.add_argument("--simulated", type=int, default=0, metavar="N", help="with scans of N subjects in each class")
+    parser.add_argument("--seed", type=int, default=1, help="of the simulated scans")
     parser.add_argument("--published-steps", type=int, default=PUBLISHED_STEPS, help="a divisor of 1000")
     parser.add_argument("--weights", type=find_weights, default="default", help="default, tiny or a file")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables here too")
@@ -177,13 +169,19 @@ def main() -> int:
     gain: list[dict[str, Cell]] = []
     for acceleration, noise in product(options.acceleration, options.noise):
         full = with_noise(brain.full, noise, 0)
-        scan, seconds = brain_scan(problem_of(full, acceleration, options.weights), prior)
+        scan, seconds = scan_with_image(problem_of(full, acceleration, options.weights), prior)
         truth = np.asarray(brain.image / np.float32(math.sqrt(1 + noise**2)))  # the unit of `with_noise`
         place: dict[str, Cell] = {"R": acceleration, "noise": f"{noise:g}x"}
         rows += (place | row for row in brain_rows(chosen, options, scan, truth, seconds))
-        if "ours" in chosen:
+        if options.gain:
             gain += (place | row for row in gain_rows(scan, truth))
-    tables = {"analytic": analytic, "brain": rows, "gain": gain}
+    simulated: list[dict[str, Cell]] = []
+    if options.simulated:
+        fast = {name: method for name, method in chosen.items() if method.ours}
+        simulated += class_rows(
+            options.data, fast, prior, options.weights, options.simulated, options.samples, options.seed
+        )
+    tables = {"analytic": analytic, "brain": rows, "gain": gain, "simulated": simulated}
     print("\n\n".join(markdown(table) for table in tables.values() if table))
     if options.json:
         write_json(options.json, tables)

@@ -18,7 +18,11 @@ from nilatron.core.sampling.posterior import Posterior, sample_posterior
 from nilatron.core.sampling.predictor_corrector import predictor_corrector
 from nilatron.core.sampling.pula import pula
 from nilatron.core.sampling.sample_settings import DEFAULT_SPLIT, SPLIT_ERRORS, Chains, SampleSettings
+from nilatron.gadgets.nila.budget import Stopwatch
+from nilatron.gadgets.nila.prior import ReadyPrior
+from nilatron.gadgets.nila.run import NilaRun, SliceImage
 from nilatron.gadgets.nila.settings import NilaNodeSettings
+from nilatron.gadgets.problem import Problem
 
 SETTINGS = NilaNodeSettings(series=("nila", "mean"))
 TWO_STEPS = SampleSettings(sample_steps=2)
@@ -38,6 +42,8 @@ class Scan:
         Burn-in of our samples (z, y, x).
     error
         Its predicted rms error, image scale 1.
+    share
+        Acquired share of the samples.
     """
 
     denoiser: Denoiser
@@ -48,6 +54,7 @@ class Scan:
     conventional: Array
     image: Array
     error: float | None
+    share: float
 
 
 Draw: TypeAlias = Callable[[Scan, int], Posterior]
@@ -77,18 +84,18 @@ class Method:
 
 def default(scan: Scan, n: int) -> Posterior:
     """Our samples, as the chain draws them."""
-    return _from_chains(scan, n, SETTINGS.chains(scan.error))
+    return _from_chains(scan, n, SETTINGS.chains(scan.error, scan.share))
 
 
 def independent(scan: Scan, n: int) -> Posterior:
     """Our samples with independent noise, which are not centred either."""
-    chains = SETTINGS.chains(scan.error)
-    return _drawn(scan, n, chains.levels, scan.image, balanced=False, widened=chains.widened, seed=1)
+    chains = SETTINGS.chains(scan.error, scan.share)
+    return _drawn(scan, n, chains.levels, scan.image, balanced=False, widening=chains.widening, seed=1)
 
 
 def two_steps(scan: Scan, n: int) -> Posterior:
     """Samples with a second step, which are not widened."""
-    return _from_chains(scan, n, TWO_STEPS.chains(scan.error))
+    return _from_chains(scan, n, TWO_STEPS.chains(scan.error, scan.share))
 
 
 def wide(scan: Scan, n: int) -> Posterior:
@@ -162,6 +169,29 @@ def methods(published_steps: int = PUBLISHED_STEPS) -> Mapping[str, Method]:
     }
 
 
+def scan_with_image(problem: Problem, prior: ReadyPrior) -> tuple[Scan, float]:
+    """A scan with our image, and the seconds that this took."""
+    began = time.process_time()
+    run = NilaRun([problem], SETTINGS, Stopwatch(0.0, 0.0, time.monotonic), prior)
+    made: SliceImage = run.images(run.plan())[0]
+    seconds = time.process_time() - began
+    image = made.outcome.images["main"]
+    return (
+        Scan(
+            prior.prior.estimate,
+            problem.operator,
+            problem.data,
+            problem.noise_level,
+            problem.scale,
+            problem.conventional,
+            image,
+            made.predicted_error,
+            problem.acquired_share,
+        ),
+        seconds,
+    )
+
+
 @dataclass
 class Counted:
     """A denoiser that counts the images that it is given."""
@@ -185,7 +215,7 @@ def measured(scan: Scan, draw: Draw, n: int) -> tuple[Posterior, int, float]:
 
 def _from_chains(scan: Scan, n: int, chains: Chains) -> Posterior:
     start = scan.image if chains.shared else scan.conventional
-    return _drawn(scan, n, chains.levels, start, centred=chains.centred, widened=chains.widened)
+    return _drawn(scan, n, chains.levels, start, centred=chains.centred, widening=chains.widening)
 
 
 def _drawn(
@@ -196,7 +226,7 @@ def _drawn(
     *,
     balanced: bool = True,
     centred: float = 0.0,
-    widened: bool = False,
+    widening: float = 0.0,
     seed: int = 0,
 ) -> Posterior:
     return sample_posterior(
@@ -211,6 +241,6 @@ def _drawn(
         generator=np.random.default_rng(seed),
         balanced=balanced,
         centred=centred,
-        widened=widened,
+        widening=widening,
         solver=SETTINGS.solver,
     )

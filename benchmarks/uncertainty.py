@@ -164,7 +164,7 @@ def seconds(data: Path, weights: Path, with_samples: bool) -> dict[str, Cell]:
 
     pairs = [(taken(replace(mapped, series=("nila",)), plain), taken(mapped, ready)) for _ in range(REPEATS)]
     alone, both = (min(column) for column in zip(*pairs, strict=True))
-    samples = taken(replace(mapped, uncertainty_from="samples"), plain) if with_samples else None
+    samples = taken(replace(mapped, uncertainty_from="samples"), ready) if with_samples else None
     return {
         "image / s": alone,
         "with the map / s": both,

@@ -28,9 +28,8 @@ from nilatron.core.metrics import FOREGROUND
 from nilatron.core.prior.prior import Denoiser
 from nilatron.core.sampling.nila_fast import Callback, SolverSettings, nila_fast
 
-# factor of the deviations after one step, by their own rms r of image scale 1: WIDENING r^WIDENING_POWER. Fitted to the errors
-# that the shipped weights make of scans on which they were not trained
-WIDENING, WIDENING_POWER = 7.6, 0.23
+# of the rms deviation after one step in the factor that enlarges it; fitted with `WIDENING`
+WIDENING_POWER = 0.23
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def sample_posterior(
     generator: np.random.Generator,
     balanced: bool = True,
     centred: float = 0.0,
-    widened: bool = False,
+    widening: float = 0.0,
     solver: SolverSettings | None = None,
     callback: Callback | None = None,
 ) -> Posterior:
@@ -99,8 +98,8 @@ def sample_posterior(
         Whether the noise sums to zero over the samples; otherwise they are independent.
     centred
         Part of the way from their mean to the start by which all samples are moved, for a start that estimates the mean.
-    widened
-        Whether their deviations are enlarged (`widening`), for one step from a start whose error set its level.
+    widening
+        By how much their deviations are enlarged (`widened`), for one step from a start whose error set its level; 0: not.
 
     Raises
     ------
@@ -126,25 +125,26 @@ def sample_posterior(
         callback=callback,
     ).image
     posterior = Posterior(samples, balanced)
-    if not centred and not widened:
-        return posterior
-    factor = widening(posterior, start, scale) if widened else 1.0
-    mean = posterior.mean + centred * (start - posterior.mean)
-    return Posterior(mean + factor * (samples - posterior.mean), balanced)
+    if widening:
+        posterior = widened(posterior, start, scale, widening)
+    if centred:
+        posterior = Posterior(posterior.samples + centred * (start - posterior.mean)[None], balanced)
+    return posterior
 
 
-def widening(posterior: Posterior, image: Array, scale: float) -> Array:
-    """Factor of the deviations of samples after one step: WIDENING r^WIDENING_POWER, an array without axes.
+def widened(posterior: Posterior, image: Array, scale: float, widening: float) -> Posterior:
+    """Samples with their mean kept, and all deviations from it multiplied by widening r^WIDENING_POWER.
 
     r is the rms of the magnitudes' deviations over the object that `image` (z, y, x) shows, by the image scale; without an
-    object the factor is 0, as the deviations nearly are.
+    object it counts as 0.
     """
     xp = namespace(image)
     inside = xp.astype(xp.abs(image) > FOREGROUND * scale, real_dtype(image))
     n_inside = xp.sum(inside)
     n_inside = xp.where(n_inside > 0, n_inside, xp.ones_like(n_inside))
     variance = xp.sum(inside * posterior.magnitude_deviation**2) / n_inside
-    return WIDENING * (xp.sqrt(variance) / scale) ** WIDENING_POWER
+    factor = widening * (xp.sqrt(variance) / scale) ** WIDENING_POWER
+    return Posterior(posterior.mean + factor * (posterior.samples - posterior.mean), posterior.balanced)
 
 
 def most_probable(

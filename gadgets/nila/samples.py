@@ -35,7 +35,7 @@ def sampled_images(
     callback
         Before each step; what it raises ends the samples.
     """
-    chains = settings.chains(predicted_error)
+    chains = settings.chains(predicted_error, problem.acquired_share)
     posterior = sample_posterior(
         prior.estimate,
         problem.operator,
@@ -47,7 +47,7 @@ def sampled_images(
         scale=problem.scale,
         generator=problem.generator,
         centred=chains.centred,
-        widened=chains.widened,
+        widening=chains.widening,
         solver=settings.solver,
         callback=callback,
     )

@@ -1,6 +1,6 @@
 import pytest
 
-from nilatron.core.sampling.sample_settings import CENTRED, Chains, SampleSettings
+from nilatron.core.sampling.sample_settings import CENTRED, SampleSettings
 from nilatron.core.sampling.schedule import karras_schedule
 
 
@@ -14,21 +14,29 @@ def test_the_split_follows_the_predicted_error_within_its_bounds():
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "chains"),
+    ("settings", "error", "levels", "shared", "widened"),
     [
-        ({}, 0.05, Chains((1.4 * 0.05,), shared=True, widened=True)),
-        ({}, None, Chains(karras_schedule(2, 0.06, 0.01), shared=True, widened=False)),
-        ({}, 0.9, Chains(karras_schedule(2, 0.5, 0.01), shared=False, widened=False)),
-        ({"sample_steps": 2}, 0.05, Chains(karras_schedule(2, 1.4 * 0.05, 0.01), shared=True, widened=False)),
-        ({"sample_steps": 1}, 0.05, Chains((1.4 * 0.05,), shared=True, widened=True)),
-        ({"sample_steps": 1}, None, Chains((0.06,), shared=True, widened=False)),
-        ({"split_sigma": 0.1}, 0.05, Chains(karras_schedule(2, 0.1, 0.01), shared=True, widened=False)),
+        ({}, 0.05, (1.4 * 0.05,), True, True),
+        ({}, None, karras_schedule(2, 0.06, 0.01), True, False),
+        ({}, 0.9, karras_schedule(2, 0.5, 0.01), False, False),
+        ({"sample_steps": 2}, 0.05, karras_schedule(2, 1.4 * 0.05, 0.01), True, False),
+        ({"sample_steps": 1}, 0.05, (1.4 * 0.05,), True, True),
+        ({"sample_steps": 1}, None, (0.06,), True, False),
+        ({"split_sigma": 0.1}, 0.05, karras_schedule(2, 0.1, 0.01), True, False),
     ],
 )
-def test_samples_take_one_step_and_are_widened_where_the_split_follows_a_predicted_error(settings, error, chains):
+def test_samples_take_one_step_and_are_widened_where_the_split_follows_a_predicted_error(
+    settings, error, levels, shared, widened
+):
     found = SampleSettings(**settings).chains(error)
-    assert found == chains
-    assert found.centred == (CENTRED if chains.shared else 0)
+    assert (found.levels, found.shared, found.widening > 0) == (levels, shared, widened)
+    assert found.centred == (CENTRED if shared else 0)
+
+
+def test_few_samples_are_widened_more():
+    """Errors that aliasing makes are larger than a single step shows."""
+    all_of_them, quarter = (SampleSettings().chains(0.05, share).widening for share in (1.0, 0.25))
+    assert quarter == pytest.approx(all_of_them * 4**0.15)
 
 
 @pytest.mark.parametrize(
