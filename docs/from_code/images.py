@@ -81,6 +81,7 @@ KEYS = {
     "nilatron_neighbours_sha256": "SHA-256 of that head's weights",
     "nilatron_samples": "posterior samples behind the error map and the series of samples",
     "nilatron_split_sigma": "noise level at which the samples parted from the image, image scale 1",
+    "nilatron_sample_widening": "coefficient by which their deviations were enlarged to the size of errors; 0: not at all",
     "nilatron_weights_sha256": "SHA-256 of the prior's weights",
     "nilatron_engine": "engine and precision of the network",
     "nilatron_seconds": "from the slice's last line to this image; only with a time budget",

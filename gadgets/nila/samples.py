@@ -67,4 +67,9 @@ def sampled_images(
             callback=callback,
         )
     images = {role: mask_outside_coils(problem.operator, made[role]) for role in roles}
-    return Outcome(images, {"samples": str(n_samples), "split_sigma": f"{chains.levels[0]:.4g}"})
+    provenance = {
+        "samples": str(n_samples),
+        "split_sigma": f"{chains.levels[0]:.4g}",
+        "sample_widening": f"{chains.widening:.3g}",
+    }
+    return Outcome(images, provenance)

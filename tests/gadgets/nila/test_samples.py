@@ -75,6 +75,26 @@ def test_the_callback_sees_every_step_of_samples_and_map(problem):
     assert seen == [(0, 3), (1, 3), (0, 1), (1, 1)]
 
 
+@pytest.mark.parametrize(("predicted", "n_steps"), [(0.03, 1), (None, 2)])
+def test_one_step_is_enough_where_the_error_is_predicted(problem, predicted, n_steps):
+    seen = []
+    settings = replace(SETTINGS, sample_steps=None)
+    drawn(problem(1), settings, ("mean",), predicted_error=predicted, callback=lambda step, *_: seen.append(step))
+    assert seen == list(range(n_steps))
+
+
+def test_samples_of_one_step_spread_as_errors_do(problem):
+    """A step alone leaves less: the same seed, with the split given as a level, is not widened."""
+    one_step = replace(SETTINGS, sample_steps=1)
+    found = [
+        drawn(problem(1), settings, ("mean", "std")) for settings in (one_step, replace(one_step, split_sigma=0.042))
+    ]
+    assert float(found[0].provenance["sample_widening"]) > float(found[1].provenance["sample_widening"]) == 0
+    wide, narrow = (one.images for one in found)
+    np.testing.assert_allclose(wide["mean"], narrow["mean"], rtol=1e-4, atol=1e-5 * np.abs(wide["mean"]).max())
+    assert wide["std"].mean() > 1.3 * narrow["std"].mean()
+
+
 def test_without_the_map_its_steps_are_not_made(problem):
     seen = []
     drawn(problem(1), roles=("mean", "std"), callback=lambda step, *_: seen.append(step))

@@ -46,5 +46,5 @@ def test_settings_of_the_published_sampler_outside_their_range(changes):
 
 def test_evaluations_of_a_slice():
     assert NilaNodeSettings().evaluations == 7
-    assert NilaNodeSettings(series=("nila", "std")).evaluations == 7 + 8 * 2
-    assert NilaNodeSettings(series=("map",)).evaluations == 7 + 8 * 2 + 16
+    assert NilaNodeSettings(series=("nila", "std")).evaluations == 7 + 8
+    assert NilaNodeSettings(series=("map",), sample_steps=2).evaluations == 7 + 8 * 2 + 16
