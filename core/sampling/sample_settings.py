@@ -13,7 +13,7 @@ SPLIT_ERRORS = 1.4
 CENTRED = 0.5  # of the way from the samples' mean to the image
 DEFAULT_SPLIT = 0.06  # for weights that predict no errors
 DEFAULT_STEPS = 2  # of samples that are not widened
-# Of deviations after one step, for `widened`: WIDENING share^WIDENING_BY_SHARE, with the acquired share of the samples. Fitted
+# of deviations after one step, for `widened`: WIDENING share^WIDENING_BY_SHARE, with the acquired share of the samples. Fitted
 # to the errors that the shipped weights make of scans on which they were not trained
 WIDENING, WIDENING_BY_SHARE = 6.3, -0.15
 
@@ -91,7 +91,8 @@ class SampleSettings:
         shared = split < self.sample_sigma_max
         by_error = shared and self.split_sigma is None and predicted_error is not None
         levels = karras_schedule(self.steps_each(by_error), split, self.sample_sigma_min)
-        return Chains(levels, shared, WIDENING * share**WIDENING_BY_SHARE if by_error and len(levels) == 1 else 0.0)
+        widening = WIDENING * max(share, 1e-6) ** WIDENING_BY_SHARE if by_error and len(levels) == 1 else 0.0
+        return Chains(levels, shared, widening)
 
     @property
     def map_levels(self) -> tuple[float, ...]:

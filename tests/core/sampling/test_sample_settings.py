@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from nilatron.core.sampling.sample_settings import CENTRED, SampleSettings
@@ -37,6 +39,7 @@ def test_few_samples_are_widened_more():
     """Errors that aliasing makes are larger than a single step shows."""
     all_of_them, quarter = (SampleSettings().chains(0.05, share).widening for share in (1.0, 0.25))
     assert quarter == pytest.approx(all_of_them * 4**0.15)
+    assert math.isfinite(SampleSettings().chains(0.05, 0.0).widening)
 
 
 @pytest.mark.parametrize(
