@@ -62,6 +62,8 @@ class ImageSettings:
     iterations: int = bounded(8, 1, 100)  # largest number of conjugate gradient iterations in a step
     # the network sees another symmetry of the image at each step (image only)
     symmetries: bool = field(default=True, metadata={"formerly": "turns"})
+    # a small network corrects the image once more, where the weights have one and the settings but detail are the defaults
+    second_look: bool = True
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
