@@ -215,8 +215,8 @@ def predicted_deviation(model: ErrorModel, seen: Delivered, scale: Any, referenc
     return like * converted_to(np.reshape(np.asarray(scale, np.float32), (-1, 1, 1, 1)), reference)
 
 
-def second_look(model: ErrorModel, seen: Delivered, scale: Any, reference: Array) -> Array:
-    """The images that the second look makes of `seen`, in physical units, like `reference` (batch, z, y, x).
+def second_look(model: ErrorModel, seen: Delivered, scale: Any, reference: Array, share: float = 1.0) -> Array:
+    """The images that a share of the second look makes of `seen`, in physical units, like `reference` (batch, z, y, x).
 
     Raises
     ------
@@ -230,6 +230,6 @@ def second_look(model: ErrorModel, seen: Delivered, scale: Any, reference: Array
     if model.second_look is None:
         raise ValueError("these weights take no second look")
     with torch.inference_mode():
-        images = looked_again(model.second_look, seen)
+        images = looked_again(model.second_look, seen, share)
     like = namespace(reference).reshape(converted_to(images, reference), tuple(reference.shape))
     return like * converted_to(np.reshape(np.asarray(scale, np.float32), (-1, 1, 1, 1)), reference)

@@ -123,12 +123,11 @@ class NilaRun:
     def images(self, plan: Plan) -> list[SliceImage]:
         """The image of each slice."""
         result = self._sample(self.sampler.levels(plan.steps), [problem.generator for problem in self.problems])
-        looks_again = self.informed is None and second_look.wanted(
-            self.prior.errors, self.problems, self.sampler, result.n_evaluations
-        )
+        looks_again = second_look.wanted(self.prior.errors, self.problems, self.sampler, result.n_evaluations)
         if self.prior.errors is not None and looks_again:
+            informed = self.informed is not None
             result = second_look.looked_again(
-                self.prior.errors, self.problems, self.batch[2], result, self.prior.device
+                self.prior.errors, self.problems, self.batch[2], result, self.prior.device, informed=informed
             )
         maps = self._predicted(result)
         outcomes = []

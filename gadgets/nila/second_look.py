@@ -11,6 +11,8 @@ from nilatron.core.sampling.image import ImageSettings
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.gadgets.problem import Problem
 
+BESIDE_NEIGHBOURS = 0.4  # of the correction, of images that neighbouring slices have corrected: part of it is the same
+
 
 def wanted(model: ErrorModel | None, problems: Sequence[Problem], settings: ImageSettings, n_steps: int) -> bool:
     """Whether images of single slices, made with the default settings but for `detail`, are looked at again.
@@ -25,11 +27,20 @@ def wanted(model: ErrorModel | None, problems: Sequence[Problem], settings: Imag
 
 
 def looked_again(
-    model: ErrorModel, problems: Sequence[Problem], conventional: Array, result: SamplerResult, device: str
+    model: ErrorModel,
+    problems: Sequence[Problem],
+    conventional: Array,
+    result: SamplerResult,
+    device: str,
+    *,
+    informed: bool = False,
 ) -> SamplerResult:
-    """The sampler's result with the images that a second look makes of it; for the parameters see `predicted_errors`."""
+    """The sampler's result with the images that a second look makes of it.
+
+    `informed` is whether neighbours have corrected the image; for the other parameters see `predicted_errors`.
+    """
     scales = [problem.scale for problem in problems]
     noises = [problem.noise_level for problem in problems]
     shares = [problem.acquired_share for problem in problems]
     seen = delivered(result, conventional, scales, noises, shares, device)
-    return replace(result, image=second_look(model, seen, scales, result.image))
+    return replace(result, image=second_look(model, seen, scales, result.image, BESIDE_NEIGHBOURS if informed else 1.0))

@@ -23,11 +23,11 @@ class SecondLook(SmallUNet):
         super().__init__(N_INPUTS, config)
 
 
-def looked_again(head: SecondLook, seen: Delivered) -> Tensor:
-    """Corrected images x' (batch, y, x) of image scale 1; unchanged outside a rectangle around the object."""
+def looked_again(head: SecondLook, seen: Delivered, share: float = 1.0) -> Tensor:
+    """Corrected images x' (batch, y, x) of image scale 1, with a share of c; unchanged outside a rectangle around the object."""
     part = (slice(None), *object_slices(seen.image))
     change = torch.zeros_like(seen.image.real)
-    change[part] = CORRECTION_UNIT * of_any_size(head, head_inputs(seen.cropped(part)))
+    change[part] = share * CORRECTION_UNIT * of_any_size(head, head_inputs(seen.cropped(part)))
     magnitude = seen.image.abs()
     factor = (1 + change / magnitude.clamp_min(1e-6)).clamp_min(0)
     return torch.where(magnitude > 0, seen.image * factor, seen.image)
