@@ -24,7 +24,7 @@ class SecondLook(SmallUNet):
 
 
 def looked_again(head: SecondLook, seen: Delivered, share: float = 1.0) -> Tensor:
-    """Corrected images x' (batch, y, x) of image scale 1, with a share of c; unchanged outside a rectangle around the object."""
+    """Images x' (batch, y, x) of image scale 1, corrected by a share of c; unchanged far from the object."""
     part = (slice(None), *object_slices(seen.image))
     change = torch.zeros_like(seen.image.real)
     change[part] = share * CORRECTION_UNIT * of_any_size(head, head_inputs(seen.cropped(part)))
