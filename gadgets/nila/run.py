@@ -168,8 +168,11 @@ class NilaRun:
         )
         if self.informed is None or self.informed.last_change is None:
             return found
-        changes = converted_to(self.informed.last_change, result.image) * self.problems[0].scale
-        return [widened(one, changes[place]) for place, one in enumerate(found)]
+        (problem,) = self.problems
+        image = mask_outside_coils(problem.operator, result.image[0])
+        factor = self.informed.widening(image[None] / problem.scale)[0]
+        change = converted_to(self.informed.last_change, result.image)[0] * problem.scale
+        return [widened(found[0], factor, change)]
 
     def _of_neighbours(self) -> dict[str, str]:
         if self.informed is None or self.prior.neighbours is None:

@@ -109,7 +109,7 @@ def test_slices_without_neighbours_are_not_learnt_from():
 @pytest.mark.slow
 def test_what_neighbours_show_is_learnt(denoiser, volumes):
     gains = []
-    settings = replace(TRAINING, n_scans=4, steps_per_scan=40, rate=5e-3)
+    settings = replace(TRAINING, n_scans=3, steps_per_scan=40, rate=5e-3)
     train_neighbours(denoiser, volumes, settings, lambda *said: gains.append(said[1]))
     assert gains[-1] > 1  # dB
 
