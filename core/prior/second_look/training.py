@@ -28,12 +28,15 @@ class LookTraining:
     batch_size: int = 16
     patch: int = 96  # side in pixels
     contrast_weight: float = 4.0  # of what lesions lack, see `core.prior.correction_training`
+    kept: float = 0.75  # of the correction learnt; with all of it there are more invented spots
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what trains nothing."""
         if self.steps < 1 or self.batch_size < 1 or self.patch < 8 or not self.rate > 0 or self.contrast_weight < 0:
             raise ValueError(f"expected steps, a batch, patches of 8 pixels or more and a rate, got {self}")
+        if not 0 < self.kept <= 1:
+            raise ValueError(f"kept must be above 0 and at most 1, got {self.kept}")
 
 
 def look_example(delivered: ErrorExample, scan: TrainingScan) -> Example:
@@ -57,6 +60,9 @@ def train_look(
         watch(step, *train_step(head, optimiser, crops, settings.contrast_weight))
         averaged.update_parameters(head)
     head.load_state_dict(averaged.module.state_dict())
+    with torch.no_grad():
+        for value in head.last.parameters():
+            value *= settings.kept
     return head.eval()
 
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from nilatron.core.prior.correction_training import example
 from nilatron.core.prior.edm import EDMDenoiser
-from nilatron.core.prior.error_head import Delivered, head_inputs
+from nilatron.core.prior.error_head import N_INPUTS, Delivered, head_inputs
 from nilatron.core.prior.error_training import example_of
 from nilatron.core.prior.lesions import LesionSettings
 from nilatron.core.prior.second_look.head import SecondLook, looked_again
@@ -50,7 +50,7 @@ def too_dark(seed):
 @pytest.mark.slow
 def test_what_is_wrong_in_the_images_is_learnt():
     torch.manual_seed(0)
-    settings = LookTraining(steps=150, rate=5e-3, patch=32, batch_size=4)
+    settings = LookTraining(steps=150, rate=5e-3, patch=32, batch_size=4, kept=1.0)
     head = train_look(
         SecondLook(SmallUNetConfig((8, 8, 8, 8))), [too_dark(seed)[2] for seed in range(4)], settings, lambda *_: None
     )
@@ -66,6 +66,13 @@ def test_training_repeats_with_its_seed(scans):
     assert all(
         torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
     )
+
+
+@pytest.mark.slow
+def test_a_part_of_what_was_learnt_is_kept(scans):
+    whole, half = (trained(scans, steps=3, kept=kept) for kept in (1.0, 0.5))
+    inputs = torch.rand(1, N_INPUTS, 16, 16)
+    assert torch.allclose(half(inputs), 0.5 * whole(inputs))
 
 
 def test_an_example_has_the_lesions_of_the_object(scans):
@@ -85,3 +92,9 @@ def test_an_example_has_the_lesions_of_the_object(scans):
 def test_settings_that_train_nothing_are_refused(wrong):
     with pytest.raises(ValueError, match="expected steps"):
         LookTraining(**wrong)
+
+
+@pytest.mark.parametrize("kept", [0.0, 1.5])
+def test_what_is_kept_is_a_share(kept):
+    with pytest.raises(ValueError, match="kept must be above 0"):
+        LookTraining(kept=kept)
