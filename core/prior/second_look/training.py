@@ -62,7 +62,7 @@ def train_look(
     head.load_state_dict(averaged.module.state_dict())
     with torch.no_grad():
         for value in head.last.parameters():
-            value *= settings.kept
+            value.mul_(settings.kept)
     return head.eval()
 
 
