@@ -1,6 +1,7 @@
 """Coil maps where calibration is thin, absent or moved, and where the field of view wraps, against BART's nlinv and ecalib.
 
-usage: python benchmarks/coil_maps.py --data DIR [--tables wrapped few none moved phase time] [--noise 0 2 4] [--json FILE]
+usage: python benchmarks/coil_maps.py --data DIR [--tables wrapped few none series moved phase time] [--noise 0 2 4]
+                                     [--json FILE]
 
 DIR holds brain_t1_8ch_espirit_full.h5. PSNR as in against_bart.py; the reference is the full scan, combined with the maps of
 its 24 central lines, or, where it wraps, the root of the sum of squares of its coil images. BART is that of the package
@@ -10,9 +11,11 @@ wrapped   the field of view of the scan is cut so that the head wraps: a share o
 few       4 or 8 central lines: the maps as before (ESPIRiT of 8 lines, Walsh below), joint estimation, nlinv's image, and what
           24 lines or the maps of the full scan would give
 none      no line beyond those of the pattern
+series    frames with every R-th line, each with other ones, and no more: the first with maps of the lines of all frames, with
+          those of a separate calibration in place, and with 24 central lines of its own
 moved     a separate calibration whose field of view moved by 2 pixels along y and x, and images without lines of their own
 phase     by how much the phase of the maps differs from that of ecalib's between neighbouring pixels, and vortices
-time      processor seconds of ESPIRiT and of joint estimation
+time      processor seconds of ESPIRiT and of joint estimation with 8 and 4 lines
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from nilatron.core.backend import ComplexArray
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.baselines.l1_wavelet import l1_wavelet
 from nilatron.core.coils.espirit import EspiritSettings, espirit_maps
-from nilatron.core.coils.joint import joint_calibration
+from nilatron.core.coils.joint import JointSettings, joint_calibration
 from nilatron.core.coils.moved import moved
 from nilatron.core.coils.phase import n_vortices
 from nilatron.core.fft import fft, ifft
@@ -42,13 +45,14 @@ from nilatron.core.metrics import foreground, psnr, ssim
 from nilatron.core.oversampling import resize_centre
 from nilatron.core.prior.weights import find_weights
 from nilatron.core.recon import displayed, estimate_coil_maps, measurement_of
+from nilatron.gadgets.calibration import FramePool
 from ours import nila
 from report import Cell, markdown, write_json
 from scans import BRAIN, Scan, calibration_lines, combined, full_scan_maps, load_brain, undersample, with_noise
 
 Row = dict[str, Cell]
 SHARES = ((0.8, 0.8), (0.75, 1.0))  # of the field of view along y and x
-FEW = ((2, 4), (3, 8), (4, 8))  # acceleration and central lines
+FEW = ((2, 4), (3, 4), (4, 4), (3, 8), (4, 8))  # acceleration and central lines
 NEWTON_STEPS = (8, 10, 12)
 REPEATS = 5
 MOVED = 2  # pixels
@@ -70,15 +74,15 @@ def wrapped(full: ComplexArray, shares: tuple[float, float]) -> ComplexArray:
     return kspace
 
 
-def uncalibrated(full: ComplexArray, acceleration: int, pattern: str, seed: int) -> Scan:
-    """Equispaced or random lines (the central one among them), and no others."""
+def uncalibrated(full: ComplexArray, acceleration: int, pattern: str, seed: int, first: int = 0) -> Scan:
+    """Equispaced or random lines (the central one among them, unless it is another frame that comes first), and no others."""
     n_y = full.shape[2]
     counts = np.zeros(full.shape[1:], np.float32)
     if pattern == "random":
         counts[:, np.random.default_rng(seed).choice(n_y, n_y // acceleration, replace=False)] = 1
         counts[:, n_y // 2] = 1
     else:
-        counts[:, n_y // 2 % acceleration :: acceleration] = 1
+        counts[:, (n_y // 2 + first) % acceleration :: acceleration] = 1
     return Scan(full * counts, counts, full[:, :, :0])
 
 
@@ -190,6 +194,29 @@ def none_rows(run: Coils, full: ComplexArray, noises: list[int]) -> list[Row]:
     return rows
 
 
+def series_rows(run: Coils, full: ComplexArray, noises: list[int]) -> list[Row]:
+    """Interleaved frames, each with noise of its own where some is added."""
+    rows: list[Row] = []
+    reference = combined(full, full_scan_maps(full))
+    for acceleration, noise in ((r, n) for r in (2, 3, 4) for n in noises):
+        noisy = [with_noise(full, noise, run.seed + frame) for frame in range(acceleration)]
+        pool = FramePool()
+        for number, frame in enumerate(noisy):
+            one = uncalibrated(frame, acceleration, "equispaced", run.seed, number)
+            pool.add(one.kspace, one.counts)
+        scan, usual = uncalibrated(noisy[0], acceleration, "equispaced", run.seed), undersample(noisy[0], acceleration)
+        separate = calibration_lines(with_noise(full, noise, run.seed + acceleration))
+        row: Row = {"R = frames": acceleration, "noise": f"{noise}x"}
+        for name, block in (("lines of all frames", pool.block()), ("separate calibration", separate)):
+            maps = estimate_coil_maps(scan.kspace, scan.counts, block)[0]
+            row[name] = psnr(run.nila(scan, maps), reference)
+        maps = estimate_coil_maps(usual.kspace, usual.counts, usual.calibration)[0]
+        row["24 lines"] = psnr(run.nila(usual, maps), reference)
+        rows.append(row)
+        print(row, file=sys.stderr, flush=True)
+    return rows
+
+
 def moved_rows(run: Coils, full: ComplexArray, noises: list[int]) -> list[Row]:
     """A separate calibration, with noise of its own, in place and moved."""
     rows: list[Row] = []
@@ -242,32 +269,42 @@ def time_rows(full: ComplexArray) -> list[Row]:
     """Processor seconds, the least of several runs, of 8 coils and 256 x 256 pixels."""
     for axis in (2, 3):
         full = fft(resize_centre(ifft(full), 256, axis))
-    scan = undersample(full, 2, 4)
-    shape = scan.shape
     usual = undersample(full, 2)
+    shape = usual.shape
     calls: dict[str, Callable[[], object]] = {
         "ESPIRiT": lambda: espirit_maps(usual.calibration, shape),
         "with the choice of sets": lambda: estimate_coil_maps(
             usual.kspace, usual.counts, usual.calibration, n_sets=None
         ),
-        "joint estimation": lambda: joint_calibration(scan.kspace, scan.counts),
-        "joint estimation and ESPIRiT": lambda: estimate_coil_maps(scan.kspace, scan.counts, None),
     }
+    for n_lines in (8, 4):
+        scan = undersample(full, 2, n_lines)
+        block = calibration_block(scan.kspace, scan.counts)
+        calls[f"joint estimation, {n_lines} lines"] = partial(
+            joint_calibration, scan.kspace, scan.counts, settings=JointSettings.for_lines(n_lines)
+        )
+        calls[f"joint estimation and ESPIRiT, {n_lines} lines"] = partial(
+            estimate_coil_maps, scan.kspace, scan.counts, block
+        )
     rows: list[Row] = []
+    made: dict[str, float] = {}
     for name, call in calls.items():
         seconds = []
         for _ in range(REPEATS):
             start = time.process_time()
             call()
             seconds.append(time.process_time() - start)
-        rows.append({"maps": name, "processor seconds": f"{min(seconds):.3f}"})
+        made[name] = min(seconds)
+        rows.append(
+            {"maps": name, "processor seconds": f"{made[name]:.3f}", "times": f"{made[name] / made['ESPIRiT']:.2f}"}
+        )
     return rows
 
 
 def main() -> int:
     """Print the tables; 2 when BART or the data are missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = ("wrapped", "few", "none", "moved", "phase", "time")
+    names = ("wrapped", "few", "none", "series", "moved", "phase", "time")
     parser.add_argument("--data", type=Path, required=True, help=f"folder of {BRAIN}")
     parser.add_argument("--tables", nargs="+", choices=names, default=names)
     parser.add_argument("--noise", type=int, nargs="+", default=[0, 2, 4], help="added, in that of the scan")
@@ -284,6 +321,7 @@ def main() -> int:
         "wrapped": lambda: wrapped_rows(run, full, options.noise),
         "few": lambda: few_rows(run, full, options.noise),
         "none": lambda: none_rows(run, full, options.noise),
+        "series": lambda: series_rows(run, full, options.noise),
         "moved": lambda: moved_rows(run, full, options.noise),
         "phase": lambda: phase_rows(full),
         "time": lambda: time_rows(full),

@@ -5,7 +5,7 @@ usage: python benchmarks/neighbours.py --data DIR [--volumes open_ms] [--slices 
 
 DIR holds magnitude/val and kspace/coil_maps_dev.h5. Images are brought to a matrix of at most `--matrix` pixels by cropping
 their k-space; the phase is smooth and changes slowly from slice to slice. 8 coils, 24 calibration lines, ESPIRiT from them.
-PSNR in the foreground against the truth.
+PSNR in the foreground against the truth, and the share of its pixels whose error is within the 90 % intervals of the error map.
 
 off     the slice alone.
 both    every second slice, given the images of the slices before and after it, made alone (`neighbours` both).
@@ -13,7 +13,8 @@ past    in ascending order, given the image of the slice before, that was given 
         sees that slice alone when it samples).
 itself  every second slice, given its own image in the place of both neighbours: what the head does without them.
 
-`--tests`: contrast of lesions that only the neighbours have, or only this slice; a corrupted slice and the fourth after it.
+`--tests`: contrast of lesions that only the neighbours have, or only this slice, and growth of the error map there; a corrupted
+slice and the fourth after it.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 
-from nilatron.core.backend import ComplexArray, FloatArray
+from nilatron.core.backend import Array, ComplexArray, FloatArray
 from nilatron.core.coils.espirit import espirit_maps
-from nilatron.core.metrics import psnr
+from nilatron.core.metrics import FOREGROUND, psnr
 from nilatron.core.prior.augment import random_field
 from nilatron.core.prior.lesions import lesion
 from nilatron.core.prior.neighbours.planes import Neighbour
@@ -49,6 +51,7 @@ from scans import undersample
 from simulated import MAP_SETS, coil_maps, full_kspace
 
 SETTINGS = NilaNodeSettings()
+WITH_MAP = NilaNodeSettings(series=("nila", "uncertainty"))
 SPACING_MM = {"open_ms": 3.0, "lgg_tcga": 2.0}  # between slices with successive numbers
 MODES = ("both", "past", "itself")
 
@@ -117,10 +120,12 @@ def problem_of(truth: ComplexArray, protocol: Protocol, seed: int) -> Problem:
     return Problem.of(measured, np.random.default_rng(seed), weights=protocol.weights)
 
 
-def told(problem: Problem, neighbours: Sequence[tuple[ComplexArray, float]]) -> Outcome:
+def told(
+    problem: Problem, neighbours: Sequence[tuple[ComplexArray, float]], settings: NilaNodeSettings = SETTINGS
+) -> Outcome:
     """The slice with the images (z, y, x) of its neighbours."""
     given = tuple(Neighbour(np.abs(image[0]).astype(np.float32), distance) for image, distance in neighbours)
-    return run_nila(replace(problem, neighbours=given, generator=np.random.default_rng(0)), SETTINGS)
+    return run_nila(replace(problem, neighbours=given, generator=np.random.default_rng(0)), settings)
 
 
 def alone(problem: Problem) -> ComplexArray:
@@ -128,22 +133,36 @@ def alone(problem: Problem) -> ComplexArray:
     return told(problem, ()).images["main"]
 
 
+def covered(outcome: Outcome, truth: ComplexArray, protocol: Protocol, kappa: float) -> float:
+    """Share of the visible pixels whose magnitude is as near to the truth (y, x) as the error map promises."""
+    error = np.abs(np.abs(outcome.images["main"][0]) - np.abs(truth) / protocol.sigma)  # images are in SNR units
+    return float(np.mean((error <= kappa * outcome.images["uncertainty"][0])[np.abs(truth) > FOREGROUND]))
+
+
 def of_volume(volume: Volume, protocol: Protocol) -> list[dict[str, Cell]]:
     """PSNR of every slice, alone and with its neighbours."""
     problems = [problem_of(truth, protocol, seed) for seed, truth in enumerate(volume.truths)]
-    images = [alone(problem) for problem in problems]
+    outcomes = [told(problem, (), WITH_MAP) for problem in problems]
+    images = [outcome.images["main"] for outcome in outcomes]
     rows: list[dict[str, Cell]] = []
     before: ComplexArray | None = None
     for n, problem in enumerate(problems):
+        truth, kappa = volume.truths[n], float(outcomes[n].provenance["uncertainty_kappa"])
         row: dict[str, Cell] = {"volume": volume.name, "mm": volume.distance_mm, "R": protocol.acceleration}
-        row |= {"sigma": f"{protocol.sigma:g}", "slice": n, "off": psnr(images[n], volume.truths[n][None])}
+        row |= {"sigma": f"{protocol.sigma:g}", "slice": n, "off": psnr(images[n], truth[None])}
+        row |= {"covered": None, "covered off": covered(outcomes[n], truth, protocol, kappa)}
         beside = [(images[m], volume.distance_mm) for m in (n - 1, n + 1) if 0 <= m < len(images)]
-        found = {"both": told(problem, beside).images["main"] if n % 2 and len(beside) == 2 else None}
-        itself = [(images[n], volume.distance_mm)] * 2
-        found["itself"] = told(problem, itself).images["main"] if found["both"] is not None else None
+        found: dict[str, ComplexArray | None] = {"both": None, "itself": None}
+        if n % 2 and len(beside) == 2:
+            both = told(problem, beside, WITH_MAP)
+            row["covered"] = covered(both, truth, protocol, kappa)
+            found = {
+                "both": both.images["main"],
+                "itself": told(problem, [(images[n], volume.distance_mm)] * 2).images["main"],
+            }
         found["past"] = images[n] if before is None else told(problem, [(before, volume.distance_mm)]).images["main"]
         before = found["past"]
-        row |= {mode: None if image is None else psnr(image, volume.truths[n][None]) for mode, image in found.items()}
+        row |= {mode: None if image is None else psnr(image, truth[None]) for mode, image in found.items()}
         rows.append(row)
     return rows
 
@@ -160,12 +179,29 @@ def summary(rows: Sequence[dict[str, Cell]]) -> list[dict[str, Cell]]:
             if gains:
                 mean, worst = float(np.mean(gains)), min(gains)
                 line: dict[str, Cell] = {"R": key[0], "sigma": key[1], "distance / mm": key[2], "mode": mode}
-                lines.append(line | {"slices": len(gains), "mean gain / dB": mean, "worst / dB": worst})
+                line |= {"slices": len(gains), "mean gain / dB": mean, "worst / dB": worst}
+                lines.append(line | (coverage(group) if mode == "both" else {"covered / %": None, "alone / %": None}))
     return lines
 
 
-def lesion_test(volume: Volume, protocol: Protocol) -> dict[str, Cell]:
-    """Share of the contrast of lesions that is left in the middle slice, where the neighbours or it alone have them."""
+def coverage(rows: Sequence[dict[str, Cell]]) -> dict[str, Cell]:
+    """Pixels covered with both neighbours, and in the same slices alone."""
+    known = [row for row in rows if row["covered"] is not None]
+    return {name: 100 * float(np.mean([float(row[key] or 0) for row in known]))
+            for name, key in (("covered / %", "covered"), ("alone / %", "covered off"))}  # fmt: skip
+
+
+def lesion_test(volume: Volume, protocol: Protocol) -> tuple[dict[str, Cell], dict[str, Cell]]:
+    """Lesions in the middle slice that the neighbours or it alone have.
+
+    Returns
+    -------
+    contrast
+        Share of it that is left.
+    growth
+        Of the mean error map by what neighbours show, in %: in the object, with neighbours as they are and these upside down;
+        inside lesions of the neighbours and away from them; inside lesions of its own.
+    """
     middle = len(volume.truths) // 2
     tissue = np.abs(volume.truths[middle])
     places = [p for p in np.argwhere(tissue > 0.35) if not any(p % 20)]
@@ -180,20 +216,32 @@ def lesion_test(volume: Volume, protocol: Protocol) -> dict[str, Cell]:
 
     pairs = {name: [(alone(slice_of(source, middle + d)), volume.distance_mm) for d in (-1, 1)]
              for name, source in (("clean", truths), ("marked", marked))}  # fmt: skip
+    pairs["upside down"] = [(image[:, ::-1].copy(), distance) for image, distance in pairs["clean"]]
+    pairs["nobody"] = []
     own, with_lesions = slice_of(truths, middle), slice_of(marked, middle)
-    images = {name: told(own, pair).images["main"] for name, pair in pairs.items()}
+    found = {name: told(own, pair, WITH_MAP).images for name, pair in pairs.items()}
+    lesions = {name: told(with_lesions, pairs[name], WITH_MAP).images for name in ("clean", "nobody")}
+    inside, visible = profile > 0.5, tissue > FOREGROUND
 
     def share(image: ComplexArray, reference: ComplexArray) -> float:
-        inside = profile > 0.5
         change = np.abs(image[0])[inside] - np.abs(reference[0])[inside]
         return float(protocol.sigma * change.sum() / (0.5 * profile * tissue)[inside].sum())  # images are in SNR units
 
-    return {
-        "volume": volume.name,
-        "lesions": len(places),
-        "of the neighbours alone": share(images["marked"], images["clean"]),
-        "own, off": share(alone(with_lesions), alone(own)),
-        "own, both": share(told(with_lesions, pairs["clean"]).images["main"], images["clean"]),
+    def growth(maps: dict[str, Array], reference: dict[str, Array], where: npt.NDArray[np.bool_]) -> float:
+        mean, alone = (float(one["uncertainty"][0][where].mean()) for one in (maps, reference))
+        return 100 * (mean / alone - 1)
+
+    name: dict[str, Cell] = {"volume": volume.name, "lesions": len(places)}
+    return name | {
+        "of the neighbours alone": share(found["marked"]["main"], found["clean"]["main"]),
+        "own, off": share(lesions["nobody"]["main"], found["nobody"]["main"]),
+        "own, both": share(lesions["clean"]["main"], found["clean"]["main"]),
+    }, name | {
+        "clean": growth(found["clean"], found["nobody"], visible),
+        "of the neighbours alone": growth(found["marked"], found["clean"], inside),
+        "away from them": growth(found["marked"], found["clean"], visible & (profile < 1e-6)),
+        "own": growth(lesions["clean"], lesions["nobody"], inside),
+        "upside down": growth(found["upside down"], found["nobody"], visible),
     }
 
 
@@ -244,7 +292,8 @@ def main() -> int:
     pairs = zip(options.acceleration, options.sigma, strict=True)
     protocols = [Protocol(options.data, acceleration, sigma, options.weights) for acceleration, sigma in pairs]
     if options.tests:
-        print(f"{markdown([lesion_test(volume, protocols[0]) for volume in made])}\n")
+        contrasts, growths = zip(*(lesion_test(volume, protocols[0]) for volume in made), strict=True)
+        print(f"{markdown(contrasts)}\n\nGrowth of the error map in %\n{markdown(growths)}\n")
         print(f"{markdown([corruption_test(volume, protocols[0]) for volume in made[:1]])}\n")
         print(f"cost of neighbours: {cost(made[0], protocols[0]):.3f} of the time of a slice alone")
         return 0

@@ -41,6 +41,7 @@ def uncentred(array: Array, axes: tuple[int, ...], *, inverse: bool, overwrite: 
 
     With `overwrite` the memory of `array` may be used for the result.
     """
+    axes = tuple(axis for axis in axes if array.shape[axis] > 1)  # a transform of one sample only takes time
     if not axes:
         return array
     if isinstance(array, np.ndarray):

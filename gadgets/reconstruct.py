@@ -127,7 +127,8 @@ class Reconstructor:
         if memory.mode == "off":
             return prepared
         found, problem = memory.neighbours(prepared.item), prepared.problem
-        if memory.is_strange(prepared.item):
+        if not memory.strangeness_told and memory.is_strange(prepared.item):
+            memory.strangeness_told = True
             log.warning(
                 "%s: no image of the earlier scan has its matrix, orientation and contrast", prepared.item.label
             )

@@ -38,7 +38,7 @@ class Bar:
     def __post_init__(self) -> None:
         """Nothing has been done yet."""
         self._shown: Progress | None = None
-        self._unit, self._began_s, self._done_before = "", 0.0, 0.0
+        self._unit, self._began_s, self._done_before, self._found = "", 0.0, 0.0, 0.0
         self._told_s = self.clock()
         self._last = (0.0, 0.0, "")  # done, total, words
         self._ended = threading.Event()
@@ -61,20 +61,22 @@ class Bar:
         if self._shown is not None:
             self._shown.stop()
 
-    def update(self, done: float, total: float, unit: str, words: str = "") -> None:
+    def update(self, done: float, total: float, unit: str, words: str = "", *, found: float = 0.0) -> None:
         """Show that `done` of `total` units are done; another unit than before is another piece of work.
 
         Parameters
         ----------
         words
             What is being done, in front of the numbers.
+        found
+            Units among those done that an earlier run has left, which say nothing about the time that the others take.
         """
         if self.console is None:
             return
         now_s = self.clock()
         if unit != self._unit or done < self._done_before:
             self._unit, self._began_s, self._done_before = unit, now_s, done
-        self._last = (done, total, words)
+        self._last, self._found = (done, total, words), found
         if self._shown is not None:
             told = shown(self._told(done, total, now_s, words))
             self._shown.update(self._task, completed=done, total=total or None, description=told)
@@ -96,7 +98,7 @@ class Bar:
 
     def _told(self, done: float, total: float, now_s: float, words: str) -> str:
         parts = [f"{done:g} of {total:g} {self._unit}"] if total else [f"{done:g} {self._unit}"] if done else []
-        gone_s, fresh = now_s - self._began_s, done - self._done_before
+        gone_s, fresh = now_s - self._began_s, done - self._done_before - self._found
         if gone_s > 0 and fresh > 0:
             rate = fresh / gone_s
             parts.append(f"{rate:.3g} {self._unit}/s" if rate >= 1 else f"{1 / rate:.3g} s each")

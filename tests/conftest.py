@@ -110,9 +110,15 @@ def pytest_runtest_setup(item):
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
-def pytest_collection_modifyitems(items):
-    """Tests that start a server or a node as a program are slow, and nobody waits for those of benchmarks before a commit."""
+def pytest_collection_modifyitems(config, items):
+    """Tests that start a server or a node as a program are slow, and nobody waits for those of benchmarks before a commit.
+
+    Processes that share the tests begin with files of slow ones: at the end one would be busy with such a file alone.
+    """
     for item in items:
         starts_a_program = {"server", "make_server", "forked"} & set(item.fixturenames)
         if starts_a_program or BENCHMARKS in item.path.parents:
             item.add_marker(pytest.mark.slow)
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)

@@ -21,6 +21,7 @@ from nilatron.core.kspace import centre_block
 from nilatron.core.solvers import conjugate_gradient
 
 DATA_NORM = 100.0  # of the data that are inverted, against which alpha is a number
+MIN_LINES = 6  # central lines that leave little to tell: as many as ESPIRiT's kernels have
 BLOCK_THRESHOLD = 3e-3  # of ESPIRiT's kernels of the result: the model's errors are kernels, too, weak ones
 
 
@@ -47,6 +48,8 @@ class JointSettings:
         often than at the edges, and that tells which of two aliases is which; None starts with an image of 1.
     tolerance, max_iterations
         Of the conjugate gradients of each step.
+    enough
+        Share of the noise that the inversion may leave.
     """
 
     window: int = 32
@@ -61,6 +64,13 @@ class JointSettings:
     tolerance: float = 0.3
     max_iterations: int = 25
     enough: float = 0.5
+
+    @classmethod
+    def for_lines(cls, n_lines: int) -> JointSettings:
+        """Settings for a scan with so many central lines: the fewer, the longer takes the inversion to tell aliases apart."""
+        if n_lines < MIN_LINES:
+            return cls(tolerance=0.1, max_iterations=60)
+        return cls(window=28, margin=4)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
-"""What weights know about the errors of their images: the head that predicts them, its calibration, and what is familiar.
+"""What weights know about the errors of their images: what corrects and predicts them, its calibration, and what is familiar.
 
-All three belong to the network beside which they are stored: other weights make other errors.
+All belong to the network beside which they are stored: other weights make other errors.
 """
 
 from __future__ import annotations
@@ -22,19 +22,25 @@ if TYPE_CHECKING:  # torch takes seconds to import
 
     from nilatron.core.prior.error_head import Delivered, ErrorHead
     from nilatron.core.prior.familiarity import Familiarity
+    from nilatron.core.prior.second_look.head import SecondLook
 
-HEAD_KEY, CALIBRATION_KEY, FAMILIARITY_KEY = "error_head", "calibration", "familiarity"
-KEYS = (HEAD_KEY, CALIBRATION_KEY, FAMILIARITY_KEY)  # in the metadata of a weights file
+HEAD_KEY, LOOK_KEY = "error_head", "second_look"
+CALIBRATION_KEY, FAMILIARITY_KEY = "calibration", "familiarity"
+KEYS = (HEAD_KEY, LOOK_KEY, CALIBRATION_KEY, FAMILIARITY_KEY)  # in the metadata of a weights file
 MAX_CHANNELS = 256
 
 
 @dataclass(frozen=True)
 class ErrorModel:
-    """Head, calibration and familiarity; the last two are None where they were not made."""
+    """Head, calibration, familiarity and second look; all but the first are None where they were not made.
+
+    The second look corrects the image whose remaining error the head predicts.
+    """
 
     head: ErrorHead
     calibration: Calibration | None = None
     familiarity: Familiarity | None = None
+    second_look: SecondLook | None = None
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -42,6 +48,8 @@ class ErrorModel:
         networks: dict[str, nn.Module] = {HEAD_KEY: self.head}
         if self.familiarity is not None:
             networks[FAMILIARITY_KEY] = self.familiarity.network
+        if self.second_look is not None:
+            networks[LOOK_KEY] = self.second_look
         return networks
 
     def tensors(self) -> dict[str, Tensor]:
@@ -59,6 +67,8 @@ class ErrorModel:
             texts[CALIBRATION_KEY] = self.calibration.json()
         if self.familiarity is not None:
             texts[FAMILIARITY_KEY] = self.familiarity.json()
+        if self.second_look is not None:
+            texts[LOOK_KEY] = json.dumps(asdict(self.second_look.config))
         return texts
 
     def to(self, device: torch.device | str) -> ErrorModel:
@@ -115,17 +125,38 @@ def _described(metadata: Mapping[str, str]) -> ErrorModel:
         _head(metadata),
         None if calibration is None else Calibration.parsed(calibration),
         None if familiarity is None else parse_familiarity(familiarity, FamiliarityNetwork()),
+        _second_look(metadata),
     )
 
 
 def _head(metadata: Mapping[str, str]) -> ErrorHead:
     from nilatron.core.prior.error_head import ErrorHead, ErrorHeadConfig
 
-    read = json.loads(metadata[HEAD_KEY])
+    first, second, third = _channels(metadata[HEAD_KEY], 3)
+    return ErrorHead(ErrorHeadConfig((first, second, third)))
+
+
+def _second_look(metadata: Mapping[str, str]) -> SecondLook | None:
+    from nilatron.core.prior.second_look.head import SecondLook
+    from nilatron.core.prior.small_unet import SmallUNetConfig
+
+    if LOOK_KEY not in metadata:
+        return None
+    first, second, third, fourth = _channels(metadata[LOOK_KEY], 4)
+    return SecondLook(SmallUNetConfig((first, second, third, fourth)))
+
+
+def _channels(text: str, n_levels: int) -> list[int]:
+    """The numbers of channels in the description of a network."""
+    read = json.loads(text)
     channels = read.get("channels") if isinstance(read, dict) and set(read) == {"channels"} else None
-    if not isinstance(channels, list) or not all(type(n) is int and 0 < n <= MAX_CHANNELS for n in channels):
-        raise ValueError(f"an error head has channels from 1 to {MAX_CHANNELS}, got {str(read)[:80]}")
-    return ErrorHead(ErrorHeadConfig(tuple(channels)))
+    if (
+        not isinstance(channels, list)
+        or len(channels) != n_levels
+        or not all(type(n) is int and 0 < n <= MAX_CHANNELS for n in channels)
+    ):
+        raise ValueError(f"expected {n_levels} numbers of channels from 1 to {MAX_CHANNELS}, got {str(read)[:80]}")
+    return channels
 
 
 def delivered(
@@ -181,4 +212,24 @@ def predicted_deviation(model: ErrorModel, seen: Delivered, scale: Any, referenc
         deviation = (ln_variance(model.head, seen) / 2).exp()
     xp = namespace(reference)
     like = xp.reshape(converted_to(deviation, reference), tuple(reference.shape))
+    return like * converted_to(np.reshape(np.asarray(scale, np.float32), (-1, 1, 1, 1)), reference)
+
+
+def second_look(model: ErrorModel, seen: Delivered, scale: Any, reference: Array, share: float = 1.0) -> Array:
+    """The images that a share of the second look makes of `seen`, in physical units, like `reference` (batch, z, y, x).
+
+    Raises
+    ------
+    ValueError
+        When the model has none.
+    """
+    import torch
+
+    from nilatron.core.prior.second_look.head import looked_again
+
+    if model.second_look is None:
+        raise ValueError("these weights take no second look")
+    with torch.inference_mode():
+        images = looked_again(model.second_look, seen, share)
+    like = namespace(reference).reshape(converted_to(images, reference), tuple(reference.shape))
     return like * converted_to(np.reshape(np.asarray(scale, np.float32), (-1, 1, 1, 1)), reference)

@@ -17,6 +17,7 @@ from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.error_head import Delivered, ErrorHead, gaussian_loss, ln_variance
 from nilatron.core.prior.error_model import delivered
 from nilatron.core.prior.sampled_scan import sampled_scan
+from nilatron.core.prior.second_look.head import SecondLook, looked_again
 from nilatron.core.prior.training_scans import TrainingScan
 from nilatron.core.sampling.image import ImageSettings
 from nilatron.core.sampling.nila_fast import SamplerResult
@@ -59,17 +60,25 @@ class HeadTraining:
 
 
 def example_of(
-    denoiser: EDMDenoiser, scan: TrainingScan, generator: np.random.Generator, settings: ImageSettings | None = None
+    denoiser: EDMDenoiser,
+    scan: TrainingScan,
+    generator: np.random.Generator,
+    settings: ImageSettings | None = None,
+    look: SecondLook | None = None,
 ) -> ErrorExample:
-    """The image that the sampler delivers of a scan, and what the head sees of it."""
+    """The image that is delivered of a scan, after a second look if there is one, and what the head sees of it."""
     sampled = sampled_scan(denoiser, scan, generator, settings or ImageSettings())
     with torch.inference_mode():
-        return _example(sampled.result, sampled.operator, scan)
+        return _example(sampled.result, sampled.operator, scan, look)
 
 
-def _example(result: SamplerResult, operator: SenseOperator, scan: TrainingScan) -> ErrorExample:
+def _example(
+    result: SamplerResult, operator: SenseOperator, scan: TrainingScan, look: SecondLook | None
+) -> ErrorExample:
     share = float(scan.counts.mean())
     seen = delivered(result, scan.start[None], scan.scale, scan.sigma, share, "cpu")
+    if look is not None:
+        seen = seen._replace(image=looked_again(look, seen))
     image = mask_outside_coils(operator, seen.image)
     return ErrorExample(seen._replace(image=image), scan.truth / scan.scale)
 

@@ -73,13 +73,17 @@ class ScanSettings:
 
 
 class TrainingScan(NamedTuple):
-    """One simulated slice in SNR units, on the CPU: maps and weighted k-space (coil, z, y, x), other arrays (z, y, x)."""
+    """One simulated slice in SNR units, on the CPU: maps and weighted k-space (coil, z, y, x), other arrays (z, y, x).
+
+    `lesions` is by how much lesions and texture changed the magnitude of the object.
+    """
 
     coil_maps: Tensor
     counts: Tensor
     data: Tensor
     start: Tensor
     truth: Tensor
+    lesions: Tensor
     scale: float
     sigma: float
 
@@ -118,11 +122,12 @@ def draw_scans(stack: Tensor, settings: ScanSettings, generator: torch.Generator
     matrix: ComplexArray | None = None
     scans = []
     for image in images:
-        truth: ComplexArray = with_lesions(image, settings.lesions, generator).to(torch.complex64).numpy()[None]
-        clean, full = _kspace(truth, protocol, rng)
+        marked = with_lesions(image, settings.lesions, generator)
+        lesions = (marked.abs() - image.abs())[None] / sigma
+        clean, full = _kspace(marked.to(torch.complex64).numpy()[None], protocol, rng)
         if matrix is None:
             matrix = _compression(full[:, :, protocol.calibration], settings, rng)
-        scans.append(_scan(compress(matrix, clean), compress(matrix, full), protocol))
+        scans.append(_scan(compress(matrix, clean), compress(matrix, full), lesions, protocol))
     return scans
 
 
@@ -133,7 +138,7 @@ def _kspace(truth: ComplexArray, protocol: _Protocol, rng: np.random.Generator) 
     return clean, full
 
 
-def _scan(clean: ComplexArray, full: ComplexArray, protocol: _Protocol) -> TrainingScan:
+def _scan(clean: ComplexArray, full: ComplexArray, lesions: Tensor, protocol: _Protocol) -> TrainingScan:
     """Undersampled scan of the full k-space of a slice."""
     counts = np.zeros(full.shape[1:], np.float32)
     counts[:, protocol.kept] = 1
@@ -146,6 +151,7 @@ def _scan(clean: ComplexArray, full: ComplexArray, protocol: _Protocol) -> Train
         _tensor(problem.data),
         _tensor(problem.conventional),
         _tensor(expected),
+        lesions.to(torch.float32),
         problem.scale,
         problem.noise_level,
     )

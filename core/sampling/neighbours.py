@@ -60,3 +60,14 @@ class InformedByNeighbours:
             return Estimate(converted_to(better, x), estimate.variance)
 
         return denoise
+
+    def widening(self, images: Array) -> Array:
+        """Factors of 1 and more by which the error map of images (batch, 1, y, x) grows; image scale 1."""
+        import torch
+
+        from nilatron.core.prior.neighbours.disagreement import widening
+
+        with torch.inference_mode():
+            magnitudes = to_torch(images).to(self.device).abs()[:, 0]
+            factors = widening(magnitudes, to_torch(self.planes).to(self.device))
+        return converted_to(factors[:, None], images)

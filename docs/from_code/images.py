@@ -63,6 +63,7 @@ KEYS = {
     "nilatron_iterations": "iterations of l1-wavelet",
     "nilatron_cg_iterations": "conjugate gradient iterations of all data consistency steps",
     "nilatron_detail": "detail of the sampler: `detail` as wanted, or what noise and acceleration made of it",
+    "nilatron_second_look": "whether the image was looked at again: `yes` or `no`",
     "nilatron_uncertainty_from": "what the error map is: prediction of the weights, or spread of posterior samples",
     "nilatron_uncertainty_calibration": "calibrated, or uncalibrated: then the map promises nothing",
     "nilatron_uncertainty_kappa": "the magnitude is within so many times the map for the share of pixels below",

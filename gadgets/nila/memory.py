@@ -71,11 +71,17 @@ class SliceMemory:
         Of the scan, which may announce how many slices there are.
     earlier
         Images of an earlier scan.
+
+    Attributes
+    ----------
+    strangeness_told
+        Whether it has been told that the earlier scan does not fit.
     """
 
     mode: str = "off"
     header: Any = None
     earlier: Sequence[EarlierImage] = ()
+    strangeness_told: bool = False
     images: dict[Volume, dict[int, Remembered]] = field(default_factory=dict)
     finished: dict[Volume, set[int]] = field(default_factory=dict)
 

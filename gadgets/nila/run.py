@@ -17,6 +17,7 @@ from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sampling.neighbours import InformedByNeighbours
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.core.uncertainty.psnr import predicted_variance
+from nilatron.gadgets.nila import second_look
 from nilatron.gadgets.nila.budget import Plan, Shape, Stopwatch
 from nilatron.gadgets.nila.prior import ReadyPrior
 from nilatron.gadgets.nila.samples import sampled_images
@@ -123,6 +124,12 @@ class NilaRun:
     def images(self, plan: Plan) -> list[SliceImage]:
         """The image of each slice."""
         result = self._sample(self.sampler.levels(plan.steps), [problem.generator for problem in self.problems])
+        looks_again = second_look.wanted(self.prior.errors, self.problems, self.sampler, result.n_evaluations)
+        if self.prior.errors is not None and looks_again:
+            informed = self.informed is not None
+            result = second_look.looked_again(
+                self.prior.errors, self.problems, self.batch[2], result, self.prior.device, informed=informed
+            )
         maps = self._predicted(result)
         outcomes = []
         for place, problem in enumerate(self.problems):
@@ -132,6 +139,7 @@ class NilaRun:
                 "coarse_steps": str(result.n_coarse),
                 "cg_iterations": str(result.n_iterations[place]),
                 "detail": f"{self.sampler.detail:g}",
+                "second_look": "yes" if looks_again else "no",
                 "scale": f"{problem.scale:.6g}",
                 "sigma_model": f"{problem.noise_level:.4g}",
                 "weights_sha256": self.prior.prior.sha256,
@@ -161,8 +169,11 @@ class NilaRun:
         )
         if self.informed is None or self.informed.last_change is None:
             return found
-        changes = converted_to(self.informed.last_change, result.image) * self.problems[0].scale
-        return [widened(one, changes[place]) for place, one in enumerate(found)]
+        (problem,) = self.problems
+        image = mask_outside_coils(problem.operator, result.image[0])
+        factor = self.informed.widening(image[None] / problem.scale)[0]
+        change = converted_to(self.informed.last_change, result.image)[0] * problem.scale
+        return [widened(found[0], factor, change)]
 
     def _of_neighbours(self) -> dict[str, str]:
         if self.informed is None or self.prior.neighbours is None:

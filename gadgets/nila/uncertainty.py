@@ -79,13 +79,18 @@ def predicted_errors(
     return found
 
 
-def widened(predicted: PredictedError, change: Array) -> PredictedError:
-    """The map of an image that neighbouring slices have changed: sqrt(deviation^2 + change^2), which no calibration knows.
+def widened(predicted: PredictedError, factor: Array, change: Array) -> PredictedError:
+    """The map of an image that its neighbours have changed: sqrt((factor deviation)^2 + change^2), which no calibration knows.
 
-    What was believed of a neighbour, and might be wrong here, is part of the error (z, y, x).
+    Parameters
+    ----------
+    factor
+        Above 1 where image and neighbours disagree (z, y, x).
+    change
+        What was believed of the neighbours, and might be wrong here (z, y, x).
     """
     xp = namespace(predicted.deviation)
-    deviation = xp.sqrt(predicted.deviation**2 + xp.abs(change) ** 2)
+    deviation = xp.sqrt((factor * predicted.deviation) ** 2 + xp.abs(change) ** 2)
     unfit = ("psnr_bound_db", "psnr_bound_confidence")
     of_image = {name: text for name, text in predicted.of_image.items() if name not in unfit}
     return PredictedError(deviation, {"uncertainty_calibration": UNCALIBRATED}, of_image)

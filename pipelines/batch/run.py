@@ -72,7 +72,7 @@ class BatchReport:
 def run_batch(settings: BatchSettings, console: Console | None = None) -> BatchReport:
     """Do all files of a batch; those that an earlier run has finished are recognised.
 
-    The table and the page are written as well when a stop signal comes.
+    The table and the page are written as well when a stop signal comes, and stay as they are when no worker can be had.
 
     Parameters
     ----------
@@ -103,16 +103,27 @@ def run_batch(settings: BatchSettings, console: Console | None = None) -> BatchR
             table.append(row)
             report.count(row)
             n_odd = report.n_rows - report.n_complete
-            bar.update(report.n_rows, report.n_files, "files", f"{n_odd} not complete" if n_odd else "")
+            words = f"{n_odd} not complete" if n_odd else ""
+            bar.update(report.n_rows, report.n_files, "files", words, found=report.n_before)
+
+        driver = Driver(jobs, prepare, retries=limits.retries, time_limit_s=limits.time_limit_s)
+        has_workers = False
+
+        @contextmanager
+        def workers() -> Iterator[Engine]:
+            nonlocal has_workers
+            with engine_of(settings) as engine:
+                has_workers = True
+                yield engine
 
         try:
-            driver = Driver(jobs, prepare, retries=limits.retries, time_limit_s=limits.time_limit_s)
-            drive(driver, engine_of(settings), take, lambda job: remove_half_files(settings.folder, job))
+            drive(driver, workers(), take, lambda job: remove_half_files(settings.folder, job))
         finally:
             report.seconds = time.monotonic() - started_s
-            remove_half_files(settings.folder)  # of workers that were stopped
-            table.write()
-            write_page(settings.folder / "report.html", list(table.rows()), str(settings.folder), report.seconds)
+            if has_workers or driver.finished:  # else the table and the page of an earlier run say more
+                remove_half_files(settings.folder)  # of workers that were stopped
+                table.write()
+                write_page(settings.folder / "report.html", list(table.rows()), str(settings.folder), report.seconds)
     log.info("%s of %s complete", report.n_complete, counted(report.n_files, "file"))
     return report
 

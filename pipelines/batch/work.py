@@ -37,7 +37,7 @@ def prepare(job: Job) -> Row | int:
     try:
         return finished_before(job) or needed_bytes(job.settings)
     except BadInputError as error:
-        return Row(str(job.settings.raw), exit=UNUSABLE, reason=str(error), tries=0)
+        return Row(str(job.settings.raw), exit=UNUSABLE, reason=_reason(error, job), tries=0)
 
 
 def reconstruct(job: Job) -> Row:
@@ -56,7 +56,8 @@ def reconstruct(job: Job) -> Row:
     try:
         row = _recorded(job, lambda: time.perf_counter() - started)
     except BadInputError as error:
-        row = Row(str(job.settings.raw), exit=UNUSABLE, reason=str(error), seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        row = Row(str(job.settings.raw), exit=UNUSABLE, reason=_reason(error, job), seconds=seconds)
     return row
 
 
@@ -90,6 +91,11 @@ def _recorded(job: Job, elapsed: Callable[[], float]) -> Row:
     if report.failure is None:
         write_record(job, replace(made_from, row=row))
     return row
+
+
+def _reason(error: BadInputError, job: Job) -> str:
+    """What is wrong with a file, without its name, which the row has already."""
+    return str(error).removeprefix(f"{job.settings.raw}: ")
 
 
 def _again(row: Row, job: Job) -> Row:

@@ -165,6 +165,28 @@ def learn_errors(
     say(f"{output}: predicts errors, uncalibrated; `nilatron prior calibrate` is next")
 
 
+@prior.command("learn-look")
+def learn_look(
+    images: Annotated[list[Path], typer.Argument(help="Training images: files and folders.")],
+    output: OutputOption,
+    weights: WeightsOption = "default",
+    scans: Annotated[int, typer.Option(min=1, help="Simulated scans that it learns from.")] = 1400,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 3000,
+    seed: Annotated[int, typer.Option(min=0, help="Of scans and training.")] = 0,
+) -> None:
+    """Train a head that corrects the images of these weights once more; the weights stay as they are."""
+    from nilatron.core.prior.second_look.training import LookTraining
+    from nilatron.core.prior.weights import find_weights
+    from nilatron.pipelines.prior.learn_look import LearnLookSettings
+    from nilatron.pipelines.prior.learn_look import learn_look as run
+
+    training = LookTraining(steps=steps, seed=seed)
+    settings = LearnLookSettings(tuple(images), find_weights(weights), n_scans=scans, training=training)
+    with stderr.status("reading") as status:
+        run(settings, output, lambda text: status.update(Text(shown(text))))
+    say(f"{output}: takes a second look; `nilatron prior calibrate` is next")
+
+
 @prior.command()
 def calibrate(
     images: Annotated[list[Path], typer.Argument(help="Images of subjects that no training saw.")],

@@ -126,7 +126,8 @@ def _example(
     for _ in range(TRIES):
         scan = draw_scan(images, scans, generator)
         if bands.class_of(1 / float(scan.counts.mean()), scan.sigma / scan.scale) == key:
-            return example_of(prior.denoiser, scan, np.random.default_rng(seed))
+            look = None if prior.errors is None else prior.errors.second_look
+            return example_of(prior.denoiser, scan, np.random.default_rng(seed), look=look)
     raise InputError(f"no scan of {TRIES} fell into class {key}: the images are too small or empty")
 
 

@@ -63,15 +63,18 @@ def learn_errors(settings: LearnErrorsSettings, output: Path, progress: Callable
     """
     prior = load_prior(settings.weights)
     images = load_images(settings.images)
+    look = None if prior.errors is None else prior.errors.second_look
     examples: list[ErrorExample] = []
     for i in range(settings.n_scans):
         progress(f"scan {i + 1} of {settings.n_scans}")
         scan = draw_scan(images, settings.scans, seeded_generator(settings.training.seed, i))
-        examples.append(example_of(prior.denoiser, scan, np.random.default_rng((settings.training.seed, i))))
+        generator = np.random.default_rng((settings.training.seed, i))
+        examples.append(example_of(prior.denoiser, scan, generator, look=look))
 
     def watch(step: int, loss: float) -> None:
         if step % REPORT_EVERY == 0:
             progress(f"step {step} of {settings.training.steps}, loss {loss:.3f}")
 
     torch.manual_seed(settings.training.seed)
-    write(output, prior, ErrorModel(train_head(ErrorHead(), examples, settings.training, watch)))
+    head = train_head(ErrorHead(), examples, settings.training, watch)
+    write(output, prior, ErrorModel(head, second_look=look))

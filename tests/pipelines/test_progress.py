@@ -33,6 +33,15 @@ def test_without_a_terminal_the_log_tells_rate_and_time_left(clock, caplog):
     ]
 
 
+def test_what_an_earlier_run_has_left_does_not_shorten_the_time_left(clock, caplog):
+    with caplog.at_level(logging.INFO), Bar(Console(force_terminal=False), clock) as bar:
+        bar.update(0, 60, "files")
+        bar.update(40, 60, "files", found=40)
+        clock.now_s += 10.0
+        bar.update(45, 60, "files", found=40)
+    assert [record.message for record in caplog.records] == ["45 of 60 files, 2 s each, 30 s left"]
+
+
 def test_short_work_is_not_told(clock, caplog):
     with caplog.at_level(logging.INFO), Bar(Console(force_terminal=False), clock) as bar:
         run(bar, clock, 20, LOG_EVERY_S / 25)

@@ -42,7 +42,7 @@ def matched(magnitude: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
     for y in shifts:
         rows = wide[..., y : y + n_y + PATCH - 1, :]
         moved = torch.cat([rows[..., x : x + n_x + PATCH - 1] for x in shifts], dim=1)
-        apart = _patch_mean((moved - image).square())
+        apart = patch_mean((moved - image).square(), PATCH)
         centres = moved[..., PATCH // 2 : PATCH // 2 + n_y, PATCH // 2 : PATCH // 2 + n_x]
         weight = torch.exp(apart / -(WIDTHS[0] ** 2)) * there.repeat(1, len(shifts), 1, 1)
         for number, (total, weighted) in enumerate(zip(totals, sums, strict=True)):
@@ -55,13 +55,13 @@ def matched(magnitude: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
     return torch.stack((*found, totals[1] / possible), dim=1)
 
 
-def _patch_mean(images: Tensor) -> Tensor:
-    """Mean over patches (..., y, x) of images (..., y + PATCH - 1, x + PATCH - 1)."""
-    n_y, n_x = images.shape[-2] - PATCH + 1, images.shape[-1] - PATCH + 1
+def patch_mean(images: Tensor, side: int) -> Tensor:
+    """Mean over patches (..., y, x) of images (..., y + side - 1, x + side - 1)."""
+    n_y, n_x = images.shape[-2] - side + 1, images.shape[-1] - side + 1
     columns = images[..., :n_y, :].clone()
-    for y in range(1, PATCH):
+    for y in range(1, side):
         columns += images[..., y : y + n_y, :]
     total = columns[..., :n_x].clone()
-    for x in range(1, PATCH):
+    for x in range(1, side):
         total += columns[..., x : x + n_x]
-    return total / PATCH**2
+    return total / side**2

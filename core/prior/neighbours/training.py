@@ -19,20 +19,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nilatron.core.measurement import mask_outside_coils
-from nilatron.core.metrics import FOREGROUND
 from nilatron.core.prior.augment import bernoulli
+from nilatron.core.prior.correction_training import Example, crops_of, example, rate_factor, train_step
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.lesions import LesionSettings
-from nilatron.core.prior.neighbours.head import CORRECTION_UNIT, NeighbourHead, head_inputs, own_channels
+from nilatron.core.prior.neighbours.head import NeighbourHead, head_inputs, own_channels
 from nilatron.core.prior.neighbours.planes import Neighbour, neighbour_planes
 from nilatron.core.prior.sampled_scan import sampled_scan
 from nilatron.core.prior.training_scans import ScanSettings, TrainingScan, draw_scans
 from nilatron.core.prior.volumes import NeighbourSettings, Volumes
 from nilatron.core.sampling.image import ImageSettings
 
-EASY = 0.3  # crops count relative to the squared error of their slice, those without error relative to this share of it
-BACKGROUND = 0.3  # weight of the pixels outside the object
-WARM_UP = 100  # steps in which the rate rises
 KEPT_RUNS = 50  # of which wrong neighbours are
 
 
@@ -43,12 +40,10 @@ class ScannedSlice(NamedTuple):
     ----------
     own
         `own_channels` of the sampler's last step, (channel, y, x).
-    magnitude
-        Of the image.
-    error
-        |truth| - |image|.
-    weight
-        1 in the object and `BACKGROUND` outside.
+    magnitude, truth
+        Of the image and of the object.
+    lesions
+        By how much lesions changed the object's magnitude.
     scale
         Image scale.
     noise, share
@@ -57,16 +52,11 @@ class ScannedSlice(NamedTuple):
 
     own: Tensor
     magnitude: Tensor
-    error: Tensor
-    weight: Tensor
+    truth: Tensor
+    lesions: Tensor
     scale: float
     noise: float
     share: float
-
-    @property
-    def squared_error(self) -> float:
-        """Weighted mean."""
-        return float((self.weight * self.error.square()).sum() / self.weight.sum()) + 1e-8
 
 
 class ScannedRun(NamedTuple):
@@ -74,14 +64,6 @@ class ScannedRun(NamedTuple):
 
     slices: Sequence[ScannedSlice]
     step_mm: float
-
-
-class Example(NamedTuple):
-    """Head inputs (channel, y, x), the error (y, x) to be found, and its weight by the slice's squared error; float16."""
-
-    inputs: Tensor
-    error: Tensor
-    weight: Tensor
 
 
 @dataclass(frozen=True)
@@ -93,6 +75,7 @@ class NeighbourTraining:
     rate: float = 2e-3  # of Adam, falling to 0 along a cosine
     batch_size: int = 16
     patch: int = 96  # side in pixels
+    contrast_weight: float = 2.0  # of what lesions lack, see `core.prior.correction_training`
     views: int = 2  # of a slice, each with other neighbours
     kept: int = 3000  # latest views that are learnt from
     seed: int = 0
@@ -117,16 +100,14 @@ def reconstructed(
     result, operator, settings = sampled_scan(denoiser, scan, generator, settings)
     with torch.inference_mode():
         magnitude = cast("Tensor", mask_outside_coils(operator, result.image[0]))[0].abs() / scan.scale
-        truth = scan.truth[0].abs() / scan.scale
         noisy, estimate = (cast("Tensor", image)[0] / scan.scale for image in (result.last_input, result.last_estimate))
         levels = torch.tensor([settings.network_fraction * settings.levels()[-1]])
         own = own_channels(noisy, estimate, levels)[0]
-        weight = torch.where(truth > FOREGROUND, 1.0, BACKGROUND)
     return ScannedSlice(
         own.clone(),
         magnitude.clone(),
-        (truth - magnitude).clone(),
-        weight.clone(),
+        scan.truth[0].abs() / scan.scale,
+        scan.lesions[0] / scan.scale,
         scan.scale,
         scan.sigma / scan.scale,
         float(scan.counts.mean()),
@@ -183,20 +164,8 @@ def views_of(
                 continue
             planes = cast("Tensor", neighbour_planes(neighbours, 1.0, one.noise, one.share))
             inputs = head_inputs(one.own[None], planes[None])[0]
-            weight = one.weight / one.squared_error
-            found.append(Example(inputs.half(), one.error.half(), weight.clamp_max(6e4).half()))
+            found.append(example(inputs, one.magnitude, one.truth, one.lesions))
     return found
-
-
-def crop_of(example: Example, size: int, generator: torch.Generator) -> Tensor:
-    """A random part of inputs, error and weight (channel, y, x), flipped at random; padded with zeros, which have no weight."""
-    stacked = torch.cat((example.inputs, example.error[None], example.weight[None])).float()
-    n_y, n_x = (int(n) for n in stacked.shape[-2:])
-    stacked = F.pad(stacked, (0, max(0, size - n_x), 0, max(0, size - n_y)))
-    y, x = (int(torch.randint(0, max(n - size, 0) + 1, (), generator=generator)) for n in (n_y, n_x))
-    part = stacked[:, y : y + size, x : x + size]
-    flipped = [axis for axis in (-2, -1) if bernoulli(0.5, generator)]
-    return part.flip(flipped) if flipped else part
 
 
 def train_neighbours(
@@ -228,36 +197,8 @@ def train_neighbours(
         for step in range(number * settings.steps_per_scan, (number + 1) * settings.steps_per_scan if examples else 0):
             for group in optimiser.param_groups:
                 group["lr"] = settings.rate * rate_factor(step, n_steps)
-            losses.append(train_step(head, optimiser, examples, settings, generator))
+            crops = crops_of(examples, settings.batch_size, settings.patch, generator)
+            losses.append(train_step(head, optimiser, crops, settings.contrast_weight))
         after, before = (sum(part) for part in zip(*losses, strict=True))
         watch(number + 1, 10 * math.log10(before / after), head)
     return head.eval()
-
-
-def rate_factor(step: int, n_steps: int) -> float:
-    """Rises over the first steps, then falls to 0 along a cosine."""
-    return min(1, (step + 1) / WARM_UP) * (1 + math.cos(math.pi * step / n_steps)) / 2
-
-
-def train_step(
-    head: NeighbourHead,
-    optimiser: torch.optim.Optimizer,
-    examples: Sequence[Example],
-    settings: NeighbourTraining,
-    generator: torch.Generator,
-) -> tuple[float, float]:
-    """One step; the loss, and what it would be without the head.
-
-    The loss is the squared error relative to that of the slice, of crops whose own is small more.
-    """
-    chosen = torch.randint(0, len(examples), (settings.batch_size,), generator=generator).tolist()
-    crops = torch.stack([crop_of(examples[index], settings.patch, generator) for index in chosen])
-    inputs, error, weight = crops[:, :-2].contiguous(memory_format=torch.channels_last), crops[:, -2], crops[:, -1]
-    before = (weight * error.square()).mean((-2, -1))
-    optimiser.zero_grad()
-    after = (weight * (error - CORRECTION_UNIT * head(inputs)).square()).mean((-2, -1))
-    loss = (after / (before + EASY)).mean()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
-    optimiser.step()
-    return float(loss.detach()), float((before / (before + EASY)).mean())

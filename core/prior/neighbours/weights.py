@@ -68,7 +68,8 @@ def load_neighbours(path: Path, device: torch.device | str = "cpu") -> Neighbour
     """
     import torch
 
-    from nilatron.core.prior.neighbours.head import NeighbourHead, NeighbourHeadConfig
+    from nilatron.core.prior.neighbours.head import NeighbourHead
+    from nilatron.core.prior.small_unet import SmallUNetConfig
 
     file = read_weights_file(path)
     if file.format != FORMAT:
@@ -79,7 +80,7 @@ def load_neighbours(path: Path, device: torch.device | str = "cpu") -> Neighbour
         if not isinstance(channels, list) or not all(type(n) is int and 0 < n <= MAX_CHANNELS for n in channels):
             raise ValueError(f"channels are whole numbers from 1 to {MAX_CHANNELS}, got {str(channels)[:80]}")
         with torch.device("meta"):
-            head = NeighbourHead(NeighbourHeadConfig(tuple(channels)))
+            head = NeighbourHead(SmallUNetConfig(tuple(channels)))
         denoiser_sha256 = file.metadata["denoiser_sha256"]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: its metadata do not fit a head of ours ({error})") from error

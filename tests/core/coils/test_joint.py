@@ -63,6 +63,15 @@ def test_missing_lines_are_found(pattern):
     assert agreement(found.block, maps) > 0.98 > agreement(centre_block(full * counts, 24), maps)
 
 
+@pytest.mark.parametrize("pattern", [every(2, 4), random_half], ids=["R2", "random"])
+def test_scans_with_hardly_a_central_line_are_inverted_longer(pattern):
+    full, counts, _ = sampled(pattern)
+    usual, longer = (
+        joint_calibration(full * counts, counts, settings=JointSettings.for_lines(n)).block for n in (8, 4)
+    )
+    assert error_of(longer, full) < 0.9 * error_of(usual, full)
+
+
 def test_acquired_samples_stay_as_they_are():
     full, counts, _ = sampled(every(2, 4))
     block, acquired = joint_calibration(full * counts, counts).block, centre_block(counts[None], 24)[0] > 0

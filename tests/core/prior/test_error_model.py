@@ -7,8 +7,10 @@ import torch
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import load_prior, save_prior
 from nilatron.core.prior.error_head import Delivered, ErrorHead, ErrorHeadConfig, ln_variance
-from nilatron.core.prior.error_model import ErrorModel, delivered, predicted_deviation
+from nilatron.core.prior.error_model import ErrorModel, delivered, predicted_deviation, second_look
 from nilatron.core.prior.familiarity import Familiarity, FamiliarityNetwork
+from nilatron.core.prior.second_look.head import SecondLook, looked_again
+from nilatron.core.prior.small_unet import SmallUNetConfig
 from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.prior.weights import WeightsError
 from nilatron.core.sampling.nila_fast import SamplerResult
@@ -16,6 +18,7 @@ from nilatron.core.uncertainty.calibration import Calibration, ClassCalibration
 
 CALIBRATION = Calibration({(0, 1): ClassCalibration(1.7, 0.5, 11)})
 FAMILIARITY = Familiarity(FamiliarityNetwork(), 3.0, 0.02)
+LOOK = SecondLook(SmallUNetConfig((4, 4, 8, 8)))
 
 
 def head():
@@ -35,7 +38,7 @@ def result(image, n_steps=7):
 
 
 def test_it_comes_back_from_a_weights_file(tmp_path, denoiser):
-    model = ErrorModel(head(), CALIBRATION, FAMILIARITY)
+    model = ErrorModel(head(), CALIBRATION, FAMILIARITY, LOOK)
     save_prior(tmp_path / "w", denoiser, {"licence": "MIT"}, errors=model)
     found = load_prior(tmp_path / "w").errors
     assert found.calibration == CALIBRATION
@@ -51,7 +54,7 @@ def test_weights_without_one_still_load(tmp_path, denoiser):
     assert load_prior(tmp_path / "w").errors is None
     save_prior(tmp_path / "w", denoiser, {}, errors=ErrorModel(head()))
     found = load_prior(tmp_path / "w").errors
-    assert (found.calibration, found.familiarity) == (None, None)
+    assert (found.calibration, found.familiarity, found.second_look) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -64,10 +67,13 @@ def test_weights_without_one_still_load(tmp_path, denoiser):
         ("error_head", "no json"),
         ("calibration", "{}"),
         ("familiarity", "[]"),
+        ("second_look", '{"channels": [8, 8, 8]}'),
+        ("second_look", '{"channels": [4, 4, 8, 16]}'),  # not the shapes of the tensors
+        ("second_look", "no json"),
     ],
 )
 def test_metadata_that_describe_none_are_refused(tmp_path, denoiser, monkeypatch, key, text):
-    model = ErrorModel(head(), CALIBRATION, FAMILIARITY)
+    model = ErrorModel(head(), CALIBRATION, FAMILIARITY, LOOK)
     wrong = {**model.metadata(), key: text}
     monkeypatch.setattr(ErrorModel, "metadata", lambda _: wrong)
     save_prior(tmp_path / "w", denoiser, {}, errors=model)
@@ -105,3 +111,22 @@ def test_deviations_come_in_the_units_of_the_image():
     assert found.dtype == np.float32
     expected = (ln_variance(model.head, seen) / 2).exp().detach().numpy()
     np.testing.assert_allclose(found[:, 0], expected * np.array(scales)[:, None, None], rtol=1e-4)
+
+
+def test_a_second_look_comes_in_the_units_of_the_image():
+    image = np.random.default_rng(1).standard_normal((2, 1, 8, 12)).astype(np.complex64)
+    torch.manual_seed(0)
+    look = SecondLook(SmallUNetConfig((4, 4, 4, 4)))
+    torch.nn.init.normal_(look.last.weight)
+    model, scales = ErrorModel(head(), second_look=look), [1.0, 10.0]
+    seen = delivered(result(image), image, scales, 1.0, 0.4, "cpu")
+    found = second_look(model, seen, scales, image)
+    assert (found.shape, found.dtype) == (image.shape, np.complex64)
+    expected = looked_again(look, seen).detach().numpy()
+    np.testing.assert_allclose(found[:, 0], expected * np.array(scales)[:, None, None], rtol=1e-4, atol=1e-5)
+
+
+def test_weights_without_a_second_look_take_none():
+    image = np.ones((1, 1, 8, 12), np.complex64)
+    with pytest.raises(ValueError, match="take no second look"):
+        second_look(ErrorModel(head()), delivered(result(image), image, 1.0, 1.0, 0.4, "cpu"), 1.0, image)

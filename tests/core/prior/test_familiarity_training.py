@@ -26,7 +26,7 @@ def test_training_repeats_and_its_threshold_lets_the_known_pass():
 
 @pytest.mark.slow
 def test_what_it_learnt_from_is_more_familiar_than_noise():
-    settings = FamiliarityTraining(steps=60, batch_size=32, fresh=4, presentations=2, false_alarms=0.1)
+    settings = FamiliarityTraining(steps=40, batch_size=8, fresh=4, presentations=2, false_alarms=0.1)
     found = train_familiarity(heads(), settings, lambda *_: None)
     own = found.scores(torch.stack(heads(3)))
     noise = found.scores(torch.rand(3, 96, 96, generator=torch.Generator().manual_seed(1)))

@@ -68,3 +68,16 @@ def test_the_head_is_asked_once_and_sees_the_upright_image_beside_its_neighbours
     assert inputs.shape[-2:] == SHAPE[-2:]
     # whatever view of the image the denoiser is shown
     assert np.corrcoef(inputs[0, 0].flatten(), inputs[0, 4].flatten())[0, 1] > 0.8
+
+
+def test_the_map_grows_where_an_image_and_its_neighbour_disagree(problem, planes):
+    informed = InformedByNeighbours(NeighbourHead(), planes)
+    image = problem.conventional[None] / problem.scale
+    same = informed.widening(image)
+    assert (same.shape, same.dtype) == ((1, *SHAPE), np.float32)
+    np.testing.assert_array_equal(same, 1)
+    marked = image.copy()
+    marked[..., 30:37, 40:47] *= 3
+    found = informed.widening(marked)
+    assert found[..., 31:36, 41:46].mean() > 1.2
+    np.testing.assert_array_equal(found[..., :20, :], 1)

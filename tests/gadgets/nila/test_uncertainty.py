@@ -6,13 +6,16 @@ import torch
 
 from nilatron.core.prior.error_head import Delivered, ErrorHead
 from nilatron.core.prior.error_model import ErrorModel
+from nilatron.core.prior.neighbours.head import NeighbourHead
+from nilatron.core.prior.neighbours.planes import Neighbour
+from nilatron.core.prior.neighbours.weights import NeighbourPrior
 from nilatron.core.prior.prior import Estimate
 from nilatron.core.uncertainty.calibration import Calibration, ClassCalibration
 from nilatron.gadgets.nila import method
 from nilatron.gadgets.nila.method import run_nila, run_nila_batch
 from nilatron.gadgets.nila.prior import ReadyPrior, prior_for
 from nilatron.gadgets.nila.settings import NilaNodeSettings
-from nilatron.gadgets.nila.uncertainty import familiarity_of
+from nilatron.gadgets.nila.uncertainty import PredictedError, familiarity_of, widened
 
 BOTH = NilaNodeSettings(series=("nila", "uncertainty"), precision="fp32", samples=2, sample_steps=2)
 EVERY_CLASS = Calibration({(r, n): ClassCalibration(1.5 + r, 0.5, 11) for r in range(3) for n in range(3)})
@@ -116,6 +119,43 @@ def test_small_objects_and_noise_are_not_judged(size, noise, is_judged):
 def test_a_class_that_was_not_calibrated_is_uncalibrated(problem, with_errors):
     with_errors(model(Calibration({(7, 7): ClassCalibration(1.0, 0.0, 11)})))
     assert run_nila(problem(1), BOTH).provenance["uncertainty_calibration"] == "uncalibrated"
+
+
+@pytest.fixture
+def told(problem, monkeypatch):
+    """Map of a slice whose weights predict errors and have a head that says nothing, with the neighbours that are given."""
+    ready = prior_for(problem(1).weights, "cpu", BOTH.engine_settings)
+    head = NeighbourPrior(NeighbourHead().eval().requires_grad_(False), {}, "", "")
+    for name in ("prior_for", "informed_prior_for"):
+        monkeypatch.setattr(method, name, lambda *_: replace(ready, errors=model(EVERY_CLASS), neighbours=head))
+
+    def run(*magnitudes):
+        given = tuple(Neighbour(magnitude, 3.0) for magnitude in magnitudes)
+        return run_nila(replace(problem(1), neighbours=given), BOTH)
+
+    return run
+
+
+def test_the_map_grows_by_what_neighbours_show_even_if_they_change_nothing(told):
+    alone = told()
+    image = np.abs(alone.images["main"][0])
+    marked = image.copy()
+    marked[8:15, 12:19] *= 2
+    same, other = told(image), told(marked)
+    np.testing.assert_array_equal(other.images["main"], alone.images["main"])
+    np.testing.assert_allclose(same.images["uncertainty"], alone.images["uncertainty"], rtol=1e-6)
+    growth = (other.images["uncertainty"] / same.images["uncertainty"])[0]
+    assert growth[9:14, 13:18].mean() > 1.2
+    np.testing.assert_array_equal(growth[:2], 1)
+    assert other.provenance["uncertainty_calibration"] == "uncalibrated"
+    assert not set(PROMISES) & set(other.provenance)
+
+
+def test_a_changed_image_has_a_map_of_what_was_believed_and_what_was_predicted():
+    predicted = PredictedError(np.full((1, 2, 2), 3.0, np.float32), {}, {"psnr_bound_db": "30", "unfamiliarity": "1"})
+    found = widened(predicted, np.full((1, 2, 2), 2.0, np.float32), np.full((1, 2, 2), -8.0, np.float32))
+    np.testing.assert_allclose(found.deviation, 10)
+    assert found.of_image == {"unfamiliarity": "1"}
 
 
 def test_samples_stay_for_those_who_ask_for_them(problem, with_errors):

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from nilatron.core.prior.neighbours.head import NeighbourHead, NeighbourHeadConfig, change_of, head_inputs, own_channels
+from nilatron.core.prior.neighbours.head import NeighbourHead, change_of, head_inputs, own_channels
 from nilatron.core.prior.neighbours.planes import N_PLANES
+from nilatron.core.prior.small_unet import SmallUNetConfig
 
 SHAPE = (13, 10)
 
@@ -11,7 +12,7 @@ SHAPE = (13, 10)
 def head():
     """A head that says something."""
     torch.manual_seed(0)
-    made = NeighbourHead(NeighbourHeadConfig((4, 4, 4, 4)))
+    made = NeighbourHead(SmallUNetConfig((4, 4, 4, 4)))
     torch.nn.init.normal_(made.last.weight)
     return made.eval().requires_grad_(False)
 
@@ -60,4 +61,4 @@ def test_inputs_are_finite_where_there_is_nothing(planes):
 @pytest.mark.parametrize("channels", [(8, 8, 8), (8, 8, 8, 0)])
 def test_a_shape_that_no_head_has_is_refused(channels):
     with pytest.raises(ValueError, match="expected four numbers of channels from 1"):
-        NeighbourHeadConfig(channels)
+        SmallUNetConfig(channels)

@@ -7,14 +7,11 @@ import torch
 from nilatron.core.prior.acquired import AcquisitionSettings
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.lesions import LesionSettings
-from nilatron.core.prior.neighbours.head import N_INPUTS
 from nilatron.core.prior.neighbours.training import (
     NeighbourTraining,
     ScannedRun,
     ScannedSlice,
-    crop_of,
     neighbours_of,
-    rate_factor,
     reconstructed,
     scanned_run,
     train_neighbours,
@@ -50,7 +47,7 @@ def volumes():
 def scanned(value, scale=1.0):
     """A slice of one value."""
     flat = torch.full((8, 8), value)
-    return ScannedSlice(flat.expand(4, 8, 8), flat, 0.1 * flat, torch.ones(8, 8), scale, 0.05, 0.3)
+    return ScannedSlice(flat.expand(4, 8, 8), flat, 1.1 * flat, torch.zeros(8, 8), scale, 0.05, 0.3)
 
 
 def run(scales=(1.0, 1.0, 1.0)):
@@ -62,10 +59,11 @@ def told(number, settings=RIGHT, scanned_together=None):
     return neighbours_of(scanned_together, number, [scanned_together], settings, torch.Generator().manual_seed(0))
 
 
-def test_error_and_image_add_up_to_the_truth_of_the_scan(denoiser):
+def test_image_and_truth_of_the_scan_have_image_scale_1(denoiser):
     scan = draw_scan([torch.rand(80, 80, generator=torch.Generator().manual_seed(0))], SCANS, torch.Generator())
     one = reconstructed(denoiser, scan, np.random.default_rng(0), ImageSettings(steps=2))
-    assert torch.allclose(one.magnitude + one.error, scan.truth[0].abs() / scan.scale, atol=1e-5)
+    assert torch.allclose(one.truth, scan.truth[0].abs() / scan.scale, atol=1e-5)
+    assert float((one.magnitude - one.truth).abs().mean()) < 0.3
     assert one.noise == pytest.approx(scan.sigma / scan.scale)
 
 
@@ -102,33 +100,16 @@ def test_neighbours_that_show_something_else_or_have_moved_keep_their_mean(error
     assert all(torch.isclose(one.magnitude.mean(), images[n].mean()) for one, n in zip(found, (0, 2), strict=True))
 
 
-@pytest.mark.parametrize("size", [4, 8, 12])
-def test_crops_have_their_size_and_count_relative_to_the_error_of_the_slice(size):
-    view = views_of(run(), [run()], RIGHT, 1, torch.Generator().manual_seed(0))[0]
-    crop = crop_of(view, size, torch.Generator().manual_seed(0))
-    assert crop.shape == (N_INPUTS + 2, size, size)
-    error, weight = crop[-2], crop[-1]
-    inside = weight > 0
-    assert int(inside.sum()) == min(size, 8) ** 2
-    assert float((weight * error.square())[inside].mean()) == pytest.approx(1, rel=1e-2)
-
-
 def test_slices_without_neighbours_are_not_learnt_from():
     generator = torch.Generator().manual_seed(0)
     assert len(views_of(run(), [run()], RIGHT, 2, generator)) == 6
     assert views_of(run(), [run()], replace(RIGHT, drop_probability=1.0), 2, generator) == []
 
 
-def test_the_rate_rises_and_falls_to_nothing():
-    rates = [rate_factor(step, 1000) for step in range(1001)]
-    assert rates[0] < 0.02 < rates[50] < rates[99] > rates[500] > rates[999]
-    assert rates[-1] == pytest.approx(0)
-
-
 @pytest.mark.slow
 def test_what_neighbours_show_is_learnt(denoiser, volumes):
     gains = []
-    settings = replace(TRAINING, n_scans=4, steps_per_scan=40, rate=5e-3)
+    settings = replace(TRAINING, n_scans=3, steps_per_scan=40, rate=5e-3)
     train_neighbours(denoiser, volumes, settings, lambda *said: gains.append(said[1]))
     assert gains[-1] > 1  # dB
 

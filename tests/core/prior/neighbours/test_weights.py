@@ -4,22 +4,23 @@ import pytest
 import safetensors.torch
 import torch
 
-from nilatron.core.prior.neighbours.head import NeighbourHead, NeighbourHeadConfig
+from nilatron.core.prior.neighbours.head import NeighbourHead
 from nilatron.core.prior.neighbours.weights import beside, load_neighbours, save_neighbours
+from nilatron.core.prior.small_unet import SmallUNetConfig
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS, WeightsError, read_weights_file
 
 
 @pytest.fixture
 def path(tmp_path):
     torch.manual_seed(0)
-    head = NeighbourHead(NeighbourHeadConfig((4, 8, 8, 8)))
+    head = NeighbourHead(SmallUNetConfig((4, 8, 8, 8)))
     save_neighbours(tmp_path / "own.safetensors", head, {"licence": "none"}, "ab" * 32)
     return tmp_path / "own.safetensors"
 
 
 def test_what_is_written_is_read(path):
     torch.manual_seed(0)
-    written = NeighbourHead(NeighbourHeadConfig((4, 8, 8, 8))).state_dict()
+    written = NeighbourHead(SmallUNetConfig((4, 8, 8, 8))).state_dict()
     read = load_neighbours(path)
     assert (read.denoiser_sha256, read.metadata["licence"]) == ("ab" * 32, "none")
     assert read.sha256 == read_weights_file(path).sha256

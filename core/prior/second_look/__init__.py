@@ -1,0 +1,1 @@
+"""A correction of the finished image by what it was made from."""
