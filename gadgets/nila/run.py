@@ -17,10 +17,10 @@ from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sampling.neighbours import InformedByNeighbours
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.core.uncertainty.psnr import predicted_variance
-from nilatron.gadgets.nila import second_look
 from nilatron.gadgets.nila.budget import Plan, Shape, Stopwatch
 from nilatron.gadgets.nila.prior import ReadyPrior
 from nilatron.gadgets.nila.samples import sampled_images
+from nilatron.gadgets.nila.second_look import looked_again
 from nilatron.gadgets.nila.settings import SAMPLED_SERIES, NilaNodeSettings
 from nilatron.gadgets.nila.uncertainty import (
     UNCALIBRATED,
@@ -124,12 +124,7 @@ class NilaRun:
     def images(self, plan: Plan) -> list[SliceImage]:
         """The image of each slice."""
         result = self._sample(self.sampler.levels(plan.steps), [problem.generator for problem in self.problems])
-        looks_again = second_look.wanted(self.prior.errors, self.problems, self.sampler, result.n_evaluations)
-        if self.prior.errors is not None and looks_again:
-            informed = self.informed is not None
-            result = second_look.looked_again(
-                self.prior.errors, self.problems, self.batch[2], result, self.prior.device, informed=informed
-            )
+        result, looked_at = self._looked_again(result)
         maps = self._predicted(result)
         outcomes = []
         for place, problem in enumerate(self.problems):
@@ -139,7 +134,7 @@ class NilaRun:
                 "coarse_steps": str(result.n_coarse),
                 "cg_iterations": str(result.n_iterations[place]),
                 "detail": f"{self.sampler.detail:g}",
-                "second_look": "yes" if looks_again else "no",
+                "second_look": "yes" if looked_at[place] else "no",
                 "scale": f"{problem.scale:.6g}",
                 "sigma_model": f"{problem.noise_level:.4g}",
                 "weights_sha256": self.prior.prior.sha256,
@@ -153,6 +148,15 @@ class NilaRun:
             error = self._rms_error(problem, result.image[place], maps[place]) if maps else None
             outcomes.append(SliceImage(self._with_prediction(outcome, maps[place]) if maps else outcome, error))
         return outcomes
+
+    def _looked_again(self, result: SamplerResult) -> tuple[SamplerResult, list[bool]]:
+        """The result after a second look, and of which slices it was taken."""
+        if self.prior.errors is None:
+            return result, [False] * len(self.problems)
+        informed, conventional = self.informed is not None, self.batch[2]
+        return looked_again(
+            self.prior.errors, self.problems, conventional, result, self.sampler, self.prior.device, informed=informed
+        )
 
     def _rms_error(self, problem: Problem, image: Array, predicted: PredictedError) -> float | None:
         """Predicted rms error of an image, image scale 1; None where nobody asks, because a GPU would be waited for."""
