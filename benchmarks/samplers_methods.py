@@ -111,23 +111,17 @@ def apart(scan: Scan, n: int) -> Posterior:
 
 def langevin(scan: Scan, n: int) -> Posterior:
     """Samples by pULA with its defaults."""
-    return Posterior(
-        pula(
-            scan.denoiser,
-            scan.operator,
-            scan.data,
-            n_samples=n,
-            sigma=scan.sigma,
-            scale=scan.scale,
-            generator=np.random.default_rng(0),
-        )
-    )
+    return _reference(pula, scan, n)
 
 
 def corrected(scan: Scan, n: int) -> Posterior:
     """Samples by the published predictor-corrector sampler."""
+    return _reference(predictor_corrector, scan, n)
+
+
+def _reference(sampler: Callable[..., Array], scan: Scan, n: int) -> Posterior:
     return Posterior(
-        predictor_corrector(
+        sampler(
             scan.denoiser,
             scan.operator,
             scan.data,

@@ -62,7 +62,8 @@ def object_scores(
         for _ in range(options.repeats):
             acceleration, noise = (int(i) for i in generator.integers(0, 3, 2))
             scans = ScanSettings(accelerations=ACCELERATIONS[acceleration], sigma=NOISES[noise])
-            example = example_of(prior.denoiser, draw_scan([image], scans, torch_generator), generator)
+            look = None if prior.errors is None else prior.errors.second_look
+            example = example_of(prior.denoiser, draw_scan([image], scans, torch_generator), generator, look=look)
             scores.setdefault(name, []).append(float(familiarity.scores(example.seen.image.abs())))
     return scores
 

@@ -210,9 +210,7 @@ def predicted_deviation(model: ErrorModel, seen: Delivered, scale: Any, referenc
 
     with torch.inference_mode():
         deviation = (ln_variance(model.head, seen) / 2).exp()
-    xp = namespace(reference)
-    like = xp.reshape(converted_to(deviation, reference), tuple(reference.shape))
-    return like * converted_to(np.reshape(np.asarray(scale, np.float32), (-1, 1, 1, 1)), reference)
+    return _like(deviation, scale, reference)
 
 
 def second_look(model: ErrorModel, seen: Delivered, scale: Any, reference: Array, share: float = 1.0) -> Array:
@@ -231,5 +229,10 @@ def second_look(model: ErrorModel, seen: Delivered, scale: Any, reference: Array
         raise ValueError("these weights take no second look")
     with torch.inference_mode():
         images = looked_again(model.second_look, seen, share)
-    like = namespace(reference).reshape(converted_to(images, reference), tuple(reference.shape))
-    return like * converted_to(np.reshape(np.asarray(scale, np.float32), (-1, 1, 1, 1)), reference)
+    return _like(images, scale, reference)
+
+
+def _like(values: Tensor, scale: Any, reference: Array) -> Array:
+    """Values (image, y, x) of image scale 1 in physical units, in the shape and library of `reference` (batch, z, y, x)."""
+    shaped = namespace(reference).reshape(converted_to(values, reference), tuple(reference.shape))
+    return shaped * converted_to(np.reshape(np.asarray(scale, np.float32), (-1, 1, 1, 1)), reference)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from nilatron.core.prior.neighbours.head import NeighbourHead
 
 
-LAST_SIGMA = 0.03  # the network is told of less noise in the last step alone: 0.0225 to 0.0275 by default
+LAST_SIGMA = 0.03  # the network is told of less noise in the last step alone: 0.0225 to 0.027 by default
 
 
 @dataclass

@@ -8,9 +8,10 @@ from dataclasses import fields, replace
 import numpy as np
 
 from nilatron.core.backend import Array, converted_to, namespace
-from nilatron.core.prior.error_model import ErrorModel, delivered, second_look
+from nilatron.core.prior.error_model import ErrorModel, second_look
 from nilatron.core.sampling.image import ImageSettings
 from nilatron.core.sampling.nila_fast import SamplerResult
+from nilatron.gadgets.nila.uncertainty import seen_by_heads
 from nilatron.gadgets.problem import Problem
 
 BESIDE_NEIGHBOURS = 0.4  # of the correction, of images that neighbouring slices have corrected: part of it is the same
@@ -50,10 +51,7 @@ def looked_again(
     taken = [takes_second_look(model, problem, settings, result.n_evaluations) for problem in problems]
     if not any(taken):
         return result, taken
-    scales = [problem.scale for problem in problems]
-    noises = [problem.noise_level for problem in problems]
-    shares = [problem.acquired_share for problem in problems]
-    seen = delivered(result, conventional, scales, noises, shares, device)
+    seen, scales = seen_by_heads(problems, conventional, result, device), [problem.scale for problem in problems]
     images = second_look(model, seen, scales, result.image, BESIDE_NEIGHBOURS if informed else 1.0)
     chosen = converted_to(np.reshape(taken, (-1, 1, 1, 1)), images)
     return replace(result, image=namespace(images).where(chosen, images, result.image)), taken

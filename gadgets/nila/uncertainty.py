@@ -66,9 +66,8 @@ def predicted_errors(
         With which it ran; other settings than those of the calibration make the map uncalibrated.
     """
     scales = [problem.scale for problem in problems]
-    noises = [problem.noise_level for problem in problems]
     shares = [problem.acquired_share for problem in problems]
-    seen = delivered(result, conventional, scales, noises, shares, device)
+    seen = seen_by_heads(problems, conventional, result, device)
     deviations = predicted_deviation(model, seen, scales, namespace(result.image).abs(result.image))
     familiar = familiarity_of(model, seen, len(problems))
     found = []
@@ -77,6 +76,13 @@ def predicted_errors(
         said, of_image = _promises(model, problem, image, deviation, share, settings, result.n_evaluations)
         found.append(PredictedError(deviation, said, of_image | familiar[place]))
     return found
+
+
+def seen_by_heads(problems: Sequence[Problem], conventional: Array, result: SamplerResult, device: str) -> Delivered:
+    """What the heads beside the weights see of the images of a batch; for the parameters see `predicted_errors`."""
+    scales = [problem.scale for problem in problems]
+    noises = [problem.noise_level for problem in problems]
+    return delivered(result, conventional, scales, noises, [problem.acquired_share for problem in problems], device)
 
 
 def widened(predicted: PredictedError, factor: Array, change: Array) -> PredictedError:

@@ -155,8 +155,8 @@ def learn_errors(
     """Train a head that predicts the errors of the images of these weights, which stay as they are."""
     from nilatron.core.prior.error_training import HeadTraining
     from nilatron.core.prior.weights import find_weights
-    from nilatron.pipelines.prior.learn_errors import LearnErrorsSettings
-    from nilatron.pipelines.prior.learn_errors import learn_errors as run
+    from nilatron.pipelines.prior.learn.errors import LearnErrorsSettings
+    from nilatron.pipelines.prior.learn.errors import learn_errors as run
 
     training = HeadTraining(steps=steps, seed=seed)
     settings = LearnErrorsSettings(tuple(images), find_weights(weights), n_scans=scans, training=training)
@@ -177,8 +177,8 @@ def learn_look(
     """Train a head that corrects the images of these weights once more; the weights stay as they are."""
     from nilatron.core.prior.second_look.training import LookTraining
     from nilatron.core.prior.weights import find_weights
-    from nilatron.pipelines.prior.learn_look import LearnLookSettings
-    from nilatron.pipelines.prior.learn_look import learn_look as run
+    from nilatron.pipelines.prior.learn.look import LearnLookSettings
+    from nilatron.pipelines.prior.learn.look import learn_look as run
 
     training = LookTraining(steps=steps, seed=seed)
     settings = LearnLookSettings(tuple(images), find_weights(weights), n_scans=scans, training=training)
@@ -232,8 +232,8 @@ def learn_familiar(
     """Train a network that tells the kind of image which these weights know from everything else."""
     from nilatron.core.prior.familiarity_training import FamiliarityTraining
     from nilatron.core.prior.weights import find_weights
-    from nilatron.pipelines.prior.learn_familiar import LearnFamiliarSettings
-    from nilatron.pipelines.prior.learn_familiar import learn_familiar as run
+    from nilatron.pipelines.prior.learn.familiar import LearnFamiliarSettings
+    from nilatron.pipelines.prior.learn.familiar import learn_familiar as run
 
     training = FamiliarityTraining(steps=steps, seed=seed)
     with stderr.status("reading") as status:
@@ -262,8 +262,8 @@ def learn_neighbours(
     """Train a head that tells these weights, which stay as they are, of neighbouring slices."""
     from nilatron.core.prior.neighbours.training import NeighbourTraining
     from nilatron.core.prior.weights import find_weights
-    from nilatron.pipelines.prior.learn_neighbours import LearnNeighboursSettings
-    from nilatron.pipelines.prior.learn_neighbours import learn_neighbours as run
+    from nilatron.pipelines.prior.learn.neighbours import LearnNeighboursSettings
+    from nilatron.pipelines.prior.learn.neighbours import learn_neighbours as run
 
     settings = LearnNeighboursSettings(
         tuple(images),

@@ -11,7 +11,7 @@ from nilatron.core.prior.neighbours.weights import load_neighbours
 from nilatron.core.prior.training_scans import ScanSettings
 from nilatron.core.prior.weights import read_weights_file
 from nilatron.core.sampling.image import ImageSettings
-from nilatron.pipelines.prior.learn_neighbours import LearnNeighboursSettings, learn_neighbours
+from nilatron.pipelines.prior.learn.neighbours import LearnNeighboursSettings, learn_neighbours
 
 TRAINING = NeighbourTraining(
     n_scans=1, steps_per_scan=1, batch_size=1, sampler=ImageSettings(steps=1),

@@ -3,7 +3,7 @@ import pytest
 from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.familiarity_training import FamiliarityTraining
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.prior.learn_familiar import LearnFamiliarSettings, learn_familiar
+from nilatron.pipelines.prior.learn.familiar import LearnFamiliarSettings, learn_familiar
 
 
 def test_what_is_familiar_is_stored_with_the_weights(subjects, make_weights, tmp_path):

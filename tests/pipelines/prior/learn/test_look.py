@@ -4,7 +4,7 @@ import torch
 from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.second_look.training import LookTraining
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.prior.learn_look import LearnLookSettings, learn_look
+from nilatron.pipelines.prior.learn.look import LearnLookSettings, learn_look
 
 
 @pytest.mark.slow

@@ -6,19 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from nilatron.core.prior.correction_training import Example
 from nilatron.core.prior.edm_weights import load_prior
-from nilatron.core.prior.error_training import example_of
 from nilatron.core.prior.lesions import LesionSettings
 from nilatron.core.prior.second_look.head import SecondLook
 from nilatron.core.prior.second_look.training import LookTraining, look_example, train_look
-from nilatron.core.prior.training_scans import ScanSettings, draw_scan
+from nilatron.core.prior.training_scans import ScanSettings
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.prior.calibrate import write
-from nilatron.pipelines.training.batches import seeded_generator
+from nilatron.pipelines.prior.learn.simulated import simulated_scans
 from nilatron.pipelines.training.images import load_images
 
 REPORT_EVERY = 100  # steps
@@ -72,17 +69,14 @@ def learn_look(settings: LearnLookSettings, output: Path, progress: Callable[[st
             f"{settings.weights}: these weights predict no errors; `nilatron prior learn-errors` adds that"
         )
     images = load_images(settings.images)
-    examples: list[Example] = []
-    for i in range(settings.n_scans):
-        progress(f"scan {i + 1} of {settings.n_scans}")
-        scan = draw_scan(images, settings.scans, seeded_generator(settings.training.seed, i))
-        generator = np.random.default_rng((settings.training.seed, i))
-        examples.append(look_example(example_of(prior.denoiser, scan, generator), scan))
+    seed = settings.training.seed
+    scans = simulated_scans(prior, images, settings.scans, settings.n_scans, seed, progress)
+    examples = [look_example(delivered, scan) for delivered, scan in scans]
 
     def watch(step: int, after: float, before: float) -> None:
         if step % REPORT_EVERY == 0:
             progress(f"step {step} of {settings.training.steps}, error {after / before:.3f} of what it was")
 
-    torch.manual_seed(settings.training.seed)
+    torch.manual_seed(seed)
     look = train_look(SecondLook(), examples, settings.training, watch)
     write(output, prior, replace(prior.errors, second_look=look, calibration=None))

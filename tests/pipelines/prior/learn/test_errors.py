@@ -4,7 +4,7 @@ import torch
 from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.error_training import HeadTraining
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.prior.learn_errors import LearnErrorsSettings, learn_errors
+from nilatron.pipelines.prior.learn.errors import LearnErrorsSettings, learn_errors
 
 
 @pytest.mark.slow

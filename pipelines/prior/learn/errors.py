@@ -6,18 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from nilatron.core.prior.edm_weights import load_prior
 from nilatron.core.prior.error_head import ErrorHead
 from nilatron.core.prior.error_model import ErrorModel
-from nilatron.core.prior.error_training import ErrorExample, HeadTraining, example_of, train_head
+from nilatron.core.prior.error_training import HeadTraining, train_head
 from nilatron.core.prior.lesions import LesionSettings
-from nilatron.core.prior.training_scans import ScanSettings, draw_scan
+from nilatron.core.prior.training_scans import ScanSettings
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.prior.calibrate import write
-from nilatron.pipelines.training.batches import seeded_generator
+from nilatron.pipelines.prior.learn.simulated import simulated_scans
 from nilatron.pipelines.training.images import load_images
 
 REPORT_EVERY = 100  # steps
@@ -64,17 +63,14 @@ def learn_errors(settings: LearnErrorsSettings, output: Path, progress: Callable
     prior = load_prior(settings.weights)
     images = load_images(settings.images)
     look = None if prior.errors is None else prior.errors.second_look
-    examples: list[ErrorExample] = []
-    for i in range(settings.n_scans):
-        progress(f"scan {i + 1} of {settings.n_scans}")
-        scan = draw_scan(images, settings.scans, seeded_generator(settings.training.seed, i))
-        generator = np.random.default_rng((settings.training.seed, i))
-        examples.append(example_of(prior.denoiser, scan, generator, look=look))
+    seed = settings.training.seed
+    scans = simulated_scans(prior, images, settings.scans, settings.n_scans, seed, progress, look)
+    examples = [example for example, _ in scans]
 
     def watch(step: int, loss: float) -> None:
         if step % REPORT_EVERY == 0:
             progress(f"step {step} of {settings.training.steps}, loss {loss:.3f}")
 
-    torch.manual_seed(settings.training.seed)
+    torch.manual_seed(seed)
     head = train_head(ErrorHead(), examples, settings.training, watch)
     write(output, prior, ErrorModel(head, second_look=look))

@@ -1,0 +1,1 @@
+"""Training of the small networks beside a prior: `nilatron prior learn-...`."""
