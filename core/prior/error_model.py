@@ -28,6 +28,7 @@ HEAD_KEY, LOOK_KEY = "error_head", "second_look"
 CALIBRATION_KEY, FAMILIARITY_KEY = "calibration", "familiarity"
 KEYS = (HEAD_KEY, LOOK_KEY, CALIBRATION_KEY, FAMILIARITY_KEY)  # in the metadata of a weights file
 MAX_CHANNELS = 256
+BESIDE_NEIGHBOURS = 0.4  # of the second look, in images that neighbouring slices have corrected: part of it is the same
 
 
 @dataclass(frozen=True)
