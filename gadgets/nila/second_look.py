@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 
 from nilatron.core.backend import Array, converted_to, namespace
-from nilatron.core.prior.error_model import BESIDE_NEIGHBOURS, ErrorModel, second_look
+from nilatron.core.prior.errors.model import BESIDE_NEIGHBOURS, ErrorModel, second_look
 from nilatron.core.sampling.image import ImageSettings
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.gadgets.nila.uncertainty import seen_by_heads

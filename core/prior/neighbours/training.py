@@ -23,7 +23,7 @@ from nilatron.core.measurement import mask_outside_coils
 from nilatron.core.prior.augment import bernoulli
 from nilatron.core.prior.correction_training import Example, crops_of, example, rate_factor, train_step
 from nilatron.core.prior.edm import EDMDenoiser
-from nilatron.core.prior.error_model import BESIDE_NEIGHBOURS, delivered
+from nilatron.core.prior.errors.model import BESIDE_NEIGHBOURS, delivered
 from nilatron.core.prior.lesions import LesionSettings
 from nilatron.core.prior.neighbours.head import NeighbourHead, head_inputs, own_channels
 from nilatron.core.prior.neighbours.planes import Neighbour, neighbour_planes

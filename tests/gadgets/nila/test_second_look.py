@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from nilatron.core.prior.error_head import ErrorHead
-from nilatron.core.prior.error_model import BESIDE_NEIGHBOURS, ErrorModel
+from nilatron.core.prior.errors.head import ErrorHead
+from nilatron.core.prior.errors.model import BESIDE_NEIGHBOURS, ErrorModel
 from nilatron.core.prior.second_look.head import SecondLook
 from nilatron.core.prior.small_unet import SmallUNetConfig
 from nilatron.core.sampling.image import ImageSettings

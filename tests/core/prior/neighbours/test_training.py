@@ -6,7 +6,7 @@ import torch
 
 from nilatron.core.prior.acquired import AcquisitionSettings
 from nilatron.core.prior.edm import EDMDenoiser
-from nilatron.core.prior.error_model import BESIDE_NEIGHBOURS
+from nilatron.core.prior.errors.model import BESIDE_NEIGHBOURS
 from nilatron.core.prior.lesions import LesionSettings
 from nilatron.core.prior.neighbours.training import (
     NeighbourTraining,
