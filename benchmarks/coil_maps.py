@@ -36,7 +36,7 @@ from nilatron.core.backend import ComplexArray
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.baselines.l1_wavelet import l1_wavelet
 from nilatron.core.coils.espirit import EspiritSettings, espirit_maps
-from nilatron.core.coils.joint import JointSettings, joint_calibration
+from nilatron.core.coils.joint import joint_calibration
 from nilatron.core.coils.moved import moved
 from nilatron.core.coils.phase import n_vortices
 from nilatron.core.fft import fft, ifft
@@ -280,9 +280,7 @@ def time_rows(full: ComplexArray) -> list[Row]:
     for n_lines in (8, 4):
         scan = undersample(full, 2, n_lines)
         block = calibration_block(scan.kspace, scan.counts)
-        calls[f"joint estimation, {n_lines} lines"] = partial(
-            joint_calibration, scan.kspace, scan.counts, settings=JointSettings.for_lines(n_lines)
-        )
+        calls[f"joint estimation, {n_lines} lines"] = partial(joint_calibration, scan.kspace, scan.counts)
         calls[f"joint estimation and ESPIRiT, {n_lines} lines"] = partial(
             estimate_coil_maps, scan.kspace, scan.counts, block
         )
