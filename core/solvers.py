@@ -76,7 +76,9 @@ def conjugate_gradient(
         rows = xp.real(xp.linalg.vecdot(u, v))[..., None]
         return xp.astype(xp.sum(rows, axis=image_axes, keepdims=True, dtype=xp.float64), real)
 
-    def ratio(numerator: Array, denominator: Array, where: Array) -> Array:  # 0 elsewhere, and where one is solved exactly
+    def ratio(
+        numerator: Array, denominator: Array, where: Array
+    ) -> Array:  # 0 elsewhere, and where one is solved exactly
         usable = where & (denominator > 0)
         return xp.where(usable, numerator / xp.where(usable, denominator, one), zero)
 

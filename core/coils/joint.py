@@ -56,9 +56,9 @@ class JointSettings:
     n_steps: int = 10
     reduction: float = 0.4
     smoothness: float = 220 / 256**2
-    order: float = 36
+    order: float = 32
     start_width: float | None = 0.8
-    tolerance: float = 0.12
+    tolerance: float = 0.1
     max_iterations: int = 60
     enough: float = 0.5
 

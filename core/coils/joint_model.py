@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
-from nilatron.core.backend import Array, namespace, real_dtype, squared_norm
+from nilatron.core.backend import Array, namespace, squared_norm
 from nilatron.core.coils.window import Window
 from nilatron.core.fft import SPATIAL_AXES, uncentred
 from nilatron.core.solvers import conjugate_gradient
@@ -135,7 +135,7 @@ class JointModel:
         return namespace(samples).fft.fftshift(samples, axes=SPATIAL_AXES)
 
     def residual(self, unknowns: Unknowns) -> Array:
-        """y - F(S rho)."""
+        """The data less F(S rho)."""
         image, h = unknowns
         return self.data - self.encode(self.maps(self.smoothing * h) * image)
 

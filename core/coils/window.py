@@ -68,6 +68,4 @@ def whole_axes(counts: Array, n_central: int) -> tuple[int, ...]:
     xp = namespace(counts)
     for axis, n in enumerate(counts.shape):
         counts = resize_centre(counts, min(int(n), n_central), axis)
-    return tuple(
-        axis for axis in SPATIAL_AXES if bool(xp.all(xp.max(counts, axis=axis) == xp.min(counts, axis=axis)))
-    )
+    return tuple(axis for axis in SPATIAL_AXES if bool(xp.all(xp.max(counts, axis=axis) == xp.min(counts, axis=axis))))
