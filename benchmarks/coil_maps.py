@@ -15,7 +15,7 @@ series    frames with every R-th line, each with other ones, and no more: the fi
           those of a separate calibration in place, and with 24 central lines of its own
 moved     a separate calibration whose field of view moved by 2 pixels along y and x, and images without lines of their own
 phase     by how much the phase of the maps differs from that of ecalib's between neighbouring pixels, and vortices
-time      processor seconds of ESPIRiT and of joint estimation with 8 and 4 lines
+time      processor seconds of ESPIRiT and of joint estimation with 8 and 4 lines, and with random lines alone (R = 2)
 """
 
 from __future__ import annotations
@@ -277,13 +277,12 @@ def time_rows(full: ComplexArray) -> list[Row]:
             usual.kspace, usual.counts, usual.calibration, n_sets=None
         ),
     }
-    for n_lines in (8, 4):
-        scan = undersample(full, 2, n_lines)
+    scans = {f"{n} lines": undersample(full, 2, n) for n in (8, 4)}
+    scans["random lines alone"] = uncalibrated(full, 2, "random", 0)
+    for name, scan in scans.items():
         block = calibration_block(scan.kspace, scan.counts)
-        calls[f"joint estimation, {n_lines} lines"] = partial(joint_calibration, scan.kspace, scan.counts)
-        calls[f"joint estimation and ESPIRiT, {n_lines} lines"] = partial(
-            estimate_coil_maps, scan.kspace, scan.counts, block
-        )
+        calls[f"joint estimation, {name}"] = partial(joint_calibration, scan.kspace, scan.counts)
+        calls[f"joint estimation and ESPIRiT, {name}"] = partial(estimate_coil_maps, scan.kspace, scan.counts, block)
     rows: list[Row] = []
     made: dict[str, float] = {}
     for name, call in calls.items():
