@@ -15,7 +15,7 @@ series    frames with every R-th line, each with other ones, and no more: the fi
           those of a separate calibration in place, and with 24 central lines of its own
 moved     a separate calibration whose field of view moved by 2 pixels along y and x, and images without lines of their own
 phase     by how much the phase of the maps differs from that of ecalib's between neighbouring pixels, and vortices
-time      processor seconds of ESPIRiT and of joint estimation with 8 and 4 lines
+time      processor seconds of ESPIRiT and of joint estimation with 8 and 4 lines, and with random lines alone (R = 2)
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from nilatron.core.backend import ComplexArray
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.baselines.l1_wavelet import l1_wavelet
 from nilatron.core.coils.espirit import EspiritSettings, espirit_maps
-from nilatron.core.coils.joint import JointSettings, joint_calibration
+from nilatron.core.coils.joint import joint_calibration
 from nilatron.core.coils.moved import moved
 from nilatron.core.coils.phase import n_vortices
 from nilatron.core.fft import fft, ifft
@@ -277,15 +277,12 @@ def time_rows(full: ComplexArray) -> list[Row]:
             usual.kspace, usual.counts, usual.calibration, n_sets=None
         ),
     }
-    for n_lines in (8, 4):
-        scan = undersample(full, 2, n_lines)
+    scans = {f"{n} lines": undersample(full, 2, n) for n in (8, 4)}
+    scans["random lines alone"] = uncalibrated(full, 2, "random", 0)
+    for name, scan in scans.items():
         block = calibration_block(scan.kspace, scan.counts)
-        calls[f"joint estimation, {n_lines} lines"] = partial(
-            joint_calibration, scan.kspace, scan.counts, settings=JointSettings.for_lines(n_lines)
-        )
-        calls[f"joint estimation and ESPIRiT, {n_lines} lines"] = partial(
-            estimate_coil_maps, scan.kspace, scan.counts, block
-        )
+        calls[f"joint estimation, {name}"] = partial(joint_calibration, scan.kspace, scan.counts)
+        calls[f"joint estimation and ESPIRiT, {name}"] = partial(estimate_coil_maps, scan.kspace, scan.counts, block)
     rows: list[Row] = []
     made: dict[str, float] = {}
     for name, call in calls.items():
