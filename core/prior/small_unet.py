@@ -77,3 +77,10 @@ def object_slices(images: Tensor) -> tuple[slice, slice]:
         first, last = (int(places[0]), int(places[-1])) if len(places) else (0, n - 1)
         found.append(slice(max(0, first - MARGIN), min(n, last + 1 + MARGIN)))
     return found[0], found[1]
+
+
+def with_magnitude_changed(images: Tensor, change: Tensor) -> Tensor:
+    """Complex images x (batch, y, x) with the magnitude max(|x| + c, 0) for real changes c."""
+    magnitude = images.abs()
+    factor = (1 + change / magnitude.clamp_min(1e-6)).clamp_min(0)
+    return torch.where(magnitude > 0, images * factor, images)

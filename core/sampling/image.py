@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from nilatron.core.backend import Array
 from nilatron.core.bounds import bounded, check_bounds
@@ -24,8 +24,6 @@ from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.core.sampling.self_conditioning import self_conditioned_denoiser
 from nilatron.core.sampling.symmetries import with_symmetries
 from nilatron.core.solvers import conjugate_gradient
-
-Inform: TypeAlias = Callable[[ConditionedDenoiser], ConditionedDenoiser]
 
 DETAIL_GAIN = 0.4  # by how much full detail lowers the noise level that the network is told
 DETAIL_NOISE = (0.032, 0.055)  # of the data, image scale 1: automatic detail rises between these
@@ -148,16 +146,14 @@ def sample_images(
     generator: RandomGenerators,
     solve: Solver = conjugate_gradient,
     callback: Callback | None = None,
-    inform: Inform | None = None,
 ) -> SamplerResult:
     """Images of one or several slices by `nila_coarse_to_fine`, where the parameters are explained.
 
     Levels and settings are those for the slices' data (`ImageSettings.for_data`); an automatic detail is 0 here.
-    `inform` adds what is known beside the data, for instance of neighbouring slices, to the denoiser of the upright image.
     """
     upright = with_symmetries(denoiser) if settings.symmetries else denoiser
     return nila_coarse_to_fine(
-        self_conditioned_denoiser(inform(upright) if inform else upright),
+        self_conditioned_denoiser(upright),
         operator,
         data,
         levels,

@@ -10,11 +10,11 @@ from functools import cached_property
 
 import numpy as np
 
-from nilatron.core.backend import Array, converted_to, on_host, synchronize
+from nilatron.core.backend import Array, on_host, synchronize
 from nilatron.core.measurement import Measurement, mask_outside_coils
+from nilatron.core.prior.neighbours.correction import Corrected, InformedByNeighbours
 from nilatron.core.prior.neighbours.planes import neighbour_planes
 from nilatron.core.sampling.image import ImageSettings, sample_images
-from nilatron.core.sampling.neighbours import InformedByNeighbours
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.core.uncertainty.psnr import predicted_variance
 from nilatron.gadgets.nila.budget import Plan, Shape, Stopwatch
@@ -123,9 +123,12 @@ class NilaRun:
 
     def images(self, plan: Plan) -> list[SliceImage]:
         """The image of each slice."""
-        result = self._sample(self.sampler.levels(plan.steps), [problem.generator for problem in self.problems])
-        result, looked_at = self._looked_again(result)
-        maps = self._predicted(result)
+        levels = self.sampler.levels(plan.steps)
+        sampled = self._sample(levels, [problem.generator for problem in self.problems])
+        alone, looked_at = self._looked_again(sampled)
+        told = self._told(alone, levels[-1])
+        result = alone if told is None else replace(alone, image=told.images)
+        maps = self._predicted(alone, told)
         outcomes = []
         for place, problem in enumerate(self.problems):
             provenance = {
@@ -141,7 +144,7 @@ class NilaRun:
                 "engine": self.prior.prior.label,
             }
             if problem.neighbours:
-                provenance |= self._of_neighbours()
+                provenance |= self._of_neighbours(told)
             if plan.reason:
                 provenance["shortened"] = plan.reason
             outcome = Outcome({"main": mask_outside_coils(problem.operator, result.image[place])}, provenance)
@@ -153,10 +156,14 @@ class NilaRun:
         """The result after a second look, and of which slices it was taken."""
         if self.prior.errors is None:
             return result, [False] * len(self.problems)
-        informed, conventional = self.informed is not None, self.batch[2]
-        return looked_again(
-            self.prior.errors, self.problems, conventional, result, self.sampler, self.prior.device, informed=informed
-        )
+        conventional = self.batch[2]
+        return looked_again(self.prior.errors, self.problems, conventional, result, self.sampler, self.prior.device)
+
+    def _told(self, alone: SamplerResult, last_level: float) -> Corrected | None:
+        """The image of a slice that is told of its neighbours, where they change it."""
+        if self.informed is None:
+            return None
+        return self.informed.corrected(alone, self.problems[0].scale, self.sampler.network_fraction * last_level)
 
     def _rms_error(self, problem: Problem, image: Array, predicted: PredictedError) -> float | None:
         """Predicted rms error of an image, image scale 1; None where nobody asks, because a GPU would be waited for."""
@@ -164,26 +171,27 @@ class NilaRun:
             return None
         return math.sqrt(predicted_variance(image, predicted.deviation, problem.scale)) / problem.scale
 
-    def _predicted(self, result: SamplerResult) -> list[PredictedError]:
+    def _predicted(self, alone: SamplerResult, told: Corrected | None) -> list[PredictedError]:
         """Predicted error map of each slice, by the head or by a prior that states variances; none with other weights."""
         if self.prior.errors is None:
-            return [] if result.variance is None else stated_errors(self.problems, result.variance)
+            return [] if alone.variance is None else stated_errors(self.problems, alone.variance)
         found = predicted_errors(
-            self.prior.errors, self.problems, self.batch[2], result, self.sampler, self.prior.device
+            self.prior.errors, self.problems, self.batch[2], alone, self.sampler, self.prior.device
         )
-        if self.informed is None or self.informed.last_change is None:
+        if self.informed is None or told is None:
             return found
         (problem,) = self.problems
-        image = mask_outside_coils(problem.operator, result.image[0])
+        image = mask_outside_coils(problem.operator, told.images[0])
         factor = self.informed.widening(image[None] / problem.scale)[0]
-        change = converted_to(self.informed.last_change, result.image)[0] * problem.scale
-        return [widened(found[0], factor, change)]
+        return [widened(found[0], factor, told.change[0])]
 
-    def _of_neighbours(self) -> dict[str, str]:
+    def _of_neighbours(self, told: Corrected | None) -> dict[str, str]:
         if self.informed is None or self.prior.neighbours is None:
             return {
                 "neighbours_used": "no: no head lies beside the weights, or the slice has several partitions or map sets"
             }
+        if told is None:
+            return {"neighbours_used": "no: the sampler ends at another noise level than the head was trained at"}
         return {"neighbours_used": "yes", "neighbours_sha256": self.prior.neighbours.sha256}
 
     def _with_prediction(self, outcome: Outcome, predicted: PredictedError) -> Outcome:
@@ -208,7 +216,6 @@ class NilaRun:
             scale=scales,
             generator=generators,
             callback=self._callback,
-            inform=self.informed,
         )
         self._remember_cost(self.shape, result.image, began_s, len(levels))
         return result

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 
 from nilatron.core.backend import Array, converted_to, namespace
-from nilatron.core.prior.errors.model import BESIDE_NEIGHBOURS, ErrorModel, second_look
+from nilatron.core.prior.errors.model import ErrorModel, second_look
 from nilatron.core.sampling.image import ImageSettings
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.gadgets.nila.uncertainty import seen_by_heads
@@ -40,17 +40,15 @@ def looked_again(
     result: SamplerResult,
     settings: ImageSettings,
     device: str,
-    *,
-    informed: bool = False,
 ) -> tuple[SamplerResult, list[bool]]:
     """The sampler's result with the images that a second look makes of it, and of which slices it is taken.
 
-    `informed` is whether neighbours have corrected the image; for the other parameters see `predicted_errors`.
+    For the parameters see `predicted_errors`.
     """
     taken = [takes_second_look(model, problem, settings, result.n_evaluations) for problem in problems]
     if not any(taken):
         return result, taken
     seen, scales = seen_by_heads(problems, conventional, result, device), [problem.scale for problem in problems]
-    images = second_look(model, seen, scales, result.image, BESIDE_NEIGHBOURS if informed else 1.0)
+    images = second_look(model, seen, scales, result.image)
     chosen = converted_to(np.reshape(taken, (-1, 1, 1, 1)), images)
     return replace(result, image=namespace(images).where(chosen, images, result.image)), taken

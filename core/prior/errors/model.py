@@ -28,7 +28,6 @@ HEAD_KEY, LOOK_KEY = "error_head", "second_look"
 CALIBRATION_KEY, FAMILIARITY_KEY = "calibration", "familiarity"
 KEYS = (HEAD_KEY, LOOK_KEY, CALIBRATION_KEY, FAMILIARITY_KEY)  # in the metadata of a weights file
 MAX_CHANNELS = 256
-BESIDE_NEIGHBOURS = 0.4  # of the second look, in images that neighbouring slices have corrected: part of it is the same
 
 
 @dataclass(frozen=True)
@@ -214,8 +213,8 @@ def predicted_deviation(model: ErrorModel, seen: Delivered, scale: Any, referenc
     return _like(deviation, scale, reference)
 
 
-def second_look(model: ErrorModel, seen: Delivered, scale: Any, reference: Array, share: float = 1.0) -> Array:
-    """The images that a share of the second look makes of `seen`, in physical units, like `reference` (batch, z, y, x).
+def second_look(model: ErrorModel, seen: Delivered, scale: Any, reference: Array) -> Array:
+    """The images that the second look makes of `seen`, in physical units, like `reference` (batch, z, y, x).
 
     Raises
     ------
@@ -229,7 +228,7 @@ def second_look(model: ErrorModel, seen: Delivered, scale: Any, reference: Array
     if model.second_look is None:
         raise ValueError("these weights take no second look")
     with torch.inference_mode():
-        images = looked_again(model.second_look, seen, share)
+        images = looked_again(model.second_look, seen)
     return _like(images, scale, reference)
 
 

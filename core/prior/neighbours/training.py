@@ -4,7 +4,7 @@ Runs of slices from ordered volumes are scanned together, in simulation, and eac
 the error that is left in the magnitude of a slice from what the sampler's last step saw and from the images of its neighbours
 in the run: these are reconstructions, with the errors that reconstructions have, never the truth. Steps before the last stay as
 they are: the denoiser was trained through all of them, and what makes their estimates better makes the image worse. Where the
-weights take a second look, neighbours are images after it, and the head learns what its share of it leaves.
+weights take a second look all these images are those after it, and the head learns what it leaves.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from nilatron.core.measurement import mask_outside_coils
 from nilatron.core.prior.augment import bernoulli
 from nilatron.core.prior.correction_training import Example, crops_of, example, rate_factor, train_step
 from nilatron.core.prior.edm import EDMDenoiser
-from nilatron.core.prior.errors.model import BESIDE_NEIGHBOURS, delivered
+from nilatron.core.prior.errors.model import delivered
 from nilatron.core.prior.lesions import LesionSettings
 from nilatron.core.prior.neighbours.head import NeighbourHead, head_inputs, own_channels
 from nilatron.core.prior.neighbours.planes import Neighbour, neighbour_planes
@@ -43,8 +43,8 @@ class ScannedSlice(NamedTuple):
     ----------
     own
         `own_channels` of the sampler's last step, (channel, y, x).
-    delivered, magnitude, truth
-        Of the image that neighbours hear of, of the image to correct, and of the object.
+    magnitude, truth
+        Of the image and of the object.
     lesions
         By how much lesions changed the object's magnitude.
     scale
@@ -54,7 +54,6 @@ class ScannedSlice(NamedTuple):
     """
 
     own: Tensor
-    delivered: Tensor
     magnitude: Tensor
     truth: Tensor
     lesions: Tensor
@@ -109,16 +108,13 @@ def reconstructed(
     share = float(scan.counts.mean())
     with torch.inference_mode():
         seen = delivered(result, scan.start[None], scan.scale, scan.sigma, share, "cpu")
-        images = (
-            [seen.image] * 2 if look is None else [looked_again(look, seen, part) for part in (1.0, BESIDE_NEIGHBOURS)]
-        )
-        whole, part = (cast("Tensor", mask_outside_coils(operator, image))[0].abs() for image in images)
+        image = seen.image if look is None else looked_again(look, seen)
+        magnitude = cast("Tensor", mask_outside_coils(operator, image))[0].abs()
         levels = torch.tensor([settings.network_fraction * settings.levels()[-1]])
         own = own_channels(seen.last_input, seen.last_estimate, levels)[0]
     return ScannedSlice(
         own.clone(),
-        whole.clone(),
-        part.clone(),
+        magnitude.clone(),
         scan.truth[0].abs() / scan.scale,
         scan.lesions[0] / scan.scale,
         scan.scale,
@@ -151,7 +147,7 @@ def neighbours_of(
         place = next((n for n in places if not bernoulli(settings.drop_probability, generator)), None)
         if place is None:
             continue
-        magnitude = slices[place].delivered * (slices[place].scale / slices[number].scale)
+        magnitude = slices[place].magnitude * (slices[place].scale / slices[number].scale)
         if bernoulli(settings.other_probability, generator):
             magnitude = _something_else(magnitude, others, generator)
         if bernoulli(settings.shift_probability, generator):
@@ -165,7 +161,7 @@ def neighbours_of(
 def _something_else(magnitude: Tensor, others: Sequence[ScannedRun], generator: torch.Generator) -> Tensor:
     """A slice of another run, of the size and brightness of this one."""
     slices = others[int(torch.randint(0, len(others), (), generator=generator))].slices
-    chosen = slices[int(torch.randint(0, len(slices), (), generator=generator))].delivered
+    chosen = slices[int(torch.randint(0, len(slices), (), generator=generator))].magnitude
     resized = F.interpolate(chosen[None, None], size=magnitude.shape, mode="bilinear", antialias=True)[0, 0]
     return resized * (magnitude.mean() / resized.mean().clamp_min(1e-6))
 

@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from nilatron.core.prior.errors.head import N_INPUTS, Delivered, head_inputs
-from nilatron.core.prior.small_unet import CORRECTION_UNIT, SmallUNet, SmallUNetConfig, object_slices, of_any_size
+from nilatron.core.prior.small_unet import (
+    CORRECTION_UNIT,
+    SmallUNet,
+    SmallUNetConfig,
+    object_slices,
+    of_any_size,
+    with_magnitude_changed,
+)
 
 
 class SecondLook(SmallUNet):
@@ -23,11 +30,9 @@ class SecondLook(SmallUNet):
         super().__init__(N_INPUTS, config)
 
 
-def looked_again(head: SecondLook, seen: Delivered, share: float = 1.0) -> Tensor:
-    """Images x' (batch, y, x) of image scale 1, corrected by a share of c; unchanged far from the object."""
+def looked_again(head: SecondLook, seen: Delivered) -> Tensor:
+    """Images x' (batch, y, x) of image scale 1; unchanged far from the object."""
     part = (slice(None), *object_slices(seen.image))
     change = torch.zeros_like(seen.image.real)
-    change[part] = share * CORRECTION_UNIT * of_any_size(head, head_inputs(seen.cropped(part)))
-    magnitude = seen.image.abs()
-    factor = (1 + change / magnitude.clamp_min(1e-6)).clamp_min(0)
-    return torch.where(magnitude > 0, seen.image * factor, seen.image)
+    change[part] = CORRECTION_UNIT * of_any_size(head, head_inputs(seen.cropped(part)))
+    return with_magnitude_changed(seen.image, change)

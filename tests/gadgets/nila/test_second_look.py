@@ -5,16 +5,15 @@ import pytest
 import torch
 
 from nilatron.core.prior.errors.head import ErrorHead
-from nilatron.core.prior.errors.model import BESIDE_NEIGHBOURS, ErrorModel
+from nilatron.core.prior.errors.model import ErrorModel
 from nilatron.core.prior.second_look.head import SecondLook
 from nilatron.core.prior.small_unet import SmallUNetConfig
 from nilatron.core.sampling.image import ImageSettings
-from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.nila import method
 from nilatron.gadgets.nila.method import run_nila, run_nila_batch
 from nilatron.gadgets.nila.prior import prior_for
-from nilatron.gadgets.nila.second_look import looked_again, takes_second_look
+from nilatron.gadgets.nila.second_look import takes_second_look
 from nilatron.gadgets.nila.settings import NilaNodeSettings
 
 SETTINGS = NilaNodeSettings(series=("nila",), precision="fp32")
@@ -72,21 +71,6 @@ def test_slices_are_the_same_alone_and_together(problem, with_look, look):
         assert one.provenance["second_look"] == other.provenance["second_look"]
         image = other.images["main"]
         np.testing.assert_allclose(one.images["main"], image, atol=1e-4 * abs(image).max())
-
-
-def test_beside_neighbours_a_part_of_the_correction_is_made(problem, look):
-    one, rng = problem(1), np.random.default_rng(3)
-    image, other = (rng.standard_normal((2, 1, 1, 24, 32)) + 2).astype(np.complex64)
-    result = SamplerResult(image, 7, None, last_input=other, last_estimate=other)
-    found = [
-        looked_again(model(look), [one], one.conventional[None], result, ImageSettings(), "cpu", informed=informed)[
-            0
-        ].image
-        - image
-        for informed in (False, True)
-    ]
-    assert abs(found[0]).max() > 1e-3
-    np.testing.assert_allclose(found[1], BESIDE_NEIGHBOURS * found[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("change", [{"steps": 5}, {"sigma_max": 0.5}, {"symmetries": False}, {"second_look": False}])

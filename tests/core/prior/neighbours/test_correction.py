@@ -1,14 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from nilatron.core.phantom import coil_maps, phantom
+from nilatron.core.prior.neighbours.correction import LAST_SIGMA, InformedByNeighbours
 from nilatron.core.prior.neighbours.head import NeighbourHead
 from nilatron.core.prior.neighbours.planes import Neighbour, neighbour_planes
 from nilatron.core.prior.prior import Estimate
 from nilatron.core.recon import inverse_problem
 from nilatron.core.sampling.image import ImageSettings, sample_images
-from nilatron.core.sampling.neighbours import InformedByNeighbours
 
 SHAPE = (1, 72, 80)
 LEVELS = (0.4, 0.2, 0.1, 0.03)
@@ -29,11 +31,12 @@ def shrunk(x, sigma, previous):
     return Estimate(x / (1 + sigma**2))
 
 
-def images(problem, inform=None):
+@pytest.fixture(scope="module")
+def result(problem):
     return sample_images(
         shrunk, problem.operator, problem.data, LEVELS, SETTINGS, start=problem.conventional[None],
-        sigma=problem.noise_level, scale=problem.scale, generator=np.random.default_rng(0), inform=inform,
-    ).image  # fmt: skip
+        sigma=problem.noise_level, scale=problem.scale, generator=np.random.default_rng(0),
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -42,20 +45,33 @@ def planes(problem):
     return neighbour_planes([neighbour], problem.scale, 0.05, 0.5)[None]
 
 
-def test_a_head_that_says_nothing_leaves_the_image_as_it_is_to_the_last_bit(problem, planes):
-    assert images(problem, InformedByNeighbours(NeighbourHead().eval(), planes)).tobytes() == images(problem).tobytes()
+def test_a_head_that_says_nothing_leaves_the_image_as_it_is_to_the_last_bit(problem, result, planes):
+    found = InformedByNeighbours(NeighbourHead().eval(), planes).corrected(result, problem.scale, 0.02)
+    assert found.images.tobytes() == result.image.tobytes()
+    np.testing.assert_array_equal(found.change, 0)
 
 
-def test_what_the_head_says_changes_the_image_and_is_remembered(problem, planes):
+def test_what_the_head_says_is_added_to_the_magnitude(problem, result, planes):
     head = NeighbourHead().eval()
     torch.nn.init.constant_(head.last.bias, 0.5)
-    informed = InformedByNeighbours(head, planes)
-    assert not np.allclose(images(problem, informed), images(problem), atol=1e-3 * problem.scale)
-    assert informed.last_change.shape == (1, *SHAPE)
-    np.testing.assert_allclose(informed.last_change, 0.05, rtol=1e-5)
+    found = InformedByNeighbours(head, planes).corrected(result, problem.scale, 0.02)
+    assert (found.images.shape, found.images.dtype) == (result.image.shape, np.complex64)
+    assert (found.change.shape, found.change.dtype) == ((1, *SHAPE), np.float32)
+    bright = np.abs(result.image) > 0.3 * problem.scale
+    np.testing.assert_allclose(found.change[bright], 0.05 * problem.scale, rtol=1e-5)
+    added = np.abs(found.images) - np.abs(result.image)
+    np.testing.assert_allclose(added[bright], 0.05 * problem.scale, rtol=1e-3)
+    turned = found.images[bright] * result.image[bright].conj()
+    np.testing.assert_allclose(turned.imag, 0, atol=1e-5 * np.abs(turned).max())
 
 
-def test_the_head_is_asked_once_and_sees_the_upright_image_beside_its_neighbours(problem, planes):
+def test_after_another_last_step_than_it_was_trained_on_nothing_is_said(problem, result, planes):
+    informed = InformedByNeighbours(NeighbourHead().eval(), planes)
+    assert informed.corrected(result, problem.scale, 1.01 * LAST_SIGMA) is None
+    assert informed.corrected(replace(result, last_input=None), problem.scale, 0.02) is None
+
+
+def test_the_head_is_asked_once_and_sees_the_upright_image_beside_its_neighbours(problem, result, planes):
     seen = []
 
     class Watched(NeighbourHead):
@@ -63,7 +79,7 @@ def test_the_head_is_asked_once_and_sees_the_upright_image_beside_its_neighbours
             seen.append(inputs)
             return super().forward(inputs)
 
-    images(problem, InformedByNeighbours(Watched().eval(), planes))
+    InformedByNeighbours(Watched().eval(), planes).corrected(result, problem.scale, 0.02)
     (inputs,) = seen
     assert inputs.shape[-2:] == SHAPE[-2:]
     # whatever view of the image the denoiser is shown
