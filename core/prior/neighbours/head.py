@@ -1,9 +1,9 @@
-"""A small network beside the denoiser that corrects its estimate by what neighbouring slices show.
+"""A small network beside the denoiser that corrects the finished image x by what neighbouring slices show.
 
-    D'(x, sigma) = D + u c(|D|, (x - D) / u, neighbours, sigma),        u = D / |D|
+    x' = u max(|x| + c, 0),        u = x / |x|,        c(|D|, (X - D) / u, neighbours, sigma)
 
-The correction c is real, along the phase u of the estimate, since neighbours are known by their magnitudes alone. The denoiser
-stays as it is: without neighbours nothing is added, and an image is the same to the last bit.
+for the denoiser's last estimate D from X, whose noise has the level sigma. The correction c is real, along the phase u of the
+image, since neighbours are known by their magnitudes alone. The denoiser stays as it is: without neighbours nothing is added.
 """
 
 from __future__ import annotations
