@@ -213,12 +213,15 @@ class Reconstructor:
         made = provenance(prepared.item, context) | outcome.provenance | {"target": self.target}
         if prepared.neighbours:
             made["neighbours"] = prepared.neighbours
+        problem = prepared.problem
+        if outcome.operator is not None:
+            problem = replace(problem, operator=outcome.operator)
         images = {}
         for role in set(outcome.images) - {"conventional"}:
             image = outcome.images[role]
             if not bool(namespace(image).all(namespace(image).isfinite(abs(image)))):
                 raise FloatingPointError(f"the {role} image holds values that are not finite")
-            images[role] = finished(prepared.item, prepared.problem, role, image, made)
+            images[role] = finished(prepared.item, problem, role, image, made)
         doubt = images["main"].provenance.get("doubt")
         if doubt and self.doubt.doubtful == "refuse" and self.target != "cg_sense":  # that is the conventional image
             raise DoubtfulError(doubt)

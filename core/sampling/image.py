@@ -16,6 +16,7 @@ from nilatron.core.sampling.nila_fast import (
     Callback,
     PerElement,
     RandomGenerators,
+    Renewal,
     SamplerResult,
     Solver,
     SolverSettings,
@@ -149,6 +150,7 @@ def sample_images(
     solve: Solver = conjugate_gradient,
     callback: Callback | None = None,
     inform: Inform | None = None,
+    renewal: Renewal | None = None,
 ) -> SamplerResult:
     """Images of one or several slices by `nila_coarse_to_fine`, where the parameters are explained.
 
@@ -171,4 +173,5 @@ def sample_images(
         momentum=settings.momentum,
         solve=solve,
         callback=callback,
+        renewal=renewal,
     )

@@ -15,10 +15,12 @@ from nilatron.core.measurement import Measurement, mask_outside_coils
 from nilatron.core.prior.neighbours.planes import neighbour_planes
 from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sampling.neighbours import InformedByNeighbours
+from nilatron.core.sampling.refinement import MapRefinement
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.core.uncertainty.psnr import predicted_variance
 from nilatron.gadgets.nila.budget import Plan, Shape, Stopwatch
 from nilatron.gadgets.nila.prior import ReadyPrior
+from nilatron.gadgets.nila.refined import measured_by, refinement_of, told
 from nilatron.gadgets.nila.samples import sampled_images
 from nilatron.gadgets.nila.second_look import looked_again
 from nilatron.gadgets.nila.settings import SAMPLED_SERIES, NilaNodeSettings
@@ -99,6 +101,11 @@ class NilaRun:
         planes = neighbour_planes(problem.neighbours, problem.scale, noise, share)
         return InformedByNeighbours(head.head, planes[None], self.prior.device)
 
+    @cached_property
+    def refinement(self) -> MapRefinement | None:
+        """What corrects the coil maps of a slice that is alone; None where they stay as they are."""
+        return refinement_of(self.problems[0], self.settings) if len(self.problems) == 1 else None
+
     def plan(self) -> Plan:
         """What fits into the time; what a step costs is measured if it is not known."""
         settings, shape = self.settings, self.shape
@@ -144,7 +151,9 @@ class NilaRun:
                 provenance |= self._of_neighbours()
             if plan.reason:
                 provenance["shortened"] = plan.reason
-            outcome = Outcome({"main": mask_outside_coils(problem.operator, result.image[place])}, provenance)
+            provenance |= told(problem, self.settings, self.refinement)
+            image = mask_outside_coils(problem.operator, result.image[place])
+            outcome = Outcome({"main": image}, provenance, self.refinement and self.refinement.renewed)
             error = self._rms_error(problem, result.image[place], maps[place]) if maps else None
             outcomes.append(SliceImage(self._with_prediction(outcome, maps[place]) if maps else outcome, error))
         return outcomes
@@ -190,7 +199,7 @@ class NilaRun:
         if "uncertainty" not in self.settings.series or self.settings.uncertainty_from != "prediction":
             return replace(outcome, provenance=outcome.provenance | predicted.of_image)
         provenance = outcome.provenance | {"uncertainty_from": "prediction"} | predicted.provenance | predicted.of_image
-        return Outcome(outcome.images | {"uncertainty": predicted.deviation}, provenance)
+        return replace(outcome, images=outcome.images | {"uncertainty": predicted.deviation}, provenance=provenance)
 
     def _sample(self, levels: tuple[float, ...], generators: list[np.random.Generator]) -> SamplerResult:
         operator, data, starts = self.batch
@@ -209,6 +218,7 @@ class NilaRun:
             generator=generators,
             callback=self._callback,
             inform=self.informed,
+            renewal=self.refinement,
         )
         self._remember_cost(self.shape, result.image, began_s, len(levels))
         return result
@@ -231,7 +241,7 @@ class NilaRun:
         outcome, roles = made.outcome, [role for role in self._sampled_roles if role not in made.outcome.images]
         if not plan.samples or not roles:
             return outcome
-        problem, began_s = self.problems[place], self.watch.clock()
+        problem, began_s = measured_by(self.problems[place], outcome), self.watch.clock()
         n_steps = 0
 
         def callback(step: int, sigma: float, x: Array) -> None:
@@ -258,7 +268,7 @@ class NilaRun:
         provenance = outcome.provenance | sampled.provenance
         if "uncertainty" in roles:
             provenance |= self._origin_of_map()
-        return Outcome(outcome.images | sampled.images, provenance)
+        return replace(outcome, images=outcome.images | sampled.images, provenance=provenance)
 
     def _origin_of_map(self) -> dict[str, str]:
         """What is said of an uncertainty map from samples."""
