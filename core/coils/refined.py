@@ -20,11 +20,11 @@ import numpy.typing as npt
 
 from nilatron.core.backend import Array, converted_to, namespace, real_dtype, squared_norm, to_numpy
 from nilatron.core.coils.joint import JointSettings
+from nilatron.core.coils.ridge import RidgeFit
 from nilatron.core.fft import fft, ifft
 from nilatron.core.oversampling import resize_centre
 from nilatron.core.sense import SenseOperator
 
-ROUNDS = 4  # between t^2 and v, which settle in two or three
 RING = 3  # samples of |k| that share a weight w
 WEAKEST = 1e-3  # of the mean residual: a ring of few samples is no better known
 
@@ -45,6 +45,8 @@ class RefinementSettings:
         How many standard deviations are tried, each half of the one before.
     gain
         By how much the logarithm of the evidence has to rise.
+    fall
+        Share of the residual that the correction has to explain.
     """
 
     window: int = 64
@@ -52,6 +54,7 @@ class RefinementSettings:
     largest: float = 0.1
     n_sizes: int = 7
     gain: float = 5.0
+    fall: float = -math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +107,7 @@ def refined_maps(
         return Refinement(None, before, before, 0.0)
     design = window.design(image)
     weights = xp.sqrt(window.precision(residual))
-    fit = _Fit.of(design * weights[:, None], residual * weights)
+    fit = RidgeFit.of(design * weights[:, None], residual * weights)
     largest = settings.largest * math.sqrt(image.shape[-1] * image.shape[-2] / int(residual.shape[0]))
     spread = largest / math.sqrt(float(np.sum(window.smoothing**2)))
     size, gain = fit.likeliest([spread * 0.5**n for n in range(settings.n_sizes)])
@@ -112,6 +115,8 @@ def refined_maps(
         return Refinement(None, before, before, gain)
     unknowns = fit.solution(size)
     after = squared_norm(residual - (design @ unknowns).T) / math.prod(residual.shape)
+    if after > (1 - settings.fall) * before:
+        return Refinement(None, before, after, gain)
     return Refinement(_corrected(operator.coil_maps, window.maps(unknowns)), before, after, gain)
 
 
@@ -188,7 +193,7 @@ class _Window:
         return xp.stack(parts, axis=1) * self.factors[:, None]
 
     def precision(self, residual: Array) -> Array:
-        """w of each sample, from the residual (coil, sample) of its ring."""
+        """The w of each sample, from the residual (coil, sample) of its ring."""
         places = to_numpy(self.places)
         away = [place - side // 2 for place, side in zip(divmod(places, self.sides[1]), self.sides, strict=True)]
         rings = (np.hypot(*away) / RING).astype(np.int64)
@@ -207,63 +212,6 @@ class _Window:
         for number, (k_y, k_x) in enumerate(self.frequencies):
             kspace[:, 0, centre[0] + int(k_y), centre[1] + int(k_x)] = unknowns[number] * float(self.smoothing[number])
         return ifft(kspace)
-
-
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """r = B h + e in the coordinates in which B^H B is diagonal.
-
-    Attributes
-    ----------
-    values, vectors
-        Of B^H B.
-    projected
-        B^H r there (unknown, coil).
-    energy
-        |r|^2.
-    n_samples
-        Of all coils.
-    """
-
-    values: Array
-    vectors: Array
-    projected: Array
-    energy: float
-    n_samples: int
-
-    @classmethod
-    def of(cls, design: Array, residual: Array) -> _Fit:
-        xp = namespace(design)
-        adjoint = xp.conj(design.T)
-        values, vectors = xp.linalg.eigh(xp.astype(adjoint @ design, xp.complex128))
-        projected = xp.conj(vectors.T) @ xp.astype(adjoint @ residual.T, xp.complex128)
-        return cls(
-            xp.where(values > 0, values, xp.zeros_like(values)), vectors, projected, squared_norm(residual), math.prod(map(int, residual.shape))
-        )
-
-    def likeliest(self, sizes: list[float]) -> tuple[float, float]:
-        """t^2 / v of the t with the largest evidence, and by how much its logarithm is above that of no correction."""
-        values = to_numpy(self.values)
-        n_coils = int(self.projected.shape[1])
-        powers = np.sum(np.abs(to_numpy(self.projected)) ** 2, axis=1)
-        best = (0.0, 0.0)
-        for size in sizes:
-            noise = self.energy / self.n_samples
-            for _ in range(ROUNDS):
-                ratio = size**2 / noise
-                left = self.energy - float(np.sum(ratio * powers / (1 + ratio * values)))
-                noise = max(left, 1e-12 * self.energy) / self.n_samples
-            ratio = size**2 / noise
-            gain = -self.n_samples * math.log(noise * self.n_samples / self.energy)
-            gain -= n_coils * float(np.sum(np.log1p(ratio * values)))
-            best = max(best, (gain, ratio))
-        return best[1], best[0]
-
-    def solution(self, ratio: float) -> Array:
-        """h (unknown, coil), in the precision of the data."""
-        xp = namespace(self.values)
-        found = self.vectors @ ((ratio / (1 + ratio * self.values))[:, None] * self.projected)
-        return xp.astype(found, xp.complex64)
 
 
 def _centre(array: Array, sides: tuple[int, int]) -> Array:

@@ -49,7 +49,8 @@ def nila_coarse_to_fine(
     """Images with tau = 0; the first `n_coarse` steps are made at half the resolution if that has enough pixels.
 
     Relative to the image scale, a noise level s of the schedule is s / sqrt(N / M) at the coarse resolution (see
-    `core.resolution`). All other parameters and errors are those of `nila_fast`; `renewal` is called at the full resolution only.
+    `core.resolution`). All other parameters and errors are those of `nila_fast`; `renewal` is called at the full
+    resolution only.
 
     Raises
     ------

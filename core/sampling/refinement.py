@@ -1,17 +1,23 @@
 """Coil maps that are corrected once in a run of the sampler, by the prior's estimate at a level at which it knows the object.
 
-Earlier estimates take what wrong maps fold for anatomy, and later ones leave no steps in which the image could follow.
+Earlier estimates take for anatomy what wrong maps fold, and later ones leave no steps in which the image could follow. Lines of
+one grid alone cannot tell an alias from another: errors of the image look like maps there. Then the estimate has to be better,
+and the correction must explain much more.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 from nilatron.core.backend import Array
 from nilatron.core.coils.refined import Refinement, RefinementSettings, refined_maps
+from nilatron.core.quality.ambiguity import ambiguity
 from nilatron.core.sense import SenseOperator
 
-HIGHEST_LEVEL = 0.15  # image scale 1
+AMBIGUOUS = 0.75  # side lobe of the central lines, above which aliases are not told apart
+HIGHEST_LEVEL, HIGHEST_IF_AMBIGUOUS = 0.22, 0.15  # image scale 1
+FALL_IF_AMBIGUOUS = 0.1  # maps in place reach 0.05, those of a head that turned by 2 degrees 0.02 to 0.16
 
 
 @dataclass(eq=False)
@@ -30,15 +36,20 @@ class MapRefinement:
 
     operator: SenseOperator
     data: Array
-    settings: RefinementSettings = field(default_factory=RefinementSettings)
     found: Refinement | None = None
     renewed: SenseOperator | None = None
 
+    @cached_property
+    def is_ambiguous(self) -> bool:
+        """Whether the lines are those of one grid alone."""
+        return ambiguity(self.operator.counts) > AMBIGUOUS
+
     def __call__(self, level: float, estimate: Array) -> SenseOperator | None:
         """The measurement with the corrected maps, once, at the first level that is low enough."""
-        if self.found is not None or level > HIGHEST_LEVEL:
+        if self.found is not None or level > (HIGHEST_IF_AMBIGUOUS if self.is_ambiguous else HIGHEST_LEVEL):
             return None
-        self.found = refined_maps(self.operator, self.data, estimate[0], self.settings)
+        settings = RefinementSettings(fall=FALL_IF_AMBIGUOUS) if self.is_ambiguous else RefinementSettings()
+        self.found = refined_maps(self.operator, self.data, estimate[0], settings)
         if self.found.maps is None:
             return None
         self.renewed = SenseOperator(self.found.maps, self.operator.counts)

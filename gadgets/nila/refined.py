@@ -34,10 +34,9 @@ def told(problem: Problem, settings: NilaNodeSettings, refinement: MapRefinement
     found = refinement.found
     if found is None:
         return {"maps_refined": "no: the sampler made no step that is fine enough"}
-    if found.maps is None:
-        return {"maps_refined": f"no: the residual {found.before:.4g} tells no better ones (evidence {found.gain:+.3g})"}
     change = f"{found.before:.4g} to {found.after:.4g}"
-    return {"maps_refined": f"yes: residual of the low frequencies {change} (evidence {found.gain:+.3g})"}
+    why = f"residual of the low frequencies {change}, logarithm of the evidence {found.gain:+.3g}"
+    return {"maps_refined": f"{'no' if found.maps is None else 'yes'}: {why}"}
 
 
 def measured_by(problem: Problem, outcome: Outcome) -> Problem:

@@ -15,8 +15,8 @@ from nilatron.core.measurement import Measurement, mask_outside_coils
 from nilatron.core.prior.neighbours.planes import neighbour_planes
 from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sampling.neighbours import InformedByNeighbours
-from nilatron.core.sampling.refinement import MapRefinement
 from nilatron.core.sampling.nila_fast import SamplerResult
+from nilatron.core.sampling.refinement import MapRefinement
 from nilatron.core.uncertainty.psnr import predicted_variance
 from nilatron.gadgets.nila.budget import Plan, Shape, Stopwatch
 from nilatron.gadgets.nila.prior import ReadyPrior
@@ -34,6 +34,8 @@ from nilatron.gadgets.nila.uncertainty import (
 from nilatron.gadgets.problem import Outcome, Problem, batch_of
 
 log = logging.getLogger(__name__)
+
+STEPS_OF_REFINEMENT = 2  # as many take as long as the correction of coil maps
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,8 @@ class NilaRun:
         if self.watch.limited and self.prior.costs.step_s(shape) is None:
             self._sample((settings.sigma_max,), [np.random.default_rng(0) for _ in self.problems])
         step_s = self.prior.costs.step_s(shape) or 0.0
+        if self.refinement is not None:
+            step_s *= (settings.steps + STEPS_OF_REFINEMENT) / settings.steps
         wanted = settings.samples if self._sampled_roles else 0
         sample_step_s = sum(self._sample_step_s(problem, wanted) or step_s / shape[0] for problem in self.problems)
         extension = settings.map_steps / settings.samples if "map" in self._sampled_roles else 0.0
@@ -153,7 +157,8 @@ class NilaRun:
                 provenance["shortened"] = plan.reason
             provenance |= told(problem, self.settings, self.refinement)
             image = mask_outside_coils(problem.operator, result.image[place])
-            outcome = Outcome({"main": image}, provenance, self.refinement and self.refinement.renewed)
+            renewed = None if self.refinement is None else self.refinement.renewed
+            outcome = Outcome({"main": image}, provenance, renewed)
             error = self._rms_error(problem, result.image[place], maps[place]) if maps else None
             outcomes.append(SliceImage(self._with_prediction(outcome, maps[place]) if maps else outcome, error))
         return outcomes
