@@ -71,7 +71,6 @@ class RidgeFit:
                 ratio = size**2 / noise
                 left = self.energy - float(np.sum(ratio * powers / (1 + ratio * values)))
                 noise = max(left, EXACT * self.energy) / self.n_samples
-            ratio = size**2 / noise
             gain = -self.n_samples * math.log(noise * self.n_samples / self.energy)
             gain -= n_coils * float(np.sum(np.log1p(ratio * values)))
             best = max(best, (gain, ratio))

@@ -35,8 +35,6 @@ from nilatron.gadgets.problem import Outcome, Problem, batch_of
 
 log = logging.getLogger(__name__)
 
-STEPS_OF_REFINEMENT = 2  # as many take as long as the correction of coil maps
-
 
 @dataclass(frozen=True)
 class SliceImage:
@@ -114,8 +112,6 @@ class NilaRun:
         if self.watch.limited and self.prior.costs.step_s(shape) is None:
             self._sample((settings.sigma_max,), [np.random.default_rng(0) for _ in self.problems])
         step_s = self.prior.costs.step_s(shape) or 0.0
-        if self.refinement is not None:
-            step_s *= (settings.steps + STEPS_OF_REFINEMENT) / settings.steps
         wanted = settings.samples if self._sampled_roles else 0
         sample_step_s = sum(self._sample_step_s(problem, wanted) or step_s / shape[0] for problem in self.problems)
         extension = settings.map_steps / settings.samples if "map" in self._sampled_roles else 0.0
