@@ -17,7 +17,7 @@ from nilatron.core.sense import SenseOperator
 
 AMBIGUOUS = 0.75  # side lobe of the central lines, above which aliases are not told apart
 HIGHEST_LEVEL, HIGHEST_IF_AMBIGUOUS = 0.22, 0.15  # image scale 1
-FALL_IF_AMBIGUOUS = 0.1  # maps in place reach 0.05, those of a head that turned by 2 degrees 0.02 to 0.16
+FALL_IF_AMBIGUOUS = 0.12  # maps in place reach 0.09, those of a head that turned by 2 or 3 degrees 0.02 to 0.17
 
 
 @dataclass(eq=False)

@@ -111,7 +111,7 @@ def test_a_chain_numbers_its_images_as_it_does_one_by_one(series, batch_size, si
     def images(batch_slices):
         header, lines = simulate_items(replace(SCAN, n_coils=6))
         properties = {"series": series, "steps": "2", "samples": "2", "sample_steps": "1", "precision": "fp32"}
-        properties["batch_slices"] = str(batch_slices)
+        properties |= {"batch_slices": str(batch_slices), "refine_maps": "off"}
         node = build_node("nila", properties, shipped_weights("tiny"), nila.methods)
         return {(image.image_series_index, image.image_index): image for image in node(lines, Context(header))}
 
