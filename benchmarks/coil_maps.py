@@ -16,7 +16,8 @@ series    frames with every R-th line, each with other ones, and no more: the fi
 moved     a separate calibration whose field of view moved by 2 or 0.4 pixels along y and x, or whose object turned, and images
           without lines of their own
 phase     by how much the phase of the maps differs from that of ecalib's between neighbouring pixels, and vortices
-time      processor seconds of ESPIRiT, of joint estimation with 8 and 4 lines, and of an image without and with refined maps
+time      processor seconds of ESPIRiT, of joint estimation with 8 and 4 lines and with random lines alone (R = 2), and of
+          images without and with refined maps
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from nilatron.core.backend import ComplexArray
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.baselines.l1_wavelet import l1_wavelet
 from nilatron.core.coils.espirit import EspiritSettings, espirit_maps
-from nilatron.core.coils.joint import JointSettings, joint_calibration
+from nilatron.core.coils.joint import joint_calibration
 from nilatron.core.coils.moved import moved
 from nilatron.core.coils.phase import n_vortices
 from nilatron.core.fft import fft, ifft
@@ -310,18 +311,15 @@ def time_rows(run: Coils, full: ComplexArray) -> list[Row]:
             usual.kspace, usual.counts, usual.calibration, n_sets=None
         ),
     }
-    for n_lines in (8, 4):
-        scan = undersample(full, 2, n_lines)
+    scans = {f"{n} lines": undersample(full, 2, n) for n in (8, 4)}
+    scans["random lines alone"] = uncalibrated(full, 2, "random", 0)
+    for name, scan in scans.items():
         block = calibration_block(scan.kspace, scan.counts)
-        calls[f"joint estimation, {n_lines} lines"] = partial(
-            joint_calibration, scan.kspace, scan.counts, settings=JointSettings.for_lines(n_lines)
-        )
-        calls[f"joint estimation and ESPIRiT, {n_lines} lines"] = partial(
-            estimate_coil_maps, scan.kspace, scan.counts, block
-        )
+        calls[f"joint estimation, {name}"] = partial(joint_calibration, scan.kspace, scan.counts)
+        calls[f"joint estimation and ESPIRiT, {name}"] = partial(estimate_coil_maps, scan.kspace, scan.counts, block)
         maps = estimate_coil_maps(scan.kspace, scan.counts, block)[0]
-        calls[f"image, {n_lines} lines"] = partial(run.nila, scan, maps)
-        calls[f"image with refined maps, {n_lines} lines"] = partial(run.nila, scan, maps, "on")
+        calls[f"image, {name}"] = partial(run.nila, scan, maps)
+        calls[f"image with refined maps, {name}"] = partial(run.nila, scan, maps, "on")
     rows: list[Row] = []
     made: dict[str, float] = {}
     for name, call in calls.items():

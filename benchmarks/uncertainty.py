@@ -28,9 +28,9 @@ from scipy import ndimage, stats
 from lesions import load, problem_of
 from nilatron.core.metrics import foreground, psnr
 from nilatron.core.prior.edm_weights import EDMPrior, load_prior
-from nilatron.core.prior.error_head import ln_variance
-from nilatron.core.prior.error_model import ErrorModel
-from nilatron.core.prior.error_training import ErrorExample
+from nilatron.core.prior.errors.head import ln_variance
+from nilatron.core.prior.errors.model import ErrorModel
+from nilatron.core.prior.errors.training import ErrorExample
 from nilatron.core.prior.weights import find_weights
 from nilatron.core.uncertainty.calibration import SubjectScores, calibrated
 from nilatron.gadgets.nila.budget import Stopwatch

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from nilatron.core.prior.edm_weights import EDMPrior, load_prior
-from nilatron.core.prior.error_training import example_of
+from nilatron.core.prior.errors.training import example_of
 from nilatron.core.prior.familiarity import Familiarity
 from nilatron.core.prior.training_scans import ScanSettings, draw_scan
 from nilatron.core.prior.weights import find_weights

@@ -19,7 +19,7 @@ from nilatron.core import scale
 from nilatron.core.backend import Array, converted_to, namespace, squared_norm
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.coils.espirit import EspiritSettings, espirit_sets
-from nilatron.core.coils.joint import BLOCK_THRESHOLD, JointSettings, joint_calibration
+from nilatron.core.coils.joint import BLOCK_THRESHOLD, joint_calibration
 from nilatron.core.coils.moved import agrees, moved, shift_of_calibration
 from nilatron.core.coils.walsh import walsh_maps
 from nilatron.core.fft import ifft
@@ -109,8 +109,7 @@ def estimate_coil_maps(
         calibration = None
     shape = (int(counts.shape[0]), int(counts.shape[1]), int(counts.shape[2]))
     if way == "joint" or (way == "auto" and needs_joint_estimation(kspace, counts, calibration)):
-        settings = JointSettings.for_lines(_n_lines(calibration, shape))
-        block, source = joint_calibration(kspace, counts, noise_variance, settings).block, FROM_JOINT
+        block, source = joint_calibration(kspace, counts, noise_variance).block, FROM_JOINT
     else:
         block, source = calibration, FROM_CALIBRATION
     if source == FROM_CALIBRATION and way != "walsh" and block is not None:
@@ -154,13 +153,6 @@ def has_thin_maps(
     if source != FROM_CALIBRATION or calibration is None:
         return source in (FROM_JOINT, FROM_MOVED)
     return not agrees(calibration, kspace, counts, noise_variance)
-
-
-def _n_lines(calibration: Array | None, shape: tuple[int, int, int]) -> int:
-    """Samples of a calibration block (coil, z, y, x) along the axis on which it is shortest, of those that it does not fill."""
-    if calibration is None:
-        return 0
-    return min(int(side) if side < n else max(shape) for side, n in zip(calibration.shape[1:], shape, strict=True))
 
 
 def _is_same(block: Array, other: Array) -> bool:

@@ -68,38 +68,42 @@ def conjugate_gradient(
     n_axes
         Number of last axes that belong to one element.
     """
-    xp = namespace(b)
+    xp, real, may_ask = namespace(b), real_dtype(b), on_host(b)
     image_axes = tuple(range(-n_axes, 0))
 
     def dot(u: Array, v: Array) -> Array:
         # a row is summed in single, the rows in double precision: a volume has millions of products
         rows = xp.real(xp.linalg.vecdot(u, v))[..., None]
-        return xp.astype(xp.sum(rows, axis=image_axes, keepdims=True, dtype=xp.float64), real_dtype(b))
+        return xp.astype(xp.sum(rows, axis=image_axes, keepdims=True, dtype=xp.float64), real)
 
-    def ratio(numerator: Array, denominator: Array) -> Array:  # 0 where an element is solved exactly
-        safe = xp.where(denominator > 0, denominator, xp.ones_like(denominator))
-        return xp.where(denominator > 0, numerator / safe, xp.zeros_like(numerator))
+    def ratio(
+        numerator: Array, denominator: Array, where: Array
+    ) -> Array:  # 0 elsewhere, and where one is solved exactly
+        usable = where & (denominator > 0)
+        return xp.where(usable, numerator / xp.where(usable, denominator, one), zero)
 
     x, r = (xp.zeros_like(b), b) if start is None else (start, b - apply(start))
     p = r
-    rr, target = dot(r, r), tolerance**2 * dot(b, b)
+    bb = dot(b, b)
+    rr, target = bb if start is None else dot(r, r), tolerance**2 * bb
+    zero, one = xp.zeros_like(rr), xp.ones_like(rr)
     pp, min_change_energy = rr, min_change**2 * math.prod(b.shape[-n_axes:])
     iterations = xp.zeros(rr.shape, dtype=xp.int64, device=b.device)
     changing = xp.ones(rr.shape, dtype=xp.bool, device=b.device)
     for _ in range(max_iterations):
         active = changing & (rr > target)
-        if on_host(b) and not bool(xp.any(active)):
+        if may_ask and not bool(xp.any(active)):
             break
         q = apply(p)
-        step = xp.where(active, ratio(rr, dot(p, q)), xp.zeros_like(rr))
+        step = ratio(rr, dot(p, q), active)
         x = x + step * p
         r = r - step * q
         changing = active & (step**2 * pp > min_change_energy)
         previous, rr = rr, dot(r, r)
-        beta = xp.where(active, ratio(rr, previous), xp.zeros_like(rr))
+        beta = ratio(rr, previous, active)
         p, pp = r + beta * p, rr + beta**2 * pp  # r is orthogonal to the previous p
         iterations = iterations + xp.astype(active, xp.int64)
-    return Solution(x, iterations, xp.sqrt(ratio(rr, dot(b, b))))
+    return Solution(x, iterations, xp.sqrt(ratio(rr, bb, bb > 0)))
 
 
 def fista(

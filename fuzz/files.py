@@ -33,7 +33,7 @@ from file_targets import TARGETS, problem_of
 from good_jobs import GOOD
 from hostile import ELSEWHERE, HOSTILE, SLOW
 
-from nilatron.core.prior.engines.onnx_file import hash_entry
+from nilatron.core.prior.engines.onnx.file import hash_entry
 
 MEMORY_BYTES, PROCESSOR_S = 1 << 30, 20
 CASES, SUMMARY = Path(__file__).parents[1] / "tests/compatibility/found_files.json", "summary.json"

@@ -17,7 +17,7 @@ from PIL import Image
 
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import FORMAT_WITHOUT_HASH, load_edm, save_prior
-from nilatron.core.prior.engines.onnx_export import export_onnx
+from nilatron.core.prior.engines.onnx.export import export_onnx
 from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.prior.weights import HASH_KEY, content_sha256, read_weights_file
 from nilatron.pipelines.replay.run import replay

@@ -155,11 +155,10 @@ def test_training_needs_neither_ismrmrd_nor_gadgetron():
 def test_every_source_has_its_test_file(path):
     relative = path.relative_to(ROOT)
     mirror = ROOT / "tests" / relative.parent / f"test_{relative.name}"
-    folder = ROOT / "tests" / relative.parent
-    assert mirror.is_file() or covered_by_its_folder(relative, folder), f"no {mirror.relative_to(ROOT)}"
+    assert mirror.is_file() or covered_by_its_folder(relative), f"no {mirror.relative_to(ROOT)}"
 
 
-def covered_by_its_folder(relative: Path, folder: Path) -> bool:
+def covered_by_its_folder(relative: Path) -> bool:
     """Modules whose behaviour is tested through their neighbours; every entry needs its reason."""
     reasons = {
         "pipelines/node/session.py": "exercised by test_entry over a socket",
@@ -179,7 +178,8 @@ def covered_by_its_folder(relative: Path, folder: Path) -> bool:
         ("pipelines", "batch"),
         ("pipelines", "importing"),
     }  # tested as a stream, as a program, and from file to file
-    return str(relative) in reasons or (relative.parts[:2] in together and any(folder.glob("test_*.py")))
+    room = relative.parts[:2]
+    return str(relative) in reasons or (room in together and any((ROOT / "tests").joinpath(*room).glob("test_*.py")))
 
 
 USES_A_GPU = re.compile(r"""importorskip\("(cupy|tensorrt)"|\.cuda\(\)|, "cuda"\)\.|skipif\(not torch\.cuda""")

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nilatron.core.prior.error_model import ErrorModel, expected_tensors, parse_error_model
+from nilatron.core.prior.errors.model import ErrorModel, expected_tensors, parse_error_model
 from nilatron.core.prior.weights import (
     DEFAULT_WEIGHTS,
     HASH_KEY,

@@ -1,7 +1,7 @@
 """ONNX graphs of the denoiser D from networks trained elsewhere, which are torch modules or ONNX graphs.
 
 The equations of core.prior.foreign are exported as two small graphs, before and after the network, so that they are written
-down in one place only. The network's graph stays as it is; `core.prior.engines.onnx_file` decides what a graph may contain.
+down in one place only. The network's graph stays as it is; `core.prior.engines.onnx.file` decides what a graph may contain.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from nilatron.core.errors import BadInputError
-from nilatron.core.prior.engines import onnx_exporter
-from nilatron.core.prior.engines.onnx_exporter import OPSET, example_inputs
-from nilatron.core.prior.engines.onnx_file import keeps_tensors_elsewhere
+from nilatron.core.prior.engines.onnx import exporter as onnx_exporter
+from nilatron.core.prior.engines.onnx.exporter import OPSET, example_inputs
+from nilatron.core.prior.engines.onnx.file import keeps_tensors_elsewhere
 from nilatron.core.prior.engines.packages import import_package
 from nilatron.core.prior.foreign import ForeignDenoiser, ForeignUnits
 
@@ -218,7 +218,7 @@ class _Finish(nn.Module):
 
 
 def export_module(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str]) -> ModelProto:
-    """The module as an ONNX graph, by `onnx_exporter.export_module`; its errors get advice.
+    """The module as an ONNX graph, by `engines.onnx.exporter`; its errors get advice.
 
     Raises
     ------

@@ -31,7 +31,7 @@ Inform: TypeAlias = Callable[[ConditionedDenoiser], ConditionedDenoiser]
 DETAIL_GAIN = 0.4  # by how much full detail lowers the noise level that the network is told
 DETAIL_NOISE = (0.032, 0.055)  # of the data, image scale 1: automatic detail rises between these
 DETAIL_ACCELERATION = (2.0, 3.0)  # and between these; with more samples faint structures stay as they are
-DETAIL_STEPS, DETAIL_STEP = 8, 0.06  # few values, so that slices of a scan can be reconstructed together
+DETAIL_STEPS, DETAIL_STEP = 5, 0.06  # few values, so that slices of a scan can be reconstructed together
 
 Settings = TypeVar("Settings", bound="ImageSettings")
 
@@ -54,7 +54,7 @@ class ImageSettings:
     sigma_fraction: float = field(default=0.75, metadata={"formerly": "noise_left"})
     # trades smoothness against small and faint structures, from 0 (smoothest) to 1: lowers that fraction further (image only).
     # By default it follows noise and acceleration: 0 up to a noise of 0.032 of the image scale or with half of the samples,
-    # 0.48 from 0.055 with a third of them; the last level rises with it
+    # 0.3 from 0.055 with a third of them; the last level rises with it
     detail: float | None = None
     momentum: float = 0.4  # fraction of the last step's change that is added to the next step's input (image only)
     tolerance: float = 1e-3  # relative residual of the data consistency problems
@@ -111,7 +111,7 @@ class ImageSettings:
 def automatic_detail(noise: float, share: float) -> float:
     """Detail that keeps faint structures where few and noisy samples hide them, and costs other scans nothing.
 
-    It rises in steps from 0 to 0.48.
+    It rises in steps from 0 to 0.3.
 
     Parameters
     ----------

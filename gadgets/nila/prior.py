@@ -9,7 +9,7 @@ from pathlib import Path
 from nilatron.core.prior.edm_weights import EDMPrior
 from nilatron.core.prior.engines.choose import EngineSettings, engine_for, read_weights
 from nilatron.core.prior.engines.engine_prior import EnginePrior
-from nilatron.core.prior.error_model import ErrorModel
+from nilatron.core.prior.errors.model import ErrorModel
 from nilatron.core.prior.neighbours.weights import NeighbourPrior, beside, load_neighbours
 from nilatron.core.prior.prior import Prior
 from nilatron.core.prior.weights import WeightsError
@@ -79,7 +79,7 @@ def prior_for(weights: Path, device: str, settings: EngineSettings | None = None
 def _prior_for(weights: Path, device: str, settings: EngineSettings) -> ReadyPrior:
     import torch
 
-    from nilatron.core.prior.engines.onnx_file import OnnxModel
+    from nilatron.core.prior.engines.onnx.file import OnnxModel
 
     source = read_weights(weights, device)
     if not isinstance(source, EDMPrior | OnnxModel):

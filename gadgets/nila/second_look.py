@@ -8,13 +8,12 @@ from dataclasses import fields, replace
 import numpy as np
 
 from nilatron.core.backend import Array, converted_to, namespace
-from nilatron.core.prior.error_model import ErrorModel, second_look
+from nilatron.core.prior.errors.model import BESIDE_NEIGHBOURS, ErrorModel, second_look
 from nilatron.core.sampling.image import ImageSettings
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.gadgets.nila.uncertainty import seen_by_heads
 from nilatron.gadgets.problem import Problem
 
-BESIDE_NEIGHBOURS = 0.4  # of the correction, of images that neighbouring slices have corrected: part of it is the same
 # noise of the data, image scale 1, and acquired samples per sample of the grid, of scans that it was trained or measured on
 NOISE, SHARE = (0.006, 0.15), (0.05, 0.75)
 

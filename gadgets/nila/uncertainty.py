@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from nilatron.core.backend import Array, namespace
 from nilatron.core.measurement import mask_outside_coils
 from nilatron.core.metrics import FOREGROUND
-from nilatron.core.prior.error_model import ErrorModel, delivered, predicted_deviation
+from nilatron.core.prior.errors.model import ErrorModel, delivered, predicted_deviation
 from nilatron.core.sampling.image import ImageSettings
 from nilatron.core.sampling.nila_fast import SamplerResult
 from nilatron.core.uncertainty.psnr import predicted_psnr_db
 from nilatron.gadgets.problem import Problem
 
 if TYPE_CHECKING:  # torch takes seconds to import
-    from nilatron.core.prior.error_head import Delivered
+    from nilatron.core.prior.errors.head import Delivered
 
 UNCALIBRATED = "uncalibrated"
 MIN_OBJECT = 0.1  # of the pixels: the first and last slices of a head are smaller, and could be anything

@@ -153,7 +153,7 @@ def learn_errors(
     seed: Annotated[int, typer.Option(min=0, help="Of scans and training.")] = 0,
 ) -> None:
     """Train a head that predicts the errors of the images of these weights, which stay as they are."""
-    from nilatron.core.prior.error_training import HeadTraining
+    from nilatron.core.prior.errors.training import HeadTraining
     from nilatron.core.prior.weights import find_weights
     from nilatron.pipelines.prior.learn.errors import LearnErrorsSettings
     from nilatron.pipelines.prior.learn.errors import learn_errors as run

@@ -13,8 +13,8 @@ from nilatron.core.scale import image_scale
 from nilatron.gadgets.images import SERIES_INDEX
 from nilatron.gadgets.nila.remembered import EarlierImage, Remembered, geometry_of, position_mm
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.hdf5_lengths import check_lengths
-from nilatron.pipelines.files.hdf5_reader import DAMAGED, open_hdf5
+from nilatron.pipelines.files.hdf5.lengths import check_lengths
+from nilatron.pipelines.files.hdf5.reader import DAMAGED, open_hdf5
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from nilatron.core.words import counted
 from nilatron.pipelines.files.atomic import InputError, atomic_path, partial_name, publish, temporary_beside
 from nilatron.pipelines.files.disk import OutputError, reason_of
-from nilatron.pipelines.files.hdf5_lengths import check_lengths
-from nilatron.pipelines.files.hdf5_reader import open_hdf5
-from nilatron.pipelines.files.hdf5_writer import Hdf5Writer
+from nilatron.pipelines.files.hdf5.lengths import check_lengths
+from nilatron.pipelines.files.hdf5.reader import open_hdf5
+from nilatron.pipelines.files.hdf5.writer import Hdf5Writer
 from nilatron.pipelines.files.interrupts import shielded
 
 logger = logging.getLogger(__name__)

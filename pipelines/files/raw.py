@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.hdf5_lengths import check_lengths
-from nilatron.pipelines.files.hdf5_reader import DAMAGED, open_hdf5
+from nilatron.pipelines.files.hdf5.lengths import check_lengths
+from nilatron.pipelines.files.hdf5.reader import DAMAGED, open_hdf5
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.files.heads import LINE, WAVEFORM, HeadKind, HeadReader
 from nilatron.pipelines.files.samples import line_samples, line_trajectory

@@ -11,7 +11,7 @@ import ismrmrd.hdf5
 import ismrmrd.xsd as xsd
 import numpy as np
 
-from nilatron.pipelines.files.hdf5_writer import Hdf5Writer
+from nilatron.pipelines.files.hdf5.writer import Hdf5Writer
 
 WRITE_LINES = 256
 HEAD_BYTES = 512  # of a line or waveform in the file, at most

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.hdf5_lengths import check_fields, check_lengths
+from nilatron.pipelines.files.hdf5.lengths import check_fields, check_lengths
 
 AnyArray = npt.NDArray[Any]
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.hdf5_reader import DAMAGED, open_hdf5
+from nilatron.pipelines.files.hdf5.reader import DAMAGED, open_hdf5
 from nilatron.pipelines.files.header import parse_header
 from nilatron.pipelines.files.raw import header_bytes
 from nilatron.pipelines.importing.kspace import ComplexArray, Kspace

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nilatron.pipelines.files.atomic import InputError, atomic_path
 from nilatron.pipelines.files.disk import npy_bytes
-from nilatron.pipelines.files.hdf5_writer import Hdf5Writer
+from nilatron.pipelines.files.hdf5.writer import Hdf5Writer
 from nilatron.pipelines.files.raw_writer import write_raw
 from nilatron.pipelines.importing.arrays import read_bart, read_numpy
 from nilatron.pipelines.importing.hdf5 import open_layout

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from nilatron.core.metrics import psnr
 from nilatron.core.prior.edm_weights import EDMPrior, load_prior, save_prior
-from nilatron.core.prior.error_head import ln_variance
-from nilatron.core.prior.error_model import KEYS, ErrorModel
-from nilatron.core.prior.error_training import ErrorExample, example_of
+from nilatron.core.prior.errors.head import ln_variance
+from nilatron.core.prior.errors.model import KEYS, ErrorModel
+from nilatron.core.prior.errors.training import ErrorExample, example_of
 from nilatron.core.prior.training_scans import ScanSettings, draw_scan
 from nilatron.core.prior.weights import HASH_KEY
 from nilatron.core.uncertainty.calibration import (

@@ -17,8 +17,8 @@ from nilatron.core.prior.conventions import EDM
 from nilatron.core.prior.conversion_check import SIGMAS, CheckResult, check_denoiser
 from nilatron.core.prior.edm import ChannelDenoiser, EDMDenoiser, denoise_complex
 from nilatron.core.prior.edm_weights import load_prior, save_prior
-from nilatron.core.prior.engines.onnx_engine import OnnxDenoiser
-from nilatron.core.prior.engines.onnx_file import OnnxFacts, pack_onnx, parse_onnx
+from nilatron.core.prior.engines.onnx.engine import OnnxDenoiser
+from nilatron.core.prior.engines.onnx.file import OnnxFacts, pack_onnx, parse_onnx
 from nilatron.core.prior.evaluate import CleanAndNoise, draw_clean_and_noise
 from nilatron.core.prior.foreign import ForeignDenoiser, ForeignUnits, to_edm_denoiser
 from nilatron.core.prior.foreign_onnx import ForeignNetworkError, export_denoiser, wrap_network

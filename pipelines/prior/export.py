@@ -15,9 +15,9 @@ from torch import Tensor
 from nilatron.core.phantom import phantom
 from nilatron.core.prior.edm import ChannelDenoiser, denoise_complex, padded_size
 from nilatron.core.prior.edm_weights import EDMPrior, load_prior
-from nilatron.core.prior.engines.onnx_engine import OnnxDenoiser
-from nilatron.core.prior.engines.onnx_export import DTYPES, cached_onnx, lower_for_export
-from nilatron.core.prior.engines.onnx_file import OnnxModel
+from nilatron.core.prior.engines.onnx.engine import OnnxDenoiser
+from nilatron.core.prior.engines.onnx.export import DTYPES, cached_onnx, lower_for_export
+from nilatron.core.prior.engines.onnx.file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError, import_package
 from nilatron.core.sampling.image import network_shapes
 from nilatron.gadgets.engine_cache import user_cache

@@ -13,7 +13,7 @@ from nilatron.core.prior.engines.choose import read_weights
 from nilatron.core.prior.weights import HASH_KEY
 
 if TYPE_CHECKING:
-    from nilatron.core.prior.engines.onnx_file import OnnxModel
+    from nilatron.core.prior.engines.onnx.file import OnnxModel
     from nilatron.core.prior.prior import Prior
 
 
@@ -63,7 +63,7 @@ def _of_network(prior: EDMPrior) -> tuple[dict[str, Any], dict[str, str]]:
 
 def _of_graph(model: OnnxModel) -> tuple[dict[str, Any], dict[str, str]]:
     """What an ONNX file holds, and what else it states."""
-    from nilatron.core.prior.engines.onnx_file import FORMAT
+    from nilatron.core.prior.engines.onnx.file import FORMAT
 
     facts = model.facts
     found = {

@@ -84,6 +84,8 @@ def sample_images(
 ) -> Array:
     """Nila image (z, y, x) of one slice: warm start, levels, coarse steps and self-conditioning as in the chain `nila`.
 
+    What the chain adds, a second look with the shipped weights, `reconstruct` has: any denoiser can be used here.
+
     Parameters
     ----------
     denoiser

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.hdf5_lengths import check_lengths
-from nilatron.pipelines.files.hdf5_reader import open_hdf5
+from nilatron.pipelines.files.hdf5.lengths import check_lengths
+from nilatron.pipelines.files.hdf5.reader import open_hdf5
 from nilatron.pipelines.files.outlined import snr_pixels
 from nilatron.pipelines.files.roles import INDICES, ROLES, slice_of
 from nilatron.pipelines.wire.received_image import parse_attributes

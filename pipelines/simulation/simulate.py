@@ -23,7 +23,7 @@ import numpy as np
 from nilatron.core.backend import ComplexArray
 from nilatron.pipelines.files.atomic import InputError, atomic_path
 from nilatron.pipelines.files.disk import npy_bytes
-from nilatron.pipelines.files.hdf5_writer import Hdf5Writer
+from nilatron.pipelines.files.hdf5.writer import Hdf5Writer
 from nilatron.pipelines.files.raw_writer import write_raw
 from nilatron.pipelines.simulation.header import simulated_header
 from nilatron.pipelines.simulation.scanned_object import ground_truth, to_recon_grid, true_coil_maps

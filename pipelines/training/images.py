@@ -274,7 +274,7 @@ def _coarsest_axis(shape: tuple[int, ...], spacing: Sequence[float]) -> int:
 
 def _read_hdf5(path: Path, _: int | None) -> Iterator[Stack]:
     h5py = _package("h5py", "h5py", path)
-    reader = _package("nilatron.pipelines.files.hdf5_reader", "h5py", path)
+    reader = _package("nilatron.pipelines.files.hdf5.reader", "h5py", path)
     try:
         with reader.open_hdf5(path) as file:
             name = next((name for name in HDF5_IMAGES if isinstance(file.get(name), h5py.Dataset)), None)

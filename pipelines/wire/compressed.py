@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from nilatron.pipelines.wire.errors import MalformedError, UnsupportedError
 from nilatron.pipelines.wire.limits import Budget
-from nilatron.pipelines.wire.parsing import Parser, read_bytes, read_numbers
+from nilatron.pipelines.wire.parse.parts import Parser, read_bytes, read_numbers
 from nilatron.pipelines.wire.structures import U32
 
 PACKED = struct.Struct("<QfB")  # numbers, scale, bits of each

@@ -20,10 +20,10 @@ from nilatron.pipelines.wire.messages import (
     Response,
     Text,
 )
-from nilatron.pipelines.wire.parse_bucket import read_bucket
-from nilatron.pipelines.wire.parse_buffers import read_image_array, read_recon_data
-from nilatron.pipelines.wire.parse_items import read_acquisition, read_image, read_waveform
-from nilatron.pipelines.wire.parsing import Parser, read_bytes, read_length_prefixed, read_numbers
+from nilatron.pipelines.wire.parse.bucket import read_bucket
+from nilatron.pipelines.wire.parse.buffers import read_image_array, read_recon_data
+from nilatron.pipelines.wire.parse.items import read_acquisition, read_image, read_waveform
+from nilatron.pipelines.wire.parse.parts import Parser, read_bytes, read_length_prefixed, read_numbers
 from nilatron.pipelines.wire.structures import CONFIG_NAME_BYTES, QUERY, RESPONSE, U32, U64, MessageId
 
 

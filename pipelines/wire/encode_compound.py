@@ -19,7 +19,7 @@ from nilatron.pipelines.wire.encoding_parts import (
     structured,
     waveform_parts,
 )
-from nilatron.pipelines.wire.line_block import LineBlock
+from nilatron.pipelines.wire.lines.block import LineBlock
 from nilatron.pipelines.wire.structures import ACQUISITION_HEADER, BUCKET, IMAGE_HEADER, SAMPLING, U64
 
 _ABSENT, _PRESENT = b"\0", b"\1"

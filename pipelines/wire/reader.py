@@ -8,9 +8,9 @@ import ismrmrd
 
 from nilatron.pipelines.wire.errors import TruncatedError
 from nilatron.pipelines.wire.limits import Limits
-from nilatron.pipelines.wire.line_slab import MAX_LINES, LineSlab, Sizes, lines_in_a_slab, sizes_of
+from nilatron.pipelines.wire.lines.memory import SlabMemory
+from nilatron.pipelines.wire.lines.slab import MAX_LINES, LineSlab, Sizes, lines_in_a_slab, sizes_of
 from nilatron.pipelines.wire.messages import Message
-from nilatron.pipelines.wire.slab_memory import SlabMemory
 from nilatron.pipelines.wire.source import SocketSource, read_message
 
 

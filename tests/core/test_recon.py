@@ -9,7 +9,6 @@ from nilatron.core.backend import complex_normal
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.baselines.l1_wavelet import L1WaveletSettings, l1_wavelet
 from nilatron.core.baselines.zero_filled import zero_filled
-from nilatron.core.coils.joint import JointSettings
 from nilatron.core.kspace import calibration_block
 from nilatron.core.metrics import nrmse
 from nilatron.core.phantom import coil_maps, phantom
@@ -213,17 +212,6 @@ def test_coil_maps_come_from_the_calibration_lines_or_else_from_the_low_frequenc
         object_pixels = np.abs(phantom(SHAPE)) > 0.1
         agreement = np.abs(np.sum(found.conj() * maps, axis=0))[object_pixels]
         assert np.median(agreement) > 0.97
-
-
-@pytest.mark.parametrize(("n_lines", "counted"), [(0, 0), (4, 4), (10, 10)])
-def test_the_inversion_is_told_how_many_central_lines_there_are(n_lines, counted, monkeypatch):
-    maps, counts, told = coil_maps(4, SHAPE), np.zeros(SHAPE, np.float32), []
-    counts[:, ::3] = counts[:, 32 - n_lines // 2 : 32 + n_lines // 2] = 1
-    kspace = SenseOperator(maps, counts).forward((40 * phantom(SHAPE)).astype(np.complex64))
-    block = np.array(kspace[:, :, 32 - n_lines // 2 : 32 + n_lines // 2]) if n_lines else None
-    monkeypatch.setattr(JointSettings, "for_lines", lambda n: told.append(n) or JointSettings(n_steps=1))
-    estimate_coil_maps(kspace, counts, block, way="joint")
-    assert told == [counted]
 
 
 def test_maps_that_do_not_explain_the_calibration_are_replaced(monkeypatch):

@@ -17,7 +17,7 @@ from nilatron.core.prior.prior import Prior
 from nilatron.core.prior.weights import read_file
 
 if TYPE_CHECKING:
-    from nilatron.core.prior.engines.onnx_file import OnnxModel
+    from nilatron.core.prior.engines.onnx.file import OnnxModel
 
 __all__ = ["ENGINES", "PRECISIONS", "EngineSettings", "engine_for", "read_weights"]
 
@@ -33,7 +33,7 @@ def read_weights(path: Path, device: str) -> EDMPrior | OnnxModel | Prior:
         When the file cannot be used.
     """
     if path.suffix.lower() == ".onnx":
-        from nilatron.core.prior.engines.onnx_file import parse_onnx
+        from nilatron.core.prior.engines.onnx.file import parse_onnx
 
         return parse_onnx(read_file(path, "ONNX file", "export"), str(path))
     return load_weights(path, device)
@@ -67,7 +67,7 @@ def engine_for(
         from nilatron.core.prior.engines.openvino_engine import openvino_engine
 
         return openvino_engine(model, settings.precision, device)
-    from nilatron.core.prior.engines.onnx_engine import onnx_engine
+    from nilatron.core.prior.engines.onnx.engine import onnx_engine
 
     if settings.engine == "torch":
         log.info("an ONNX file is computed by ONNX Runtime")
@@ -89,7 +89,7 @@ def _model(
     source: EDMPrior | OnnxModel, settings: EngineSettings, device: str, cache: Callable[[], ModelCache]
 ) -> OnnxModel:
     """The ONNX model of the file, or our network exported in the precision in which the engine computes."""
-    from nilatron.core.prior.engines.onnx_file import OnnxModel
+    from nilatron.core.prior.engines.onnx.file import OnnxModel
 
     if isinstance(source, OnnxModel):
         fixed, wanted = source.facts.precision, settings.precision
@@ -98,7 +98,7 @@ def _model(
                 f"the ONNX file is {fixed}, precision {wanted} was asked for: use auto, or export another"
             )
         return source
-    from nilatron.core.prior.engines.onnx_export import cached_onnx
+    from nilatron.core.prior.engines.onnx.export import cached_onnx
 
     return cached_onnx(source, model_precision(settings, device), cache())
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from nilatron.core.prior.engines.engine import MAX_SHAPES, Engine
-from nilatron.core.prior.engines.onnx_engine import graph_inputs
-from nilatron.core.prior.engines.onnx_file import OnnxModel
+from nilatron.core.prior.engines.onnx.engine import graph_inputs
+from nilatron.core.prior.engines.onnx.file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError, import_package
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nilatron.core.prior.engines.cache import ModelCache
-from nilatron.core.prior.engines.onnx_file import OnnxModel
+from nilatron.core.prior.engines.onnx.file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError
 
 WORKSPACE_BYTES = 2 << 30

@@ -14,8 +14,8 @@ from torch import Tensor
 from nilatron.core.prior.edm import ChannelDenoiser
 from nilatron.core.prior.engines.cache import ModelCache
 from nilatron.core.prior.engines.engine import MAX_SHAPES, Engine
-from nilatron.core.prior.engines.onnx_engine import graph_inputs
-from nilatron.core.prior.engines.onnx_file import OnnxModel
+from nilatron.core.prior.engines.onnx.engine import graph_inputs
+from nilatron.core.prior.engines.onnx.file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError, import_package
 from nilatron.core.prior.engines.tensorrt_build import Builder, Gpu
 

@@ -3,7 +3,8 @@
 Runs of slices from ordered volumes are scanned together, in simulation, and each slice is reconstructed alone. The head learns
 the error that is left in the magnitude of a slice from what the sampler's last step saw and from the images of its neighbours
 in the run: these are reconstructions, with the errors that reconstructions have, never the truth. Steps before the last stay as
-they are: the denoiser was trained through all of them, and what makes their estimates better makes the image worse.
+they are: the denoiser was trained through all of them, and what makes their estimates better makes the image worse. Where the
+weights take a second look, neighbours are images after it, and the head learns what its share of it leaves.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from nilatron.core.measurement import mask_outside_coils
 from nilatron.core.prior.augment import bernoulli
 from nilatron.core.prior.correction_training import Example, crops_of, example, rate_factor, train_step
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.errors.model import BESIDE_NEIGHBOURS, delivered
 from nilatron.core.prior.lesions import LesionSettings
 from nilatron.core.prior.neighbours.head import NeighbourHead, head_inputs, own_channels
 from nilatron.core.prior.neighbours.planes import Neighbour, neighbour_planes
 from nilatron.core.prior.sampled_scan import sampled_scan
+from nilatron.core.prior.second_look.head import SecondLook, looked_again
 from nilatron.core.prior.training_scans import ScanSettings, TrainingScan, draw_scans
 from nilatron.core.prior.volumes import NeighbourSettings, Volumes
 from nilatron.core.sampling.image import ImageSettings
@@ -40,8 +43,8 @@ class ScannedSlice(NamedTuple):
     ----------
     own
         `own_channels` of the sampler's last step, (channel, y, x).
-    magnitude, truth
-        Of the image and of the object.
+    delivered, magnitude, truth
+        Of the image that neighbours hear of, of the image to correct, and of the object.
     lesions
         By how much lesions changed the object's magnitude.
     scale
@@ -51,6 +54,7 @@ class ScannedSlice(NamedTuple):
     """
 
     own: Tensor
+    delivered: Tensor
     magnitude: Tensor
     truth: Tensor
     lesions: Tensor
@@ -94,33 +98,47 @@ class NeighbourTraining:
 
 
 def reconstructed(
-    denoiser: EDMDenoiser, scan: TrainingScan, generator: np.random.Generator, settings: ImageSettings
+    denoiser: EDMDenoiser,
+    scan: TrainingScan,
+    generator: np.random.Generator,
+    settings: ImageSettings,
+    look: SecondLook | None = None,
 ) -> ScannedSlice:
     """The slice of a scan, reconstructed without neighbours."""
     result, operator, settings = sampled_scan(denoiser, scan, generator, settings)
+    share = float(scan.counts.mean())
     with torch.inference_mode():
-        magnitude = cast("Tensor", mask_outside_coils(operator, result.image[0]))[0].abs() / scan.scale
-        noisy, estimate = (cast("Tensor", image)[0] / scan.scale for image in (result.last_input, result.last_estimate))
+        seen = delivered(result, scan.start[None], scan.scale, scan.sigma, share, "cpu")
+        images = (
+            [seen.image] * 2 if look is None else [looked_again(look, seen, part) for part in (1.0, BESIDE_NEIGHBOURS)]
+        )
+        whole, part = (cast("Tensor", mask_outside_coils(operator, image))[0].abs() for image in images)
         levels = torch.tensor([settings.network_fraction * settings.levels()[-1]])
-        own = own_channels(noisy, estimate, levels)[0]
+        own = own_channels(seen.last_input, seen.last_estimate, levels)[0]
     return ScannedSlice(
         own.clone(),
-        magnitude.clone(),
+        whole.clone(),
+        part.clone(),
         scan.truth[0].abs() / scan.scale,
         scan.lesions[0] / scan.scale,
         scan.scale,
         scan.sigma / scan.scale,
-        float(scan.counts.mean()),
+        share,
     )
 
 
 def scanned_run(
-    denoiser: EDMDenoiser, volumes: Volumes, settings: NeighbourTraining, number: int, generator: torch.Generator
+    denoiser: EDMDenoiser,
+    volumes: Volumes,
+    settings: NeighbourTraining,
+    number: int,
+    generator: torch.Generator,
+    look: SecondLook | None = None,
 ) -> ScannedRun:
     """A run of slices, scanned and reconstructed."""
     run, rng = volumes.draw(generator), np.random.default_rng((settings.seed, number))
     scans = draw_scans(run.images, settings.scans, generator)
-    return ScannedRun([reconstructed(denoiser, scan, rng, settings.sampler) for scan in scans], run.step_mm)
+    return ScannedRun([reconstructed(denoiser, scan, rng, settings.sampler, look) for scan in scans], run.step_mm)
 
 
 def neighbours_of(
@@ -133,7 +151,7 @@ def neighbours_of(
         place = next((n for n in places if not bernoulli(settings.drop_probability, generator)), None)
         if place is None:
             continue
-        magnitude = slices[place].magnitude * (slices[place].scale / slices[number].scale)
+        magnitude = slices[place].delivered * (slices[place].scale / slices[number].scale)
         if bernoulli(settings.other_probability, generator):
             magnitude = _something_else(magnitude, others, generator)
         if bernoulli(settings.shift_probability, generator):
@@ -147,7 +165,7 @@ def neighbours_of(
 def _something_else(magnitude: Tensor, others: Sequence[ScannedRun], generator: torch.Generator) -> Tensor:
     """A slice of another run, of the size and brightness of this one."""
     slices = others[int(torch.randint(0, len(others), (), generator=generator))].slices
-    chosen = slices[int(torch.randint(0, len(slices), (), generator=generator))].magnitude
+    chosen = slices[int(torch.randint(0, len(slices), (), generator=generator))].delivered
     resized = F.interpolate(chosen[None, None], size=magnitude.shape, mode="bilinear", antialias=True)[0, 0]
     return resized * (magnitude.mean() / resized.mean().clamp_min(1e-6))
 
@@ -174,8 +192,9 @@ def train_neighbours(
     settings: NeighbourTraining,
     watch: Callable[[int, float, NeighbourHead], None],
     head: NeighbourHead | None = None,
+    look: SecondLook | None = None,
 ) -> NeighbourHead:
-    """The trained head, new or going on with `head`.
+    """The trained head, new or going on with `head`, for images after a second look if there is one.
 
     `watch` is told the scans so far, by how many dB the error of their slices fell since, and the head.
     """
@@ -189,7 +208,7 @@ def train_neighbours(
     examples: list[Example] = []
     n_steps = settings.n_scans * settings.steps_per_scan
     for number in range(settings.n_scans):
-        run = scanned_run(denoiser, volumes, settings, number, generator)
+        run = scanned_run(denoiser, volumes, settings, number, generator, look)
         others = [*others, run][-KEPT_RUNS:]
         examples += views_of(run, others, volumes.settings, settings.views, generator)
         examples = examples[-settings.kept :]

@@ -2,7 +2,7 @@
 
     x' = u max(|x| + c, 0),        u = x / |x|
 
-The correction c comes from what the error head is given (`core.prior.error_head`): the image beside the conventional one and
+The correction c comes from what the error head is given (`core.prior.errors.head`): the image beside the conventional one and
 the last step of the sampler, relative to the noise. It is trained on images whose truth is known, and errors inside small
 lesions weigh more than others there: a denoiser makes faint structures fainter, and this gives them back.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nilatron.core.prior.error_head import N_INPUTS, Delivered, head_inputs
+from nilatron.core.prior.errors.head import N_INPUTS, Delivered, head_inputs
 from nilatron.core.prior.small_unet import CORRECTION_UNIT, SmallUNet, SmallUNetConfig, object_slices, of_any_size
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from nilatron.core.prior.correction_training import Example, crops_of, example, rate_factor, train_step
-from nilatron.core.prior.error_head import head_inputs
-from nilatron.core.prior.error_training import ErrorExample
+from nilatron.core.prior.errors.head import head_inputs
+from nilatron.core.prior.errors.training import ErrorExample
 from nilatron.core.prior.second_look.head import SecondLook
 from nilatron.core.prior.training_scans import TrainingScan
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from nilatron.core.prior.edm_weights import load_prior
-from nilatron.core.prior.error_head import ErrorHead
-from nilatron.core.prior.error_model import ErrorModel
-from nilatron.core.prior.error_training import HeadTraining, train_head
+from nilatron.core.prior.errors.head import ErrorHead
+from nilatron.core.prior.errors.model import ErrorModel
+from nilatron.core.prior.errors.training import HeadTraining, train_head
 from nilatron.core.prior.lesions import LesionSettings
 from nilatron.core.prior.training_scans import ScanSettings
 from nilatron.pipelines.files.atomic import InputError

@@ -81,4 +81,5 @@ def learn_neighbours(
 
     start = None if settings.start is None else load_neighbours(settings.start).head.train().requires_grad_(True)
     volumes = Volumes(images, places, settings.neighbours)
-    train_neighbours(prior.denoiser, volumes, settings.training, watch, start)
+    look = None if prior.errors is None else prior.errors.second_look
+    train_neighbours(prior.denoiser, volumes, settings.training, watch, start, look)

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from nilatron.core.prior.edm_weights import EDMPrior
-from nilatron.core.prior.error_training import ErrorExample, example_of
+from nilatron.core.prior.errors.training import ErrorExample, example_of
 from nilatron.core.prior.second_look.head import SecondLook
 from nilatron.core.prior.training_scans import ScanSettings, TrainingScan, draw_scan
 from nilatron.pipelines.training.batches import seeded_generator

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nilatron.core.backend import to_numpy, to_torch
-from nilatron.core.coils.window import Window
+from nilatron.core.coils.window import Window, whole_axes
 
 
 def kspace_of(shape, n_coils=2):
@@ -48,3 +48,29 @@ def test_tensors_give_the_same_window():
     found = Window.of(to_torch(kspace), to_torch(counts), (8, 8), 4)
     np.testing.assert_array_equal(to_numpy(found.data), expected.data)
     np.testing.assert_array_equal(to_numpy(found.counts), expected.counts)
+
+
+def test_there_is_no_margin_along_whole_axes():
+    kspace, counts = kspace_of((1, 20, 31)), np.ones((1, 20, 31), np.float32)
+    window = Window.of(kspace, counts, (8, 4), 4, (-1,))
+    centred = np.fft.fftshift(window.data, axes=(2, 3))
+    np.testing.assert_array_equal(centred[:, :, 2:10], kspace[:, :, 6:14, 9:21])
+    assert window.whole == (-1,)
+    assert window.n_measured == 8 * 12
+
+
+@pytest.mark.parametrize(
+    ("sampled", "whole"),
+    [
+        (np.s_[:, ::2], (-3, -1)),
+        (np.s_[..., ::3], (-3, -2)),
+        (np.s_[:, ::2, 7:], (-3,)),
+        (np.s_[:, ::2, 3:], (-3, -1)),
+        (np.s_[:], (-3, -2, -1)),
+    ],
+    ids=["lines", "columns", "readouts that end early", "beyond the centre", "all"],
+)
+def test_readouts_are_whole_axes(sampled, whole):
+    counts = np.zeros((1, 20, 20), np.float32)
+    counts[sampled] = 2
+    assert whole_axes(counts, 12) == whole

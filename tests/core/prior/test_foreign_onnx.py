@@ -13,8 +13,8 @@ from nilatron.core.prior.noise_levels import linear_alpha_bar
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from nilatron.core.prior.engines.onnx_engine import OnnxDenoiser  # noqa: E402 - needs the packages above
-from nilatron.core.prior.engines.onnx_file import OnnxFacts, pack_onnx, parse_onnx  # noqa: E402
+from nilatron.core.prior.engines.onnx.engine import OnnxDenoiser  # noqa: E402 - needs the packages above
+from nilatron.core.prior.engines.onnx.file import OnnxFacts, pack_onnx, parse_onnx  # noqa: E402
 from nilatron.core.prior.foreign_onnx import (  # noqa: E402
     ForeignNetworkError,
     OnnxNetwork,

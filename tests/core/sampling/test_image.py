@@ -109,16 +109,16 @@ def test_automatic_detail_rises_with_the_noise_and_is_0_for_clean_scans():
     details = [automatic_detail(noise, 0.3) for noise in np.geomspace(0.01, 0.1, 100)]
     assert details == sorted(details)
     assert {automatic_detail(noise, 0.3) for noise in (0.0, 0.02, 0.033)} == {0.0}
-    assert {automatic_detail(noise, 0.3) for noise in (0.055, 0.1, 2.0, np.inf)} == {0.48}
+    assert {automatic_detail(noise, 0.3) for noise in (0.055, 0.1, 2.0, np.inf)} == {0.3}
     assert automatic_detail(np.nan, 0.3) == 0.0  # of a slice that is not finite
 
 
 def test_automatic_detail_falls_with_the_number_of_samples():
     details = [automatic_detail(0.1, share) for share in np.geomspace(0.1, 1, 100)]
     assert details == sorted(details, reverse=True)
-    assert (details[0], details[-1]) == (0.48, 0.0)
+    assert (details[0], details[-1]) == (0.3, 0.0)
     assert automatic_detail(0.1, 0.5) == 0.0
-    assert automatic_detail(0.1, 0.0) == 0.48
+    assert automatic_detail(0.1, 0.0) == 0.3
 
 
 def test_clean_scans_have_the_settings_that_they_have_without_detail():
@@ -128,7 +128,7 @@ def test_clean_scans_have_the_settings_that_they_have_without_detail():
 def test_in_noise_the_network_is_told_of_less_and_the_last_level_is_higher():
     clean, noisy = ImageSettings(detail=0.0), ImageSettings().for_data(0.1, 0.2)
     assert noisy.network_fraction < clean.network_fraction
-    assert noisy.levels()[-1] == pytest.approx(1.48 * clean.levels()[-1])
+    assert noisy.levels()[-1] == pytest.approx(1.3 * clean.levels()[-1])
     assert noisy.for_data(0.01, 0.2) == noisy
     assert ImageSettings(sigma_min=0.7).for_data(0.1, 0.2).levels()[-1] == pytest.approx(0.8)
 

@@ -37,9 +37,9 @@ def test_slices_of_one_run_have_the_same_detail(problem):
         vars(one)["acquired_share"] = 0.3  # as of a scan with fewer calibration lines
     settings = replace(SETTINGS, series=("nila",))
     found = [outcome.provenance["detail"] for outcome in run_nila_batch(problems, settings)]
-    assert found == ["0.48", "0"]
+    assert found == ["0.3", "0"]
     run = nila_run.NilaRun(problems, settings, Stopwatch(0.0, 0.0, time.monotonic), prior_of(problems[0]))
-    with pytest.raises(ValueError, match=r"same detail, got 0\.48 and 0\.0"):
+    with pytest.raises(ValueError, match=r"same detail, got 0\.3 and 0\.0"):
         run.images(run.plan())
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from nilatron.core.prior.error_head import ErrorHead
-from nilatron.core.prior.error_model import ErrorModel
+from nilatron.core.prior.errors.head import ErrorHead
+from nilatron.core.prior.errors.model import BESIDE_NEIGHBOURS, ErrorModel
 from nilatron.core.prior.second_look.head import SecondLook
 from nilatron.core.prior.small_unet import SmallUNetConfig
 from nilatron.core.sampling.image import ImageSettings
@@ -14,7 +14,7 @@ from nilatron.core.sense import SenseOperator
 from nilatron.gadgets.nila import method
 from nilatron.gadgets.nila.method import run_nila, run_nila_batch
 from nilatron.gadgets.nila.prior import prior_for
-from nilatron.gadgets.nila.second_look import BESIDE_NEIGHBOURS, looked_again, takes_second_look
+from nilatron.gadgets.nila.second_look import looked_again, takes_second_look
 from nilatron.gadgets.nila.settings import NilaNodeSettings
 
 SETTINGS = NilaNodeSettings(series=("nila",), precision="fp32")

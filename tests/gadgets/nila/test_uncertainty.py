@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from nilatron.core.prior.error_head import Delivered, ErrorHead
-from nilatron.core.prior.error_model import ErrorModel
+from nilatron.core.prior.errors.head import Delivered, ErrorHead
+from nilatron.core.prior.errors.model import ErrorModel
 from nilatron.core.prior.neighbours.head import NeighbourHead
 from nilatron.core.prior.neighbours.planes import Neighbour
 from nilatron.core.prior.neighbours.weights import NeighbourPrior

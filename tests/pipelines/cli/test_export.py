@@ -10,7 +10,7 @@ import torch
 
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import save_prior
-from nilatron.core.prior.engines import onnx_export
+from nilatron.core.prior.engines.onnx import export as onnx_export
 from nilatron.core.prior.unet import UNetConfig
 from nilatron.pipelines.cli.export import parse_size
 from nilatron.pipelines.prior.export import SIGMAS

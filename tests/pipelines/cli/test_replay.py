@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from nilatron.gadgets import methods
 from nilatron.pipelines import cli
 from nilatron.pipelines.files.disk import OutputError
-from nilatron.pipelines.files.hdf5_writer import STRUCTURES_BYTES
+from nilatron.pipelines.files.hdf5.writer import STRUCTURES_BYTES
 from nilatron.pipelines.files.images import ImageFile
 from nilatron.pipelines.simulation.simulate import simulate
 

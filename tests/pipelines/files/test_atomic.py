@@ -2,7 +2,7 @@ import pytest
 
 from nilatron.pipelines.files.atomic import AtomicFolder, InputError, atomic_path
 from nilatron.pipelines.files.disk import OutputError
-from nilatron.pipelines.files.hdf5_reader import open_hdf5
+from nilatron.pipelines.files.hdf5.reader import open_hdf5
 
 
 class PlannedError(Exception):

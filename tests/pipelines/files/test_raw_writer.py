@@ -1,7 +1,7 @@
 import ismrmrd
 import numpy as np
 
-from nilatron.pipelines.files.hdf5_writer import Hdf5Writer
+from nilatron.pipelines.files.hdf5.writer import Hdf5Writer
 from nilatron.pipelines.files.raw import open_raw
 from nilatron.pipelines.files.raw_writer import WRITE_LINES, write_raw
 from nilatron.pipelines.simulation.settings import SimulationSettings

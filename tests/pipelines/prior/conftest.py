@@ -7,8 +7,8 @@ from PIL import Image
 from nilatron.core.phantom import phantom
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import save_prior
-from nilatron.core.prior.error_head import ErrorHead, ErrorHeadConfig
-from nilatron.core.prior.error_model import ErrorModel
+from nilatron.core.prior.errors.head import ErrorHead, ErrorHeadConfig
+from nilatron.core.prior.errors.model import ErrorModel
 from nilatron.core.prior.unet import UNetConfig
 
 

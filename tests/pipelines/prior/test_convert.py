@@ -72,7 +72,7 @@ def test_a_graph_becomes_a_file_for_our_engines(settings, tmp_path):
     for package in ("onnxscript", "onnxruntime"):
         pytest.importorskip(package)
     from nilatron.core.prior.engines.choose import read_weights
-    from nilatron.core.prior.engines.onnx_engine import OnnxDenoiser
+    from nilatron.core.prior.engines.onnx.engine import OnnxDenoiser
 
     path = tmp_path / "wiener.onnx"
     path.write_bytes(onnx.parser.parse_model(WIENER).SerializeToString())

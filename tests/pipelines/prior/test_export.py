@@ -5,7 +5,7 @@ import torch
 
 from nilatron.core.prior.edm import denoise_complex
 from nilatron.core.prior.edm_weights import load_prior
-from nilatron.core.prior.engines.onnx_file import OnnxFacts, OnnxModel
+from nilatron.core.prior.engines.onnx.file import OnnxFacts, OnnxModel
 from nilatron.core.prior.engines.packages import EngineError
 from nilatron.core.prior.weights import shipped_weights
 from nilatron.pipelines.files.atomic import InputError

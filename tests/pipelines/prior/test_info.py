@@ -26,7 +26,7 @@ def test_everything_that_a_file_says_is_shown(tmp_path):
 
 def test_an_onnx_file_is_described_alike(tmp_path):
     onnx = pytest.importorskip("onnx", reason="onnx is not installed")
-    from nilatron.core.prior.engines.onnx_file import OnnxFacts, pack_onnx
+    from nilatron.core.prior.engines.onnx.file import OnnxFacts, pack_onnx
 
     graph = """<ir_version: 9, opset_import: ["" : 18]>
     net (float[S, 2, H, W] x, float[S] s) => (float[S, 2, H, W] d) {d = Identity(x)}"""

@@ -27,8 +27,8 @@ from nilatron.pipelines.wire import (
     encode,
     read_message,
 )
-from nilatron.pipelines.wire.line_slab import MAX_LINES, LineSlab, lines_in_a_slab, make_line, sizes_of
-from nilatron.pipelines.wire.slab_memory import SlabMemory
+from nilatron.pipelines.wire.lines.memory import SlabMemory
+from nilatron.pipelines.wire.lines.slab import MAX_LINES, LineSlab, lines_in_a_slab, make_line, sizes_of
 
 RNG = np.random.default_rng(7)
 

@@ -75,14 +75,14 @@ def linear_graph():
 
 @pytest.fixture(scope="session")
 def facts():
-    from nilatron.core.prior.engines.onnx_file import OnnxFacts
+    from nilatron.core.prior.engines.onnx.file import OnnxFacts
 
     return OnnxFacts(SIGMA_DATA, 4, "fp32", "ab" * 32, {"licence": "MIT", "data": "none"})
 
 
 @pytest.fixture(scope="session")
 def linear(linear_graph, facts):
-    from nilatron.core.prior.engines.onnx_file import pack_onnx, parse_onnx
+    from nilatron.core.prior.engines.onnx.file import pack_onnx, parse_onnx
 
     return parse_onnx(pack_onnx(linear_graph, facts), "linear")
 

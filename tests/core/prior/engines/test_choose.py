@@ -3,7 +3,7 @@ import torch
 
 from nilatron.core.prior.engines.cache import NoCache
 from nilatron.core.prior.engines.choose import EngineSettings, engine_for, model_precision, read_weights
-from nilatron.core.prior.engines.onnx_file import OnnxModel
+from nilatron.core.prior.engines.onnx.file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError
 from nilatron.core.prior.weights import WeightsError, shipped_weights
 
@@ -74,7 +74,7 @@ def test_our_network_is_exported_in_the_precision_of_the_engine(tiny, linear, ca
         asked.append((prior, precision, cache))
         return OnnxModel(linear.content, linear.facts, linear.sha256)
 
-    monkeypatch.setattr("nilatron.core.prior.engines.onnx_export.cached_onnx", cached)
+    monkeypatch.setattr("nilatron.core.prior.engines.onnx.export.cached_onnx", cached)
     engine_for(tiny, EngineSettings("onnx"), "cpu")
     engine_for(tiny, EngineSettings("onnx"), "cpu", lambda: cache)
     assert asked == [(tiny, "fp32", NoCache()), (tiny, "fp32", cache)]

@@ -3,8 +3,8 @@ import torch
 
 from nilatron.core.prior.edm import denoise_complex
 from nilatron.core.prior.engines import openvino_engine as module
-from nilatron.core.prior.engines.onnx_export import cached_onnx
-from nilatron.core.prior.engines.onnx_file import OnnxFacts, OnnxModel
+from nilatron.core.prior.engines.onnx.export import cached_onnx
+from nilatron.core.prior.engines.onnx.file import OnnxFacts, OnnxModel
 from nilatron.core.prior.engines.openvino_engine import OpenVINODenoiser, openvino_engine
 from nilatron.core.prior.engines.packages import EngineError
 from nilatron.core.sampling.schedule import karras_schedule

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from nilatron.core.prior.engines.onnx_file import OnnxModel
+from nilatron.core.prior.engines.onnx.file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError
 from nilatron.core.prior.engines.tensorrt_build import KIND, Builder, Gpu, python_logger
 

@@ -9,7 +9,7 @@ from nilatron.core.prior.edm import denoise_complex
 from nilatron.core.prior.engines import tensorrt_engine as module
 from nilatron.core.prior.engines.cache import NoCache
 from nilatron.core.prior.engines.engine import Engine
-from nilatron.core.prior.engines.onnx_export import cached_onnx
+from nilatron.core.prior.engines.onnx.export import cached_onnx
 from nilatron.core.prior.engines.packages import EngineError
 from nilatron.core.prior.engines.tensorrt_build import Builder, Gpu
 from nilatron.core.prior.engines.tensorrt_engine import TensorRTDenoiser, tensorrt_engine

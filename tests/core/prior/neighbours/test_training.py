@@ -6,6 +6,7 @@ import torch
 
 from nilatron.core.prior.acquired import AcquisitionSettings
 from nilatron.core.prior.edm import EDMDenoiser
+from nilatron.core.prior.errors.model import BESIDE_NEIGHBOURS
 from nilatron.core.prior.lesions import LesionSettings
 from nilatron.core.prior.neighbours.training import (
     NeighbourTraining,
@@ -17,6 +18,8 @@ from nilatron.core.prior.neighbours.training import (
     train_neighbours,
     views_of,
 )
+from nilatron.core.prior.second_look.head import SecondLook
+from nilatron.core.prior.small_unet import SmallUNetConfig
 from nilatron.core.prior.training_scans import ScanSettings, draw_scan
 from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.prior.volumes import NeighbourSettings, Place, Volumes
@@ -47,7 +50,7 @@ def volumes():
 def scanned(value, scale=1.0):
     """A slice of one value."""
     flat = torch.full((8, 8), value)
-    return ScannedSlice(flat.expand(4, 8, 8), flat, 1.1 * flat, torch.zeros(8, 8), scale, 0.05, 0.3)
+    return ScannedSlice(flat.expand(4, 8, 8), flat, 1.05 * flat, 1.1 * flat, torch.zeros(8, 8), scale, 0.05, 0.3)
 
 
 def run(scales=(1.0, 1.0, 1.0)):
@@ -65,6 +68,21 @@ def test_image_and_truth_of_the_scan_have_image_scale_1(denoiser):
     assert torch.allclose(one.truth, scan.truth[0].abs() / scan.scale, atol=1e-5)
     assert float((one.magnitude - one.truth).abs().mean()) < 0.3
     assert one.noise == pytest.approx(scan.sigma / scan.scale)
+
+
+def test_neighbours_hear_of_images_after_a_second_look_of_which_the_image_to_correct_has_a_share(denoiser):
+    scan = draw_scan([torch.rand(80, 80, generator=torch.Generator().manual_seed(0))], SCANS, torch.Generator())
+    torch.manual_seed(0)
+    look = SecondLook(SmallUNetConfig((4, 4, 4, 4))).eval()
+    torch.nn.init.constant_(look.last.bias, 0.2)
+    before, after = (
+        reconstructed(denoiser, scan, np.random.default_rng(0), ImageSettings(steps=2), part) for part in (None, look)
+    )
+    assert torch.equal(before.delivered, before.magnitude)
+    bright = before.magnitude > 0.3  # where no magnitude ends at 0
+    whole, part = ((image - before.magnitude)[bright] for image in (after.delivered, after.magnitude))
+    assert float(whole.abs().min()) > 0
+    assert torch.allclose(part, BESIDE_NEIGHBOURS * whole, atol=1e-5)
 
 
 def test_slices_of_a_run_have_lines_and_noise_level_in_common_and_noise_of_their_own(denoiser, volumes):
@@ -94,7 +112,7 @@ def test_neighbours_have_other_gain():
 @pytest.mark.parametrize("errors", [{"other_probability": 1.0}, {"shift_probability": 1.0}])
 def test_neighbours_that_show_something_else_or_have_moved_keep_their_mean(errors):
     images = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
-    slices = [scanned(1.0)._replace(magnitude=image) for image in images]
+    slices = [scanned(1.0)._replace(delivered=image) for image in images]
     found = told(1, replace(RIGHT, **errors), ScannedRun(slices, 3.0))
     assert any(not torch.equal(one.magnitude, images[n]) for one, n in zip(found, (0, 2), strict=True))
     assert all(torch.isclose(one.magnitude.mean(), images[n].mean()) for one, n in zip(found, (0, 2), strict=True))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from nilatron.core.prior.error_head import Delivered
+from nilatron.core.prior.errors.head import Delivered
 from nilatron.core.prior.second_look.head import SecondLook, looked_again
 from nilatron.core.prior.small_unet import SmallUNetConfig
 

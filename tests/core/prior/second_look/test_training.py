@@ -5,8 +5,8 @@ import torch.nn.functional as F
 
 from nilatron.core.prior.correction_training import example
 from nilatron.core.prior.edm import EDMDenoiser
-from nilatron.core.prior.error_head import N_INPUTS, Delivered, head_inputs
-from nilatron.core.prior.error_training import example_of
+from nilatron.core.prior.errors.head import N_INPUTS, Delivered, head_inputs
+from nilatron.core.prior.errors.training import example_of
 from nilatron.core.prior.lesions import LesionSettings
 from nilatron.core.prior.second_look.head import SecondLook, looked_again
 from nilatron.core.prior.second_look.training import LookTraining, look_example, train_look

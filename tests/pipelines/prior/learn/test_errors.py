@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from nilatron.core.prior.edm_weights import load_prior
-from nilatron.core.prior.error_training import HeadTraining
+from nilatron.core.prior.errors.training import HeadTraining
 from nilatron.pipelines.files.atomic import InputError
 from nilatron.pipelines.prior.learn.errors import LearnErrorsSettings, learn_errors
 

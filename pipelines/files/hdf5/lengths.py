@@ -18,8 +18,8 @@ import numpy as np
 from h5py import h5d, h5f, h5i, h5p, h5s, h5t
 
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.hdf5_heaps import Heaps
-from nilatron.pipelines.files.hdf5_rows import StoredRow, row_of
+from nilatron.pipelines.files.hdf5.heaps import Heaps
+from nilatron.pipelines.files.hdf5.rows import StoredRow, row_of
 
 UNPACKED_BYTES = 1 << 22  # at a time
 

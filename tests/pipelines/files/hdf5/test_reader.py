@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.hdf5_reader import MOST_OBJECTS, open_hdf5
+from nilatron.pipelines.files.hdf5.reader import MOST_OBJECTS, open_hdf5
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_size_needs_evidence(written):
 
 
 def test_too_many_objects_are_refused(written, monkeypatch):
-    monkeypatch.setattr("nilatron.pipelines.files.hdf5_reader.MOST_OBJECTS", 50)
+    monkeypatch.setattr("nilatron.pipelines.files.hdf5.reader.MOST_OBJECTS", 50)
     assert MOST_OBJECTS > 1000
     refused(written(lambda file: [file.create_group(str(n)) for n in range(60)]), "holds more than 50")
     refused(written(lambda file: file.create_group("/".join(["a"] * 60))), "holds more than 50")

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 from torch import nn
 
-from nilatron.core.prior.engines.onnx_exporter import OPSET, example_inputs, export_module, quiet_exporter
+from nilatron.core.prior.engines.onnx.exporter import OPSET, example_inputs, export_module, quiet_exporter
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytestmark = pytest.mark.skipif(find_spec("onnxscript") is None, reason="onnxscript is not installed")

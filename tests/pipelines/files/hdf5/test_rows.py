@@ -2,7 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
-from nilatron.pipelines.files.hdf5_rows import has_variable_values, row_of
+from nilatron.pipelines.files.hdf5.rows import has_variable_values, row_of
 
 TEXT, LIST = h5py.string_dtype(), h5py.vlen_dtype(np.int16)
 KINDS = {

@@ -7,8 +7,8 @@ import torch
 from nilatron.core.prior.edm import EDMDenoiser, denoise_complex
 from nilatron.core.prior.edm_weights import EDMPrior
 from nilatron.core.prior.engines.cache import NoCache
-from nilatron.core.prior.engines.onnx_engine import OnnxDenoiser
-from nilatron.core.prior.engines.onnx_export import cached_onnx, export_onnx, lower_for_export
+from nilatron.core.prior.engines.onnx.engine import OnnxDenoiser
+from nilatron.core.prior.engines.onnx.export import cached_onnx, export_onnx, lower_for_export
 from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.sampling.schedule import karras_schedule
 
@@ -103,7 +103,7 @@ def test_a_model_is_exported_once(linear, cache, monkeypatch, small):
         exported.append((prior.sha256, precision))
         return linear
 
-    monkeypatch.setattr("nilatron.core.prior.engines.onnx_export.export_onnx", export)
+    monkeypatch.setattr("nilatron.core.prior.engines.onnx.export.export_onnx", export)
     for _ in range(2):
         assert cached_onnx(small, "fp32", cache).content == linear.content
     assert exported == [("cd" * 32, "fp32")]
@@ -114,7 +114,7 @@ def test_a_model_is_exported_once(linear, cache, monkeypatch, small):
 
 
 def test_a_cached_model_of_another_format_is_made_again(linear, cache, monkeypatch, small, caplog):
-    monkeypatch.setattr("nilatron.core.prior.engines.onnx_export.export_onnx", lambda *_: linear)
+    monkeypatch.setattr("nilatron.core.prior.engines.onnx.export.export_onnx", lambda *_: linear)
     cached_onnx(small, "fp32", cache)
     cache.entries = dict.fromkeys(cache.entries, b"whole, but no model")
     assert cached_onnx(small, "fp32", cache).content == linear.content

@@ -8,7 +8,7 @@ import numpy as np
 from nilatron.pipelines.wire.compressed import COMPRESSION_FLAGS, read_compressed
 from nilatron.pipelines.wire.errors import MalformedError
 from nilatron.pipelines.wire.limits import Budget
-from nilatron.pipelines.wire.parsing import Parser, read_bytes, read_flat, read_length_prefixed
+from nilatron.pipelines.wire.parse.parts import Parser, read_bytes, read_flat, read_length_prefixed
 from nilatron.pipelines.wire.received_image import ReceivedImage
 from nilatron.pipelines.wire.structures import ACQUISITION_HEADER, IMAGE_HEADER, PIXEL_TYPES, U64, WAVEFORM_HEADER
 

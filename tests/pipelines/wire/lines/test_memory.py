@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from nilatron.pipelines.wire.slab_memory import SPARE_BYTES, SlabMemory
+from nilatron.pipelines.wire.lines.memory import SPARE_BYTES, SlabMemory
 
 MARGIN_BYTES = 1 << 16  # of what else is allocated meanwhile
 

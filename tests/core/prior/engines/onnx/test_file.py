@@ -2,8 +2,8 @@ import random
 
 import pytest
 
-from nilatron.core.prior.engines import onnx_file
-from nilatron.core.prior.engines.onnx_file import OnnxFacts, hash_entry, pack_onnx, parse_onnx
+from nilatron.core.prior.engines.onnx import file as onnx_file
+from nilatron.core.prior.engines.onnx.file import OnnxFacts, hash_entry, pack_onnx, parse_onnx
 from nilatron.core.prior.weights import WeightsError
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")

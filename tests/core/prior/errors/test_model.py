@@ -6,8 +6,8 @@ import torch
 
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import load_prior, save_prior
-from nilatron.core.prior.error_head import Delivered, ErrorHead, ErrorHeadConfig, ln_variance
-from nilatron.core.prior.error_model import ErrorModel, delivered, predicted_deviation, second_look
+from nilatron.core.prior.errors.head import Delivered, ErrorHead, ErrorHeadConfig, ln_variance
+from nilatron.core.prior.errors.model import ErrorModel, delivered, predicted_deviation, second_look
 from nilatron.core.prior.familiarity import Familiarity, FamiliarityNetwork
 from nilatron.core.prior.second_look.head import SecondLook, looked_again
 from nilatron.core.prior.small_unet import SmallUNetConfig

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.hdf5_heaps import Heaps
+from nilatron.pipelines.files.hdf5.heaps import Heaps
 
 VALUES = [b"x" * n for n in (1, 7, 8, 9, 300, 5000)]
 

@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 import pytest
 
-from nilatron.pipelines.files.hdf5_writer import Hdf5Writer
+from nilatron.pipelines.files.hdf5.writer import Hdf5Writer
 from nilatron.pipelines.files.interrupts import StopSignalError, stoppable
 
 

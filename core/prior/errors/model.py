@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
     import torch
     from torch import Tensor, nn
 
-    from nilatron.core.prior.error_head import Delivered, ErrorHead
+    from nilatron.core.prior.errors.head import Delivered, ErrorHead
     from nilatron.core.prior.familiarity import Familiarity
     from nilatron.core.prior.second_look.head import SecondLook
 
@@ -28,6 +28,7 @@ HEAD_KEY, LOOK_KEY = "error_head", "second_look"
 CALIBRATION_KEY, FAMILIARITY_KEY = "calibration", "familiarity"
 KEYS = (HEAD_KEY, LOOK_KEY, CALIBRATION_KEY, FAMILIARITY_KEY)  # in the metadata of a weights file
 MAX_CHANNELS = 256
+BESIDE_NEIGHBOURS = 0.4  # of the second look, in images that neighbouring slices have corrected: part of it is the same
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _described(metadata: Mapping[str, str]) -> ErrorModel:
 
 
 def _head(metadata: Mapping[str, str]) -> ErrorHead:
-    from nilatron.core.prior.error_head import ErrorHead, ErrorHeadConfig
+    from nilatron.core.prior.errors.head import ErrorHead, ErrorHeadConfig
 
     first, second, third = _channels(metadata[HEAD_KEY], 3)
     return ErrorHead(ErrorHeadConfig((first, second, third)))
@@ -177,7 +178,7 @@ def delivered(
     """
     import torch
 
-    from nilatron.core.prior.error_head import Delivered
+    from nilatron.core.prior.errors.head import Delivered
 
     scales = np.reshape(np.asarray(scale, np.float64), (-1, 1, 1, 1))
     n_z = int(conventional.shape[1])
@@ -206,7 +207,7 @@ def predicted_deviation(model: ErrorModel, seen: Delivered, scale: Any, referenc
     """Predicted standard deviation of the magnitude's error in physical units, like `reference` (batch, z, y, x)."""
     import torch
 
-    from nilatron.core.prior.error_head import ln_variance
+    from nilatron.core.prior.errors.head import ln_variance
 
     with torch.inference_mode():
         deviation = (ln_variance(model.head, seen) / 2).exp()

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from nilatron.core.prior.edm import EDMDenoiser
-from nilatron.core.prior.error_head import Delivered, ErrorHead, ErrorHeadConfig, ln_variance
-from nilatron.core.prior.error_training import ErrorExample, HeadTraining, example_of, train_head
+from nilatron.core.prior.errors.head import Delivered, ErrorHead, ErrorHeadConfig, ln_variance
+from nilatron.core.prior.errors.training import ErrorExample, HeadTraining, example_of, train_head
 from nilatron.core.prior.training_scans import ScanSettings, draw_scan
 from nilatron.core.prior.unet import UNetConfig
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from nilatron import __version__
 from nilatron.core.prior.edm_weights import EDMPrior
 from nilatron.core.prior.engines.cache import ModelCache
-from nilatron.core.prior.engines.onnx_exporter import OPSET, example_inputs, export_module
-from nilatron.core.prior.engines.onnx_file import FORMAT, OnnxFacts, OnnxModel, pack_onnx, parse_onnx
-from nilatron.core.prior.error_model import KEYS as ERROR_MODEL_KEYS
+from nilatron.core.prior.engines.onnx.exporter import OPSET, example_inputs, export_module
+from nilatron.core.prior.engines.onnx.file import FORMAT, OnnxFacts, OnnxModel, pack_onnx, parse_onnx
+from nilatron.core.prior.errors.model import KEYS as ERROR_MODEL_KEYS
 from nilatron.core.prior.unet import UNet
 from nilatron.core.prior.weights import WeightsError
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from nilatron.core.measurement import mask_outside_coils
 from nilatron.core.metrics import FOREGROUND
 from nilatron.core.prior.edm import EDMDenoiser
-from nilatron.core.prior.error_head import Delivered, ErrorHead, gaussian_loss, ln_variance
-from nilatron.core.prior.error_model import delivered
+from nilatron.core.prior.errors.head import Delivered, ErrorHead, gaussian_loss, ln_variance
+from nilatron.core.prior.errors.model import delivered
 from nilatron.core.prior.sampled_scan import sampled_scan
 from nilatron.core.prior.second_look.head import SecondLook, looked_again
 from nilatron.core.prior.training_scans import TrainingScan

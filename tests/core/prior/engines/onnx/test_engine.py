@@ -3,9 +3,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from nilatron.core.prior.engines import onnx_engine as module
-from nilatron.core.prior.engines.onnx_engine import OnnxDenoiser, graph_inputs, onnx_engine
-from nilatron.core.prior.engines.onnx_file import OnnxModel
+from nilatron.core.prior.engines.onnx import engine as module
+from nilatron.core.prior.engines.onnx.engine import OnnxDenoiser, graph_inputs, onnx_engine
+from nilatron.core.prior.engines.onnx.file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")

@@ -10,7 +10,7 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.pipelines.wire.slab_memory import SlabMemory
+from nilatron.pipelines.wire.lines.memory import SlabMemory
 from nilatron.pipelines.wire.structures import MessageId
 
 Sizes: TypeAlias = tuple[int, int, int]  # samples, channels, trajectory dimensions

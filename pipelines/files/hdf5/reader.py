@@ -15,7 +15,7 @@ import h5py
 from h5py import h5d, h5g, h5l, h5o, h5t
 
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.hdf5_rows import has_variable_values
+from nilatron.pipelines.files.hdf5.rows import has_variable_values
 from nilatron.pipelines.files.sizes import most_unpacked
 
 MOST_OBJECTS = 20_000

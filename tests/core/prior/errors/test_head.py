@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from nilatron.core.prior.error_head import (
+from nilatron.core.prior.errors.head import (
     N_INPUTS,
     Delivered,
     ErrorHead,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from nilatron.pipelines.files.atomic import InputError
-from nilatron.pipelines.files.hdf5_lengths import UNPACKED_BYTES, check_lengths
-from nilatron.pipelines.files.hdf5_reader import open_hdf5
-from nilatron.pipelines.files.hdf5_rows import row_of
+from nilatron.pipelines.files.hdf5.lengths import UNPACKED_BYTES, check_lengths
+from nilatron.pipelines.files.hdf5.reader import open_hdf5
+from nilatron.pipelines.files.hdf5.rows import row_of
 
 N_ROWS = 40
 KIND = np.dtype([("n", "u2"), ("x", h5py.vlen_dtype(np.float32)), ("text", h5py.string_dtype())])

@@ -11,8 +11,8 @@ import numpy as np
 from nilatron.gadgets.stock.types import Buffer, ReconBit, ReconData, SamplingDescription, SamplingLimit
 from nilatron.pipelines.wire.limits import Budget
 from nilatron.pipelines.wire.messages import ImageArray
-from nilatron.pipelines.wire.parse_items import read_waveform
-from nilatron.pipelines.wire.parsing import Parser, read_array, read_length_prefixed, read_numbers, read_optional
+from nilatron.pipelines.wire.parse.items import read_waveform
+from nilatron.pipelines.wire.parse.parts import Parser, read_array, read_length_prefixed, read_numbers, read_optional
 from nilatron.pipelines.wire.structures import ACQUISITION_HEADER, IMAGE_HEADER, SAMPLING, U64
 
 _COMPLEX, _FLOAT = np.dtype("<c8"), np.dtype("<f4")

@@ -10,9 +10,9 @@ import numpy as np
 from nilatron.gadgets.stock.types import COUNTERS, AcquisitionBucket, AcquisitionBucketStats
 from nilatron.pipelines.wire.errors import MalformedError
 from nilatron.pipelines.wire.limits import Budget
-from nilatron.pipelines.wire.line_block import LineBlock, sample_counts, trajectory_counts
-from nilatron.pipelines.wire.parse_items import make_waveform
-from nilatron.pipelines.wire.parsing import Parser, read_flat, read_numbers
+from nilatron.pipelines.wire.lines.block import LineBlock, sample_counts, trajectory_counts
+from nilatron.pipelines.wire.parse.items import make_waveform
+from nilatron.pipelines.wire.parse.parts import Parser, read_flat, read_numbers
 from nilatron.pipelines.wire.structures import ACQUISITION_HEADER, BUCKET, U64, WAVEFORM_HEADER
 
 _SAMPLE, _COORDINATE, _COUNTER = np.dtype("<c8"), np.dtype("<f4"), np.dtype("<u2")

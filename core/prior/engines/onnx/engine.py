@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nilatron.core.prior.engines.engine import Engine
-from nilatron.core.prior.engines.onnx_file import OnnxModel
+from nilatron.core.prior.engines.onnx.file import OnnxModel
 from nilatron.core.prior.engines.packages import EngineError, import_package
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

@@ -1,0 +1,1 @@
+"""Many lines of one size in memory that they share."""
