@@ -160,8 +160,7 @@ class _Window:
         sides = (min(n_y, settings.window), min(n_x, settings.window))
         factors = namespace(operator.weights).reshape(_centre(operator.weights, sides), (-1,))
         (places,) = namespace(factors).nonzero(factors)
-        reach = [min(sides[0], n_y) // 2 - 1, min(sides[1], n_x) // 2 - 1]
-        axes = [np.arange(-n, n + 1) for n in reach]
+        axes = [np.arange(-n, n + 1) for n in ((side - 1) // 2 for side in sides)]
         frequencies = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
         smoothing = (1 + joint.smoothness * np.sum(frequencies**2, axis=1)) ** -joint.order
         kept = smoothing > settings.least_smoothing

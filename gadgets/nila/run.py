@@ -15,7 +15,7 @@ from nilatron.core.measurement import Measurement, mask_outside_coils
 from nilatron.core.prior.neighbours.planes import neighbour_planes
 from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sampling.neighbours import InformedByNeighbours
-from nilatron.core.sampling.nila_fast import SamplerResult
+from nilatron.core.sampling.nila_fast import Renewal, SamplerResult
 from nilatron.core.sampling.refinement import MapRefinement
 from nilatron.core.uncertainty.psnr import predicted_variance
 from nilatron.gadgets.nila.budget import Plan, Shape, Stopwatch
@@ -130,7 +130,8 @@ class NilaRun:
 
     def images(self, plan: Plan) -> list[SliceImage]:
         """The image of each slice."""
-        result = self._sample(self.sampler.levels(plan.steps), [problem.generator for problem in self.problems])
+        generators = [problem.generator for problem in self.problems]
+        result = self._sample(self.sampler.levels(plan.steps), generators, self.refinement)
         result, looked_at = self._looked_again(result)
         maps = self._predicted(result)
         outcomes = []
@@ -202,7 +203,9 @@ class NilaRun:
         provenance = outcome.provenance | {"uncertainty_from": "prediction"} | predicted.provenance | predicted.of_image
         return replace(outcome, images=outcome.images | {"uncertainty": predicted.deviation}, provenance=provenance)
 
-    def _sample(self, levels: tuple[float, ...], generators: list[np.random.Generator]) -> SamplerResult:
+    def _sample(
+        self, levels: tuple[float, ...], generators: list[np.random.Generator], renewal: Renewal | None = None
+    ) -> SamplerResult:
         operator, data, starts = self.batch
         scales = [problem.scale for problem in self.problems]
         sigmas = [problem.noise_level for problem in self.problems]
@@ -219,7 +222,7 @@ class NilaRun:
             generator=generators,
             callback=self._callback,
             inform=self.informed,
-            renewal=self.refinement,
+            renewal=renewal,
         )
         self._remember_cost(self.shape, result.image, began_s, len(levels))
         return result

@@ -9,6 +9,7 @@ from nilatron.core.phantom import coil_maps, phantom
 from nilatron.core.prior.weights import shipped_weights
 from nilatron.core.sense import SenseOperator
 from nilatron.core.sets import SetsOperator
+from nilatron.gadgets.nila import prior as nila_prior
 from nilatron.gadgets.nila.method import run_nila, run_nila_batch
 from nilatron.gadgets.nila.refined import measured_by, told
 from nilatron.gadgets.nila.settings import NilaNodeSettings
@@ -98,3 +99,12 @@ def test_posterior_samples_leave_the_measurement_with_the_images(thin):
     outcome = run_nila(thin(), replace(SETTINGS, series=("nila", "uncertainty", "mean"), samples=2))
     assert outcome.operator is not None
     assert {"main", "uncertainty", "mean"} <= outcome.images.keys()
+
+
+def test_the_measurement_of_a_steps_time_corrects_nothing(thin):
+    settings = replace(SETTINGS, sigma_max=0.2, coarse_share=0.0, slice_budget_s=1000.0)
+    nila_prior._prior_for.cache_clear()
+    measured = run_nila(thin(), settings)
+    known = run_nila(thin(), settings)
+    assert measured.provenance == known.provenance
+    assert measured.images["main"].tobytes() == known.images["main"].tobytes()
