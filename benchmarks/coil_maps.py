@@ -8,14 +8,16 @@ its 24 central lines, or, where it wraps, the root of the sum of squares of its 
 bartorch; its lambda and its number of Newton steps are chosen with the reference in hand.
 
 wrapped   the field of view of the scan is cut so that the head wraps: a share of it along y and x; 24 calibration lines
-few       4 or 8 central lines: the maps as before (ESPIRiT of 8 lines, Walsh below), joint estimation, nlinv's image, and what
-          24 lines or the maps of the full scan would give
+few       4 or 8 central lines: the maps as before (ESPIRiT of 8 lines, Walsh below), joint estimation, the same refined by the
+          image, nlinv's image, and what 24 lines or the maps of the full scan would give
 none      no line beyond those of the pattern
 series    frames with every R-th line, each with other ones, and no more: the first with maps of the lines of all frames, with
           those of a separate calibration in place, and with 24 central lines of its own
-moved     a separate calibration whose field of view moved by 2 pixels along y and x, and images without lines of their own
+moved     a separate calibration whose field of view moved by 2 or 0.4 pixels along y and x, or whose object turned, and images
+          without lines of their own
 phase     by how much the phase of the maps differs from that of ecalib's between neighbouring pixels, and vortices
-time      processor seconds of ESPIRiT and of joint estimation with 8 and 4 lines, and with random lines alone (R = 2)
+time      processor seconds of ESPIRiT, of joint estimation with 8 and 4 lines and with random lines alone (R = 2), and of
+          images without and with refined maps
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from bart import ITERATIONS, oracle
 from nilatron.core.backend import ComplexArray
@@ -44,8 +47,11 @@ from nilatron.core.kspace import calibration_block
 from nilatron.core.metrics import foreground, psnr, ssim
 from nilatron.core.oversampling import resize_centre
 from nilatron.core.prior.weights import find_weights
-from nilatron.core.recon import displayed, estimate_coil_maps, measurement_of
+from nilatron.core.recon import displayed, estimate_coil_maps, has_thin_maps, measurement_of, warm_started
 from nilatron.gadgets.calibration import FramePool
+from nilatron.gadgets.nila.method import run_nila
+from nilatron.gadgets.nila.settings import NilaNodeSettings
+from nilatron.gadgets.problem import Problem
 from ours import nila
 from report import Cell, markdown, write_json
 from scans import BRAIN, Scan, calibration_lines, combined, full_scan_maps, load_brain, undersample, with_noise
@@ -55,7 +61,8 @@ SHARES = ((0.8, 0.8), (0.75, 1.0))  # of the field of view along y and x
 FEW = ((2, 4), (3, 4), (4, 4), (3, 8), (4, 8))  # acceleration and central lines
 NEWTON_STEPS = (8, 10, 12)
 REPEATS = 5
-MOVED = 2  # pixels
+MOVED, MOVED_LITTLE = 2, 0.4  # pixels
+TURNED = 2.0  # degrees
 BOTH_SEE = 0.9  # |<S, S'>| of pixels whose maps agree but for their phase
 LIKELY = 8  # of bart.LAMBDAS; the search for the best lambda begins around it
 
@@ -84,6 +91,16 @@ def uncalibrated(full: ComplexArray, acceleration: int, pattern: str, seed: int,
     else:
         counts[:, (n_y // 2 + first) % acceleration :: acceleration] = 1
     return Scan(full * counts, counts, full[:, :, :0])
+
+
+def turned(full: ComplexArray, degrees: float) -> ComplexArray:
+    """K-space of an object and coils that are turned in the plane."""
+    images = ifft(full)
+    real, imaginary = (
+        ndimage.rotate(part, degrees, axes=(3, 2), reshape=False, order=3) for part in (images.real, images.imag)
+    )
+    kspace: ComplexArray = fft(real + 1j * imaginary).astype(np.complex64)
+    return kspace
 
 
 def nlinv(scan: Scan, reference: ComplexArray) -> float:
@@ -120,11 +137,23 @@ class Coils:
     def __init__(self, weights: Path, seed: int) -> None:
         self.weights, self.seed = weights, seed
 
-    def nila(self, scan: Scan, maps: ComplexArray) -> ComplexArray:
+    def nila(self, scan: Scan, maps: ComplexArray, refine_maps: str = "off") -> ComplexArray:
         """Image for display."""
         operator = measurement_of(maps, scan.counts)
-        image: ComplexArray = displayed(operator, nila(operator, operator.data(scan.kspace), self.weights))
+        settings = NilaNodeSettings(refine_maps=refine_maps)
+        image: ComplexArray = displayed(operator, nila(operator, operator.data(scan.kspace), self.weights, settings))
         return image
+
+    def refined(self, scan: Scan, maps: ComplexArray, reference: ComplexArray) -> Row:
+        """PSNR with maps that the image refines, and what it says of them."""
+        operator = measurement_of(maps, scan.counts)
+        problem = Problem.of(
+            warm_started(operator, operator.data(scan.kspace)), np.random.default_rng(0), weights=self.weights
+        )
+        outcome = run_nila(problem, NilaNodeSettings(refine_maps="on"))
+        said = outcome.provenance["maps_refined"].replace("residual of the low frequencies ", "")
+        said = said.replace("logarithm of the evidence ", "")
+        return {"refined": psnr(displayed(operator, outcome.images["main"]), reference), "residual, evidence": said}
 
 
 def wrapped_rows(run: Coils, full: ComplexArray, noises: list[int]) -> list[Row]:
@@ -162,14 +191,16 @@ def few_rows(run: Coils, full: ComplexArray, noises: list[int]) -> list[Row]:
         noisy = with_noise(full, noise, run.seed)
         scan, usual = undersample(noisy, acceleration, n_lines), undersample(noisy, acceleration)
         block = calibration_block(scan.kspace, scan.counts)
+        joint = estimate_coil_maps(scan.kspace, scan.counts, block)[0]
         images = {
             "before": run.nila(scan, estimate_coil_maps(scan.kspace, scan.counts, block, way="espirit")[0]),
-            "joint": run.nila(scan, estimate_coil_maps(scan.kspace, scan.counts, block)[0]),
+            "joint": run.nila(scan, joint),
             "maps of the full scan": run.nila(scan, true),
             "24 lines": run.nila(usual, estimate_coil_maps(usual.kspace, usual.counts, usual.calibration)[0]),
         }
         row: Row = {"R": acceleration, "lines": n_lines, "noise": f"{noise}x"}
         row |= {name: psnr(image, reference) for name, image in images.items()}
+        row |= run.refined(scan, joint, reference)
         row["nlinv"] = nlinv(scan, reference)
         rows.append(row)
         print(row, file=sys.stderr, flush=True)
@@ -185,8 +216,9 @@ def none_rows(run: Coils, full: ComplexArray, noises: list[int]) -> list[Row]:
     for pattern, acceleration, noise in cases:
         scan = uncalibrated(with_noise(full, noise, run.seed), acceleration, pattern, run.seed)
         row: Row = {"lines": pattern, "R": acceleration, "noise": f"{noise}x"}
-        for name, way in (("before", "walsh"), ("joint", "auto")):
-            row[name] = psnr(run.nila(scan, estimate_coil_maps(scan.kspace, scan.counts, None, way=way)[0]), reference)
+        walsh, joint = (estimate_coil_maps(scan.kspace, scan.counts, None, way=way)[0] for way in ("walsh", "auto"))
+        row |= {"before": psnr(run.nila(scan, walsh), reference), "joint": psnr(run.nila(scan, joint), reference)}
+        row |= run.refined(scan, joint, reference)
         row["maps of the full scan"] = psnr(run.nila(scan, true), reference)
         row["nlinv"] = nlinv(scan, reference)
         rows.append(row)
@@ -226,20 +258,22 @@ def moved_rows(run: Coils, full: ComplexArray, noises: list[int]) -> list[Row]:
         scan = uncalibrated(with_noise(full, noise, run.seed), acceleration, "equispaced", run.seed)
         separate = with_noise(full, noise, run.seed + 1)
         blocks = {
-            "in place": calibration_lines(separate),
-            "moved": calibration_lines(moved(separate, (0.0, MOVED / n_y, MOVED / n_x))),
+            "in place": separate,
+            f"moved by {MOVED}": moved(separate, (0.0, MOVED / n_y, MOVED / n_x)),
+            f"moved by {MOVED_LITTLE:g}": moved(separate, (0.0, MOVED_LITTLE / n_y, MOVED_LITTLE / n_x)),
+            f"turned by {TURNED:g} deg": turned(separate, TURNED),
         }
-        images = {
-            name: run.nila(scan, espirit_maps(block, scan.shape, EspiritSettings(noise_variance=1.0)))
-            for name, block in blocks.items()
-        }
-        maps, source = estimate_coil_maps(scan.kspace, scan.counts, blocks["moved"])
-        images["maps moved back"] = run.nila(scan, maps)
-        row: Row = {"R": acceleration, "noise": f"{noise}x"}
-        row |= {name: psnr(image, reference) for name, image in images.items()}
-        row["maps from"] = source
-        rows.append(row)
-        print(row, file=sys.stderr, flush=True)
+        for name, kspace in blocks.items():
+            block = calibration_lines(kspace)
+            plain = espirit_maps(block, scan.shape, EspiritSettings(noise_variance=1.0))
+            maps, source = estimate_coil_maps(scan.kspace, scan.counts, block)
+            row: Row = {"R": acceleration, "noise": f"{noise}x", "calibration": name}
+            row |= {"its maps": psnr(run.nila(scan, plain), reference)}
+            row |= {"maps moved back": psnr(run.nila(scan, maps), reference)}
+            row |= run.refined(scan, maps, reference)
+            row |= {"maps from": source, "thin": has_thin_maps(source, scan.kspace, scan.counts, block)}
+            rows.append(row)
+            print(row, file=sys.stderr, flush=True)
     return rows
 
 
@@ -265,7 +299,7 @@ def phase_rows(full: ComplexArray) -> list[Row]:
     return rows
 
 
-def time_rows(full: ComplexArray) -> list[Row]:
+def time_rows(run: Coils, full: ComplexArray) -> list[Row]:
     """Processor seconds, the least of several runs, of 8 coils and 256 x 256 pixels."""
     for axis in (2, 3):
         full = fft(resize_centre(ifft(full), 256, axis))
@@ -283,6 +317,9 @@ def time_rows(full: ComplexArray) -> list[Row]:
         block = calibration_block(scan.kspace, scan.counts)
         calls[f"joint estimation, {name}"] = partial(joint_calibration, scan.kspace, scan.counts)
         calls[f"joint estimation and ESPIRiT, {name}"] = partial(estimate_coil_maps, scan.kspace, scan.counts, block)
+        maps = estimate_coil_maps(scan.kspace, scan.counts, block)[0]
+        calls[f"image, {name}"] = partial(run.nila, scan, maps)
+        calls[f"image with refined maps, {name}"] = partial(run.nila, scan, maps, "on")
     rows: list[Row] = []
     made: dict[str, float] = {}
     for name, call in calls.items():
@@ -321,7 +358,7 @@ def main() -> int:
         "series": lambda: series_rows(run, full, options.noise),
         "moved": lambda: moved_rows(run, full, options.noise),
         "phase": lambda: phase_rows(full),
-        "time": lambda: time_rows(full),
+        "time": lambda: time_rows(run, full),
     }
     made = {name: tables[name]() for name in options.tables}
     for name, rows in made.items():

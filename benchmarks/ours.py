@@ -14,8 +14,10 @@ from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.problem import Problem
 
 
-def nila(operator: SenseOperator, data: ComplexArray, weights: Path) -> ComplexArray:
-    """The default of `nilatron replay`, conventional image included."""
+def nila(
+    operator: SenseOperator, data: ComplexArray, weights: Path, settings: NilaNodeSettings | None = None
+) -> ComplexArray:
+    """By default that of `nilatron replay`, conventional image included."""
     problem = Problem.of(warm_started(operator, data), np.random.default_rng(0), weights=weights)
-    image: ComplexArray = run_nila(problem, NilaNodeSettings()).images["main"]
+    image: ComplexArray = run_nila(problem, settings or NilaNodeSettings()).images["main"]
     return image

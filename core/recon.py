@@ -20,7 +20,7 @@ from nilatron.core.backend import Array, converted_to, namespace, squared_norm
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.coils.espirit import EspiritSettings, espirit_sets
 from nilatron.core.coils.joint import BLOCK_THRESHOLD, joint_calibration
-from nilatron.core.coils.moved import moved, shift_of_calibration
+from nilatron.core.coils.moved import agrees, moved, shift_of_calibration
 from nilatron.core.coils.walsh import walsh_maps
 from nilatron.core.fft import ifft
 from nilatron.core.kspace import calibration_block, centre_window
@@ -142,6 +142,17 @@ def needs_joint_estimation(kspace: Array, counts: Array, calibration: Array | No
         return False
     own = calibration_block(kspace, converted_to(counts, kspace))
     return own is not None and _is_same(own, calibration)
+
+
+def has_thin_maps(
+    source: str, kspace: Array, counts: Array, calibration: Array | None, noise_variance: float = 1.0
+) -> bool:
+    """Whether maps of a source (`FROM_...`) are from few lines or none, or from a calibration that these lines contradict."""
+    if int(kspace.shape[0]) == 1:
+        return False
+    if source != FROM_CALIBRATION or calibration is None:
+        return source in (FROM_JOINT, FROM_MOVED)
+    return not agrees(calibration, kspace, counts, noise_variance)
 
 
 def _is_same(block: Array, other: Array) -> bool:

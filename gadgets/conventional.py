@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -99,9 +99,9 @@ def _prepared_on(
         del step, sigma
         context.progress.step(int(x.shape[0]) if x.ndim == 4 else 1)
 
-    problem = Problem.of(
-        inverse_problem(kspace, counts, maps), generator, device, weights, context.timing.clock, callback
-    )
+    slice_ = inverse_problem(kspace, counts, maps)
+    problem = Problem.of(slice_, generator, device, weights, context.timing.clock, callback)
+    problem = replace(problem, thin_maps=item.thin_maps)
     made = provenance(item, context) | {"sampler": "CG-SENSE", "device": device, "target": target}
     return problem, finished(item, problem, "conventional", problem.conventional, made)
 

@@ -199,6 +199,8 @@ class KSpaceSlice:
         Complex64 (coil, z, y, x), or (set, coil, z, y, x) where the field of view wraps; None until estimated.
     maps_from
         What the maps are from, one of the `FROM_...` of `core.recon`; empty until estimated.
+    thin_maps
+        Whether that is little, or does not agree with the lines.
     notes
         Warnings about this slice that belong into the image metadata.
     """
@@ -212,6 +214,7 @@ class KSpaceSlice:
     noise: NoiseReport | None = None
     coil_maps: Array | None = None
     maps_from: str = ""
+    thin_maps: bool = False
     notes: tuple[str, ...] = ()
 
     @property

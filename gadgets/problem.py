@@ -42,6 +42,8 @@ class Problem(InverseProblem):
     callback
         In front of each step of a sampler, with this slice's images (batch, z, y, x), several if they are samples, or
         (z, y, x); what it raises ends the reconstruction.
+    thin_maps
+        Whether the coil maps are from little, or from lines that do not agree with these.
     """
 
     generator: np.random.Generator
@@ -50,6 +52,7 @@ class Problem(InverseProblem):
     clock: Callable[[], float] = time.monotonic
     callback: Callback = go_on
     neighbours: tuple[Neighbour, ...] = ()
+    thin_maps: bool = False
 
     @classmethod
     def of(
@@ -67,10 +70,14 @@ class Problem(InverseProblem):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Images by role ("main", "uncertainty", and those of posterior samples), and how they were made."""
+    """Images by role ("main", "uncertainty", and those of posterior samples), and how they were made.
+
+    `operator` is the measurement that they explain, where that is not the slice's.
+    """
 
     images: dict[str, Array]
     provenance: dict[str, str] = field(default_factory=dict)
+    operator: Measurement | None = None
 
 
 def batch_of(problems: Sequence[Problem]) -> tuple[Measurement, Array, Array]:

@@ -22,6 +22,8 @@ from nilatron.gadgets.items import Context, KSpaceSlice, Reconstruction
 from nilatron.gadgets.methods import METHODS, Method
 from nilatron.gadgets.nila.budget import BudgetSettings, budget_from_now, n_slices_of
 from nilatron.gadgets.nila.memory import SliceMemory, described
+from nilatron.gadgets.nila.refined import is_to_be_refined
+from nilatron.gadgets.nila.settings import NilaNodeSettings
 from nilatron.gadgets.problem import Outcome
 
 log = logging.getLogger(__name__)
@@ -55,7 +57,8 @@ class Reconstructor:
         """Slices with coil maps in, reconstructions out; everything else passes.
 
         A conventional image that stands first leaves before the target's own is prepared. The others leave when `batch_size`
-        slices of the same size are there, or anything else comes: a slice of another size, another item, the end, an error.
+        slices of the same size are there, or anything else comes: a slice of another size, another item, the end, an error. A
+        slice whose coil maps are refined waits for nobody.
         """
         waiting: list[PreparedSlice] = []
         memory = self._memory(context)
@@ -72,15 +75,22 @@ class Reconstructor:
                 n_before += 1
                 if self.series[0] == "conventional":
                     yield self._timed(prepared.conventional, context, prepared.arrived_s)
-                other = waiting and waiting[0].batch_key != prepared.batch_key
+                alone = memory.mode == "off" and self._stands_alone(prepared)
+                other = waiting and (alone or waiting[0].batch_key != prepared.batch_key)
                 if other or (waiting and memory.separates(waiting[0].item, item)):
                     yield from self._release(waiting, memory, context)
                 waiting.append(prepared)
+                if alone:
+                    yield from self._release(waiting, memory, context)
                 yield from self._release_ready(waiting, memory, context)
         except Exception:
             yield from self._release(waiting, memory, context)  # slices before the error have their images all the same
             raise
         yield from self._release(waiting, memory, context)
+
+    def _stands_alone(self, prepared: PreparedSlice) -> bool:
+        """Whether the slice is a run of its own in any case."""
+        return isinstance(self.settings, NilaNodeSettings) and is_to_be_refined(prepared.problem, self.settings)
 
     def reconstruct(self, item: KSpaceSlice, context: Context) -> Iterator[Reconstruction]:
         """All series of one slice, in their order."""
@@ -213,12 +223,15 @@ class Reconstructor:
         made = provenance(prepared.item, context) | outcome.provenance | {"target": self.target}
         if prepared.neighbours:
             made["neighbours"] = prepared.neighbours
+        problem = prepared.problem
+        if outcome.operator is not None:
+            problem = replace(problem, operator=outcome.operator)
         images = {}
         for role in set(outcome.images) - {"conventional"}:
             image = outcome.images[role]
             if not bool(namespace(image).all(namespace(image).isfinite(abs(image)))):
                 raise FloatingPointError(f"the {role} image holds values that are not finite")
-            images[role] = finished(prepared.item, prepared.problem, role, image, made)
+            images[role] = finished(prepared.item, problem, role, image, made)
         doubt = images["main"].provenance.get("doubt")
         if doubt and self.doubt.doubtful == "refuse" and self.target != "cg_sense":  # that is the conventional image
             raise DoubtfulError(doubt)

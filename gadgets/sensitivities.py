@@ -16,6 +16,7 @@ from nilatron.core.recon import (
     FROM_MOVED,
     WAYS,
     estimate_coil_maps,
+    has_thin_maps,
 )
 from nilatron.gadgets.device import retry_on_cpu
 from nilatron.gadgets.items import Context, KSpaceSlice
@@ -98,7 +99,8 @@ def with_maps(item: KSpaceSlice, context: Context, settings: MapSettings) -> KSp
         item.kspace, item.counts, item.calibration, noise_variance, settings.coil_maps, settings.n_sets
     )
     if item.kspace.shape[0] > 1 and namespace(maps).any(item.kspace != 0):
-        item = replace(_told(item, source, context), maps_from=source)
+        thin = has_thin_maps(source, item.kspace, item.counts, item.calibration, noise_variance)
+        item = replace(_told(item, source, context), maps_from=source, thin_maps=thin)
     return replace(item, coil_maps=maps)
 
 

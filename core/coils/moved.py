@@ -92,7 +92,7 @@ def shift_of_calibration(
     counts = converted_to(counts, kspace)
     if int(kspace.shape[0]) == 1 or not math.isfinite(squared_norm(calibration)):  # ESPIRiT will say so
         return None
-    if _agrees(calibration, kspace, counts, noise_variance, settings.agreement):
+    if agrees(calibration, kspace, counts, noise_variance, settings.agreement):
         return None
     kernels = CalibrationKernels.of(calibration, EspiritSettings(noise_variance=noise_variance))
     if kernels is None:
@@ -132,9 +132,11 @@ def _ramp(shift: float, numbers: Array, axis: int, reference: Array) -> Array:
     return xp.reshape(values, tuple(-1 if a == axis else 1 for a in range(reference.ndim)))
 
 
-def _agrees(calibration: Array, kspace: Array, counts: Array, noise_variance: float, share: float) -> bool:
+def agrees(
+    calibration: Array, kspace: Array, counts: Array, noise_variance: float, share: float = MovedSettings.agreement
+) -> bool:
     """Whether calibration and lines are the same up to a factor and noise, where both were acquired."""
-    xp = namespace(kspace)
+    xp, counts = namespace(kspace), converted_to(counts, kspace)
     for axis, n in enumerate(calibration.shape[1:], start=1):
         kspace, counts = resize_centre(kspace, int(n), axis), resize_centre(counts, int(n), axis - 1)
     acquired = xp.astype(counts > 0, xp.float32)

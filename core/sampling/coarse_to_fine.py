@@ -19,6 +19,7 @@ from nilatron.core.sampling.nila_fast import (
     Callback,
     PerElement,
     RandomGenerators,
+    Renewal,
     SamplerResult,
     Solver,
     SolverSettings,
@@ -43,11 +44,13 @@ def nila_coarse_to_fine(
     momentum: float = 0.0,
     solve: Solver = conjugate_gradient,
     callback: Callback | None = None,
+    renewal: Renewal | None = None,
 ) -> SamplerResult:
     """Images with tau = 0; the first `n_coarse` steps are made at half the resolution if that has enough pixels.
 
     Relative to the image scale, a noise level s of the schedule is s / sqrt(N / M) at the coarse resolution (see
-    `core.resolution`). All other parameters and errors are those of `nila_fast`.
+    `core.resolution`). All other parameters and errors are those of `nila_fast`; `renewal` is called at the full
+    resolution only.
 
     Raises
     ------
@@ -78,6 +81,7 @@ def nila_coarse_to_fine(
             momentum=momentum,
             solve=solve,
             callback=callback and (lambda step, level, x: callback(first_step + step, level * ratio, x)),
+            renewal=renewal if ratio == 1 else None,
         )
 
     coarse_measurement = operator.coarse(data, coarse) if n_coarse and coarse != shape else None

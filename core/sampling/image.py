@@ -16,6 +16,7 @@ from nilatron.core.sampling.nila_fast import (
     Callback,
     PerElement,
     RandomGenerators,
+    Renewal,
     SamplerResult,
     Solver,
     SolverSettings,
@@ -146,6 +147,7 @@ def sample_images(
     generator: RandomGenerators,
     solve: Solver = conjugate_gradient,
     callback: Callback | None = None,
+    renewal: Renewal | None = None,
 ) -> SamplerResult:
     """Images of one or several slices by `nila_coarse_to_fine`, where the parameters are explained.
 
@@ -167,4 +169,5 @@ def sample_images(
         momentum=settings.momentum,
         solve=solve,
         callback=callback,
+        renewal=renewal,
     )

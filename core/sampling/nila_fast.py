@@ -31,6 +31,9 @@ PerElement: TypeAlias = "float | Sequence[float] | npt.NDArray[np.float64]"
 RandomGenerators: TypeAlias = "np.random.Generator | Sequence[np.random.Generator]"
 # (step, sigma, x) before each evaluation of the denoiser, x (batch, z, y, x) of image scale 1; an exception ends the run
 Callback: TypeAlias = Callable[[int, float, Array], None]
+# (sigma, estimate) behind each evaluation, estimate (batch, z, y, x) in physical units: the measurement to go on with, of the
+# same data, or None for the one that there is
+Renewal: TypeAlias = Callable[[float, Array], "Measurement | None"]
 
 
 class Solver(Protocol):
@@ -120,6 +123,7 @@ def nila_fast(
     momentum: float = 0.0,
     solve: Solver = conjugate_gradient,
     callback: Callback | None = None,
+    renewal: Renewal | None = None,
 ) -> SamplerResult:
     """Run the sampler for a batch; on a GPU the host does not wait for it.
 
@@ -160,6 +164,8 @@ def nila_fast(
         Solver of (P); training needs one that can be differentiated.
     callback
         Called before each step; an exception that it raises ends the run.
+    renewal
+        Called in each step between the evaluation and data consistency, for measurements that the image corrects.
 
     Raises
     ------
@@ -208,12 +214,15 @@ def nila_fast(
         network_sigma = level if noisy_start and not step else sigma_fraction * level
         extrapolated = x + momentum * (x - previous) if momentum and previous is not None else x
         estimate = denoiser(extrapolated, network_sigma)
+        renewed = renewal(level, estimate.mean * image_scale) if renewal is not None else None
+        if renewed is not None:
+            operator, back_projected = renewed, renewed.adjoint(y)
         prior_mean, variance, likelihood = estimate.mean, estimate.variance, back_projected
         if tau and not last:
             prior_mean = prior_mean + tau * level * noise(image_shape)
             likelihood = back_projected + tau * sigma_y * operator.adjoint(noise(data_shape))
         solution = solve(
-            lambda v, weight=weight: v + weight * operator.normal(v),  # type: ignore[misc]
+            lambda v, weight=weight, normal=operator.normal: v + weight * normal(v),  # type: ignore[misc]
             prior_mean + weight * likelihood,
             prior_mean,
             tolerance=solver.tolerance,

@@ -10,6 +10,7 @@ from nilatron.core.sampling.nila import NilaSettings as PublishedSampler
 from nilatron.core.sampling.nila import nila
 from nilatron.gadgets.nila.budget import Stopwatch
 from nilatron.gadgets.nila.prior import informed_prior_for, prior_for
+from nilatron.gadgets.nila.refined import is_to_be_refined
 from nilatron.gadgets.nila.run import NilaRun, settings_for
 from nilatron.gadgets.nila.settings import NilaNodeSettings, PublishedNodeSettings
 from nilatron.gadgets.problem import Outcome, Problem
@@ -23,7 +24,8 @@ def run_nila(problem: Problem, settings: NilaNodeSettings) -> Outcome:
 def run_nila_batch(problems: Sequence[Problem], settings: NilaNodeSettings) -> list[Outcome]:
     """The images of slices of the same size and device; their posterior samples are drawn slice by slice.
 
-    Slices whose data ask for another detail are another run, so that a slice has the same image in every batch.
+    Slices whose data ask for another detail are another run, so that a slice has the same image in every batch. Those whose
+    coil maps are refined are each a run of their own.
 
     The budgets of the settings count from now: `slice_budget_s` is planned with, `scan_budget_s` ends it.
 
@@ -35,11 +37,12 @@ def run_nila_batch(problems: Sequence[Problem], settings: NilaNodeSettings) -> l
     watch = Stopwatch(settings.slice_budget_s, settings.scan_budget_s, problems[0].clock)
     find = informed_prior_for if any(problem.neighbours for problem in problems) else prior_for
     prior = find(problems[0].weights, problems[0].device, settings.engine_settings)
-    alike: dict[NilaNodeSettings, list[int]] = {}
+    alike: dict[tuple[NilaNodeSettings, int], list[int]] = {}
     for place, problem in enumerate(problems):
-        alike.setdefault(settings_for(settings, problem), []).append(place)
+        alone = place if is_to_be_refined(problem, settings) else -1
+        alike.setdefault((settings_for(settings, problem), alone), []).append(place)
     outcomes: dict[int, Outcome] = {}
-    for own, places in alike.items():
+    for (own, _), places in alike.items():
         run = NilaRun([problems[place] for place in places], own, watch, prior)
         plan = run.plan()
         made = run.images(plan)

@@ -15,10 +15,12 @@ from nilatron.core.measurement import Measurement, mask_outside_coils
 from nilatron.core.prior.neighbours.correction import Corrected, InformedByNeighbours
 from nilatron.core.prior.neighbours.planes import neighbour_planes
 from nilatron.core.sampling.image import ImageSettings, sample_images
-from nilatron.core.sampling.nila_fast import SamplerResult
+from nilatron.core.sampling.nila_fast import Renewal, SamplerResult
+from nilatron.core.sampling.refinement import MapRefinement
 from nilatron.core.uncertainty.psnr import predicted_variance
 from nilatron.gadgets.nila.budget import Plan, Shape, Stopwatch
 from nilatron.gadgets.nila.prior import ReadyPrior
+from nilatron.gadgets.nila.refined import measured_by, refinement_of, said_of_maps
 from nilatron.gadgets.nila.samples import sampled_images
 from nilatron.gadgets.nila.second_look import looked_again
 from nilatron.gadgets.nila.settings import SAMPLED_SERIES, NilaNodeSettings
@@ -99,6 +101,11 @@ class NilaRun:
         planes = neighbour_planes(problem.neighbours, problem.scale, noise, share)
         return InformedByNeighbours(head.head, planes[None], self.prior.device)
 
+    @cached_property
+    def refinement(self) -> MapRefinement | None:
+        """What corrects the coil maps of a slice that is alone; None where they stay as they are."""
+        return refinement_of(self.problems[0], self.settings) if len(self.problems) == 1 else None
+
     def plan(self) -> Plan:
         """What fits into the time; what a step costs is measured if it is not known."""
         settings, shape = self.settings, self.shape
@@ -124,7 +131,7 @@ class NilaRun:
     def images(self, plan: Plan) -> list[SliceImage]:
         """The image of each slice."""
         levels = self.sampler.levels(plan.steps)
-        sampled = self._sample(levels, [problem.generator for problem in self.problems])
+        sampled = self._sample(levels, [problem.generator for problem in self.problems], self.refinement)
         alone, looked_at = self._looked_again(sampled)
         told = self._told(alone, levels[-1])
         result = alone if told is None else replace(alone, image=told.images)
@@ -147,7 +154,10 @@ class NilaRun:
                 provenance |= self._of_neighbours(told)
             if plan.reason:
                 provenance["shortened"] = plan.reason
-            outcome = Outcome({"main": mask_outside_coils(problem.operator, result.image[place])}, provenance)
+            provenance |= said_of_maps(problem, self.settings, self.refinement)
+            image = mask_outside_coils(problem.operator, result.image[place])
+            renewed = None if self.refinement is None else self.refinement.renewed
+            outcome = Outcome({"main": image}, provenance, renewed)
             error = self._rms_error(problem, result.image[place], maps[place]) if maps else None
             outcomes.append(SliceImage(self._with_prediction(outcome, maps[place]) if maps else outcome, error))
         return outcomes
@@ -198,9 +208,11 @@ class NilaRun:
         if "uncertainty" not in self.settings.series or self.settings.uncertainty_from != "prediction":
             return replace(outcome, provenance=outcome.provenance | predicted.of_image)
         provenance = outcome.provenance | {"uncertainty_from": "prediction"} | predicted.provenance | predicted.of_image
-        return Outcome(outcome.images | {"uncertainty": predicted.deviation}, provenance)
+        return replace(outcome, images=outcome.images | {"uncertainty": predicted.deviation}, provenance=provenance)
 
-    def _sample(self, levels: tuple[float, ...], generators: list[np.random.Generator]) -> SamplerResult:
+    def _sample(
+        self, levels: tuple[float, ...], generators: list[np.random.Generator], renewal: Renewal | None = None
+    ) -> SamplerResult:
         operator, data, starts = self.batch
         scales = [problem.scale for problem in self.problems]
         sigmas = [problem.noise_level for problem in self.problems]
@@ -216,6 +228,7 @@ class NilaRun:
             scale=scales,
             generator=generators,
             callback=self._callback,
+            renewal=renewal,
         )
         self._remember_cost(self.shape, result.image, began_s, len(levels))
         return result
@@ -238,7 +251,7 @@ class NilaRun:
         outcome, roles = made.outcome, [role for role in self._sampled_roles if role not in made.outcome.images]
         if not plan.samples or not roles:
             return outcome
-        problem, began_s = self.problems[place], self.watch.clock()
+        problem, began_s = measured_by(self.problems[place], outcome), self.watch.clock()
         n_steps = 0
 
         def callback(step: int, sigma: float, x: Array) -> None:
@@ -265,7 +278,7 @@ class NilaRun:
         provenance = outcome.provenance | sampled.provenance
         if "uncertainty" in roles:
             provenance |= self._origin_of_map()
-        return Outcome(outcome.images | sampled.images, provenance)
+        return replace(outcome, images=outcome.images | sampled.images, provenance=provenance)
 
     def _origin_of_map(self) -> dict[str, str]:
         """What is said of an uncertainty map from samples."""

@@ -14,6 +14,7 @@ from nilatron.gadgets.nila.memory import MODES
 SAMPLED_SERIES = ("mean", "map", "sample", "std")  # that are made of posterior samples
 SERIES = ("nila", "conventional", "uncertainty", *SAMPLED_SERIES)
 UNCERTAINTY_FROM = ("prediction", "samples")
+REFINE_MAPS = ("auto", "off", "on")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ class NilaNodeSettings(NetworkSettings, ImageSettings, SampleSettings):
     # what a slice is told of others of its volume: off, past (those that are there; none waits), or both (every second slice
     # waits for the two beside it); then slices are not put together
     neighbours: str = "off"
+    # whether the image corrects its coil maps on its way: auto (those from few lines or none, and those of a calibration that
+    # does not agree with the lines), off, on; such slices are not put together
+    refine_maps: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -57,6 +61,8 @@ class NilaNodeSettings(NetworkSettings, ImageSettings, SampleSettings):
         check_series(self.series)
         if self.uncertainty_from not in UNCERTAINTY_FROM:
             raise ValueError(f"uncertainty_from must be {' or '.join(UNCERTAINTY_FROM)}, got {self.uncertainty_from!r}")
+        if self.refine_maps not in REFINE_MAPS:
+            raise ValueError(f"refine_maps must be auto, off or on, got {self.refine_maps!r}")
         if self.neighbours not in MODES:
             raise ValueError(f"neighbours must be {', '.join(MODES[:-1])} or {MODES[-1]}, got {self.neighbours!r}")
 

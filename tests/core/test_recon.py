@@ -12,7 +12,7 @@ from nilatron.core.baselines.zero_filled import zero_filled
 from nilatron.core.kspace import calibration_block
 from nilatron.core.metrics import nrmse
 from nilatron.core.phantom import coil_maps, phantom
-from nilatron.core.recon import InverseProblem, estimate_coil_maps, inverse_problem, nila_image
+from nilatron.core.recon import InverseProblem, estimate_coil_maps, has_thin_maps, inverse_problem, nila_image
 from nilatron.core.sampling.coarse_to_fine import nila_coarse_to_fine
 from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sampling.nila import NilaSettings, nila
@@ -242,3 +242,17 @@ def test_kspace_to_image(toy_prior):
     assert image.shape == SHAPE
     assert nrmse(image, truth) < 0.1
     np.testing.assert_array_equal(image, nila_image(toy_prior.estimate, problem, np.random.default_rng(0)))
+
+
+def test_maps_from_little_or_from_lines_that_contradict_these_are_thin():
+    shape = (1, 32, 32)
+    rng = np.random.default_rng(0)
+    kspace = (rng.standard_normal((3, *shape)) + 1j * rng.standard_normal((3, *shape))).astype(np.complex64)
+    counts, block = np.ones(shape, np.float32), kspace[:, :, 4:28, 4:28]
+    assert not has_thin_maps("calibration", kspace, counts, block)
+    assert not has_thin_maps("calibration", kspace, counts, 5j * block, 0.0)
+    assert has_thin_maps("calibration", 10 * kspace, counts, 10 * block[:, :, ::-1])
+    assert has_thin_maps("joint estimation", kspace, counts, None)
+    assert has_thin_maps("calibration, moved", kspace, counts, block)
+    assert not has_thin_maps("low frequencies", kspace, counts, None)
+    assert not has_thin_maps("joint estimation", kspace[:1], counts, None)

@@ -18,7 +18,7 @@ from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_
 SCAN = SimulationSettings(
     matrix=(32, 24, 1), n_coils=3, n_slices=5, noise_std=0.02, acceleration=2, calibration_lines=12
 )
-SETTINGS = NilaNodeSettings(steps=2, samples=2, sample_steps=1, precision="fp32")
+SETTINGS = NilaNodeSettings(steps=2, samples=2, sample_steps=1, precision="fp32", refine_maps="off")
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_a_chain_numbers_its_images_as_it_does_one_by_one(series, batch_size, si
     def images(batch_slices):
         header, lines = simulate_items(replace(SCAN, n_coils=6))
         properties = {"series": series, "steps": "2", "samples": "2", "sample_steps": "1", "precision": "fp32"}
-        properties["batch_slices"] = str(batch_slices)
+        properties |= {"batch_slices": str(batch_slices), "refine_maps": "off"}
         node = build_node("nila", properties, shipped_weights("tiny"), nila.methods)
         return {(image.image_series_index, image.image_index): image for image in node(lines, Context(header))}
 
@@ -287,3 +287,17 @@ def test_how_many_slices_wait_for_each_other(target, changes, expected):
 def test_a_method_that_takes_one_slice_at_a_time_is_not_waited_for():
     alone = METHODS | {"nila": replace(METHODS["nila"], run_batch=None)}
     assert Reconstructor("nila", NilaNodeSettings(batch_slices=4), methods=alone).batch_size == 1
+
+
+def test_slices_whose_maps_are_refined_wait_for_nobody(slices):
+    order = []
+
+    def arriving():
+        for place, item in enumerate(slices[:3]):
+            order.append(f"slice {place}")
+            yield replace(item, thin_maps=place == 1)
+
+    settings = replace(SETTINGS, batch_slices=4, series=("nila",), refine_maps="auto")
+    for image in Reconstructor("nila", settings, shipped_weights("tiny"))(arriving(), Context(None)):
+        order.append(f"image {image.source.head.idx.slice}")
+    assert order == ["slice 0", "slice 1", "image 0", "image 1", "slice 2", "image 2"]

@@ -10,6 +10,7 @@ from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.edm_weights import save_prior
 from nilatron.core.prior.unet import UNetConfig
 from nilatron.core.prior.weights import DEFAULT_WEIGHTS
+from nilatron.core.sense import SenseOperator
 from nilatron.gadgets import methods
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.conventional import prepare_slice
@@ -267,3 +268,30 @@ def test_the_conventional_image_itself_stays(item, weights):
     (image,), log = refused(item, "cg_sense", methods.BaselineSettings(), weights)
     assert (image.role, "fallback" in image.provenance, log.problems) == ("main", False, [])
     assert "look for ghosts" in image.provenance["doubt"]
+
+
+def test_an_image_is_judged_by_the_measurement_that_it_explains(item):
+    def run(factor):
+        def method(problem, settings):
+            del settings
+            operator = problem.operator
+            other = None if factor is None else SenseOperator(factor * operator.coil_maps, operator.counts)
+            return Outcome({"main": problem.conventional}, operator=other)
+
+        cg_sense = replace(methods.METHODS["cg_sense"], run=method)
+        (image,) = Reconstructor("cg_sense", cg_sense.settings_class(), methods={"cg_sense": cg_sense})(
+            [item], Context(None)
+        )
+        return float(image.provenance["chi2"])
+
+    assert run(None) == pytest.approx(1, abs=0.5)
+    assert run(np.float32(1)) == run(None)
+    assert run(np.float32(2)) > 100
+
+
+def test_what_the_maps_are_from_reaches_the_method(item):
+    context = Context(None)
+    for thin in (False, True):
+        assert (
+            prepare_slice(replace(item, thin_maps=thin), context, "nila", DEFAULT_WEIGHTS, 0).problem.thin_maps == thin
+        )

@@ -118,6 +118,7 @@ def test_few_calibration_lines_are_completed_by_the_lines_around_them():
     assert any("few calibration lines" in note for note in item.notes)
     assert log.counts["slices without usable calibration"] == 0
     assert agreement(item, SCAN) > 0.97
+    assert item.thin_maps
 
 
 def test_few_lines_of_a_scan_of_their_own_stay_what_they_are():
@@ -133,7 +134,16 @@ def test_a_calibration_of_another_place_is_moved_and_told():
     found = told(replace(item, calibration=moved(item.calibration, shift)))
     assert found.maps_from == "calibration, moved"
     assert any("moved to where they fit the lines" in note for note in found.notes)
+    assert found.thin_maps
     assert agreement(found, SCAN) > 0.95
+
+
+def test_maps_of_calibration_lines_are_thin_where_the_lines_contradict_them():
+    (item,), _ = with_maps(replace(SCAN, acceleration=2))
+    assert not item.thin_maps
+    assert told(replace(item, calibration=item.calibration[:, :, ::-1])).thin_maps
+    single = replace(item, kspace=item.kspace[:1], calibration=item.calibration[:1, :, ::-1])
+    assert not told(single).thin_maps
 
 
 def test_two_sets_are_made_where_asked_for_and_told():

@@ -179,3 +179,25 @@ def test_undersampled_coils():
         errors[name] = np.linalg.norm(image - truth) / np.linalg.norm(truth)
     aliased = np.linalg.norm(start[0] - truth) / np.linalg.norm(truth)
     assert errors["coarse"] < 1.1 * errors["fine"] < 0.2 * aliased
+
+
+def test_measurements_are_renewed_at_the_full_resolution(problem):
+    operator, data, start = problem
+    shapes = []
+
+    def keep(level, estimate):
+        shapes.append((level, estimate.shape))
+
+    nila_coarse_to_fine(
+        gaussian_denoiser,
+        operator,
+        data,
+        SCHEDULE,
+        4,
+        start=start,
+        sigma=SIGMA,
+        scale=1.0,
+        generator=np.random.default_rng(0),
+        renewal=keep,
+    )
+    assert shapes == [(level, (1, *SHAPE)) for level in SCHEDULE[4:]]

@@ -275,3 +275,50 @@ def test_noise_that_cannot_be_balanced_is_refused(make_problem, generators):
             generator=generators,
             balanced=True,
         )
+
+
+def wrongly_measured(problem):
+    """The measurement with one coil of the other sign."""
+    maps = problem.operator.coil_maps.copy()
+    maps[..., 0, :, :, :] *= -1
+    return SenseOperator(maps, problem.operator.counts)
+
+
+def renewed_run(problem, operator, renewal, start):
+    return nila_fast(
+        problem.prior.estimate,
+        operator,
+        problem.data,
+        karras_schedule(4),
+        start=start,
+        sigma=problem.sigma,
+        scale=2.0,
+        tau=0.0,
+        generator=np.random.default_rng(1),
+        renewal=renewal,
+    ).image
+
+
+def test_a_measurement_that_is_renewed_before_its_first_use_is_the_only_one(make_problem):
+    problem = make_problem(0.1)
+    start = problem.operator.adjoint(problem.data)[None]
+    wrong = wrongly_measured(problem)
+    right = renewed_run(problem, problem.operator, None, start)
+    assert not np.array_equal(renewed_run(problem, wrong, None, start), right)
+    np.testing.assert_array_equal(renewed_run(problem, wrong, lambda *_: problem.operator, start), right)
+
+
+def test_a_renewal_sees_each_estimate_in_physical_units_and_may_keep_the_measurement(make_problem):
+    problem = make_problem(0.1)
+    start = problem.operator.adjoint(problem.data)[None]
+    seen = []
+
+    def keep(level, estimate):
+        seen.append((level, estimate))
+
+    np.testing.assert_array_equal(
+        renewed_run(problem, problem.operator, keep, start), renewed_run(problem, problem.operator, None, start)
+    )
+    assert [level for level, _ in seen] == list(karras_schedule(4))
+    last = seen[-1][1]
+    assert np.linalg.norm(last - problem.truth) < 0.5 * np.linalg.norm(problem.truth)

@@ -189,7 +189,7 @@ def test_as_long_as_lines_come_a_slice_may_take_the_whole_scan_budget(make):
 
 
 def test_slices_at_once_share_the_scan_budget_as_they_do_one_by_one(make, clock):
-    settings, began = nine_steps(scan_budget_s=20, batch_slices=2), clock.now
+    settings, began = nine_steps(scan_budget_s=20, batch_slices=2, refine_maps="off"), clock.now
     images, log = make(settings, 3, ended_s=began)
     assert steps_of(images) == [5, 5, 6]  # 2 s for a measurement, 2 s a step: 0.9 (20 * 2 / 3 - 2); then 0.9 (8 - 1)
     assert clock.now - began <= 20
@@ -202,7 +202,7 @@ def test_slices_at_once_share_the_scan_budget_as_they_do_one_by_one(make, clock)
 
 def test_when_the_budget_does_not_suffice_for_all_at_once_each_has_what_is_left(make, clock):
     make(nine_steps(slice_budget_s=1000))
-    images, log = make(nine_steps(scan_budget_s=5, batch_slices=3), 3, ended_s=clock.now)
+    images, log = make(nine_steps(scan_budget_s=5, batch_slices=3, refine_maps="off"), 3, ended_s=clock.now)
     assert [image.role for image in images[:3]] == ["conventional"] * 3
     assert len(images) == 6
     assert all("fallback" in image.provenance or int(image.provenance["steps"]) >= MIN_STEPS for image in images[3:])

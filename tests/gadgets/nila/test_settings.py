@@ -27,6 +27,7 @@ from nilatron.gadgets.nila.settings import NilaNodeSettings, PublishedNodeSettin
         {"min_change": -0.1},
         {"min_change": 1.0},
         {"batch_slices": 0},
+        {"refine_maps": "yes"},
         {"slice_budget_s": -1.0},
         {"scan_budget_s": float("nan")},
     ],
