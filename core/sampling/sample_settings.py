@@ -15,7 +15,7 @@ DEFAULT_SPLIT = 0.06  # for weights that predict no errors
 DEFAULT_STEPS = 2  # of samples that are not widened
 # of deviations after one step, for `widened`: WIDENING share^WIDENING_BY_SHARE, with the acquired share of the samples. Fitted
 # to the errors that the shipped weights make of scans on which they were not trained
-WIDENING, WIDENING_BY_SHARE = 7.1, -0.05
+WIDENING, WIDENING_BY_SHARE = 7.2, -0.05
 
 
 @dataclass(frozen=True)
