@@ -156,7 +156,8 @@ def seconds(data: Path, weights: Path, with_samples: bool) -> dict[str, Cell]:
     brain, mapped = load(data), NilaNodeSettings(series=("nila", "uncertainty"))
     problem = problem_of(with_noise(brain.full, 2, 0), 4, weights)
     ready = prior_for(weights, "cpu", mapped.engine_settings)
-    assert ready.errors is not None  # `main` has looked
+    if ready.errors is None:
+        raise ValueError(f"{weights} predict no errors")
     ready, plain = replace(ready, errors=replace(ready.errors, second_look=None)), replace(ready, errors=None)
 
     def taken(settings: NilaNodeSettings, prior: ReadyPrior) -> float:

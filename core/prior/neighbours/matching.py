@@ -35,19 +35,19 @@ def matched(magnitude: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
     margin = REACH + PATCH // 2
     wide = F.pad(neighbours, (margin,) * 4, mode="replicate")
     image = F.pad(magnitude[:, None], (PATCH // 2,) * 4, mode="replicate")
-    there = present[:, :, None, None]
+    there = present[:, :, None, None].repeat(1, 2 * REACH + 1, 1, 1)
     totals = [torch.zeros_like(magnitude) for _ in WIDTHS]
     sums = [torch.zeros_like(magnitude) for _ in WIDTHS]
     shifts = range(2 * REACH + 1)
     for y in shifts:
         rows = wide[..., y : y + n_y + PATCH - 1, :]
         moved = torch.cat([rows[..., x : x + n_x + PATCH - 1] for x in shifts], dim=1)
-        apart = patch_mean((moved - image).square(), PATCH)
+        apart = patch_mean((moved - image).square_(), PATCH)
         centres = moved[..., PATCH // 2 : PATCH // 2 + n_y, PATCH // 2 : PATCH // 2 + n_x]
-        weight = torch.exp(apart / -(WIDTHS[0] ** 2)) * there.repeat(1, len(shifts), 1, 1)
+        weight = apart.div_(-(WIDTHS[0] ** 2)).exp_().mul_(there)
         for number, (total, weighted) in enumerate(zip(totals, sums, strict=True)):
             if number:
-                weight = weight.square().square()
+                weight = weight.square_().square_()
             total += weight.sum(1)
             weighted += (weight * centres).sum(1)
     found = [(weighted - total * magnitude) / (total + NOTHING) for weighted, total in zip(sums, totals, strict=True)]
@@ -57,11 +57,16 @@ def matched(magnitude: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
 
 def patch_mean(images: Tensor, side: int) -> Tensor:
     """Mean over patches (..., y, x) of images (..., y + side - 1, x + side - 1)."""
-    n_y, n_x = images.shape[-2] - side + 1, images.shape[-1] - side + 1
-    columns = images[..., :n_y, :].clone()
-    for y in range(1, side):
-        columns += images[..., y : y + n_y, :]
-    total = columns[..., :n_x].clone()
-    for x in range(1, side):
-        total += columns[..., x : x + n_x]
-    return total / side**2
+    return _sums(_sums(images, side, -2), side, -1).div_(side**2)
+
+
+def _sums(images: Tensor, side: int, axis: int) -> Tensor:
+    """Of so many successive rows or columns; those of pairs first, which takes fewer additions."""
+    n = images.shape[axis] - side + 1
+    pairs = images.narrow(axis, 0, n + side - 2) + images.narrow(axis, 1, n + side - 2) if side > 1 else images
+    total = pairs.narrow(axis, 0, n).clone()
+    for first in range(2, side - 1, 2):
+        total += pairs.narrow(axis, first, n)
+    if side % 2 and side > 1:
+        total += images.narrow(axis, side - 1, n)
+    return total

@@ -46,7 +46,9 @@ def test_steps_are_a_property(blocks):
 
 def test_torch_in_torch_out(blocks):
     operator, data, _, _ = blocks
-    prior = nilatron.load_prior("tiny", device="cpu", precision="fp32")  # some CPUs would take bf16, whose rounding shows
+    prior = nilatron.load_prior(
+        "tiny", device="cpu", precision="fp32"
+    )  # some CPUs would take bf16, whose rounding shows
     tensors = nilatron.SenseOperator(torch.from_numpy(operator.coil_maps), torch.from_numpy(operator.counts))
     expected = nilatron.sample_images(prior, operator, data)
     found = nilatron.sample_images(prior, tensors, torch.from_numpy(data))
