@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nilatron.core.prior.neighbours.matching import patch_mean
+from nilatron.core.prior.neighbours.matching import patch_mean, squared_
 from nilatron.core.prior.neighbours.planes import DISTANCE_UNIT_MM, N_NEIGHBOURS, PLANES_PER_NEIGHBOUR
 
 REACH = 1  # largest shift along each axis, pixels
@@ -59,7 +59,7 @@ def _patch_difference(magnitude: Tensor, neighbours: Tensor) -> Tensor:
         for x in range(2 * REACH + 1):
             moved = wide[..., y : y + image.shape[-2], x : x + image.shape[-1]]
             # pixel r + REACH: patches of m at r and of q at r + t
-            apart = patch_mean((image - moved).square_(), PATCH)
+            apart = patch_mean(squared_(image - moved), PATCH)
             here = apart[..., REACH : REACH + n_y, REACH : REACH + n_x]
             there = apart[..., 2 * REACH - y : 2 * REACH - y + n_y, 2 * REACH - x : 2 * REACH - x + n_x]
             torch.minimum(of_slice, here, out=of_slice)

@@ -42,12 +42,12 @@ def matched(magnitude: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
     for y in shifts:
         rows = wide[..., y : y + n_y + PATCH - 1, :]
         moved = torch.cat([rows[..., x : x + n_x + PATCH - 1] for x in shifts], dim=1)
-        apart = patch_mean((moved - image).square_(), PATCH)
+        apart = patch_mean(squared_(moved - image), PATCH)
         centres = moved[..., PATCH // 2 : PATCH // 2 + n_y, PATCH // 2 : PATCH // 2 + n_x]
         weight = apart.div_(-(WIDTHS[0] ** 2)).exp_().mul_(there)
         for number, (total, weighted) in enumerate(zip(totals, sums, strict=True)):
             if number:
-                weight = weight.square_().square_()
+                weight = squared_(squared_(weight))
             total += weight.sum(1)
             weighted += (weight * centres).sum(1)
     found = [(weighted - total * magnitude) / (total + NOTHING) for weighted, total in zip(sums, totals, strict=True)]
@@ -58,6 +58,11 @@ def matched(magnitude: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
 def patch_mean(images: Tensor, side: int) -> Tensor:
     """Mean over patches (..., y, x) of images (..., y + side - 1, x + side - 1)."""
     return _sums(_sums(images, side, -2), side, -1).div_(side**2)
+
+
+def squared_(images: Tensor) -> Tensor:
+    """Squares in place: `Tensor.square_` takes four times as long."""
+    return images.mul_(images)
 
 
 def _sums(images: Tensor, side: int, axis: int) -> Tensor:
