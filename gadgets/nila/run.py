@@ -13,12 +13,12 @@ import numpy as np
 from nilatron.core.backend import Array, on_host, synchronize
 from nilatron.core.measurement import Measurement, mask_outside_coils
 from nilatron.core.prior.neighbours.correction import Corrected, InformedByNeighbours
-from nilatron.core.prior.neighbours.planes import neighbour_planes
 from nilatron.core.sampling.image import ImageSettings, sample_images
 from nilatron.core.sampling.nila_fast import Renewal, SamplerResult
 from nilatron.core.sampling.refinement import MapRefinement
 from nilatron.core.uncertainty.psnr import predicted_variance
 from nilatron.gadgets.nila.budget import Plan, Shape, Stopwatch
+from nilatron.gadgets.nila.neighbours import informed_of, said_of_neighbours
 from nilatron.gadgets.nila.prior import ReadyPrior
 from nilatron.gadgets.nila.refined import measured_by, refinement_of, said_of_maps
 from nilatron.gadgets.nila.samples import sampled_images
@@ -92,14 +92,8 @@ class NilaRun:
 
     @cached_property
     def informed(self) -> InformedByNeighbours | None:
-        """What slices are told of their neighbours; None where there are none, or the weights have no head for them."""
-        head, problem = self.prior.neighbours, self.problems[0]
-        one_plane = len(self.problems) == 1 and int(problem.conventional.shape[0]) == 1
-        if head is None or not one_plane or not problem.neighbours:
-            return None
-        noise, share = problem.noise_level / problem.scale, problem.acquired_share
-        planes = neighbour_planes(problem.neighbours, problem.scale, noise, share)
-        return InformedByNeighbours(head.head, planes[None], self.prior.device)
+        """What a slice that is alone is told of its neighbours; None where it is told nothing."""
+        return informed_of(self.problems[0], self.prior) if len(self.problems) == 1 else None
 
     @cached_property
     def refinement(self) -> MapRefinement | None:
@@ -151,7 +145,7 @@ class NilaRun:
                 "engine": self.prior.prior.label,
             }
             if problem.neighbours:
-                provenance |= self._of_neighbours(told)
+                provenance |= said_of_neighbours(self.informed, self.prior, changed=told is not None)
             if plan.reason:
                 provenance["shortened"] = plan.reason
             provenance |= said_of_maps(problem, self.settings, self.refinement)
@@ -194,15 +188,6 @@ class NilaRun:
         image = mask_outside_coils(problem.operator, told.images[0])
         factor = self.informed.widening(image[None] / problem.scale)[0]
         return [widened(found[0], factor, told.change[0])]
-
-    def _of_neighbours(self, told: Corrected | None) -> dict[str, str]:
-        if self.informed is None or self.prior.neighbours is None:
-            return {
-                "neighbours_used": "no: no head lies beside the weights, or the slice has several partitions or map sets"
-            }
-        if told is None:
-            return {"neighbours_used": "no: the sampler ends at another noise level than the head was trained at"}
-        return {"neighbours_used": "yes", "neighbours_sha256": self.prior.neighbours.sha256}
 
     def _with_prediction(self, outcome: Outcome, predicted: PredictedError) -> Outcome:
         if "uncertainty" not in self.settings.series or self.settings.uncertainty_from != "prediction":
