@@ -96,6 +96,7 @@ MADE_IN = (
     "gadgets/reconstruct.py",
     "gadgets/methods.py",
     "gadgets/nila/method.py",
+    "gadgets/nila/neighbours.py",
     "gadgets/nila/refined.py",
     "gadgets/nila/run.py",
     "gadgets/nila/samples.py",
