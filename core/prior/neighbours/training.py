@@ -19,16 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nilatron.core.measurement import mask_outside_coils
 from nilatron.core.prior.augment import bernoulli
 from nilatron.core.prior.correction_training import Example, crops_of, example, rate_factor, train_step
 from nilatron.core.prior.edm import EDMDenoiser
-from nilatron.core.prior.errors.model import delivered
+from nilatron.core.prior.errors.training import example_of
 from nilatron.core.prior.lesions import LesionSettings
 from nilatron.core.prior.neighbours.head import NeighbourHead, head_inputs, own_channels
 from nilatron.core.prior.neighbours.planes import Neighbour, neighbour_planes
-from nilatron.core.prior.sampled_scan import sampled_scan
-from nilatron.core.prior.second_look.head import SecondLook, looked_again
+from nilatron.core.prior.second_look.head import SecondLook
 from nilatron.core.prior.training_scans import ScanSettings, TrainingScan, draw_scans
 from nilatron.core.prior.volumes import NeighbourSettings, Volumes
 from nilatron.core.sampling.image import ImageSettings
@@ -103,22 +101,18 @@ def reconstructed(
     settings: ImageSettings,
     look: SecondLook | None = None,
 ) -> ScannedSlice:
-    """The slice of a scan, reconstructed without neighbours."""
-    result, operator, settings = sampled_scan(denoiser, scan, generator, settings)
-    share = float(scan.counts.mean())
-    with torch.inference_mode():
-        seen = delivered(result, scan.start[None], scan.scale, scan.sigma, share, "cpu")
-        image = seen.image if look is None else looked_again(look, seen)
-        magnitude = cast("Tensor", mask_outside_coils(operator, image))[0].abs()
-        levels = torch.tensor([settings.network_fraction * settings.levels()[-1]])
-        own = own_channels(seen.last_input, seen.last_estimate, levels)[0]
+    """The slice of a scan, reconstructed without neighbours, after a second look if there is one."""
+    seen, truth = example_of(denoiser, scan, generator, settings, look)
+    noise, share = scan.sigma / scan.scale, float(scan.counts.mean())
+    settings = settings.for_data(noise, share)
+    levels = torch.tensor([settings.network_fraction * settings.levels()[-1]])
     return ScannedSlice(
-        own.clone(),
-        magnitude.clone(),
-        scan.truth[0].abs() / scan.scale,
+        own_channels(seen.last_input, seen.last_estimate, levels)[0].clone(),
+        seen.image[0].abs().clone(),
+        truth[0].abs(),
         scan.lesions[0] / scan.scale,
         scan.scale,
-        scan.sigma / scan.scale,
+        noise,
         share,
     )
 
