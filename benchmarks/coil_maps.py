@@ -34,7 +34,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from bart import ITERATIONS, oracle
+from bart_maps import nlinv, two_sets
 from nilatron.core.backend import ComplexArray
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.baselines.l1_wavelet import l1_wavelet
@@ -59,12 +59,10 @@ from scans import BRAIN, Scan, calibration_lines, combined, full_scan_maps, load
 Row = dict[str, Cell]
 SHARES = ((0.8, 0.8), (0.75, 1.0))  # of the field of view along y and x
 FEW = ((2, 4), (3, 4), (4, 4), (3, 8), (4, 8))  # acceleration and central lines
-NEWTON_STEPS = (8, 10, 12)
 REPEATS = 5
 MOVED, MOVED_LITTLE = 2, 0.4  # pixels
 TURNED = 2.0  # degrees
 BOTH_SEE = 0.9  # |<S, S'>| of pixels whose maps agree but for their phase
-LIKELY = 8  # of bart.LAMBDAS; the search for the best lambda begins around it
 
 
 def wrapped(full: ComplexArray, shares: tuple[float, float]) -> ComplexArray:
@@ -101,34 +99,6 @@ def turned(full: ComplexArray, degrees: float) -> ComplexArray:
     )
     kspace: ComplexArray = fft(real + 1j * imaginary).astype(np.complex64)
     return kspace
-
-
-def nlinv(scan: Scan, reference: ComplexArray) -> float:
-    """PSNR of BART's nonlinear inversion with its best number of steps."""
-    from bartorch import tools  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-    kspace = torch.from_numpy(scan.kspace)
-    images = (tools.nlinv(kspace, maxiter=steps).numpy().reshape(reference.shape) for steps in NEWTON_STEPS)
-    return max(psnr(image, reference) for image in images)
-
-
-def two_sets(scan: Scan, reference: ComplexArray) -> tuple[float, float]:
-    """PSNR and SSIM of BART's l1-wavelet image with two map sets, its sets combined, at the best lambda."""
-    # the public assembly of `pics` takes one set only
-    from bartorch import _reference, priors, tools  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-    kspace = torch.from_numpy(scan.kspace)
-    maps = tools.ecalib(kspace, maps=2, r=24)
-    images: dict[float, ComplexArray] = {}
-
-    def score(value: float) -> float:
-        term = priors.Wavelet((-1, -2), value)
-        sets = _reference.pics(kspace, maps, regularizers=term, maxiter=ITERATIONS).numpy()
-        images[value] = np.sqrt(np.sum(np.abs(sets.reshape(-1, *reference.shape)) ** 2, axis=0))
-        return psnr(images[value], reference)
-
-    quality, value = oracle(score, start=LIKELY)
-    return quality, ssim(images[value], reference, foreground(reference))
 
 
 class Coils:
