@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import ismrmrd
 import pytest
@@ -32,6 +32,7 @@ class RunningServer:
     reader: threading.Thread | None = None
     port: int = 0
     health_port: int = 0
+    connections: list[Connection] = field(default_factory=list)
 
     def read(self):
         with self.process.stderr as lines:
@@ -68,14 +69,16 @@ class RunningServer:
         sock = socket.create_connection(
             ("127.0.0.1", self.port), timeout=FINISHED_SCAN_DELAY_S, source_address=(address, 0)
         )
-        return Connection(
-            sock, timeouts=Timeouts(message_s=FINISHED_SCAN_DELAY_S, idle_s=FINISHED_SCAN_DELAY_S, end_s=5)
-        )
+        timeouts = Timeouts(message_s=FINISHED_SCAN_DELAY_S, idle_s=FINISHED_SCAN_DELAY_S, end_s=5)
+        self.connections.append(Connection(sock, timeouts=timeouts))
+        return self.connections[-1]
 
     def worker_pid(self):
         return self.wait_for("worker is ready")["pid"]
 
     def end(self):
+        for connection in self.connections:  # of tests that failed
+            connection.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -155,6 +158,13 @@ def start_program():
 def scan():
     """Header and items of a small scan."""
     header, items = simulate_items(SCAN)
+    return ToXML(header), list(items)
+
+
+@pytest.fixture(scope="session")
+def large_scan():
+    """A scan that keeps a thousand steps busy for many times as long as a server takes to admit another."""
+    header, items = simulate_items(replace(SCAN, matrix=(96, 96, 1)))
     return ToXML(header), list(items)
 
 

@@ -122,10 +122,10 @@ def test_the_silent_peers_of_one_address_are_few_and_told(peers):
     assert b"too many connections that say nothing" in first.recv(4096)
 
 
-def test_a_peer_that_hangs_up_behind_close_frees_the_worker(server, talk, scan):
+def test_a_peer_that_hangs_up_behind_close_frees_the_worker(server, talk, large_scan):
     connection = server.connect()
     properties = "<property name='target' value='nila_published'/><property name='steps' value='1000'/>"
-    talk.send(connection, Config.of(f"<configuration>{properties}</configuration>"), scan)
+    talk.send(connection, Config.of(f"<configuration>{properties}</configuration>"), large_scan)
     connection.receive()
     connection.socket.close()
     assert server.wait_for("scan ended", outcome="peer gone")
@@ -155,17 +155,18 @@ def test_one_address_may_be_kept_from_having_all_scans(make_server, talk, scan):
     assert "a scan may take 3 s" in errors[0].text
 
 
-def test_one_address_alone_has_all_the_memory_and_gives_back_what_was_lent_to_it(make_server, talk, scan):
+def test_one_address_alone_has_all_the_memory_and_gives_back_what_was_lent_to_it(make_server, talk, scan, large_scan):
     server = make_server("--memory-mb", "600")
     header, items = scan
     long = Config.of(
         "<configuration><property name='target' value='nila_published'/><property name='steps' value='1000'/></configuration>"
     )
     finished, coming, third, fourth = (server.connect() for _ in range(4))
-    talk.send(finished, long, scan)
+    talk.send(finished, long, large_scan)
     talk.send(coming, "cg_sense", (header, items[:5]), close=False)
     talk.send(third, "cg_sense", (header, items[:5]), close=False)
-    talk.send(fourth, long, scan)  # the latest: it is hurried first
+    server.wait_for("scan begins", 3)
+    talk.send(fourth, long, large_scan)  # the latest: it is hurried first
     server.wait_for("scan begins", 4)
     assert server.get("/readyz")[0] == 200
     images, errors = talk(server, "cg_sense", address="127.0.0.2")
