@@ -4,6 +4,7 @@
 
 for the denoiser's last estimate D from X, whose noise has the level sigma. The correction c is real, along the phase u of the
 image, since neighbours are known by their magnitudes alone. The denoiser stays as it is: without neighbours nothing is added.
+c is the mean of what the network says of the image and of its mirror image: both are right, and their errors differ.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from nilatron.core.prior.small_unet import CORRECTION_UNIT, SmallUNet, SmallUNet
 
 N_INPUTS = N_PLANES + 4 + N_MATCHED
 SIGMA_FLOOR = 0.01
+MIRRORED = ((), (-2,))  # axes along which the network sees the image mirrored
 
 
 class NeighbourHead(SmallUNet):
@@ -59,5 +61,6 @@ def change_of(head: NeighbourHead, x: Tensor, estimate: Tensor, sigma: float, pl
     levels = torch.full((len(x),), sigma, device=x.device)
     own = own_channels(x[part], estimate[part], levels)
     inputs = head_inputs(own, planes.expand(len(x), *planes.shape[1:])[part])
-    change[part] = CORRECTION_UNIT * of_any_size(head, inputs)
+    views = [of_any_size(head, inputs.flip(axes)).flip(axes) for axes in MIRRORED]
+    change[part] = CORRECTION_UNIT * torch.stack(views).mean(0)
     return change

@@ -4,9 +4,12 @@
 
 for the magnitude m of the slice, magnitudes q_n of its neighbours, shifts t of a few pixels and patches P around them (Buades,
 Coll and Morel, CVPR 2005). Anatomy moves from slice to slice; a small network of convolutions finds it again only slowly.
+Shifts are dense where the tissue mostly is, and sparse up to where it may be: those in between would find the same patches.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,9 +17,33 @@ from torch import Tensor
 
 WIDTHS = (0.12, 0.06, 0.03)  # h, image scale 1; each half of the one before, so that its weights are the fourth power
 N_MATCHED = len(WIDTHS) + 1
-REACH = 4  # largest shift along each axis, pixels
+REACH = 6  # largest shift along each axis, pixels
 PATCH = 5  # side in pixels
+EDGE = PATCH // 2
 NOTHING = 1e-4  # total weight below which nothing is alike: then f_h = m
+LEAST = 1e-9  # weights, so that their fourth power is no denormal number, with which processors are slow
+
+
+class Shifts(NamedTuple):
+    """Shifts (y, x), (y, x + step) and so on: `n` of them."""
+
+    y: int
+    x: int
+    step: int
+    n: int
+
+    def of(self, wide: Tensor, n_y: int, n_x: int) -> Tensor:
+        """Copies (..., shift, n_y, n_x) of images with so many more pixels on each side as `REACH`."""
+        first_y, first_x = REACH + self.y, REACH + self.x
+        rows = wide[..., first_y : first_y + n_y, first_x : first_x + n_x + self.step * (self.n - 1)]
+        return rows.unfold(-1, n_x, self.step).movedim(-2, -3).contiguous()
+
+
+SHIFTS = (
+    *(Shifts(y, -REACH, 3, 5) for y in range(-REACH, REACH + 1, 3)),
+    *(Shifts(y, -1, 1, 3) for y in (-1, 1)),
+    Shifts(0, -1, 2, 2),
+)
 
 
 def matched(magnitude: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
@@ -32,26 +59,22 @@ def matched(magnitude: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
         1 or 0 for each neighbour, (batch, neighbour).
     """
     n_y, n_x = magnitude.shape[-2:]
-    margin = REACH + PATCH // 2
-    wide = F.pad(neighbours, (margin,) * 4, mode="replicate")
-    image = F.pad(magnitude[:, None], (PATCH // 2,) * 4, mode="replicate")
-    there = present[:, :, None, None].repeat(1, 2 * REACH + 1, 1, 1)
+    wide = F.pad(neighbours, (REACH + EDGE,) * 4, mode="replicate")
+    image = F.pad(magnitude[:, None], (EDGE,) * 4, mode="replicate")[:, None]
     totals = [torch.zeros_like(magnitude) for _ in WIDTHS]
     sums = [torch.zeros_like(magnitude) for _ in WIDTHS]
-    shifts = range(2 * REACH + 1)
-    for y in shifts:
-        rows = wide[..., y : y + n_y + PATCH - 1, :]
-        moved = torch.cat([rows[..., x : x + n_x + PATCH - 1] for x in shifts], dim=1)
+    for shifts in SHIFTS:
+        moved = shifts.of(wide, n_y + 2 * EDGE, n_x + 2 * EDGE)
+        centres = moved[..., EDGE : EDGE + n_y, EDGE : EDGE + n_x]
         apart = patch_mean(squared_(moved - image), PATCH)
-        centres = moved[..., PATCH // 2 : PATCH // 2 + n_y, PATCH // 2 : PATCH // 2 + n_x]
-        weight = apart.div_(-(WIDTHS[0] ** 2)).exp_().mul_(there)
+        weight = apart.mul_(-1 / WIDTHS[0] ** 2).exp_().mul_(present[:, :, None, None, None])
         for number, (total, weighted) in enumerate(zip(totals, sums, strict=True)):
             if number:
-                weight = squared_(squared_(weight))
-            total += weight.sum(1)
-            weighted += (weight * centres).sum(1)
+                weight = squared_(squared_(weight.clamp_min_(LEAST)))
+            total += weight.sum((1, 2))
+            weighted += (weight * centres).sum((1, 2))
     found = [(weighted - total * magnitude) / (total + NOTHING) for weighted, total in zip(sums, totals, strict=True)]
-    possible = present.sum(1)[:, None, None].clamp_min(1) * len(shifts) ** 2
+    possible = present.sum(1)[:, None, None].clamp_min(1) * sum(shifts.n for shifts in SHIFTS)
     return torch.stack((*found, totals[1] / possible), dim=1)
 
 

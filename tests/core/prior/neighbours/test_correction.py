@@ -71,7 +71,7 @@ def test_after_another_last_step_than_it_was_trained_on_nothing_is_said(problem,
     assert informed.corrected(replace(result, last_input=None), problem.scale, 0.02) is None
 
 
-def test_the_head_is_asked_once_and_sees_the_upright_image_beside_its_neighbours(problem, result, planes):
+def test_the_head_sees_the_upright_image_beside_its_neighbours_then_both_mirrored(problem, result, planes):
     seen = []
 
     class Watched(NeighbourHead):
@@ -80,8 +80,9 @@ def test_the_head_is_asked_once_and_sees_the_upright_image_beside_its_neighbours
             return super().forward(inputs)
 
     InformedByNeighbours(Watched().eval(), planes).corrected(result, problem.scale, 0.02)
-    (inputs,) = seen
+    inputs, mirrored = seen
     assert inputs.shape[-2:] == SHAPE[-2:]
+    np.testing.assert_array_equal(mirrored.flip(-2), inputs)
     # whatever view of the image the denoiser is shown
     assert np.corrcoef(inputs[0, 0].flatten(), inputs[0, 4].flatten())[0, 1] > 0.8
 

@@ -53,6 +53,11 @@ def test_a_global_phase_changes_nothing(head, images, planes):
     assert torch.allclose(turned, change_of(head, *images, 0.1, planes), atol=1e-4)
 
 
+def test_a_mirrored_slice_is_changed_as_the_slice_is(head, images, planes):
+    mirrored = change_of(head, *(image.flip(-2) for image in images), 0.1, planes.flip(-2))
+    assert torch.allclose(mirrored.flip(-2), change_of(head, *images, 0.1, planes), atol=1e-5)
+
+
 def test_inputs_are_finite_where_there_is_nothing(planes):
     nothing = torch.zeros(2, *SHAPE, dtype=torch.complex64)
     assert torch.isfinite(head_inputs(own_channels(nothing, nothing, torch.zeros(2)), 0 * planes)).all()

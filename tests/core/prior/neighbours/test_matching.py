@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from nilatron.core.prior.neighbours.matching import N_MATCHED, REACH, matched
+from nilatron.core.prior.neighbours.matching import N_MATCHED, SHIFTS, matched
 
 
 @pytest.fixture
@@ -9,13 +9,21 @@ def image():
     return torch.rand(1, 24, 30, generator=torch.Generator().manual_seed(0))
 
 
-def test_an_image_that_moved_is_found_again(image):
-    moved = image.roll((REACH, -2), (-2, -1))
+@pytest.mark.parametrize("shift", sorted({(s.y, s.x + s.step * n) for s in SHIFTS for n in range(s.n)}))
+def test_an_image_that_moved_is_found_again(image, shift):
+    moved = image.roll(shift, (-2, -1))
     found = matched(image, moved[:, None], torch.ones(1, 1))
     inside = (..., slice(8, -8), slice(8, -8))
     narrowest = found[:, -2]
     assert narrowest[inside].abs().max() < 1e-3
-    assert (moved - image)[inside].abs().max() > 0.5
+    assert shift == (0, 0) or (moved - image)[inside].abs().max() > 0.5
+
+
+def test_shifts_are_dense_in_the_middle_and_the_same_in_all_directions():
+    shifts = [(s.y, s.x + s.step * n) for s in SHIFTS for n in range(s.n)]
+    assert len(set(shifts)) == len(shifts)
+    assert {(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)} < set(shifts)
+    assert {(-y, x) for y, x in shifts} == {(y, -x) for y, x in shifts} == {(x, y) for y, x in shifts} == set(shifts)
 
 
 def test_what_is_not_there_has_no_part(image):
