@@ -39,7 +39,7 @@ from nilatron.core.backend import ComplexArray
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.baselines.l1_wavelet import l1_wavelet
 from nilatron.core.coils.espirit import EspiritSettings, espirit_maps
-from nilatron.core.coils.joint import joint_calibration
+from nilatron.core.coils.joint.calibration import joint_calibration
 from nilatron.core.coils.moved import moved
 from nilatron.core.coils.phase import n_vortices
 from nilatron.core.fft import fft, ifft

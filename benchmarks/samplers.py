@@ -34,8 +34,7 @@ from nilatron.core.prior.weights import find_weights
 from nilatron.core.sampling.nila_fast import nila_fast
 from nilatron.core.sampling.schedule import karras_schedule
 from nilatron.gadgets.nila.prior import prior_for
-from report import Cell, markdown, write_json
-from samplers_methods import (
+from posterior.methods import (
     PUBLISHED_STEPS,
     SETTINGS,
     Method,
@@ -46,8 +45,9 @@ from samplers_methods import (
     methods,
     scan_with_image,
 )
-from samplers_rows import image_row, judged, row_of
-from samplers_simulated import class_rows
+from posterior.rows import image_row, judged, row_of
+from posterior.simulated_scans import class_rows
+from report import Cell, markdown, write_json
 from scans import BRAIN, with_noise
 
 ANALYTIC_NOISE, ANALYTIC_SEEDS, ANALYTIC_STEPS = (0.03, 0.1), range(4), 16

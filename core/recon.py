@@ -19,7 +19,7 @@ from nilatron.core import scale
 from nilatron.core.backend import Array, converted_to, namespace, squared_norm
 from nilatron.core.baselines.cg_sense import cg_sense
 from nilatron.core.coils.espirit import EspiritSettings, espirit_sets
-from nilatron.core.coils.joint import BLOCK_THRESHOLD, joint_calibration
+from nilatron.core.coils.joint.calibration import BLOCK_THRESHOLD, joint_calibration
 from nilatron.core.coils.moved import agrees, moved, shift_of_calibration
 from nilatron.core.coils.walsh import walsh_maps
 from nilatron.core.fft import ifft

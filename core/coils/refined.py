@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.core.backend import Array, converted_to, namespace, real_dtype, squared_norm, to_numpy
-from nilatron.core.coils.joint import JointSettings
+from nilatron.core.coils.joint.calibration import JointSettings
 from nilatron.core.coils.ridge import RidgeFit
 from nilatron.core.fft import fft, ifft
 from nilatron.core.oversampling import resize_centre

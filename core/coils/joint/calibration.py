@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 
 from nilatron.core.backend import Array, converted_to, namespace
-from nilatron.core.coils.joint_model import DATA_NORM, JointModel
+from nilatron.core.coils.joint.model import DATA_NORM, JointModel
 from nilatron.core.coils.window import Window, whole_axes
 from nilatron.core.kspace import centre_block
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nilatron.core.backend import squared_norm, to_numpy, to_torch
-from nilatron.core.coils.joint_model import JointModel
+from nilatron.core.coils.joint.model import JointModel
 from nilatron.core.coils.window import Window
 from nilatron.core.fft import fft
 

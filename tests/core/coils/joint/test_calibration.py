@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter
 
 from nilatron.core.backend import complex_normal, to_numpy, to_torch
 from nilatron.core.coils.espirit import EspiritSettings, espirit_maps
-from nilatron.core.coils.joint import BLOCK_THRESHOLD, JointSettings, joint_calibration
+from nilatron.core.coils.joint.calibration import BLOCK_THRESHOLD, JointSettings, joint_calibration
 from nilatron.core.kspace import centre_block
 from nilatron.core.phantom import coil_maps, phantom
 from nilatron.core.sense import SenseOperator

@@ -23,9 +23,9 @@ from nilatron.gadgets.problem import Problem
 from nilatron.pipelines.prior.calibrate import ACCELERATIONS, NOISES, TRIES, Class
 from nilatron.pipelines.prior.subjects import images_by_subject
 from nilatron.pipelines.training.batches import seeded_generator
+from posterior.methods import Method, Scan, measured, scan_with_image
+from posterior.rows import judged
 from report import Cell
-from samplers_methods import Method, Scan, measured, scan_with_image
-from samplers_rows import judged
 from simulated import complex_slices
 from uncertainty import BANDS, SUBJECT
 

@@ -1,0 +1,1 @@
+"""Posterior samplers behind one signature, figures of their samples, and simulated scans of all classes."""
