@@ -130,31 +130,35 @@ class NilaRun:
         told = self._told(alone, levels[-1])
         result = alone if told is None else replace(alone, image=told.images)
         maps = self._predicted(alone, told)
+        renewed = None if self.refinement is None else self.refinement.renewed
         outcomes = []
         for place, problem in enumerate(self.problems):
-            provenance = {
-                "sampler": "nila_fast",
-                "steps": str(result.n_evaluations),
-                "coarse_steps": str(result.n_coarse),
-                "cg_iterations": str(result.n_iterations[place]),
-                "detail": f"{self.sampler.detail:g}",
-                "second_look": "yes" if looked_at[place] else "no",
-                "scale": f"{problem.scale:.6g}",
-                "sigma_model": f"{problem.noise_level:.4g}",
-                "weights_sha256": self.prior.prior.sha256,
-                "engine": self.prior.prior.label,
-            }
+            provenance = self._said_of_run(place, result) | {"second_look": "yes" if looked_at[place] else "no"}
             if problem.neighbours:
                 provenance |= said_of_neighbours(self.informed, self.prior, changed=told is not None)
             if plan.reason:
                 provenance["shortened"] = plan.reason
             provenance |= said_of_maps(problem, self.settings, self.refinement)
             image = mask_outside_coils(problem.operator, result.image[place])
-            renewed = None if self.refinement is None else self.refinement.renewed
             outcome = Outcome({"main": image}, provenance, renewed)
             error = self._rms_error(problem, result.image[place], maps[place]) if maps else None
             outcomes.append(SliceImage(self._with_prediction(outcome, maps[place]) if maps else outcome, error))
         return outcomes
+
+    def _said_of_run(self, place: int, result: SamplerResult) -> dict[str, str]:
+        """How the image of a slice was made."""
+        problem = self.problems[place]
+        return {
+            "sampler": "nila_fast",
+            "steps": str(result.n_evaluations),
+            "coarse_steps": str(result.n_coarse),
+            "cg_iterations": str(result.n_iterations[place]),
+            "detail": f"{self.sampler.detail:g}",
+            "scale": f"{problem.scale:.6g}",
+            "sigma_model": f"{problem.noise_level:.4g}",
+            "weights_sha256": self.prior.prior.sha256,
+            "engine": self.prior.prior.label,
+        }
 
     def _looked_again(self, result: SamplerResult) -> tuple[SamplerResult, list[bool]]:
         """The result after a second look, and of which slices it was taken."""
