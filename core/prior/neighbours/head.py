@@ -61,6 +61,11 @@ def change_of(head: NeighbourHead, x: Tensor, estimate: Tensor, sigma: float, pl
     levels = torch.full((len(x),), sigma, device=x.device)
     own = own_channels(x[part], estimate[part], levels)
     inputs = head_inputs(own, planes.expand(len(x), *planes.shape[1:])[part])
-    views = [of_any_size(head, inputs.flip(axes)).flip(axes) for axes in MIRRORED]
-    change[part] = CORRECTION_UNIT * torch.stack(views).mean(0)
+    change[part] = answered(head, inputs)
     return change
+
+
+def answered(head: NeighbourHead, inputs: Tensor) -> Tensor:
+    """The changes c (batch, y, x) that follow from `head_inputs` of any size."""
+    views = [of_any_size(head, inputs.flip(axes)).flip(axes) for axes in MIRRORED]
+    return CORRECTION_UNIT * torch.stack(views).mean(0)

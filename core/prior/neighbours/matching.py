@@ -21,6 +21,7 @@ REACH = 6  # largest shift along each axis, pixels
 PATCH = 5  # side in pixels
 EDGE = PATCH // 2
 NOTHING = 1e-4  # total weight below which nothing is alike: then f_h = m
+ABSENT = 100.0  # an image that is like nothing, image scale 1
 LEAST = 1e-9  # weights, so that their fourth power is no denormal number, with which processors are slow
 
 
@@ -59,28 +60,34 @@ def matched(magnitude: Tensor, neighbours: Tensor, present: Tensor) -> Tensor:
         1 or 0 for each neighbour, (batch, neighbour).
     """
     n_y, n_x = magnitude.shape[-2:]
-    wide = F.pad(neighbours, (REACH + EDGE,) * 4, mode="replicate")
-    image = F.pad(magnitude[:, None], (EDGE,) * 4, mode="replicate")[:, None]
+    unit = WIDTHS[0] * PATCH  # then squared differences, summed over patches, are negative logarithms of weights
+    there = torch.where(present[:, :, None, None] > 0, neighbours, ABSENT)
+    wide = F.pad(there / unit, (REACH + EDGE,) * 4, mode="replicate")
+    image = F.pad(magnitude[:, None] / unit, (EDGE,) * 4, mode="replicate")[:, None]
     totals = [torch.zeros_like(magnitude) for _ in WIDTHS]
     sums = [torch.zeros_like(magnitude) for _ in WIDTHS]
     for shifts in SHIFTS:
         moved = shifts.of(wide, n_y + 2 * EDGE, n_x + 2 * EDGE)
         centres = moved[..., EDGE : EDGE + n_y, EDGE : EDGE + n_x]
-        apart = patch_mean(squared_(moved - image), PATCH)
-        weight = apart.mul_(-1 / WIDTHS[0] ** 2).exp_().mul_(present[:, :, None, None, None])
+        weight = patch_sum(squared_(moved - image), PATCH).neg_().exp_()
         for number, (total, weighted) in enumerate(zip(totals, sums, strict=True)):
             if number:
                 weight = squared_(squared_(weight.clamp_min_(LEAST)))
             total += weight.sum((1, 2))
             weighted += (weight * centres).sum((1, 2))
-    found = [(weighted - total * magnitude) / (total + NOTHING) for weighted, total in zip(sums, totals, strict=True)]
+    found = [(unit * seen - total * magnitude) / (total + NOTHING) for seen, total in zip(sums, totals, strict=True)]
     possible = present.sum(1)[:, None, None].clamp_min(1) * sum(shifts.n for shifts in SHIFTS)
     return torch.stack((*found, totals[1] / possible), dim=1)
 
 
 def patch_mean(images: Tensor, side: int) -> Tensor:
     """Mean over patches (..., y, x) of images (..., y + side - 1, x + side - 1)."""
-    return _sums(_sums(images, side, -2), side, -1).div_(side**2)
+    return patch_sum(images, side).div_(side**2)
+
+
+def patch_sum(images: Tensor, side: int) -> Tensor:
+    """Sum over patches, of three pixels or more along each side, as `patch_mean`."""
+    return _sums(_sums(images, side, -2), side, -1)
 
 
 def squared_(images: Tensor) -> Tensor:
@@ -91,10 +98,10 @@ def squared_(images: Tensor) -> Tensor:
 def _sums(images: Tensor, side: int, axis: int) -> Tensor:
     """Of so many successive rows or columns; those of pairs first, which takes fewer additions."""
     n = images.shape[axis] - side + 1
-    pairs = images.narrow(axis, 0, n + side - 2) + images.narrow(axis, 1, n + side - 2) if side > 1 else images
-    total = pairs.narrow(axis, 0, n).clone()
-    for first in range(2, side - 1, 2):
+    pairs = images.narrow(axis, 0, n + side - 2) + images.narrow(axis, 1, n + side - 2)
+    total = pairs.narrow(axis, 0, n) + (pairs if side > 3 else images).narrow(axis, 2, n)
+    for first in range(4, side - 1, 2):
         total += pairs.narrow(axis, first, n)
-    if side % 2 and side > 1:
+    if side % 2 and side > 3:
         total += images.narrow(axis, side - 1, n)
     return total

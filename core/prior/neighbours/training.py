@@ -19,12 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nilatron.core.metrics import FOREGROUND
 from nilatron.core.prior.augment import bernoulli
 from nilatron.core.prior.correction_training import Example, crops_of, example, rate_factor, train_step
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.errors.training import example_of
 from nilatron.core.prior.lesions import LesionSettings
-from nilatron.core.prior.neighbours.head import NeighbourHead, head_inputs, own_channels
+from nilatron.core.prior.neighbours.head import NeighbourHead, answered, head_inputs, own_channels
 from nilatron.core.prior.neighbours.planes import Neighbour, neighbour_planes
 from nilatron.core.prior.second_look.head import SecondLook
 from nilatron.core.prior.training_scans import ScanSettings, TrainingScan, draw_scans
@@ -32,6 +33,7 @@ from nilatron.core.prior.volumes import NeighbourSettings, Volumes
 from nilatron.core.sampling.image import ImageSettings
 
 KEPT_RUNS = 50  # of which wrong neighbours are
+SCALES = (0.5, 2.0)
 
 
 class ScannedSlice(NamedTuple):
@@ -176,6 +178,35 @@ def views_of(
     return found
 
 
+def fitted_scale(head: NeighbourHead, runs: Sequence[ScannedRun]) -> float:
+    """The factor of the head's answers that leaves least of the errors, each slice relative to its own.
+
+    Learning among neighbours that are missing, have moved or are others makes a head careful, and so does the mean of several
+    heads' weights: of slices between two neighbours as they are it says too little. Within `SCALES`, since a head that has
+    learnt next to nothing fits nothing; 1 where no slice has two neighbours.
+    """
+    fits, squares = 0.0, 0.0
+    for run in runs:
+        for before, one, after in zip(run.slices, run.slices[1:], run.slices[2:], strict=False):
+            beside = [Neighbour(other.magnitude * (other.scale / one.scale), run.step_mm) for other in (before, after)]
+            planes = cast("Tensor", neighbour_planes(beside, 1.0, one.noise, one.share))
+            with torch.inference_mode():
+                change = answered(head, head_inputs(one.own[None], planes[None]))[0]
+            inside = one.truth > FOREGROUND
+            error, change = (one.truth - one.magnitude)[inside], change[inside]
+            whole = float(error.square().sum()) + 1e-8
+            fits += float((error * change).sum()) / whole
+            squares += float(change.square().sum()) / whole
+    return min(max(fits / squares, SCALES[0]), SCALES[1]) if squares > 0 else 1.0
+
+
+def scale_answers(head: NeighbourHead, factor: float) -> None:
+    """Multiply what the head says."""
+    with torch.no_grad():
+        for part in head.last.parameters():
+            part.mul_(factor)
+
+
 def train_neighbours(
     denoiser: EDMDenoiser,
     volumes: Volumes,
@@ -186,7 +217,8 @@ def train_neighbours(
 ) -> NeighbourHead:
     """The trained head, new or going on with `head`, for images after a second look if there is one.
 
-    `watch` is told the scans so far, by how many dB the error of their slices fell since, and the head.
+    At the end its answers are scaled by `fitted_scale` of the last runs. `watch` is told the scans so far, by how many dB the
+    error of their slices fell since, and the head.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     with torch.random.fork_rng(devices=[]):
@@ -209,5 +241,7 @@ def train_neighbours(
             crops = crops_of(examples, settings.batch_size, settings.patch, generator)
             losses.append(train_step(head, optimiser, crops, settings.contrast_weight))
         after, before = (sum(part) for part in zip(*losses, strict=True))
+        if number + 1 == settings.n_scans:
+            scale_answers(head, fitted_scale(head, others))
         watch(number + 1, 10 * math.log10(before / after), head)
     return head.eval()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from nilatron.core.prior.neighbours.matching import N_MATCHED, SHIFTS, matched
+from nilatron.core.prior.neighbours.matching import N_MATCHED, SHIFTS, matched, patch_mean
 
 
 @pytest.fixture
@@ -44,3 +44,9 @@ def test_flat_images_are_alike_everywhere():
     found = matched(flat, flat[:, None], torch.ones(1, 1))
     assert torch.allclose(found[:, -1], torch.ones(1, 12, 12))
     assert found[:, :-1].abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("side", range(3, 10))
+def test_the_mean_over_patches(image, side):
+    expected = image.unfold(-2, side, 1).unfold(-2, side, 1).mean((-2, -1))
+    assert torch.allclose(patch_mean(image, side), expected, atol=1e-6)

@@ -7,12 +7,16 @@ import torch
 from nilatron.core.prior.acquired import AcquisitionSettings
 from nilatron.core.prior.edm import EDMDenoiser
 from nilatron.core.prior.lesions import LesionSettings
+from nilatron.core.prior.neighbours.head import NeighbourHead, answered, head_inputs
+from nilatron.core.prior.neighbours.planes import neighbour_planes
 from nilatron.core.prior.neighbours.training import (
     NeighbourTraining,
     ScannedRun,
     ScannedSlice,
+    fitted_scale,
     neighbours_of,
     reconstructed,
+    scale_answers,
     scanned_run,
     train_neighbours,
     views_of,
@@ -137,6 +141,31 @@ def test_training_repeats_with_its_seed(denoiser, volumes):
 
     assert torch.equal(trained(1), trained(1))
     assert not torch.equal(trained(1), trained(2))
+
+
+def test_answers_are_scaled_to_the_errors_of_slices_between_two_neighbours():
+    torch.manual_seed(0)
+    head = NeighbourHead(SmallUNetConfig((4, 4, 4, 4))).eval()
+    torch.nn.init.normal_(head.last.weight)
+    own = ScannedSlice(
+        torch.rand(4, 24, 20), *(0.3 + torch.rand(24, 20) for _ in range(2)), torch.zeros(0), 2.0, 0.05, 0.3
+    )
+    before, after = (own._replace(magnitude=0.3 + torch.rand(24, 20), scale=scale) for scale in (1.0, 3.0))
+
+    def said():
+        beside = neighbours_of(ScannedRun([before, own, after], 3.0), 1, [], RIGHT, torch.Generator())
+        with torch.inference_mode():
+            return answered(head, head_inputs(own.own[None], neighbour_planes(beside, 1.0, 0.05, 0.3)[None]))[0]
+
+    right = own._replace(truth=own.magnitude + 1.3 * said())
+    slices = ScannedRun([before, right, after], 3.0)
+    assert fitted_scale(head, [slices]) == pytest.approx(1.3, abs=1e-4)
+    scale_answers(head, 1.3)
+    assert torch.allclose(own.magnitude + said(), right.truth, atol=1e-4)
+    assert fitted_scale(head, [slices]) == pytest.approx(1, abs=1e-4)
+    assert fitted_scale(head, [ScannedRun([before, right], 3.0)]) == 1
+    scale_answers(head, 0.01)
+    assert fitted_scale(head, [slices]) == 2
 
 
 def test_what_trains_nothing_is_refused():
