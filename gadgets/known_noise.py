@@ -14,7 +14,7 @@ GIVEN = "given"  # source of noise that is known without a measurement of ours
 # what a scan's log counts
 NOISE_STORED = "noise measurements stored"
 NOISE_NOT_WRITTEN = "noise measurements that could not be written"
-SAMPLES_PER_COIL = 2  # of a noise scan, at least: fewer leave its covariance singular
+SAMPLES_PER_COIL = 8  # of a noise scan, at least: whitening with n times as many samples costs 1 / n of the SNR squared
 GAUSSIAN_KURTOSIS = 2.0  # E|n|^4 / (E|n|^2)^2 of circular Gaussian noise
 MAX_KURTOSIS = 4.0  # of a channel; an echo or a spike in noise lines has far more
 MIN_SAMPLES_FOR_KURTOSIS = 64  # with fewer it may come near to the bound by chance

@@ -60,8 +60,9 @@ class NoiseScan:
     sums: dict[Key, NoiseSum] = field(default_factory=dict)
 
     def add(self, line: ismrmrd.Acquisition, header: Any) -> None:
-        """Add a noise line to the sum of its channels."""
-        samples: ComplexArray = np.asarray(line.data)
+        """Add the samples of a noise line that count to the sum of its channels."""
+        last = max(0, int(line.number_of_samples) - int(line.discard_post))
+        samples: ComplexArray = np.asarray(line.data)[:, int(line.discard_pre) : last]
         n_channels = len(samples)
         names = coil_names(header, n_channels, line.channel_mask)
         key = (n_channels, names)
