@@ -135,6 +135,31 @@ def a_matrix_larger_than_the_lines(scan: Scan) -> None:
     scan.truth = np.stack([resized(image) for image in scan.truth])
 
 
+@situation("K6", replace(ACCELERATED, recon_matrix=(96, 72), recon_fov_mm=(220.0, 165.0)))
+def phase_oversampling_with_the_centre_of_the_recon_matrix(scan: Scan) -> None:
+    """The centre of the limits is half of the matrix of reconSpace, without phase oversampling."""
+    scan.encoding.encodingLimits.kspace_encoding_step_1.center = 36
+
+
+@situation("K6", VOLUME)
+def a_recon_matrix_of_one_partition(scan: Scan) -> None:
+    """ReconSpace of a volume has z = 1, as that of a slice."""
+    scan.encoding.reconSpace.matrixSize.z = 1
+
+
+@situation("K6", VOLUME)
+def a_recon_space_of_one_partition(scan: Scan) -> None:
+    """ReconSpace of a volume has z = 1, and the thickness of a partition."""
+    scan.encoding.reconSpace.matrixSize.z = 1
+    scan.encoding.reconSpace.fieldOfView_mm.z = 5.0
+
+
+@situation("K6", VOLUME)
+def a_recon_field_of_view_of_one_partition(scan: Scan) -> None:
+    """ReconSpace of a volume has its partitions, and the thickness of one of them."""
+    scan.encoding.reconSpace.fieldOfView_mm.z = 5.0
+
+
 def resized(image: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Interpolate 96 lines (z, y, x) to 128 pixels."""
     padded = np.pad(fft(image.astype(np.complex64), axes=(-2,)), ((0, 0), (16, 16), (0, 0)))
