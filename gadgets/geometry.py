@@ -24,7 +24,10 @@ log = logging.getLogger(__name__)
 Place: TypeAlias = tuple[float, ...]  # position, read, phase and slice direction
 
 FIELDS = ("position", "read_dir", "phase_dir", "slice_dir")
-APART = 0.5, 0.125  # of the thickness across, of the field of view in the plane: lines so far apart are of several slices
+APART = (
+    0.5,
+    0.125,
+)  # of the thickness across, of the field of view in the plane: lines so far apart are of several slices
 TURNED_DEG = 15.0  # the same for directions
 ROUNDING_MM, ROUNDING_DEG = 0.01, 0.01
 STRAY = 0.1  # of the lines: so few of another place are taken for errors of their heads

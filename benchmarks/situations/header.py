@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.core.fft import fft, ifft
-from situations.scan import ACCELERATED, PARTIAL, PLAIN, SLICES, VOLUME, Scan, situation
+from situations.scan import ACCELERATED, BOTH, CALIBRATION, NOISE, PARTIAL, PLAIN, SLICES, VOLUME, Scan, situation
 
 PARTIAL_VOLUME = replace(VOLUME, partial_fourier=0.75)
 
@@ -158,6 +158,25 @@ def a_recon_space_of_one_partition(scan: Scan) -> None:
 def a_recon_field_of_view_of_one_partition(scan: Scan) -> None:
     """ReconSpace of a volume has its partitions, and the thickness of one of them."""
     scan.encoding.reconSpace.fieldOfView_mm.z = 5.0
+
+
+@situation("K6", ACCELERATED, right="told")
+def a_field_of_view_without_oversampling(scan: Scan) -> None:
+    """EncodedSpace has twice the pixels of reconSpace along x, and its field of view."""
+    scan.encoding.encodedSpace.fieldOfView_mm.x = 220.0
+
+
+@situation("K6", ACCELERATED, right="told")
+def lines_numbered_as_they_came(scan: Scan) -> None:
+    """Every second line, numbered 0, 1, 2, ..., and limits that say the same; no calibration."""
+    lines = [line for line in scan.imaging if line.idx.kspace_encode_step_1 % 2 == 0]
+    for number, line in enumerate(lines):
+        line.idx.kspace_encode_step_1 = number
+        for flag in (CALIBRATION, BOTH):
+            line.clear_flag(flag)
+    scan.lines = [*scan.of(NOISE), *lines]
+    limit = scan.encoding.encodingLimits.kspace_encoding_step_1
+    limit.maximum, limit.center = 47, 24
 
 
 def resized(image: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

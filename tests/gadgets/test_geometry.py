@@ -12,7 +12,9 @@ from nilatron.gadgets.recon_data import slices_from_bucket
 from nilatron.gadgets.stock.types import AcquisitionBucket
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
 
-SCAN = SimulationSettings(matrix=(32, 32, 1), n_coils=2, noise_std=0.0, centre_mm=(12.0, -7.0, 31.0), angles_deg=(10, 20, 5))
+SCAN = SimulationSettings(
+    matrix=(32, 32, 1), n_coils=2, noise_std=0.0, centre_mm=(12.0, -7.0, 31.0), angles_deg=(10, 20, 5)
+)
 
 
 def from_lines(lines, context):
@@ -94,7 +96,7 @@ def test_a_patient_who_moves_a_little_is_a_note():
 
 
 def test_lines_without_any_place_say_nothing():
-    item, problems, _ = settled(lambda number, line: without_place(1, line))
+    item, problems, _ = settled(lambda _, line: without_place(1, line))
     assert (problems, item.notes) == ([], ())
     assert not place_of(item.head).any()
 
