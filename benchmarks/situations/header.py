@@ -239,3 +239,15 @@ def time_stamps_of_zero(scan: Scan) -> None:
     """No time stamps, no scan counters, version 0."""
     for line in scan.lines:
         line.acquisition_time_stamp = line.scan_counter = line.version = 0
+
+
+@situation("K8", ACCELERATED)
+def an_empty_encoding_in_front(scan: Scan) -> None:
+    """The first encoding has sizes of 0, and no line refers to it."""
+    from ismrmrd.xsd import ToXML
+
+    sizes = "<x>0</x><y>0</y><z>0</z>"
+    empty = f"<encodedSpace><matrixSize>{sizes}</matrixSize><fieldOfView_mm>{sizes}</fieldOfView_mm></encodedSpace>"
+    scan.header = ToXML(scan.header).replace("<encoding>", f"<encoding>{empty}</encoding><encoding>", 1)
+    for line in scan.lines:
+        line.encoding_space_ref = 1
