@@ -89,4 +89,5 @@ def _angles_deg(directions: npt.NDArray[np.float64], usual: npt.NDArray[np.float
     """Angles between directions (n, 3, xyz) and those of the usual place (3, xyz)."""
     lengths = np.linalg.norm(directions, axis=2) * np.linalg.norm(usual, axis=1)
     cosines = np.sum(directions * usual, axis=2) / np.where(lengths > 0, lengths, 1.0)
-    return np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))
+    found: npt.NDArray[np.float64] = np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))
+    return found

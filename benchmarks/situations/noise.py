@@ -168,11 +168,11 @@ def one_channel_of_zero_in_the_noise_scan(scan: Scan) -> None:
     channel(scan, 0)
 
 
-@situation("K9", UNLIKE)
-def noise_lines_with_an_offset(scan: Scan) -> None:
-    """The receiver's offset is in the noise lines, and not in those of the image."""
-    for line in scan.of(NOISE):
-        line.data[:] = line.data + 0.2
+@situation("K9", UNLIKE, right="told")
+def an_offset_in_all_lines(scan: Scan) -> None:
+    """The receivers have an offset: a bright spot in the middle of the image."""
+    for line in scan.lines:
+        line.data[:] = line.data + 0.1
 
 
 @situation("K9", UNLIKE)

@@ -17,7 +17,7 @@ from nilatron.gadgets.items import KSpaceSlice
 from nilatron.gadgets.known_noise import NoiseCovariance
 from nilatron.gadgets.noise.slices import TRUSTED, device_counts
 
-LEAST = 0.35  # of the smallest eigenvalue that chance leaves: right noise scans have 0.8 or more
+LEAST = 0.6  # of the smallest eigenvalue that chance leaves: right noise scans have 1 or more, other orders up to 0.53
 MOST_UNEVEN = 4.0  # ratio of variances, beyond chance, in data that have more noise than the noise scan
 SAMPLES_PER_COIL = 8  # of the data, at least: fewer do not tell
 

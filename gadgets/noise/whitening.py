@@ -17,7 +17,7 @@ from nilatron.core.words import counted
 from nilatron.gadgets.device import retry_on_cpu
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, KSpaceSlice, NoiseReport, ScanError
-from nilatron.gadgets.known_noise import GIVEN, NoiseCovariance
+from nilatron.gadgets.known_noise import GIVEN, MAX_OFFSET, NoiseCovariance
 from nilatron.gadgets.noise.channels import Names
 from nilatron.gadgets.noise.dwell import DwellTimes, dwell_of
 from nilatron.gadgets.noise.evidence import is_uneven, silent_channels
@@ -170,6 +170,11 @@ class Whitening:
                 raise
         if noise is None and not self._scan.sums and context.log.counts[NOT_FINITE_NOISE] and self._is_new("no noise"):
             context.log.problem(log, "no noise line is finite: the noise is measured in the data")
+        if noise is not None and noise.offset > MAX_OFFSET and self._is_new("offset"):
+            text = f"the noise lines have an offset of {noise.offset:.2g} times their noise"
+            context.log.problem(
+                log, f"{text}: where lines of the image have it, too, there is a bright spot in the middle"
+            )
         if noise is None or not noise.fault:
             return noise
         if self._is_new("noise scan at fault"):
@@ -198,7 +203,7 @@ class Whitening:
         log.info("%s: whitening with %d noise samples, variance scale %.3f", item.label, noise.n_samples, scale)
         raw, item = item, whitened(item, np.asarray(whitening_matrix(noise.covariance * scale), np.complex64))
         measured = measured_sigma(item)
-        if is_uneven(item, noise.n_samples, measured):
+        if noise.offset <= MAX_OFFSET and is_uneven(item, noise.n_samples, measured):
             what = "the channels of the data have other noise, as those of other coils or in another order"
             return self._whitened_against(raw, f"{origin.source}: {what}", context)
         report = NoiseReport(

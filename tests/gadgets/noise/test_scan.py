@@ -108,3 +108,11 @@ def test_samples_that_do_not_count_are_left_out(make_line, context, pre, post, n
         found.matched(None, 3, context).covariance, counted @ counted.conj().T / max(1, n - 1), rtol=1e-5
     )
     assert found.matched(None, 3, context).n_samples == n
+
+
+def test_an_offset_is_stated_in_standard_deviations(scanned, context):
+    noise = samples(3, 4000) / np.sqrt(2)
+    offset = np.array([0, 1 + 1j, 0])[:, None]
+    found = scanned(((noise + offset).astype(np.complex64), 5.0)).matched(None, 3, context)
+    assert found.offset == pytest.approx(np.sqrt(2), rel=0.05)
+    assert scanned((noise, 5.0)).matched(None, 3, context).offset < 0.05
