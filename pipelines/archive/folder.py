@@ -123,7 +123,12 @@ class DicomFolder(SpareFolder):
 
     def finish(self, scan: ScanLog) -> None:
         """Write the files, and report how many images could not be written, and why."""
-        for name, data in self._objects():
+        all_of_run = all_series(self._images, self.run, self.series_offset)
+        for series in all_of_run:
+            if n := sum(map(series.n_on_others, series.stacks())):
+                told = f"{counted(n, 'slice')} of series {series.number} {'lie' if n > 1 else 'lies'} where another one does"
+                scan.problem(log, f"{self.folder}: {told}: the positions in the heads of the lines are wrong")
+        for name, data in self._objects(all_of_run):
             try:
                 written(data, self.temporary / name)
                 self.files.append(self.folder / name)
@@ -137,9 +142,9 @@ class DicomFolder(SpareFolder):
                 log, f"{self.folder}: {counted(len(self.refused), 'image')} could not be written: {self.refused[0]}"
             )
 
-    def _objects(self) -> Iterator[tuple[str, Dataset]]:
-        """All DICOM objects of the run with the names of their files."""
-        for series in all_series(self._images, self.run, self.series_offset):
+    def _objects(self, all_of_run: Sequence[Series]) -> Iterator[tuple[str, Dataset]]:
+        """All DICOM objects of the series of a run with the names of their files."""
+        for series in all_of_run:
             yield from objects_of(series, self.study, self.refused)
         yield from outlined_captures(self._images, self.study, self.run, self.series_offset)
 

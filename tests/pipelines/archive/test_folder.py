@@ -61,6 +61,18 @@ def test_images_that_dicom_cannot_hold_are_told_and_cost_no_other(write, image):
     assert "directions of length 1 at right angles" in scan.problems[0]
 
 
+def test_slices_that_lie_on_each_other_are_told(write, image):
+    folder, scan = write(*(image(slice=n, at_mm=5.0) for n in (0, 1, 2)), image(slice=3, at_mm=10.0))
+    assert len(contents(folder)) == 4
+    (problem,) = scan.problems
+    assert "2 slices of series 1 lie where another one does" in problem
+
+
+def test_a_slice_at_several_times_lies_where_it_lies(write, image):
+    _, scan = write(*(image(slice=n, at_mm=5.0 * n, repetition=r) for n in (0, 1) for r in (0, 1)))
+    assert scan.problems == []
+
+
 def test_a_run_without_images_leaves_an_empty_folder(write):
     folder, scan = write()
     assert (contents(folder), folder.files, scan.problems) == ({}, [], [])
