@@ -15,6 +15,7 @@ from nilatron.core.kspace import KSpaceAccumulator
 from nilatron.gadgets.calibration import CalibrationStore, FramePool
 from nilatron.gadgets.encoding import encoding_of, has_separate_calibration, kept_width
 from nilatron.gadgets.flags import LineKind, calibrates, is_last_in_slice, kind_of, other_names
+from nilatron.gadgets.geometry import Places
 from nilatron.gadgets.items import MOST_SAMPLE, Context, KSpaceSlice, ScanError
 from nilatron.gadgets.oversampling import without_oversampling
 from nilatron.gadgets.placement import (
@@ -41,6 +42,7 @@ class OpenSlice:
     grid: KSpaceAccumulator
     head: ismrmrd.AcquisitionHeader
     distance: float = float("inf")  # of the nearest line so far from the centre of k-space, in lines
+    places: Places = field(default_factory=Places)
 
 
 @dataclass
@@ -131,6 +133,7 @@ class Accumulator:
         if key not in self.open:
             self.open[key] = OpenSlice(new_grid(int(line.active_channels), encoding, n_kept), line.getHead())
         target = self.open[key]
+        target.places.add(line)
         add_readout(target.grid, without_oversampling(readout, encoding, n_x, context.log), row, context.log)
         n_z, n_y, _ = target.grid.shape
         from_centre = distance(row, (n_z // 2, n_y // 2))
@@ -150,6 +153,7 @@ class Accumulator:
             head=done.head,
             encoding=encoding_of(context.header, key.encoding),
         )
+        item = done.places.settled(item, context.log)
         if missing:
             context.log.problem(log, f"{item.label}: incomplete: {missing}")
             item = item.with_note(f"incomplete: {missing}")

@@ -22,6 +22,7 @@ from nilatron.core.quality.residual import Residual, residual_map, residual_of
 from nilatron.core.recon import FROM_JOINT, displayed
 from nilatron.core.solvers import conjugate_gradient
 from nilatron.gadgets.items import KSpaceSlice
+from nilatron.gadgets.misstated import misstatements
 from nilatron.gadgets.problem import Problem
 
 AXES = ("z", "y", "x")
@@ -131,7 +132,8 @@ def doubts(candidate: Candidate, thresholds: Thresholds | None = None) -> list[s
     thresholds = thresholds or Thresholds()
     if not candidate.residual.data_energy.any():
         return []
-    found = [*_of_centre(candidate.item), *_of_maps(candidate, thresholds)]
+    found = [*_of_centre(candidate.item), *misstatements(candidate.item, candidate.displayed)]
+    found += _of_maps(candidate, thresholds)
     if candidate.promises_data:
         found += [
             *_of_calibration(candidate.item, thresholds),

@@ -14,9 +14,10 @@ GIVEN = "given"  # source of noise that is known without a measurement of ours
 # what a scan's log counts
 NOISE_STORED = "noise measurements stored"
 NOISE_NOT_WRITTEN = "noise measurements that could not be written"
-SAMPLES_PER_COIL = 2  # of a noise scan, at least: fewer leave its covariance singular
+SAMPLES_PER_COIL = 8  # of a noise scan, at least: whitening with n times as many samples costs 1 / n of the SNR squared
 GAUSSIAN_KURTOSIS = 2.0  # E|n|^4 / (E|n|^2)^2 of circular Gaussian noise
 MAX_KURTOSIS = 4.0  # of a channel; an echo or a spike in noise lines has far more
+MAX_OFFSET = 0.5  # standard deviations, of a channel: a receiver's own offset is far less
 MIN_SAMPLES_FOR_KURTOSIS = 64  # with fewer it may come near to the bound by chance
 
 
@@ -57,6 +58,9 @@ class NoiseCovariance:
         Coil labels of the channels, in their order; None where they are not known.
     kurtosis
         E|n|^4 / (E|n|^2)^2 of the channel that has most of it.
+    offset
+        |E n| in standard deviations, of the channel that has most of it. It is part of the covariance, so that whitening
+        takes it out of the lines of images, too.
     """
 
     covariance: ComplexArray
@@ -65,6 +69,7 @@ class NoiseCovariance:
     origin: NoiseOrigin
     coil_names: tuple[str, ...] | None = None
     kurtosis: float = GAUSSIAN_KURTOSIS
+    offset: float = 0.0
 
     @property
     def n_coils(self) -> int:

@@ -16,6 +16,7 @@ from nilatron.core.kspace import calibration_block
 from nilatron.gadgets.calibration import CalibrationStore
 from nilatron.gadgets.encoding import encoding_of, has_separate_calibration
 from nilatron.gadgets.flags import LineKind, kind_of
+from nilatron.gadgets.geometry import Places
 from nilatron.gadgets.items import Context, KSpaceSlice, ScanError
 from nilatron.gadgets.placement import (
     ImageKey,
@@ -135,14 +136,15 @@ def _slice_of_lines(
     if not placed:
         return
     n_x = max(max(grid_width(readout, encoding), readout.n_samples) for readout, _, _ in placed)
-    grid = new_grid(int(lines[0].active_channels), encoding, n_x)
-    for readout, row, _ in placed:
+    grid, places = new_grid(int(lines[0].active_channels), encoding, n_x), Places()
+    for readout, row, line in placed:
+        places.add(line)
         add_readout(grid, readout, row, context.log)
     n_z, n_y, _ = grid.shape
     _, _, central = placed[nearest([row for _, row, _ in placed], (n_z // 2, n_y // 2))]
     kspace, counts, note = centred(grid.mean(), grid.counts, f"slice {key.slice}", context.log)
     block = store.block(key, kspace, counts, context.header)
-    item = KSpaceSlice(kspace, counts, block, central.getHead(), encoding)
+    item = places.settled(KSpaceSlice(kspace, counts, block, central.getHead(), encoding), context.log)
     yield item.with_note(note) if note else item
 
 

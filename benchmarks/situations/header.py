@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nilatron.core.fft import fft, ifft
-from situations.scan import ACCELERATED, PARTIAL, PLAIN, SLICES, VOLUME, Scan, situation
+from situations.scan import ACCELERATED, BOTH, CALIBRATION, NOISE, PARTIAL, PLAIN, SLICES, VOLUME, Scan, situation
 
 PARTIAL_VOLUME = replace(VOLUME, partial_fourier=0.75)
 
@@ -135,6 +135,50 @@ def a_matrix_larger_than_the_lines(scan: Scan) -> None:
     scan.truth = np.stack([resized(image) for image in scan.truth])
 
 
+@situation("K6", replace(ACCELERATED, recon_matrix=(96, 72), recon_fov_mm=(220.0, 165.0)))
+def phase_oversampling_with_the_centre_of_the_recon_matrix(scan: Scan) -> None:
+    """The centre of the limits is half of the matrix of reconSpace, without phase oversampling."""
+    scan.encoding.encodingLimits.kspace_encoding_step_1.center = 36
+
+
+@situation("K6", VOLUME)
+def a_recon_matrix_of_one_partition(scan: Scan) -> None:
+    """ReconSpace of a volume has z = 1, as that of a slice."""
+    scan.encoding.reconSpace.matrixSize.z = 1
+
+
+@situation("K6", VOLUME)
+def a_recon_space_of_one_partition(scan: Scan) -> None:
+    """ReconSpace of a volume has z = 1, and the thickness of a partition."""
+    scan.encoding.reconSpace.matrixSize.z = 1
+    scan.encoding.reconSpace.fieldOfView_mm.z = 5.0
+
+
+@situation("K6", VOLUME)
+def a_recon_field_of_view_of_one_partition(scan: Scan) -> None:
+    """ReconSpace of a volume has its partitions, and the thickness of one of them."""
+    scan.encoding.reconSpace.fieldOfView_mm.z = 5.0
+
+
+@situation("K6", ACCELERATED, right="told")
+def a_field_of_view_without_oversampling(scan: Scan) -> None:
+    """EncodedSpace has twice the pixels of reconSpace along x, and its field of view."""
+    scan.encoding.encodedSpace.fieldOfView_mm.x = 220.0
+
+
+@situation("K6", ACCELERATED, right="told")
+def lines_numbered_as_they_came(scan: Scan) -> None:
+    """Every second line, numbered 0, 1, 2, ..., and limits that say the same; no calibration."""
+    lines = [line for line in scan.imaging if line.idx.kspace_encode_step_1 % 2 == 0]
+    for number, line in enumerate(lines):
+        line.idx.kspace_encode_step_1 = number
+        for flag in (CALIBRATION, BOTH):
+            line.clear_flag(flag)
+    scan.lines = [*scan.of(NOISE), *lines]
+    limit = scan.encoding.encodingLimits.kspace_encoding_step_1
+    limit.maximum, limit.center = 47, 24
+
+
 def resized(image: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Interpolate 96 lines (z, y, x) to 128 pixels."""
     padded = np.pad(fft(image.astype(np.complex64), axes=(-2,)), ((0, 0), (16, 16), (0, 0)))
@@ -195,3 +239,15 @@ def time_stamps_of_zero(scan: Scan) -> None:
     """No time stamps, no scan counters, version 0."""
     for line in scan.lines:
         line.acquisition_time_stamp = line.scan_counter = line.version = 0
+
+
+@situation("K8", ACCELERATED)
+def an_empty_encoding_in_front(scan: Scan) -> None:
+    """The first encoding has sizes of 0, and no line refers to it."""
+    from ismrmrd.xsd import ToXML
+
+    sizes = "<x>0</x><y>0</y><z>0</z>"
+    empty = f"<encodedSpace><matrixSize>{sizes}</matrixSize><fieldOfView_mm>{sizes}</fieldOfView_mm></encodedSpace>"
+    scan.header = ToXML(scan.header).replace("<encoding>", f"<encoding>{empty}</encoding><encoding>", 1)
+    for line in scan.lines:
+        line.encoding_space_ref = 1

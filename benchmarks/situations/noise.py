@@ -10,7 +10,7 @@ import ismrmrd
 import ismrmrd.xsd as xsd
 import numpy as np
 
-from situations.scan import ACCELERATED, NOISE, Scan, copied, situation
+from situations.scan import ACCELERATED, NOISE, Scan, copied, situation, with_data
 
 UNLIKE = replace(ACCELERATED, noise_gain_spread=6.0, noise_std=0.04)
 
@@ -135,3 +135,55 @@ def noise_of_a_thousandth(scan: Scan) -> None:
     """A noise scan at another receiver gain: a thousand times too small."""
     for line in scan.of(NOISE):
         line.data[:] = line.data / 1000
+
+
+def channel(scan: Scan, factor: float) -> None:
+    """Multiply channel 2 of the noise lines by a factor."""
+    for line in scan.of(NOISE):
+        line.data[2] *= factor
+
+
+@situation("K9", UNLIKE)
+def noise_lines_in_other_coil_order_without_labels(scan: Scan) -> None:
+    """The channels of the noise lines are in another order, and nothing tells."""
+    for line in scan.of(NOISE):
+        line.data[:] = line.data[[4, 1, 5, 0, 3, 2]].copy()
+
+
+@situation("K9", UNLIKE)
+def one_channel_too_loud_in_the_noise_scan(scan: Scan) -> None:
+    """One channel had ten times the gain in the noise scan."""
+    channel(scan, 10)
+
+
+@situation("K9", UNLIKE)
+def one_channel_too_quiet_in_the_noise_scan(scan: Scan) -> None:
+    """One channel had a tenth of the gain in the noise scan."""
+    channel(scan, 0.1)
+
+
+@situation("K9", UNLIKE)
+def one_channel_of_zero_in_the_noise_scan(scan: Scan) -> None:
+    """One channel was not connected in the noise scan."""
+    channel(scan, 0)
+
+
+@situation("K9", UNLIKE, right="told")
+def an_offset_in_all_lines(scan: Scan) -> None:
+    """The receivers have an offset: a bright spot in the middle of the image."""
+    for line in scan.lines:
+        line.data[:] = line.data + 0.1
+
+
+@situation("K9", UNLIKE)
+def noise_lines_with_a_transient_to_discard(scan: Scan) -> None:
+    """The first samples of the noise lines are the receiver's transient, and discard_pre says so."""
+    for line in scan.of(NOISE):
+        line.discard_pre = 20
+        line.data[:, :20] = 3.0
+
+
+@situation("K9", UNLIKE, right="told")
+def noise_lines_of_one_sample(scan: Scan) -> None:
+    """Sixteen noise lines of one sample each: too few."""
+    scan.lines = [*(with_data(line, line.data[:, :1]) for line in scan.of(NOISE)), *scan.imaging]

@@ -5,6 +5,7 @@ scan       the noise lines of a stream
 header     what a header says about noise: measurements, bandwidth, coil labels
 channels   channels of a noise scan, chosen and put in order by coil label
 dwell      dwell times of the lines of an image
+evidence   whether the noise of a slice is what a noise scan says
 slices     one slice: whitened, measured, scaled
 """
 

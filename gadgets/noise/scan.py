@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -9,26 +10,35 @@ import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.core.backend import ComplexArray
+from nilatron.core.backend import Array, ComplexArray
 from nilatron.gadgets.items import Context, ScanError
 from nilatron.gadgets.known_noise import NoiseCovariance, NoiseOrigin
 from nilatron.gadgets.noise.channels import Names, matched_channels
 from nilatron.gadgets.noise.header import coil_names, measurement_id, stated_bandwidth_ratio
+
+MIN_SAMPLES_FOR_OFFSET = 64
 
 Key: TypeAlias = tuple[int, Names | None]
 
 
 @dataclass
 class NoiseSum:
-    """Sums of n n^H and |n|^4 over the samples of noise lines with the same channels, all at the dwell time of the first."""
+    """Sums of n, n n^H and |n|^4 over the samples of noise lines with the same channels, all at the dwell time of the first."""
 
     coil_names: Names | None
-    total: ComplexArray
+    total: Array
     fourth: npt.NDArray[np.float64]
+    first: Array
     dwell_us: float = 0.0
     n_samples: int = 0
     n_lines: int = 0
     used: bool = False
+
+    @classmethod
+    def empty(cls, n_channels: int, names: Names | None = None) -> NoiseSum:
+        """The sum of no line of so many channels."""
+        total, first = np.zeros((n_channels, n_channels), np.complex128), np.zeros(n_channels, np.complex128)
+        return cls(names, total, np.zeros(n_channels), first)
 
     def add(self, samples: ComplexArray, dwell_us: float) -> None:
         """Add a line (coil, sample) at its dwell time: variance ~ 1 / dwell; 0 (unknown) counts as that of the sum."""
@@ -36,6 +46,7 @@ class NoiseSum:
             self.dwell_us = dwell_us
         weight = dwell_us / self.dwell_us if dwell_us > 0 else 1.0
         exact = samples.astype(np.complex128)
+        self.first += math.sqrt(weight) * exact.sum(axis=1)
         self.total += weight * (exact @ exact.conj().T)
         self.fourth += weight**2 * np.sum(np.abs(exact) ** 4, axis=1)
         self.n_samples += samples.shape[1]
@@ -43,8 +54,19 @@ class NoiseSum:
 
     def covariance(self, origin: NoiseOrigin) -> NoiseCovariance:
         """The noise covariance of these lines."""
-        psi = self.total / max(1, self.n_samples - 1)
-        return NoiseCovariance(psi, self.n_samples, self.dwell_us, origin, self.coil_names, self._kurtosis())
+        n = max(1, self.n_samples - 1)
+        psi, mean = self.total / n, self.first / max(1, self.n_samples)
+        offset = self._offset(mean, np.real(np.diagonal(psi)) - np.abs(mean) ** 2)
+        return NoiseCovariance(psi, self.n_samples, self.dwell_us, origin, self.coil_names, self._kurtosis(), offset)
+
+    def _offset(self, mean: Array, variance: npt.NDArray[np.float64]) -> float:
+        """|mean| in standard deviations of the channel that has most of it; a few samples have one by chance."""
+        if self.n_samples < MIN_SAMPLES_FOR_OFFSET:
+            return 0.0
+        alive = np.abs(mean) > 0
+        return float(
+            np.max(np.abs(mean[alive]) / np.sqrt(np.maximum(variance[alive], np.finfo(float).tiny)), initial=0.0)
+        )
 
     def _kurtosis(self) -> float:
         """E|n|^4 / (E|n|^2)^2 of the channel that has most of it; silent channels have none."""
@@ -60,13 +82,14 @@ class NoiseScan:
     sums: dict[Key, NoiseSum] = field(default_factory=dict)
 
     def add(self, line: ismrmrd.Acquisition, header: Any) -> None:
-        """Add a noise line to the sum of its channels."""
-        samples: ComplexArray = np.asarray(line.data)
+        """Add the samples of a noise line that count to the sum of its channels."""
+        last = max(0, int(line.number_of_samples) - int(line.discard_post))
+        samples: ComplexArray = np.asarray(line.data)[:, int(line.discard_pre) : last]
         n_channels = len(samples)
         names = coil_names(header, n_channels, line.channel_mask)
         key = (n_channels, names)
         if key not in self.sums:
-            self.sums[key] = NoiseSum(names, np.zeros((n_channels, n_channels), np.complex128), np.zeros(n_channels))
+            self.sums[key] = NoiseSum.empty(n_channels, names)
         self.sums[key].add(samples, float(line.sample_time_us))
 
     def matched(self, names: Names | None, n_coils: int, context: Context) -> NoiseCovariance | None:

@@ -13,12 +13,14 @@ import numpy as np
 
 from nilatron.core.backend import ComplexArray, to_numpy
 from nilatron.core.noise import bandwidth_scale, covariance_from_data, whitening_matrix
+from nilatron.core.words import counted
 from nilatron.gadgets.device import retry_on_cpu
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, KSpaceSlice, NoiseReport, ScanError
-from nilatron.gadgets.known_noise import GIVEN, NoiseCovariance
+from nilatron.gadgets.known_noise import GIVEN, MAX_OFFSET, NoiseCovariance
 from nilatron.gadgets.noise.channels import Names
 from nilatron.gadgets.noise.dwell import DwellTimes, dwell_of
+from nilatron.gadgets.noise.evidence import is_uneven, silent_channels
 from nilatron.gadgets.noise.header import bandwidth_ratio, coil_names
 from nilatron.gadgets.noise.scan import NoiseScan
 from nilatron.gadgets.noise.slices import (
@@ -38,6 +40,7 @@ log = logging.getLogger(__name__)
 LATE_LINES = "noise lines after slices had left"
 NOT_FINITE = "lines with values that are not finite, which no image needs"
 NOT_FINITE_NOISE = "noise lines with values that are not finite"
+CONTRADICTED = "slices whose noise is not that of the noise scan"
 UNFIT_LINES = "noise lines with other channels, left out"
 
 
@@ -167,6 +170,11 @@ class Whitening:
                 raise
         if noise is None and not self._scan.sums and context.log.counts[NOT_FINITE_NOISE] and self._is_new("no noise"):
             context.log.problem(log, "no noise line is finite: the noise is measured in the data")
+        if noise is not None and noise.offset > MAX_OFFSET and self._is_new("offset"):
+            text = f"the noise lines have an offset of {noise.offset:.2g} times their noise"
+            context.log.problem(
+                log, f"{text}: where lines of the image have it, too, there is a bright spot in the middle"
+            )
         if noise is None or not noise.fault:
             return noise
         if self._is_new("noise scan at fault"):
@@ -186,17 +194,22 @@ class Whitening:
         self._told.add(message)
         return new
 
-    @staticmethod
-    def _whitened(item: KSpaceSlice, noise: NoiseCovariance, dwell_us: float, context: Context) -> KSpaceSlice:
-        ratio = bandwidth_ratio(context.header)
+    def _whitened(self, item: KSpaceSlice, noise: NoiseCovariance, dwell_us: float, context: Context) -> KSpaceSlice:
+        origin, ratio = noise.origin, bandwidth_ratio(context.header)
+        if silent := silent_channels(item, noise):
+            what = f"no noise in {counted(len(silent), 'channel')} of the data ({', '.join(map(str, silent))})"
+            return self._whitened_against(item, f"{origin.source}: {what}", context)
         scale = bandwidth_scale(noise.dwell_us, dwell_us, ratio)
         log.info("%s: whitening with %d noise samples, variance scale %.3f", item.label, noise.n_samples, scale)
-        item = whitened(item, np.asarray(whitening_matrix(noise.covariance * scale), np.complex64))
-        origin = noise.origin
+        raw, item = item, whitened(item, np.asarray(whitening_matrix(noise.covariance * scale), np.complex64))
+        measured = measured_sigma(item)
+        if noise.offset <= MAX_OFFSET and is_uneven(item, noise.n_samples, measured):
+            what = "the channels of the data have other noise, as those of other coils or in another order"
+            return self._whitened_against(raw, f"{origin.source}: {what}", context)
         report = NoiseReport(
             source=origin.source,
             sigma_header=1.0,
-            sigma_measured=measured_sigma(item),
+            sigma_measured=measured,
             sigma_used=1.0,
             measurement_id=origin.measurement_id,
             dwell_us=noise.dwell_us,
@@ -204,18 +217,27 @@ class Whitening:
         )
         return checked(item, report, context)
 
+    def _whitened_against(self, item: KSpaceSlice, why: str, context: Context) -> KSpaceSlice:
+        """The slice whitened by its own data, which a noise scan contradicts."""
+        context.log.counts[CONTRADICTED] += 1
+        message = f"{why}; noise measured from the image data"
+        log.warning("%s: %s", item.label, message)
+        return self._white_by_data(item, measured_sigma(item), message)
+
     def _whitened_by_its_data(self, item: KSpaceSlice, measured: float) -> KSpaceSlice:
         if self._stored.missing:
             if self._is_new(self._stored.missing):
                 log.warning("%s: %s", item.label, self._stored.missing)
             item = item.with_note(self._stored.missing)
+        return self._white_by_data(item, measured, "no noise scan: noise measured from the image data")
+
+    def _white_by_data(self, item: KSpaceSlice, measured: float, note: str) -> KSpaceSlice:
         if self._data_matrix is None or self._data_matrix.shape[0] != item.kspace.shape[0]:
             if measured <= 0:
                 report = NoiseReport("unknown", None, 0.0, 1.0)
                 return replace(item, whitened=True, noise=report).with_note("noise unknown")
             self._data_matrix = whitening_matrix(to_numpy(covariance_from_data(item.kspace, device_counts(item))))
             self._data_sigma = measured
-            log.info("%s: no noise scan; whitening with the covariance of the quietest data", item.label)
+            log.info("%s: whitening with the covariance of the quietest data", item.label)
         report = NoiseReport("data", None, measured, self._data_sigma)
-        white = replace(whitened(item, self._data_matrix), noise=report)
-        return white.with_note("no noise scan: noise measured from the image data")
+        return replace(whitened(item, self._data_matrix), noise=report).with_note(note)

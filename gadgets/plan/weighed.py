@@ -4,6 +4,8 @@
     lines beyond the limits, on the matrix      the limits are those of another scan: widened, the centre in the middle
     limits beyond the matrix, lines on it       the limits are those of another scan: those of the matrix
     limits and lines agree, beyond the matrix   the matrix is that of another scan: as large as the limits
+    limits that fill the matrix                 their centre can only be that of the matrix: other ones push lines off it
+    reconSpace of one partition of a volume     the number or thickness of slices of another kind: that of encodedSpace
     no line beyond the first partition, limits agree or say nothing     a scan of slices, whatever the matrix counts along z
     "separate", and lines marked for both; the others that calibrate lie where no line of the image does    "embedded"
     "embedded", and lines that only calibrate lie where lines of the image do       "separate"
@@ -29,6 +31,7 @@ from nilatron.gadgets.plan.contradictions import Heads, imaging, kinds_of
 log = logging.getLogger(__name__)
 
 AXES = ((1, "y"), (2, "z"))
+ONE_PARTITION = 1.5  # partitions: a volume that holds fewer is one slice
 
 
 def weighed_header(header: Any, heads: Heads | None = None) -> Any:
@@ -57,6 +60,8 @@ def weigh(header: Any, heads: Heads | None = None) -> tuple[Any, list[str]]:
             steps = None if lines is None else np.unique(lines["idx"][f"kspace_encode_step_{step}"])
             text = _weigh(encoding, step, axis, steps)
             said += [f"encoding {number}: {text}"] if text else []
+        text = _weigh_recon(encoding)
+        said += [f"encoding {number}: {text}"] if text else []
         text = _weigh_mode(encoding, heads[heads["encoding_space_ref"] == number]) if heads is not None else ""
         said += [f"encoding {number}: {text}"] if text else []
     return (weighed, said) if said else (header, [])
@@ -92,6 +97,15 @@ def _weigh(encoding: Any, step: int, axis: str, steps: npt.NDArray[Any] | None) 
     if is_unset and (seen is None or seen[1] < size) and seen != (0, 0):
         _set_limit(encoding, step, Limit(0, size // 2, size - 1))
         return f"the limits of kspace_encode_step_{step} go from 0 to 0: taken as those of the matrix, 0 to {size - 1}"
+    if limit is not None and limit.maximum - limit.minimum + 1 == size > 1:
+        middle, low, high = limit.minimum + size // 2, *(seen or (limit.minimum, limit.maximum))
+        fits = limit.centre - size // 2 <= low <= high < limit.centre - size // 2 + size
+        if abs(limit.centre - middle) > 1 and not fits and limit.minimum <= low <= high <= limit.maximum:
+            _set_limit(encoding, step, Limit(limit.minimum, middle, limit.maximum))
+            return (
+                f"the limits of kspace_encode_step_{step}, {limit.minimum} to {limit.maximum}, fill the matrix and have the "
+                f"centre {limit.centre}: taken as {middle}"
+            )
     if seen is None:
         return ""
     if (
@@ -115,6 +129,25 @@ def _weigh(encoding: Any, step: int, axis: str, steps: npt.NDArray[Any] | None) 
         _set_size(encoding, axis, n)
         return f"lines go from {seen[0]} to {seen[1]} along {axis}, encodedSpace has {size}: taken as {n}"
     return ""
+
+
+def _weigh_recon(encoding: Any) -> str:
+    """Change a reconSpace that would make one slice of a volume; what was done, empty if nothing."""
+    encoded, recon = encoding.encodedSpace, encoding.reconSpace
+    size, fov_mm = int(encoded.matrixSize.z), float(encoded.fieldOfView_mm.z)
+    if size < 2 or not fov_mm > 0 or recon is encoded:
+        return ""
+    old, old_mm = int(recon.matrixSize.z), float(recon.fieldOfView_mm.z)
+    is_thin = old_mm * size < ONE_PARTITION * fov_mm
+    if not is_thin and old != 1:
+        return ""
+    recon.fieldOfView_mm.z = fov_mm if is_thin else old_mm
+    if old == 1:
+        recon.matrixSize.z = max(1, round(size * float(recon.fieldOfView_mm.z) / fov_mm))
+    return (
+        f"encodedSpace has {size} partitions over {fov_mm:g} mm, reconSpace z = {old} over {old_mm:g} mm: taken as "
+        f"{int(recon.matrixSize.z)} over {float(recon.fieldOfView_mm.z):g} mm"
+    )
 
 
 def _weigh_mode(encoding: Any, heads: Heads) -> str:

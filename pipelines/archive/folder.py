@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PACKAGES = ("pydicom", "highdicom")
+OVERLAPPING = 1.9  # thickness over distance of slices; overlaps that are planned are by half a slice at most
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,10 @@ class DicomFolder(SpareFolder):
 
     def finish(self, scan: ScanLog) -> None:
         """Write the files, and report how many images could not be written, and why."""
-        for name, data in self._objects():
+        all_of_run = all_series(self._images, self.run, self.series_offset)
+        for series in all_of_run:
+            self._tell_places(series, scan)
+        for name, data in self._objects(all_of_run):
             try:
                 written(data, self.temporary / name)
                 self.files.append(self.folder / name)
@@ -137,9 +141,25 @@ class DicomFolder(SpareFolder):
                 log, f"{self.folder}: {counted(len(self.refused), 'image')} could not be written: {self.refused[0]}"
             )
 
-    def _objects(self) -> Iterator[tuple[str, Dataset]]:
-        """All DICOM objects of the run with the names of their files."""
-        for series in all_series(self._images, self.run, self.series_offset):
+    def _tell_places(self, series: Series, scan: ScanLog) -> None:
+        """Tell of slices that lie on each other, or that are much thicker than the distance between them."""
+        if n := sum(map(series.n_on_others, series.stacks())):
+            told = (
+                f"{counted(n, 'slice')} of series {series.number} {'lie' if n > 1 else 'lies'} where another one does"
+            )
+            scan.problem(log, f"{self.folder}: {told}: the positions in the heads of the lines are wrong")
+        for stack in series.stacks():
+            between, thick = series.between_slices(stack), float(series.slices[stack[0]].plane.spacing[2])
+            if between is not None and thick > OVERLAPPING * between:
+                log.warning(
+                    "%s: slices of series %d are %g mm thick and lie %g mm apart: the thickness may be that of the stack",
+                    *(self.folder, series.number, thick, between),
+                )
+                break
+
+    def _objects(self, all_of_run: Sequence[Series]) -> Iterator[tuple[str, Dataset]]:
+        """All DICOM objects of the series of a run with the names of their files."""
+        for series in all_of_run:
             yield from objects_of(series, self.study, self.refused)
         yield from outlined_captures(self._images, self.study, self.run, self.series_offset)
 

@@ -28,6 +28,7 @@ from nilatron.pipelines.files.outlined import rescale_slope
 from nilatron.pipelines.wire.received_image import parse_attributes
 
 UNEVEN = 0.01  # of a distance between slices: from there on they are not evenly spaced
+SAME_PLACE_MM = 1e-3
 NUMBER_STEP = 200  # between series that share a series index
 TIMES = ("repetition", "set", "phase", "contrast", "average")  # images of other times and echoes, slowest first
 
@@ -144,6 +145,15 @@ class Series:
         if not steps or min(steps) <= 0 or max(steps) - min(steps) > UNEVEN * max(steps):
             return None
         return round(float(np.mean(steps)), PLACES)
+
+    def n_on_others(self, stack: Sequence[int]) -> int:
+        """How many slices of a stack lie where the one before them, of another number, lies already."""
+        found = [self.slices[place] for place in stack]
+        return sum(
+            int(before.image.head.slice) != int(after.image.head.slice)
+            and bool(np.abs(after.plane.first - before.plane.first).max() < SAME_PLACE_MM)
+            for before, after in pairwise(found)
+        )
 
 
 def gather(image: ismrmrd.Image, path: Path) -> Gathered:

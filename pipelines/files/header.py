@@ -37,7 +37,8 @@ def parse_header(xml: bytes | str) -> Any:
     Raises
     ------
     InputError
-        When the header is not XML, holds no encoding, an encoding has no usable matrix, or no encoding is Cartesian.
+        When the header is not XML, holds no encoding, none that has a usable matrix, or none that is Cartesian. An encoding
+        without a usable matrix beside others gets one of a single pixel, into which no line fits.
     """
     data = xml.encode("utf-8", "surrogateescape") if isinstance(xml, str) else bytes(xml)
     if (n_tags := data.count(b"<")) > MOST_TAGS:
@@ -54,9 +55,11 @@ def parse_header(xml: bytes | str) -> Any:
             f"the ISMRMRD header (<{local_name(root)}>) has no <encoding>: matrix size and field of view are unknown, "
             "so nothing can be reconstructed"
         )
+    elements = list(children(root, "encoding"))
+    _replace_unusable_spaces(header, elements)
     problems = []
-    for number, (encoding, element) in enumerate(zip(header.encoding, children(root, "encoding"), strict=True)):
-        _complete_spaces(encoding, element, number)
+    for number, (encoding, element) in enumerate(zip(header.encoding, elements, strict=True)):
+        _complete_recon_space(encoding, element, number)
         _complete_limits(encoding, number)
         problems.append(_trajectory_problem(encoding, element, number))
     off_grid = [problem for problem in problems if problem is not None]
@@ -67,15 +70,43 @@ def parse_header(xml: bytes | str) -> Any:
     return header
 
 
-def _complete_spaces(encoding: Any, element: Element, number: int) -> None:
-    """Fill in a missing z of a matrix and a missing reconSpace; refuse an encodedSpace that cannot be used."""
+def _replace_unusable_spaces(header: Any, elements: list[Element]) -> None:
+    """A single pixel in place of each encodedSpace that cannot be used, as long as no line needs it.
+
+    Raises
+    ------
+    InputError
+        When no encodedSpace can be used.
+    """
+    problems: list[str] = []
+    for number, (encoding, element) in enumerate(zip(header.encoding, elements, strict=True)):
+        _complete_z(encoding, element, number)
+        if problem := _space_problem(encoding.encodedSpace, child_of(element, "encodedSpace")):
+            problems.append(f"encoding {number} of the ISMRMRD header: encodedSpace/{problem}")
+            encoding.encodedSpace = encoding.reconSpace = _pixel()
+    if len(problems) == len(elements):
+        raise InputError(problems[0])
+    for problem in problems:
+        logger.warning("%s; its lines cannot be used", problem)
+
+
+def _pixel() -> Any:
+    xsd = ismrmrd.xsd
+    matrix, fov_mm = xsd.matrixSizeType(x=1, y=1, z=1), xsd.fieldOfViewMm(x=1.0, y=1.0, z=1.0)
+    return xsd.encodingSpaceType(matrixSize=matrix, fieldOfView_mm=fov_mm)
+
+
+def _complete_z(encoding: Any, element: Element, number: int) -> None:
+    """Fill in a missing z of a matrix."""
     for name in ("encodedSpace", "reconSpace"):
         matrix = getattr(getattr(encoding, name), "matrixSize", None)
         if matrix is not None and not text_of(child_of(element, name, "matrixSize", "z")):
             logger.warning("encoding %d of the ISMRMRD header: %s/matrixSize has no z; 1 is taken", number, name)
             matrix.z = 1
-    if problem := _space_problem(encoding.encodedSpace, child_of(element, "encodedSpace")):
-        raise InputError(f"encoding {number} of the ISMRMRD header: encodedSpace/{problem}")
+
+
+def _complete_recon_space(encoding: Any, element: Element, number: int) -> None:
+    """Fill in a missing reconSpace."""
     if problem := _space_problem(encoding.reconSpace, child_of(element, "reconSpace")):
         logger.warning("encoding %d has no complete reconSpace, its encodedSpace is taken: %s", number, problem)
         encoding.reconSpace = encoding.encodedSpace

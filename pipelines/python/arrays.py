@@ -131,7 +131,7 @@ def noise_covariance_of(noise: Array | None, n_coils: int) -> NoiseCovariance | 
     exact: Array = array.astype(np.complex128)
     origin = NoiseOrigin(GIVEN)
     if array.shape != (n_coils, n_coils):
-        samples = NoiseSum(None, np.zeros((n_coils, n_coils), np.complex128), np.zeros(n_coils))
+        samples = NoiseSum.empty(n_coils)
         samples.add(exact.reshape(n_coils, -1), 0.0)
         found = samples.covariance(origin)
         if found.fault:

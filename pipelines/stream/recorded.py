@@ -201,7 +201,8 @@ class RecordedNoise:
         self.header_bytes = xsd.ToXML(self.header).encode()
         if noise.n_samples < SAMPLES_PER_COIL * noise.n_coils:
             raise InputError(
-                f"{path}: a covariance of {noise.n_coils} coils from {noise.n_samples} samples is singular"
+                f"{path}: a covariance of {noise.n_coils} coils from {noise.n_samples} samples is too uncertain: "
+                f"{SAMPLES_PER_COIL} of each coil are needed"
             )
         n_samples = min(MAX_SAMPLES, max(NOISE_SAMPLES, SAMPLES_PER_COIL * noise.n_coils))
         try:

@@ -19,8 +19,8 @@ def test_channels_are_chosen_on_both_sides_and_keep_their_names():
     assert (found.n_samples, found.dwell_us, found.origin) == (100, 5.0, NoiseOrigin("noise scan"))
 
 
-@pytest.mark.parametrize(("n_samples", "usable"), [(0, False), (7, False), (8, True)])
-def test_noise_is_usable_from_two_samples_a_coil_on(n_samples, usable):
+@pytest.mark.parametrize(("n_samples", "usable"), [(0, False), (31, False), (32, True)])
+def test_noise_is_usable_from_eight_samples_a_coil_on(n_samples, usable):
     assert (noise(n_samples=n_samples).fault == "") is usable
 
 

@@ -94,3 +94,25 @@ def test_a_spike_in_one_channel_shows_in_the_kurtosis(make_line, context):
     data[1, 40] = 60
     scan.add(make_line(data), context.header)
     assert scan.largest(context).kurtosis > 100
+
+
+@pytest.mark.parametrize(("pre", "post", "n"), [(7, 0, 33), (0, 5, 35), (7, 5, 28), (50, 0, 0), (0, 50, 0)])
+def test_samples_that_do_not_count_are_left_out(make_line, context, pre, post, n):
+    data = samples(3, 40)
+    line = make_line(data.copy(), NOISE, dwell_us=5.0)
+    line.discard_pre, line.discard_post = pre, post
+    found = NoiseScan()
+    found.add(line, context.header)
+    counted = data[:, pre : max(0, 40 - post)]
+    np.testing.assert_allclose(
+        found.matched(None, 3, context).covariance, counted @ counted.conj().T / max(1, n - 1), rtol=1e-5
+    )
+    assert found.matched(None, 3, context).n_samples == n
+
+
+def test_an_offset_is_stated_in_standard_deviations(scanned, context):
+    noise = samples(3, 4000) / np.sqrt(2)
+    offset = np.array([0, 1 + 1j, 0])[:, None]
+    found = scanned(((noise + offset).astype(np.complex64), 5.0)).matched(None, 3, context)
+    assert found.offset == pytest.approx(np.sqrt(2), rel=0.05)
+    assert scanned((noise, 5.0)).matched(None, 3, context).offset < 0.05

@@ -177,3 +177,53 @@ def test_the_calibration_mode_is_that_of_where_the_lines_lie(scan_header, mode, 
     found = weighed_header(header, heads)
     assert found.encoding[0].parallelImaging.calibrationMode.value == expected
     assert (found is header) == (mode == expected)
+
+
+@pytest.mark.parametrize(
+    ("centre", "taken"), [(N_Y // 2, None), (N_Y // 2 - 1, None), (9, N_Y // 2), (N_Y - 1, N_Y // 2)]
+)
+@pytest.mark.parametrize("heads", [None, heads_of(range(N_Y))])
+def test_limits_that_fill_the_matrix_have_its_centre(scan_header, centre, taken, heads):
+    header = scan_header((N_X, N_Y, 1))
+    set_limit(header, 1, 0, centre, N_Y - 1)
+    found = weighed_header(header, heads)
+    assert (found is header) == (taken is None)
+    assert limit_of(found, 1) == (0, centre if taken is None else taken, N_Y - 1)
+
+
+def test_limits_of_the_matrix_in_a_partial_fourier_scan_that_counts_its_own_lines(scan_header):
+    header = scan_header((N_X, N_Y, 1))
+    set_limit(header, 1, 0, N_Y // 4, N_Y - 1)
+    assert weighed_header(header, heads_of(range(3 * N_Y // 4))) is header
+
+
+@pytest.mark.parametrize(
+    ("recon", "taken"),
+    [
+        ((1, 60.0), (N_Z, 60.0)),
+        ((1, 10.0), (N_Z, 60.0)),
+        ((N_Z, 10.0), (N_Z, 60.0)),
+        ((1, 40.0), (4, 40.0)),
+        ((4, 40.0), (4, 40.0)),
+        ((2 * N_Z, 60.0), (2 * N_Z, 60.0)),
+        ((N_Z, 60.0), (N_Z, 60.0)),
+    ],
+)
+@pytest.mark.parametrize("heads", [None, heads_of(range(N_Y), range(N_Z))])
+def test_a_volume_is_not_reconstructed_to_one_slice(scan_header, recon, taken, heads):
+    header = scan_header((N_X, N_Y, N_Z))
+    encoding = header.encoding[0]
+    encoding.reconSpace = copy.deepcopy(encoding.encodedSpace)
+    encoding.encodedSpace.fieldOfView_mm.z = 60.0
+    encoding.reconSpace.matrixSize.z, encoding.reconSpace.fieldOfView_mm.z = recon
+    found = weighed_header(header, heads)
+    space = found.encoding[0].reconSpace
+    assert (space.matrixSize.z, space.fieldOfView_mm.z) == taken
+    assert (found is header) == (recon == taken)
+
+
+def test_one_slice_of_a_stack_stays_one(scan_header):
+    header = scan_header((N_X, N_Y, 1))
+    header.encoding[0].reconSpace = copy.deepcopy(header.encoding[0].encodedSpace)
+    header.encoding[0].reconSpace.fieldOfView_mm.z = 1.0
+    assert weighed_header(header, heads_of(range(N_Y))) is header

@@ -61,6 +61,28 @@ def test_images_that_dicom_cannot_hold_are_told_and_cost_no_other(write, image):
     assert "directions of length 1 at right angles" in scan.problems[0]
 
 
+def test_slices_that_lie_on_each_other_are_told(write, image):
+    folder, scan = write(*(image(slice=n, at_mm=5.0) for n in (0, 1, 2)), image(slice=3, at_mm=10.0))
+    assert len(contents(folder)) == 4
+    (problem,) = scan.problems
+    assert "2 slices of series 1 lie where another one does" in problem
+
+
+@pytest.mark.parametrize(("at_mm", "is_told"), [(5.0, True), (12.0, False), (20.0, False)])
+def test_slices_much_thicker_than_their_distance_are_told(write, image, caplog, at_mm, is_told):
+    images = [image(slice=n, at_mm=at_mm * n) for n in range(3)]
+    for each in images:
+        each.field_of_view[2] = 15.0
+    _, scan = write(*images)
+    assert ("are 15 mm thick and lie 5 mm apart" in caplog.text) == is_told
+    assert scan.problems == []
+
+
+def test_a_slice_at_several_times_lies_where_it_lies(write, image):
+    _, scan = write(*(image(slice=n, at_mm=5.0 * n, repetition=r) for n in (0, 1) for r in (0, 1)))
+    assert scan.problems == []
+
+
 def test_a_run_without_images_leaves_an_empty_folder(write):
     folder, scan = write()
     assert (contents(folder), folder.files, scan.problems) == ({}, [], [])

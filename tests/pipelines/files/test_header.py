@@ -203,3 +203,18 @@ def test_unusable_header(fault):
     assert change(header_xml()) != header_xml()
     with pytest.raises(InputError, match=message):
         parse_header(change(header_xml()))
+
+
+UNUSABLE = b"""<encoding><encodedSpace><matrixSize><x>0</x><y>0</y><z>0</z></matrixSize><fieldOfView_mm><x>0</x><y>0</y>
+<z>0</z></fieldOfView_mm></encodedSpace><trajectory>cartesian</trajectory></encoding>"""
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_encoding_without_a_matrix_is_no_matter_beside_one_that_lines_use(place, caplog):
+    xml = header_xml()
+    changed = xml.replace(b"<encoding>", UNUSABLE + b"<encoding>") if place == 0 else xml
+    changed = changed.replace(b"</encoding>", b"</encoding>" + UNUSABLE) if place == 1 else changed
+    header = parse_header(changed)
+    assert header.encoding[1 - place] == simulated_header(SETTINGS).encoding[0]
+    assert vars(header.encoding[place].encodedSpace.matrixSize) == {"x": 1, "y": 1, "z": 1}
+    assert f"encoding {place} of the ISMRMRD header: encodedSpace/matrixSize must be three" in caplog.text

@@ -155,7 +155,7 @@ def test_a_covariance_is_a_noise_scan_that_has_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("changed", "words"),
-    [({"n_samples": 3}, "singular"), ({"covariance": np.diag([1.0, -1.0, 1.0]).astype(complex)}, "eigenvalue")],
+    [({"n_samples": 3}, "too uncertain"), ({"covariance": np.diag([1.0, -1.0, 1.0]).astype(complex)}, "eigenvalue")],
 )
 def test_covariances_that_are_none_are_refused(changed, words, tmp_path):
     with pytest.raises(InputError, match=words):
