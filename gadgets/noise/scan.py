@@ -60,8 +60,9 @@ class NoiseScan:
     sums: dict[Key, NoiseSum] = field(default_factory=dict)
 
     def add(self, line: ismrmrd.Acquisition, header: Any) -> None:
-        """Add a noise line to the sum of its channels."""
+        """Add a noise line to the sum of its channels, without the samples in its discard ranges."""
         samples: ComplexArray = np.asarray(line.data)
+        samples = samples[:, int(line.discard_pre) : samples.shape[1] - int(line.discard_post)]
         n_channels = len(samples)
         names = coil_names(header, n_channels, line.channel_mask)
         key = (n_channels, names)

@@ -94,3 +94,14 @@ def test_a_spike_in_one_channel_shows_in_the_kurtosis(make_line, context):
     data[1, 40] = 60
     scan.add(make_line(data), context.header)
     assert scan.largest(context).kurtosis > 100
+
+
+@pytest.mark.parametrize("discard", [(7, 0), (0, 5), (3, 2), (0, 0)])
+def test_samples_to_discard_are_no_noise(make_line, context, discard):
+    line = samples(3, 40)
+    first, last = discard[0], 40 + discard[0]
+    padded = np.pad(line, ((0, 0), discard), constant_values=100)
+    found = NoiseScan()
+    found.add(make_line(padded, NOISE, discard=discard), context.header)
+    expected = padded[:, first:last] @ padded[:, first:last].conj().T / 39
+    np.testing.assert_allclose(found.matched(None, 3, context).covariance, expected, rtol=1e-5)
