@@ -19,6 +19,7 @@ from nilatron.gadgets.items import MOST_SAMPLE, Context, KSpaceSlice, ScanError
 from nilatron.gadgets.oversampling import without_oversampling
 from nilatron.gadgets.placement import (
     ImageKey,
+    Readout,
     add_readout,
     distance,
     image_key,
@@ -35,6 +36,7 @@ from nilatron.gadgets.widths import Widths
 
 log = logging.getLogger(__name__)
 
+UNLIKE_ECHOES = "lines whose echo lies elsewhere than in others of their image"
 EMPTY_LINES = "lines without samples, left out"
 
 
@@ -46,6 +48,7 @@ class OpenSlice:
     head: ismrmrd.AcquisitionHeader
     distance: float = float("inf")  # of the nearest line so far from the centre of k-space, in lines
     is_told: bool = False  # that its lines are those of several slices
+    echo: int = 0  # of its first line that is as long as the grid; 0: none has come
 
 
 @dataclass
@@ -162,6 +165,8 @@ class Accumulator:
                 f"slice {key.slice}: line {line.scan_counter} was measured {distance_mm(line, target.head):.3g} mm from the "
                 "others of its image, in another slice: slices are mixed, look for the slice counter",
             )
+        if readout.n_samples == int(encoding.encodedSpace.matrixSize.x):
+            _check_echo(target, readout, context)
         add_readout(target.grid, without_oversampling(readout, encoding, n_x, context.log), row, context.log)
         n_z, n_y, _ = target.grid.shape
         from_centre = distance(row, (n_z // 2, n_y // 2))
@@ -254,6 +259,18 @@ class Accumulator:
             context.log.problem(
                 log, f"lines of slice {key.slice} came after its image had left, which lacks them: {key._asdict()}"
             )
+
+
+def _check_echo(target: OpenSlice, readout: Readout, context: Context) -> None:
+    """Tell a whole line whose echo lies elsewhere than in the other lines of its image; one sample is that of turned lines."""
+    target.echo = target.echo or readout.echo
+    if abs(readout.echo - target.echo) > 1 and not context.log.counts[UNLIKE_ECHOES]:
+        context.log.problem(
+            log,
+            f"line {readout.number} has its echo at sample {readout.echo}, others of its image have it at {target.echo}: put "
+            "together as their center_sample says, which may be wrong",
+        )
+    context.log.counts[UNLIKE_ECHOES] += abs(readout.echo - target.echo) > 1
 
 
 def described(item: KSpaceSlice) -> KSpaceSlice:

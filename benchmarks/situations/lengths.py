@@ -8,7 +8,18 @@ import ismrmrd
 import numpy as np
 
 from situations.samples import crop
-from situations.scan import ACCELERATED, NOISE, PARTIAL, PLAIN, SLICES, Scan, replaced, situation, with_data
+from situations.scan import (
+    ACCELERATED,
+    CALIBRATION,
+    NOISE,
+    PARTIAL,
+    PLAIN,
+    SLICES,
+    Scan,
+    replaced,
+    situation,
+    with_data,
+)
 
 
 def longer(line: ismrmrd.Acquisition, before: int, after: int) -> ismrmrd.Acquisition:
@@ -56,3 +67,10 @@ def a_line_that_is_discarded_as_a_whole(scan: Scan) -> None:
     """The discard ranges of one line leave nothing of it."""
     line = scan.imaging[5]
     line.discard_pre, line.discard_post = 150, 60
+
+
+@situation("K2", ACCELERATED, right="told")
+def an_echo_elsewhere_in_the_calibration(scan: Scan) -> None:
+    """Center_sample of the lines that only calibrate is 20 samples off; they are lines of the image, too."""
+    for line in scan.of(CALIBRATION):
+        line.center_sample -= 20

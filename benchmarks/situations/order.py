@@ -221,7 +221,7 @@ def two_partitions_missing(scan: Scan) -> None:
     scan.lines = [line for line in scan.lines if line.is_flag_set(NOISE) or line.idx.kspace_encode_step_2 not in (5, 7)]
 
 
-@situation("K3", VOLUME)
+@situation("K3", VOLUME, right="told")
 def partitions_counted_from_four(scan: Scan) -> None:
     """Partitions count 4 to 15, and the header has no limits of them; a stream cannot know, and refuses them."""
     for line in scan.imaging:

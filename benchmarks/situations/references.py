@@ -80,9 +80,9 @@ def separate_calibration_that_is_not_stated(scan: Scan) -> None:
     of_another_contrast(scan, None)
 
 
-@situation("K4", ACCELERATED)
+@situation("K4", ACCELERATED, loss_db=1.5)
 def both_flags_at_once(scan: Scan) -> None:
-    """Lines for both are marked for calibration, too, and calibrationMode is separate."""
+    """Lines for both are marked for calibration, too, and calibrationMode is separate, as a stream has to believe."""
     for line in scan.of(BOTH):
         line.set_flag(CALIBRATION)
     scan.encoding.parallelImaging.calibrationMode = xsd.calibrationModeType("separate")

@@ -262,3 +262,12 @@ def test_echoes_that_no_line_counts_are_told(scan_header, scan):
     context = Context(header, heads=heads_of(lines))
     list(Accumulator()(iter(lines), context))
     assert ["their images are mixed in one" in problem for problem in context.log.problems] == [True]
+
+
+@pytest.mark.parametrize(("echo", "is_told"), [(6, False), (5, False), (4, True), (9, True)])
+def test_whole_lines_of_one_image_with_unlike_echoes_are_told_once(scan_header, make_line, rng, echo, is_told):
+    data = rng.standard_normal((N_Y, 2, N_X))
+    lines = [make_line(data[y], y=y, echo=echo if y > 9 else N_X // 2) for y in range(N_Y)]
+    _, log = accumulate(scan_header((N_X, N_Y, 1)), lines)
+    told = [problem for problem in log.problems if "others of its image have it at 6" in problem]
+    assert len(told) == is_told
