@@ -26,10 +26,11 @@ import nilatron.pipelines.replay.run  # noqa: F401  imported once, before proces
 from latency import start_server
 from nilatron.pipelines.cli import main as command_line
 from nilatron.pipelines.simulation.settings import SimulationSettings
-from situations import calibration, geometry, header, noise, order, samples, validity
+from situations import calibration, directions, geometry, header, lengths, noise, order, references, samples, validity
 from situations.scan import SITUATIONS, Scan, Situation, plain, write
 
-ROOMS = (samples, order, calibration, validity, header, geometry, noise)  # importing them fills SITUATIONS
+# importing them fills SITUATIONS
+ROOMS = (samples, lengths, directions, order, calibration, references, validity, header, geometry, noise)
 COUNTERS = ("slice", "contrast", "repetition")
 WRONG_DB = 3.0
 SUBSTANCE = re.compile(r"^(error|warning|\S*:? ?(warning|error))|doubtful|left out|missing|not |without", re.IGNORECASE)

@@ -20,19 +20,25 @@ from nilatron.gadgets.items import MOST_SAMPLE, Context, KSpaceSlice, ScanError
 from nilatron.gadgets.oversampling import without_oversampling
 from nilatron.gadgets.placement import (
     ImageKey,
+    Readout,
     add_readout,
     distance,
-    grid_width,
     image_key,
+    n_counting,
     new_grid,
     readout_of,
     row_of,
 )
 from nilatron.gadgets.plan.centre import centred, moved
 from nilatron.gadgets.plan.scan import ScanPlan
+from nilatron.gadgets.plan.together import mixed
 from nilatron.gadgets.plan.weighed import widened
+from nilatron.gadgets.widths import Widths
 
 log = logging.getLogger(__name__)
+
+UNLIKE_ECHOES = "lines whose echo lies elsewhere than in others of their image"
+EMPTY_LINES = "lines without samples, left out"
 
 
 @dataclass
@@ -43,6 +49,7 @@ class OpenSlice:
     head: ismrmrd.AcquisitionHeader
     distance: float = float("inf")  # of the nearest line so far from the centre of k-space, in lines
     places: Places = field(default_factory=Places)
+    echo: int = 0  # of its first line that is as long as the grid; 0: none has come
 
 
 @dataclass
@@ -58,11 +65,20 @@ class Accumulator:
     open: dict[ImageKey, OpenSlice] = field(default_factory=dict)
     waiting: dict[ImageKey, KSpaceSlice] = field(default_factory=dict)  # whole, but not calibrated
     pools: dict[ImageKey, FramePool] = field(default_factory=dict)  # by image, with its frame set to 0
+    held: dict[ImageKey, list[ismrmrd.Acquisition]] = field(
+        default_factory=dict
+    )  # lines that only calibrate, see `_settle`
+
+    def __post_init__(self) -> None:
+        """Share with the calibration what the lines of images show of their oversampling."""
+        self.widths = Widths(self.calibration.oversampled)
 
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
         """Acquisitions in, slices out; everything else passes."""
         self.calibration.log = context.log
         plan = ScanPlan(context.header, context.heads)
+        for sentence in mixed(context.header, context.heads) if context.heads is not None else ():
+            context.log.problem(log, sentence)
         for item in items:
             if isinstance(item, ismrmrd.Acquisition):
                 yield from self._take(item, plan, context)
@@ -70,7 +86,7 @@ class Accumulator:
                 context.log.counts["waveforms"] += 1
             else:
                 yield item
-        for key in list(self.open):
+        for key in list(dict.fromkeys((*self.open, *self.held))):
             yield from self._close(key, plan, context)
         for key in list(self.waiting):
             yield self._released(key, self._late_block(key, context))
@@ -82,6 +98,13 @@ class Accumulator:
                 context.log.counts[f"lines left out: {name}"] += 1
             return
         key, encoding = image_key(line), encoding_of(context.header, line.encoding_space_ref)
+        if n_counting(line) < 1:
+            if not context.log.counts[EMPTY_LINES]:
+                log.warning("line %d has no samples that count: left out, as all such lines", line.scan_counter)
+            context.log.counts[EMPTY_LINES] += 1
+            if plan.skip(key, only_calibrates=has_separate_calibration(encoding) and calibrates(line.flags)):
+                yield from self._close(key, plan, context)
+            return
         is_finite = bool((np.abs(line.data.view(np.float32)) <= MOST_SAMPLE).all())
         if not is_finite:
             context.log.problem(log, f"line {line.scan_counter} has values that are not finite: left out")
@@ -104,7 +127,13 @@ class Accumulator:
         context.log.counts["imaging lines"] += 1
         if self.waiting:
             yield from self._release_calibrated(plan, context)
-        if row is not None and is_finite:
+        if not plan.has_channels(key, int(line.active_channels)):
+            context.log.problem(
+                log, f"line {line.scan_counter} has {line.active_channels} channels, unlike most of its image: left out"
+            )
+        elif row is not None and is_finite and kind is LineKind.CALIBRATION and context.heads is None:
+            self.held.setdefault(key, []).append(line)
+        elif row is not None and is_finite:
             self._add(key, line, row, encoding, context)
         for whole in plan.whole_after(key):
             yield from self._close(whole, plan, context)
@@ -126,22 +155,44 @@ class Accumulator:
         self, key: ImageKey, line: ismrmrd.Acquisition, row: tuple[int, int], encoding: Any, context: Context
     ) -> None:
         readout, n_kept = readout_of(line), kept_width(encoding)
-        oversampled = self.calibration.oversampled
-        if not oversampled.get(key.encoding, False):
-            oversampled[key.encoding] = grid_width(readout, encoding) > n_kept
-        n_x = int(encoding.encodedSpace.matrixSize.x) if oversampled[key.encoding] else n_kept
+        n_x = self.widths.of(key.encoding, readout, encoding, context.log)
         if key not in self.open:
             self.open[key] = OpenSlice(new_grid(int(line.active_channels), encoding, n_kept), line.getHead())
         target = self.open[key]
         target.places.add(line)
+        if readout.n_samples == int(encoding.encodedSpace.matrixSize.x):
+            _check_echo(target, readout, context)
         add_readout(target.grid, without_oversampling(readout, encoding, n_x, context.log), row, context.log)
         n_z, n_y, _ = target.grid.shape
         from_centre = distance(row, (n_z // 2, n_y // 2))
         if from_centre < target.distance:
             target.distance, target.head = from_centre, line.getHead()
 
+    def _settle(self, key: ImageKey, context: Context) -> None:
+        """Add the lines of a stream that only calibrate to their image, unless lines of the image lie where they do.
+
+        Then they are another scan, whatever the mode that the header states: of another contrast, perhaps. Files are weighed
+        as a whole, by their heads.
+        """
+        held = self.held.pop(key, [])
+        encoding = encoding_of(context.header, key.encoding)
+        placed = [(line, row_of(line, encoding, context.log)) for line in held]
+        counts = self.open[key].grid.counts if key in self.open else None
+        n_doubled = sum(counts is not None and row is not None and bool(counts[row].any()) for _, row in placed)
+        if n_doubled:
+            log.warning(
+                "%d lines only calibrate, and %d of them lie where lines of the image do: taken as a separate scan",
+                *(len(held), n_doubled),
+            )
+        for line, row in placed:
+            if n_doubled:
+                self.calibration.add(line)
+            elif row is not None:
+                self._add(key, line, row, encoding, context)
+
     def _close(self, key: ImageKey, plan: ScanPlan, context: Context) -> Iterator[KSpaceSlice]:
         missing = plan.close(key) if key in plan.images else ""
+        self._settle(key, context)
         done = self.open.pop(key, None)
         if done is None:  # no line of it had a place
             return
@@ -159,6 +210,7 @@ class Accumulator:
             item = item.with_note(f"incomplete: {missing}")
         kspace, counts, note = centred(item.kspace, item.counts, item.label, context.log)
         item = replace(item, kspace=kspace, counts=counts).with_note(note) if note else item
+        self.widths.check_centre(key.encoding, note, item.label, context.log)
         block = self.calibration.block(key, item.kspace, item.counts, context.header)
         undersampled = acceleration(item.counts) > 1
         waits = plan.waits_for_calibration(key) and (plan.upcoming is not None or not self._is_calibrated(key, block))
@@ -203,6 +255,18 @@ class Accumulator:
             context.log.problem(
                 log, f"lines of slice {key.slice} came after its image had left, which lacks them: {key._asdict()}"
             )
+
+
+def _check_echo(target: OpenSlice, readout: Readout, context: Context) -> None:
+    """Tell a whole line whose echo lies elsewhere than in the other lines of its image; one sample is that of turned lines."""
+    target.echo = target.echo or readout.echo
+    if abs(readout.echo - target.echo) > 1 and not context.log.counts[UNLIKE_ECHOES]:
+        context.log.problem(
+            log,
+            f"line {readout.number} has its echo at sample {readout.echo}, others of its image have it at {target.echo}: put "
+            "together as their center_sample says, which may be wrong",
+        )
+    context.log.counts[UNLIKE_ECHOES] += abs(readout.echo - target.echo) > 1
 
 
 def described(item: KSpaceSlice) -> KSpaceSlice:

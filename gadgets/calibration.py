@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 SAME_FOV = 0.02  # relative difference of two fields of view that count as equal
 _Grids: TypeAlias = "list[tuple[ComplexArray, FloatArray]]"
+_Lines: TypeAlias = "dict[ImageKey, list[ismrmrd.Acquisition]]"
 
 
 @dataclass
@@ -38,7 +39,7 @@ class CalibrationStore:
     lines
         By encoding space, slice, contrast, phase, set and repetition.
     oversampled
-        By encoding space, whether readouts still have their oversampling, as the lines of images show.
+        By encoding space that has some, whether readouts still have their oversampling, as the lines of images show.
     """
 
     log: ScanLog = field(default_factory=ScanLog)
@@ -46,7 +47,7 @@ class CalibrationStore:
     oversampled: dict[int, bool] = field(default_factory=dict)
     _gridded: dict[tuple[int, int], ComplexArray] = field(default_factory=dict)
     _of_frames: dict[ImageKey, ComplexArray] = field(default_factory=dict)  # own blocks of the latest frames
-    _blocks: dict[tuple[ImageKey, bool], ComplexArray | None] = field(default_factory=dict)
+    _blocks: dict[tuple[ImageKey, int, bool], ComplexArray | None] = field(default_factory=dict)
 
     def add(self, line: ismrmrd.Acquisition) -> None:
         """Keep a line."""
@@ -69,7 +70,7 @@ class CalibrationStore:
         None where none of them is fully sampled around DC.
         """
         is_cropped = kspace.shape[-1] <= kept_width(header.encoding[key.encoding])
-        found = self._separate(key, header, is_cropped=is_cropped)
+        found = self._separate(key, kspace.shape[0], header, is_cropped=is_cropped)
         if found is not None and found.shape[0] == kspace.shape[0]:
             return found
         own: ComplexArray | None = calibration_block(kspace, counts)
@@ -82,15 +83,31 @@ class CalibrationStore:
             self.log.counts["images calibrated by another frame"] += 1
         return np.array(block)
 
-    def _separate(self, key: ImageKey, header: Any, *, is_cropped: bool) -> ComplexArray | None:
+    def _separate(self, key: ImageKey, n_coils: int, header: Any, *, is_cropped: bool) -> ComplexArray | None:
         if (key.encoding, key.slice) in self._gridded:
             return self._gridded[key.encoding, key.slice]
-        if (key, is_cropped) not in self._blocks:
-            grids = self._grids(best_match(key, self.lines), key, header, is_cropped=is_cropped)
-            self._blocks[key, is_cropped] = None if not grids else centred_block(*mean_of(grids))
-        return self._blocks[key, is_cropped]
+        if (key, n_coils, is_cropped) not in self._blocks:
+            lines = self._of_channels(key.slice, n_coils)
+            grids = self._grids(lines, best_match(key, lines), key, header, is_cropped=is_cropped)
+            self._blocks[key, n_coils, is_cropped] = None if not grids else centred_block(*mean_of(grids))
+        return self._blocks[key, n_coils, is_cropped]
 
-    def _grids(self, keys: Iterable[ImageKey], image: ImageKey, header: Any, *, is_cropped: bool) -> _Grids:
+    def _of_channels(self, slice_number: int, n_coils: int) -> _Lines:
+        """The lines of a slice that have the channels of its images: a body coil may have been read out in turn."""
+        own = {key: lines for key, lines in self.lines.items() if key.slice == slice_number}
+        found = {key: [line for line in lines if line.active_channels == n_coils] for key, lines in own.items()}
+        found = {key: lines for key, lines in found.items() if lines}
+        others = {int(line.active_channels) for lines in own.values() for line in lines} - {n_coils}
+        if others and not found:
+            numbers = ", ".join(map(str, sorted(others)))
+            self._tell(f"calibration lines have {numbers} channels, the images {n_coils}: not used")
+        elif others:
+            self.log.counts["slices with calibration lines of other channels, left out"] += 1
+        return found
+
+    def _grids(
+        self, lines: _Lines, keys: Iterable[ImageKey], image: ImageKey, header: Any, *, is_cropped: bool
+    ) -> _Grids:
         grids: dict[int, KSpaceAccumulator] = {}
         for key in keys:
             try:
@@ -104,8 +121,8 @@ class CalibrationStore:
                     f"{image.encoding}: not used"
                 )
                 continue
-            for line in self.lines[key]:
-                self._add_line(grids, line, encoding, is_cropped=is_cropped)
+            for line in lines[key]:
+                self._add_line(grids, line, encoding, image.encoding, is_cropped=is_cropped)
         shapes = {grid.total.shape for grid in grids.values()}
         if len(shapes) > 1:  # of several encoding spaces: that of the image, else the one with the most lines
             chosen = grids.get(image.encoding) or max(grids.values(), key=lambda grid: float(grid.counts.sum()))
@@ -113,7 +130,13 @@ class CalibrationStore:
         return [(grid.mean(), grid.counts) for grid in grids.values()]
 
     def _add_line(
-        self, grids: dict[int, KSpaceAccumulator], line: ismrmrd.Acquisition, encoding: Any, *, is_cropped: bool
+        self,
+        grids: dict[int, KSpaceAccumulator],
+        line: ismrmrd.Acquisition,
+        encoding: Any,
+        image_encoding: int,
+        *,
+        is_cropped: bool,
     ) -> None:
         try:
             row = row_of(line, encoding, self.log, strict=False)
@@ -121,7 +144,8 @@ class CalibrationStore:
                 return
             readout = readout_of(line)
             number = int(line.encoding_space_ref)
-            is_oversampled = self.oversampled.get(number, grid_width(readout, encoding) > kept_width(encoding))
+            known = next((self.oversampled[one] for one in (number, image_encoding) if one in self.oversampled), None)
+            is_oversampled = grid_width(readout, encoding) > kept_width(encoding) if known is None else known
             n_x = int(encoding.encodedSpace.matrixSize.x) if is_oversampled else kept_width(encoding)
             if is_cropped:
                 readout = without_oversampling(readout, encoding, n_x, self.log)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from nilatron.core.backend import Array, converted_to, to_numpy
 from nilatron.core.kspace import centre_block
@@ -155,6 +156,14 @@ def _of_centre(item: KSpaceSlice) -> Iterator[str]:
             yield f"the centre of k-space along {name} was not acquired: rows {rows[0]} to {rows[-1]}, centre {centre}"
         elif after[0] - before[-1] > max(MIN_CENTRAL_GAP, 2 * float(np.median(np.diff(rows)))):
             yield f"rows {before[-1] + 1} to {after[0] - 1} along {name}, around the centre of k-space, were not acquired"
+        elif np.median(np.diff(rows)) == 1 and (lost := _lost_rows(rows, centre)):
+            yield f"rows {', '.join(map(str, lost))} along {name}, next to the centre of k-space, were not acquired"
+
+
+def _lost_rows(rows: npt.NDArray[np.intp], centre: int) -> list[int]:
+    """Rows missing among the central ones between the first and the last acquired one."""
+    first, last = max(int(rows[0]), centre - CENTRAL_ROWS // 2), min(int(rows[-1]), centre + CENTRAL_ROWS // 2 - 1)
+    return sorted(set(range(first, last + 1)) - set(rows.tolist()))
 
 
 def _of_calibration(item: KSpaceSlice, thresholds: Thresholds) -> Iterator[str]:

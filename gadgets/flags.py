@@ -29,19 +29,23 @@ NOT_IMAGING = {
 _NOT_IMAGING_MASK = sum(1 << (flag - 1) for flag in NOT_IMAGING)
 _NOISE_MASK = 1 << (ismrmrd.ACQ_IS_NOISE_MEASUREMENT - 1)
 _CALIBRATION_MASK = 1 << (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION - 1)
-_CALIBRATES_MASK = _CALIBRATION_MASK | 1 << (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING - 1)
+_BOTH_MASK = 1 << (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING - 1)
+_CALIBRATES_MASK = _CALIBRATION_MASK | _BOTH_MASK
 _LAST_IN_SLICE_MASK = 1 << (ismrmrd.ACQ_LAST_IN_SLICE - 1)
 _PHASE_CORRECTION_MASK = 1 << (ismrmrd.ACQ_IS_PHASECORR_DATA - 1)
 _REVERSED_MASK = 1 << (ismrmrd.ACQ_IS_REVERSE - 1)
 
 
 def kind_of(flags: int) -> LineKind:
-    """Classify by the header's flag bits. A noise scan wins over all, non-imaging over calibration."""
+    """Classify by the header's flag bits. A noise scan wins over all, non-imaging over calibration.
+
+    A line that is marked for calibration and for both is for both: some writers set the one flag wherever they set the other.
+    """
     if flags & _NOISE_MASK:
         return LineKind.NOISE
     if flags & _NOT_IMAGING_MASK:
         return LineKind.OTHER
-    return LineKind.CALIBRATION if flags & _CALIBRATION_MASK else LineKind.IMAGING
+    return LineKind.CALIBRATION if flags & _CALIBRATES_MASK == _CALIBRATION_MASK else LineKind.IMAGING
 
 
 def other_names(flags: int) -> list[str]:

@@ -24,10 +24,7 @@ log = logging.getLogger(__name__)
 Place: TypeAlias = tuple[float, ...]  # position, read, phase and slice direction
 
 FIELDS = ("position", "read_dir", "phase_dir", "slice_dir")
-APART = (
-    0.5,
-    0.125,
-)  # of the thickness across, of the field of view in the plane: lines so far apart are of several slices
+APART = (0.5, 0.125)  # of the thickness across, of the field of view in the plane: so far apart lie several slices
 TURNED_DEG = 15.0  # the same for directions
 ROUNDING_MM, ROUNDING_DEG = 0.01, 0.01
 STRAY = 0.1  # of the lines: so few of another place are taken for errors of their heads
@@ -86,8 +83,8 @@ def _far_mm(encoding: Any) -> npt.NDArray[np.float64]:
 
 
 def _angles_deg(directions: npt.NDArray[np.float64], usual: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Angles between directions (n, 3, xyz) and those of the usual place (3, xyz)."""
+    """Angles between directions (n, 3, xyz) and those of the usual place (3, xyz); 0 where one is not set."""
     lengths = np.linalg.norm(directions, axis=2) * np.linalg.norm(usual, axis=1)
-    cosines = np.sum(directions * usual, axis=2) / np.where(lengths > 0, lengths, 1.0)
+    cosines = np.where(lengths > 0, np.sum(directions * usual, axis=2) / np.maximum(lengths, 1e-30), 1.0)
     found: npt.NDArray[np.float64] = np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))
     return found

@@ -189,6 +189,12 @@ def echo_of(line: ismrmrd.Acquisition) -> int:
     return int(line.center_sample) if is_echo_set(line) else int(line.number_of_samples) // 2
 
 
+def n_counting(line: ismrmrd.Acquisition) -> int:
+    """Samples of all channels together that are not in a discard range."""
+    n = int(line.number_of_samples) - int(line.discard_pre) - int(line.discard_post)
+    return max(n, 0) * int(line.active_channels)
+
+
 def readout_of(line: ismrmrd.Acquisition) -> Readout:
     """The line forwards: one that was read backwards is turned around, with its echo and its discard ranges."""
     samples: ComplexArray = np.asarray(line.data)
@@ -225,6 +231,8 @@ def add_readout(grid: KSpaceAccumulator, readout: Readout, row: tuple[int, int],
         For a line that does not fit, or with other coils than the grid.
     """
     placed = readout.on_grid(grid.shape[2], log_of_scan)
+    if placed.pre + placed.post >= placed.n_samples:
+        raise ScanError(f"line {readout.number} has no samples that count on a grid of {placed.n_samples}")
     try:
         grid.add(placed.samples, *row, 0, (placed.pre, placed.n_samples - placed.post))
     except ValueError as error:

@@ -5,7 +5,7 @@ Refused
     sequenceParameters/diffusionDimension average or segment: lines of other diffusion weighting would be put together
     trajectories radial, goldenangle, spiral, other (`encoding_of`), and lines of a Cartesian encoding whose own trajectory
     is a smooth path off the grid
-    ramp sampling in a trajectoryDescription of an unknown identifier (`epi.description`)
+    ramp sampling in a trajectoryDescription of an unknown identifier (`epi.description`), and descriptions of spirals
 Modelled
     trajectoryDescription ConventionalEPI; accelerationFactor, calibrationMode; encodingLimits; the two encoding spaces
 Harmless, since nothing of an image depends on it
@@ -29,7 +29,9 @@ from nilatron.gadgets.epi.description import readout_gradient, stated_numbers
 from nilatron.gadgets.flags import LineKind, kind_of
 from nilatron.gadgets.items import Context, ScanError
 
-N_CHECKED = 32  # lines of an encoding whose trajectory is looked at: a first spoke may lie along the readout
+N_CHECKED = 32  # first lines of an encoding whose trajectory is looked at: a first spoke may lie along the readout
+EVERY = 8  # of those after them: a first blade may have more
+_SPIRAL = re.compile(r"vds|spiral")
 _MULTIBAND = re.compile(r"(multiband|sms|sliceacceleration|simultaneousslices?)(factor)?$|^mb(factor)?$")
 MERGED = ("average", "segment")  # counters whose lines are put together
 
@@ -54,6 +56,14 @@ def _multiband_parameter(header: Any) -> str | None:
     return None
 
 
+def _spiral_description(header: Any) -> str | None:
+    for number, encoding in enumerate(header.encoding):
+        identifier = str(getattr(getattr(encoding, "trajectoryDescription", None), "identifier", None) or "")
+        if _SPIRAL.search(identifier.lower()):
+            return f"encoding {number} has a trajectoryDescription {identifier!r}"
+    return None
+
+
 def _merged_diffusion(header: Any) -> str | None:
     for parameters in _as_list(getattr(header, "sequenceParameters", None)):
         dimension = getattr(parameters, "diffusionDimension", None)
@@ -73,6 +83,7 @@ class Statement:
 NOT_MODELLED = (
     Statement(_multiband_element, "simultaneous slices cannot be separated: slice unaliasing is missing"),
     Statement(_multiband_parameter, "simultaneous slices cannot be separated: slice unaliasing is missing"),
+    Statement(_spiral_description, "spirals are not on a grid: gridding is missing"),
     Statement(_merged_diffusion, "its lines would be put together in one image: images by this counter are missing"),
 )
 
@@ -96,7 +107,7 @@ class StatementCheck:
     """The gadget of one scan: lets everything pass, or refuses the scan at the first line that would become an image."""
 
     _is_checked: bool = False
-    _n_checked: Counter[int] = field(default_factory=Counter)  # by encoding space
+    _n_seen: Counter[int] = field(default_factory=Counter)  # lines with a trajectory, by encoding space
     _axes: dict[int, int] = field(default_factory=dict)  # of the readout in the trajectories, by encoding space
 
     def __call__(self, items: Iterable[Any], context: Context) -> Iterator[Any]:
@@ -122,9 +133,11 @@ class StatementCheck:
         Ramps that the header describes are regridded as it describes them.
         """
         number = int(line.encoding_space_ref)
-        if not line.trajectory_dimensions or self._n_checked[number] >= N_CHECKED or number >= len(header.encoding):
+        if not line.trajectory_dimensions or number >= len(header.encoding):
             return
-        self._n_checked[number] += 1
+        self._n_seen[number] += 1
+        if self._n_seen[number] > N_CHECKED and self._n_seen[number] % EVERY:
+            return
         if readout_gradient(header.encoding[number], number) is not None:
             return
         problem, axis = leaves_the_grid(line.traj)

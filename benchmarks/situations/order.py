@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import ismrmrd
@@ -192,3 +193,46 @@ def a_lost_packet_in_one_repetition(scan: Scan) -> None:
 def the_scan_comes_twice(scan: Scan) -> None:
     """Every line twice with the same counters, noise included: a converter wrote the file twice."""
     scan.lines = [*scan.lines, *(copied(line) for line in scan.lines)]
+
+
+@situation("K3", SLICES, right="told")
+def slices_that_no_line_counts(scan: Scan) -> None:
+    """Slice is 0 in all lines, and their positions tell."""
+    for line in scan.imaging:
+        line.idx.slice = 0
+
+
+@situation("K3", ECHOES, right="told")
+def echoes_that_no_line_counts(scan: Scan) -> None:
+    """The header announces two contrasts, the lines count them in a user counter."""
+    for line in scan.imaging:
+        line.idx.user[0], line.idx.contrast = line.idx.contrast, 0
+
+
+@situation("K3", replace(ECHOES, n_slices=2, n_contrasts=3), loss_db=5.0)
+def third_echo_of_fewer_lines(scan: Scan) -> None:
+    """The third echo of every slice is partial Fourier: an image of fewer lines lacks none."""
+    scan.lines = [line for line in scan.lines if line.is_flag_set(NOISE) or line.idx.contrast < 2 or step(line) >= 20]
+
+
+@situation("K3", VOLUME, right="told")
+def two_partitions_missing(scan: Scan) -> None:
+    """Two of twelve partitions, next to the centre, did not come."""
+    scan.lines = [line for line in scan.lines if line.is_flag_set(NOISE) or line.idx.kspace_encode_step_2 not in (5, 7)]
+
+
+@situation("K3", VOLUME, right="told")
+def partitions_counted_from_four(scan: Scan) -> None:
+    """Partitions count 4 to 15, and the header has no limits of them; a stream cannot know, and refuses them."""
+    for line in scan.imaging:
+        line.idx.kspace_encode_step_2 += 4
+    scan.encoding.encodingLimits.kspace_encoding_step_2 = None
+
+
+@situation("K3", replace(REPEATED, n_slices=2))
+def encodings_of_two_repetitions_interleaved(scan: Scan) -> None:
+    """The images of repetition 0 are of encoding 1, the others of encoding 0; lines are the outer loop."""
+    scan.header.encoding.append(copy.deepcopy(scan.encoding))
+    for line in scan.imaging:
+        line.encoding_space_ref = int(line.idx.repetition == 0)
+    scan.sort(lambda line: (step(line), line.idx.slice, line.idx.repetition))

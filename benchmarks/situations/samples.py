@@ -20,6 +20,7 @@ from situations.scan import (
     clear_ends,
     copied,
     plain,
+    replaced,
     situation,
     with_data,
 )
@@ -33,11 +34,6 @@ def crop(line: ComplexArray, n: int) -> ComplexArray:
     image, start = ifft(line, axes=(-1,)), (line.shape[-1] - n) // 2
     cropped: ComplexArray = fft(image[:, start : start + n], axes=(-1,))
     return cropped
-
-
-def replaced(scan: Scan, change: object) -> None:
-    """Put another line in place of each imaging line."""
-    scan.lines = [line if line.is_flag_set(NOISE) else change(line) for line in scan.lines]  # type: ignore[operator]
 
 
 @situation("K2", ACCELERATED, "PTB-MR/mrpro#98")

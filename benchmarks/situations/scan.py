@@ -154,6 +154,11 @@ def clear_ends(lines: Iterable[ismrmrd.Acquisition]) -> None:
             line.clear_flag(flag)
 
 
+def replaced(scan: Scan, change: object) -> None:
+    """Put another line in place of each imaging line."""
+    scan.lines = [line if line.is_flag_set(NOISE) else change(line) for line in scan.lines]  # type: ignore[operator]
+
+
 def copied(line: ismrmrd.Acquisition) -> ismrmrd.Acquisition:
     """Return a line of the same head and samples."""
     return with_data(line, line.data.copy())

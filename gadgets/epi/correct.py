@@ -122,7 +122,7 @@ class EpiLines:
 
     def _forwards(self, key: ShotKey, line: ismrmrd.Acquisition, context: Context) -> ismrmrd.Acquisition:
         if key in self._navigators.shots:
-            self._navigators.shots[key].settled()
+            self._navigators.shots[key].is_over = True
         if is_reversed(line.flags) and self._navigators.shots:
             turned = self._on_grid(key[0], line, context.header, context.log)
             phase = self._navigators.phase(key, *turned.samples.shape)

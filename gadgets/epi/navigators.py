@@ -14,26 +14,37 @@ from nilatron.gadgets.items import ScanLog
 from nilatron.gadgets.placement import Readout
 
 ShotKey: TypeAlias = tuple[int, int]  # encoding space, slice
+Shape: TypeAlias = tuple[int, ...]  # of a navigator: coils, samples
 
 
 @dataclass
 class Shot:
-    """The navigators of the latest shot of a slice, and the phase that they give; where they give none, that of before."""
+    """The navigators of the latest shot of a slice, and the phase that they give; where they give none, that of before.
 
-    before: Phase | None = None
+    Navigators of one shape belong together: a body coil may be read out before the array.
+    """
+
+    before: dict[Shape, Phase] = field(default_factory=dict)
     profiles: list[ComplexArray] = field(default_factory=list)
     backwards: list[bool] = field(default_factory=list)
     is_over: bool = False  # a line that is no navigator has come after them
-    _phase: Phase | None = None
+    _phases: dict[Shape, Phase | None] = field(default_factory=dict)
 
-    def settled(self) -> Phase | None:
-        """The shot is over; the phase (x,) of its lines that are read backwards."""
-        if not self.is_over:
-            kept = [i for i, one in enumerate(self.profiles) if one.shape == self.profiles[0].shape]
-            found = polarity_phase([self.profiles[i] for i in kept], [self.backwards[i] for i in kept])
-            self._phase = self.before if found is None else found
-            self.is_over = True
-        return self._phase
+    def settled(self, shape: Shape) -> Phase | None:
+        """The shot is over; the phase (x,) of its lines of this shape that are read backwards."""
+        self.is_over = True
+        if shape not in self._phases:
+            kept = [i for i, one in enumerate(self.profiles) if one.shape == shape]
+            found = (
+                polarity_phase([self.profiles[i] for i in kept], [self.backwards[i] for i in kept]) if kept else None
+            )
+            self._phases[shape] = self.before.get(shape) if found is None else found
+        return self._phases[shape]
+
+    def phases(self) -> dict[Shape, Phase]:
+        """What is known after the shot, by shape."""
+        found = {shape: self.settled(shape) for shape in {*self.before, *(one.shape for one in self.profiles)}}
+        return {shape: phase for shape, phase in found.items() if phase is not None}
 
 
 @dataclass
@@ -49,7 +60,7 @@ class Navigators:
             return 0
         shot = self.shots.get(key)
         if shot is None or shot.is_over:
-            shot = self.shots[key] = Shot(None if shot is None else shot.settled())
+            shot = self.shots[key] = Shot({} if shot is None else shot.phases())
         shot.profiles.append(ifft(_measured(readout), axes=(-1,)))
         shot.backwards.append(backwards)
         return len(shot.profiles)
@@ -60,10 +71,7 @@ class Navigators:
         A slice without its own takes those of another.
         """
         shot = self._shot(key)
-        if shot is None:
-            return None
-        phase = shot.settled()
-        return phase if shot.profiles[0].shape == (n_coils, n_samples) else None
+        return None if shot is None else shot.settled((n_coils, n_samples))
 
     def _shot(self, key: ShotKey) -> Shot | None:
         if key in self.shots:

@@ -76,6 +76,22 @@ class ScanPlan:
         progress.add(step, self.n_lines, is_last=marked)
         return True
 
+    def skip(self, key: ImageKey, *, only_calibrates: bool) -> bool:
+        """A line without samples has come: nobody waits for it; whether the image is whole without it."""
+        if self.upcoming is None:
+            return False
+        if only_calibrates:
+            self.take_calibration(key.slice)
+            return False
+        self.upcoming.imaging[key] -= 1
+        self.announced[key] -= 1
+        return key in self.images and self.upcoming.imaging[key] <= 0
+
+    def has_channels(self, key: ImageKey, n_channels: int) -> bool:
+        """Whether a line has as many channels as most lines of its image, where these are known."""
+        most = None if self.upcoming is None else self.upcoming.channels.get(key)
+        return not most or most == n_channels
+
     def whole_after(self, key: ImageKey) -> list[ImageKey]:
         """Images that are whole now that a line of `key` has come, the oldest first."""
         if self.upcoming is not None:
@@ -121,14 +137,8 @@ class ScanPlan:
         return encoding_limit(encoding, 1, int(matrix.y)), encoding_limit(encoding, 2, int(matrix.z))
 
     def _missing(self, key: ImageKey, progress: Progress) -> str:
-        every = [n for other, n in self.announced.items() if other.encoding == key.encoding]
-        most, n_most = Counter(every).most_common(1)[0] if every else (0, 0)
-        if progress.n_lines < most and n_most > len(every) / 2:  # flags or not: lines that were lost say nothing
-            return f"{progress.n_lines} lines came, {n_most} of {len(every)} images have {most}"
-        likes = Counter(n for other, n in self.sizes.items() if other.encoding == key.encoding and other != key)
-        usual = max(likes, key=lambda n: (likes[n], n), default=0)
-        if progress.n_lines < usual and likes[usual] > 1 and not progress.is_flagged:
-            return f"{progress.n_lines} lines came, other images have {usual}"
+        if short := self._short_of(key, progress):
+            return short
         if progress.is_flagged:
             return ""
         for name, steps, last, limit in zip("yz", progress.steps, progress.last_step, self._limits(key), strict=True):
@@ -138,6 +148,21 @@ class ScanPlan:
                     f"lines {missing[0]} to {missing[1]} along {name} did not come, which the header's limits "
                     f"({limit.minimum} to {limit.maximum}) announce"
                 )
+        return ""
+
+    def _short_of(self, key: ImageKey, progress: Progress) -> str:
+        """Whether an image has fewer lines than the others, in words; an echo may have fewer in every slice."""
+        own = [n for other, n in self.announced.items() if alike(key, other)]
+        if len(own) > 1 and set(own) == {progress.n_lines}:
+            return ""
+        every = [n for other, n in self.announced.items() if other.encoding == key.encoding]
+        most, n_most = Counter(every).most_common(1)[0] if every else (0, 0)
+        if progress.n_lines < most and n_most > len(every) / 2:  # flags or not: lines that were lost say nothing
+            return f"{progress.n_lines} lines came, {n_most} of {len(every)} images have {most}"
+        likes = Counter(n for other, n in self.sizes.items() if other.encoding == key.encoding and other != key)
+        usual = max(likes, key=lambda n: (likes[n], n), default=0)
+        if progress.n_lines < usual and likes[usual] > 1 and not progress.is_flagged:
+            return f"{progress.n_lines} lines came, other images have {usual}"
         return ""
 
     def waits_for_calibration(self, key: ImageKey) -> bool:
@@ -158,6 +183,11 @@ class ScanPlan:
             limit is not None and getattr(key, name) < int(limit.maximum)
             for name, limit in zip(FRAMES, found, strict=True)
         )
+
+
+def alike(one: ImageKey, other: ImageKey) -> bool:
+    """Whether two images were measured with the same lines, as far as counters tell: echoes may be of unlike resolution."""
+    return (one.encoding, one.contrast, one.set) == (other.encoding, other.contrast, other.set)
 
 
 def same_object(one: ImageKey, other: ImageKey) -> bool:

@@ -24,10 +24,13 @@ class Upcoming:
         For each image.
     calibration
         That only calibrate, for each slice, whatever their encoding space.
+    channels
+        Of most lines of each image.
     """
 
     imaging: Counter[ImageKey] = field(default_factory=Counter)
     calibration: Counter[int] = field(default_factory=Counter)
+    channels: dict[ImageKey, int] = field(default_factory=dict)
 
 
 def upcoming_of(header: Any, heads: npt.NDArray[Any]) -> Upcoming:
@@ -41,11 +44,11 @@ def upcoming_of(header: Any, heads: npt.NDArray[Any]) -> Upcoming:
     idx = heads["idx"]
     columns = [heads["encoding_space_ref"], *(idx[name] for name in ImageKey._fields[1:])]
     table = np.stack([column.astype(np.int64) for column in columns], axis=1)
-    rows, counts = np.unique(
-        np.column_stack([table, heads["flags"].astype(np.uint64).view(np.int64)]), axis=0, return_counts=True
-    )
+    by_channels: dict[ImageKey, Counter[int]] = {}
+    table = np.column_stack([table, heads["active_channels"], heads["flags"].astype(np.uint64).view(np.int64)])
+    rows, counts = np.unique(table, axis=0, return_counts=True)
     for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
-        key, flags = ImageKey(*row[:-1]), row[-1] & (2**64 - 1)
+        key, n_channels, flags = ImageKey(*row[:-2]), row[-2], row[-1] & (2**64 - 1)
         kind = kind_of(flags)
         if kind in (LineKind.OTHER, LineKind.NOISE) or key.encoding >= len(header.encoding):
             continue
@@ -54,4 +57,6 @@ def upcoming_of(header: Any, heads: npt.NDArray[Any]) -> Upcoming:
             found.calibration[key.slice] += count
         if not (is_separate and kind is LineKind.CALIBRATION):
             found.imaging[key] += count
+            by_channels.setdefault(key, Counter())[n_channels] += count
+    found.channels = {key: numbers.most_common(1)[0][0] for key, numbers in by_channels.items()}
     return found

@@ -3,14 +3,14 @@
     limits 0 to 0 of a matrix of many           never set: along y the limits of the matrix, along z a scan of slices
     lines beyond the limits, on the matrix      the limits are those of another scan: widened, the centre in the middle
     limits beyond the matrix, lines on it       the limits are those of another scan: those of the matrix
+    no limits, lines beyond the matrix that fit into it         counted from another number than 0: limits where they are
     limits and lines agree, beyond the matrix   the matrix is that of another scan: as large as the limits
     limits that fill the matrix                 their centre can only be that of the matrix: other ones push lines off it
     reconSpace of one partition of a volume     the number or thickness of slices of another kind: that of encodedSpace
     no line beyond the first partition, limits agree or say nothing     a scan of slices, whatever the matrix counts along z
-    "separate", and lines marked for both; the others that calibrate lie where no line of the image does    "embedded"
-    "embedded", and lines that only calibrate lie where lines of the image do       "separate"
 
-The centre that is guessed here is looked at again when there are data (`plan.centre`). A line off limits and matrix is an error
+Calibration modes are weighed in `plan.modes`. The centre that is guessed here is looked at again when there are data
+(`plan.centre`). A line off limits and matrix is an error
 of its own (`placement`).
 """
 
@@ -24,9 +24,9 @@ import ismrmrd.xsd as xsd
 import numpy as np
 import numpy.typing as npt
 
-from nilatron.gadgets.encoding import Limit, acceleration_factors, calibration_mode, encoding_limit
-from nilatron.gadgets.flags import LineKind, calibrates
-from nilatron.gadgets.plan.contradictions import Heads, imaging, kinds_of
+from nilatron.gadgets.encoding import Limit, acceleration_factors, encoding_limit
+from nilatron.gadgets.plan.contradictions import Heads, imaging
+from nilatron.gadgets.plan.modes import weigh_modes
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +62,7 @@ def weigh(header: Any, heads: Heads | None = None) -> tuple[Any, list[str]]:
             said += [f"encoding {number}: {text}"] if text else []
         text = _weigh_recon(encoding)
         said += [f"encoding {number}: {text}"] if text else []
-        text = _weigh_mode(encoding, heads[heads["encoding_space_ref"] == number]) if heads is not None else ""
-        said += [f"encoding {number}: {text}"] if text else []
+    said += weigh_modes(weighed, heads)
     return (weighed, said) if said else (header, [])
 
 
@@ -119,6 +118,15 @@ def _weigh(encoding: Any, step: int, axis: str, steps: npt.NDArray[Any] | None) 
             f"lines go from {seen[0]} to {seen[1]} along {axis} on a matrix of {size}, the header's limits from "
             f"{limit.minimum} to {limit.maximum}: taken as {new.minimum} to {new.maximum}, centre {new.centre}"
         )
+    extent = seen[1] - seen[0] + 1
+    if limit is None and extent <= size <= seen[1]:
+        first = seen[0] - (size - extent) // 2
+        new = Limit(seen[0], first + size // 2, seen[1])
+        _set_limit(encoding, step, new)
+        return (
+            f"lines go from {seen[0]} to {seen[1]} along {axis} on a matrix of {size}, and the header has no limits: taken as "
+            f"{new.minimum} to {new.maximum}, centre {new.centre}"
+        )
     is_dense = steps is not None and len(steps) * acceleration_factors(encoding)[step - 1] * 2 > seen[1] - seen[0]
     if (
         seen[1] - seen[0] >= size
@@ -150,33 +158,6 @@ def _weigh_recon(encoding: Any) -> str:
     )
 
 
-def _weigh_mode(encoding: Any, heads: Heads) -> str:
-    """Change the calibration mode where it is the other one by where the lines lie; what was done, empty if nothing."""
-    mode, kinds = calibration_mode(encoding), kinds_of(heads)
-    only = heads[kinds == LineKind.CALIBRATION]
-    if encoding.parallelImaging is None or mode not in ("embedded", "separate") or not len(only):
-        return ""
-    image = heads[kinds == LineKind.IMAGING]
-    n_doubled = int(np.isin(_places(only), _places(image)).sum())
-    has_both = any(calibrates(int(flags)) for flags in np.unique(image["flags"]))
-    if mode == "separate" and has_both and n_doubled == 0:
-        new, why = "embedded", "lie between the lines of the image, of which some calibrate, too"
-    elif mode == "embedded" and not has_both and n_doubled > 0:
-        new, why = "separate", f"only calibrate, and {n_doubled} of them lie where lines of the image do"
-    else:
-        return ""
-    encoding.parallelImaging.calibrationMode = xsd.calibrationModeType(new)
-    return f"calibrationMode is {mode!r}, but {len(only)} lines {why}: taken as {new!r}"
-
-
-def _places(heads: Heads) -> npt.NDArray[np.int64]:
-    """One number for each line: its slice and encoding steps."""
-    found = heads["idx"]["slice"].astype(np.int64)
-    for name in ("kspace_encode_step_2", "kspace_encode_step_1"):
-        found = found << 16 | heads["idx"][name].astype(np.int64)
-    return found
-
-
 def _size(encoding: Any, axis: str) -> int:
     return int(getattr(encoding.encodedSpace.matrixSize, axis))
 
@@ -190,5 +171,7 @@ def _set_size(encoding: Any, axis: str, size: int) -> None:
 
 
 def _set_limit(encoding: Any, step: int, limit: Limit) -> None:
+    if encoding.encodingLimits is None:
+        encoding.encodingLimits = xsd.encodingLimitsType()
     stated = xsd.limitType(minimum=limit.minimum, maximum=limit.maximum, center=limit.centre)
     setattr(encoding.encodingLimits, f"kspace_encoding_step_{step}", stated)

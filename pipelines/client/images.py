@@ -12,6 +12,7 @@ import ismrmrd
 
 from nilatron.core.errors import BadInputError
 from nilatron.gadgets.items import ScanLog
+from nilatron.gadgets.plan.weighed import weigh
 from nilatron.pipelines.client.exchange import ClientTimeouts, Exchange, ServerError, open_connection
 from nilatron.pipelines.client.request import Address, Request, SliceCounter
 from nilatron.pipelines.files.raw_scan import RawScan
@@ -44,7 +45,7 @@ def remote_images(
     InputError
         When the raw file can no longer be read.
     """
-    counter = SliceCounter(raw.header)
+    counter = SliceCounter(weigh(raw.header, raw.heads())[0])
     counted, n_images = counter.count(items), 0
     try:
         with open_connection(remote.address, remote.timeouts) as connection:

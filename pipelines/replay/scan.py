@@ -13,7 +13,7 @@ import ismrmrd
 from nilatron.gadgets.items import Context, ScanError, ScanLog, ScanProgress, ScanTiming
 from nilatron.gadgets.known_noise import NoiseOrigin
 from nilatron.gadgets.plan.upcoming import upcoming_of
-from nilatron.gadgets.plan.weighed import weighed_header
+from nilatron.gadgets.plan.weighed import weigh, weighed_header
 from nilatron.pipelines.chain.find import Chain, load_chain
 from nilatron.pipelines.chain.host import run_chain
 from nilatron.pipelines.client.images import remote_images
@@ -138,7 +138,8 @@ def counted(items: Iterator[Any], raw: RawScan, bar: Bar, progress: ScanProgress
 
 def arriving(images: Iterator[ismrmrd.Image], raw: RawScan, series_per_slice: int, bar: Bar) -> Iterator[ismrmrd.Image]:
     """The images of a server, counted on the bar."""
-    n_expected = series_per_slice * len(upcoming_of(raw.header, raw.heads()).imaging)
+    heads = raw.heads()
+    n_expected = series_per_slice * len(upcoming_of(weigh(raw.header, heads)[0], heads).imaging)
     for number, image in enumerate(images):
         yield image
         bar.update(number + 1, n_expected, "images")

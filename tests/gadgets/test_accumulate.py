@@ -123,16 +123,17 @@ def test_other_lines_and_waveforms_are_counted_and_left_out(scan_header, scan):
     assert log.counts["waveforms"] == 1
 
 
-def test_embedded_calibration_is_data_and_separate_is_not(scan_header, scan):
-    calibration = scan(*range(4, 12), flags=(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION,))
-    imaging = scan(*range(0, N_Y, 2))
-    for mode, n_lines in (("embedded", 8 + 4), ("separate", 8)):
-        header = scan_header((N_X, N_Y, 1), mode=mode)
-        (item,), _ = accumulate(header, [*calibration, *imaging])
-        assert np.count_nonzero(item.counts[0, :, 0]) == n_lines
-        assert item.calibration.shape == (2, 1, 8, N_X)
-        np.testing.assert_array_equal(item.calibration[:, 0, 1], calibration[1].data)
-        assert acceleration(item.counts) == pytest.approx(N_Y / n_lines)
+@pytest.mark.parametrize(
+    ("mode", "steps", "n_lines"), [("embedded", range(5, 12, 2), 8 + 4), ("separate", range(4, 12), 8)]
+)
+def test_embedded_calibration_is_data_and_separate_is_not(scan_header, scan, mode, steps, n_lines):
+    calibration = scan(*steps, flags=(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION,))
+    (item,), _ = accumulate(scan_header((N_X, N_Y, 1), mode=mode), [*calibration, *scan(*range(0, N_Y, 2))])
+    assert np.count_nonzero(item.counts[0, :, 0]) == n_lines
+    assert item.calibration.shape == (2, 1, 8, N_X)
+    place = list(steps).index(5)
+    np.testing.assert_array_equal(item.calibration[:, 0, 1], calibration[place].data)
+    assert acceleration(item.counts) == pytest.approx(N_Y / n_lines)
 
 
 def test_separate_calibration_serves_every_repetition_of_its_slice(scan_header, scan):
@@ -201,3 +202,73 @@ def test_averages_are_averaged_whatever_the_calibration(calibration):
         np.testing.assert_allclose(thrice.calibration, once.calibration, atol=1e-5)
     first, second = found[3]
     np.testing.assert_allclose(first.calibration, second.calibration, atol=1e-6)
+
+
+def heads_of(lines):
+    table = np.zeros(len(lines), ismrmrd.hdf5.acquisition_header_dtype)
+    for row, line in zip(table, lines, strict=True):
+        row["flags"], row["active_channels"] = line.flags, line.active_channels
+        row["idx"]["kspace_encode_step_1"] = line.idx.kspace_encode_step_1
+        row["idx"]["contrast"] = line.idx.contrast
+    return table
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+@pytest.mark.parametrize("position", [0, 5, N_Y])
+@pytest.mark.parametrize("empty", [{"n": 0}, {"n": N_X, "discard": (N_X, 0)}, {"n": N_X, "discard": (9, 7)}])
+def test_lines_without_samples_are_left_out_with_a_word(scan_header, scan, make_line, caplog, is_file, position, empty):
+    lines, header = scan(*range(N_Y)), scan_header((N_X, N_Y, 1))
+    (expected,), _ = accumulate(header, lines)
+    lines.insert(position, make_line(np.ones((2, empty["n"])), y=3, discard=empty.get("discard", (0, 0))))
+    context = Context(header, heads=heads_of(lines) if is_file else None)
+    (item,) = Accumulator()(iter(lines), context)
+    np.testing.assert_array_equal(item.kspace, expected.kspace)
+    assert not context.log.problems
+    assert context.log.counts["lines without samples, left out"] == 1
+    assert "no samples that count: left out" in caplog.text
+
+
+@pytest.mark.parametrize("odd", [0, 7, N_Y - 1])
+def test_a_line_of_other_channels_than_most_of_its_image_is_left_out_and_told(scan_header, scan, make_line, odd):
+    lines = scan(*range(N_Y))
+    lines[odd] = make_line(np.ones((3, N_X)), y=odd)
+    context = Context(scan_header((N_X, N_Y, 1)), heads=heads_of(lines))
+    (item,) = Accumulator()(iter(lines), context)
+    assert np.flatnonzero(item.counts[0, :, 0] == 0).tolist() == [odd]
+    assert ["3 channels, unlike most of its image: left out" in problem for problem in context.log.problems] == [True]
+
+
+@pytest.mark.parametrize("lengths", [(2 * N_X, N_X), (N_X, 2 * N_X)])
+def test_images_with_and_without_oversampling_are_told_once(scan_header, make_line, lengths):
+    header = scan_header((2 * N_X, N_Y, 1), (N_X, N_Y, 1))
+    lines = [make_line(np.ones((2, n)), y=y, contrast=i) for i, n in enumerate(lengths) for y in range(N_Y)]
+    items, log = accumulate(header, lines)
+    assert len(items) == 2
+    (problem,) = log.problems
+    assert f"has {lengths[1]} samples, unlike those before it" in problem
+    assert accumulate(header, [line for line in lines if line.idx.contrast == 0])[1].problems == []
+
+
+def test_lines_measured_in_several_slices_are_told_once(scan_header, scan):
+    header, lines = scan_header((N_X, N_Y, 1)), [*scan(*range(N_Y)), *scan(*range(N_Y))]
+    for number, line in enumerate(lines):
+        line.slice_dir[:], line.position[:] = (0, 0, 1), (0, 0, 7.0 * (number >= N_Y))
+    _, log = accumulate(header, lines)
+    expected = f"{N_Y} of {2 * N_Y} lines differ in place by up to 7 mm and 0 degrees"
+    assert [expected in problem for problem in log.problems] == [True]
+
+
+def test_echoes_that_no_line_counts_are_told(scan_header, scan):
+    header, lines = scan_header((N_X, N_Y, 1), n_repetitions=2), [*scan(*range(N_Y)), *scan(*range(N_Y))]
+    context = Context(header, heads=heads_of(lines))
+    list(Accumulator()(iter(lines), context))
+    assert ["their images are mixed in one" in problem for problem in context.log.problems] == [True]
+
+
+@pytest.mark.parametrize(("echo", "is_told"), [(6, False), (5, False), (4, True), (9, True)])
+def test_whole_lines_of_one_image_with_unlike_echoes_are_told_once(scan_header, make_line, rng, echo, is_told):
+    data = rng.standard_normal((N_Y, 2, N_X))
+    lines = [make_line(data[y], y=y, echo=echo if y > 9 else N_X // 2) for y in range(N_Y)]
+    _, log = accumulate(scan_header((N_X, N_Y, 1)), lines)
+    told = [problem for problem in log.problems if "others of its image have it at 6" in problem]
+    assert len(told) == is_told

@@ -1,9 +1,11 @@
+import copy
 import itertools
 
 import ismrmrd
 import numpy as np
 import pytest
 
+from nilatron.core.oversampling import remove_oversampling
 from nilatron.gadgets.accumulate import Accumulator
 from nilatron.gadgets.calibration import CalibrationStore
 from nilatron.gadgets.items import Context
@@ -202,3 +204,54 @@ def test_calibration_that_is_too_small_takes_nobodys_place(lines_of, scan_header
     counts[:, :14] = counts[:, 18:] = 0
     store.keep(key, 2 * kspace, counts)
     np.testing.assert_array_equal(store.block(key, kspace, 0 * counts, scan_header((N_X, N_Y, 1))), kspace[:, :, 8:24])
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_lines_of_a_body_coil_in_between_do_not_calibrate(lines_of, make_line, scan_header, is_first):
+    own, body = lines_of(BLOCK, ONLY), [make_line(np.full((1, N_X), 9), ONLY, y=y) for y in BLOCK]
+    pairs = zip(body, own, strict=True) if is_first else zip(own, body, strict=True)
+    lines = [*itertools.chain(*pairs), *lines_of(range(0, N_Y, 2))]
+    context, store = Context(scan_header((N_X, N_Y, 1), mode="separate")), CalibrationStore()
+    (made,) = Accumulator(store)(iter(lines), context)
+    np.testing.assert_array_equal(made.calibration[:, 0], samples(own))
+    assert not context.log.problems
+
+
+def test_calibration_of_other_channels_alone_is_told(lines_of, make_line, scan_header):
+    body = [make_line(np.full((1, N_X), 9), ONLY, y=y) for y in BLOCK]
+    context = Context(scan_header((N_X, N_Y, 1), mode="separate"))
+    (made,) = Accumulator()(iter([*body, *lines_of(range(0, N_Y, 2))]), context)
+    assert made.calibration is None
+    assert context.log.problems == ["calibration lines have 1 channels, the images 2: not used"]
+
+
+def test_a_short_reference_in_an_encoding_of_its_own_is_oversampled_as_the_images_are(make_line, scan_header):
+    """Its lines have as many samples as a readout without oversampling."""
+    n = 48
+    header = scan_header((2 * n, N_Y, 1), (n, N_Y, 1), mode="separate")
+    header.encoding.append(copy.deepcopy(header.encoding[0]))
+    rng = np.random.default_rng(0)
+    own = [make_line(rng.standard_normal((N_COILS, n)), ONLY, y=y) for y in BLOCK]
+    for line in own:
+        line.encoding_space_ref = 1
+    imaging = [make_line(np.ones((N_COILS, 2 * n)), y=y) for y in range(0, N_Y, 2)]
+    (made,) = Accumulator()(iter([*own, *imaging]), Context(header))
+    whole = np.pad(samples(own), ((0, 0), (0, 0), (n // 2, n // 2)))
+    first = (n - made.calibration.shape[-1]) // 2
+    expected = remove_oversampling(whole.astype(np.complex64), n)[..., first : n - first]
+    np.testing.assert_allclose(made.calibration[:, 0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["embedded", "other", "interleaved", None])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_lines_of_a_stream_that_calibrate_where_lines_of_the_image_lie_are_no_data(
+    lines_of, scan_header, mode, is_first
+):
+    own, imaging = lines_of(BLOCK, ONLY), lines_of(range(0, N_Y, 2))
+    for line in own:
+        line.data[:] *= 20
+    lines = [*own, *imaging] if is_first else [*imaging, *own]
+    (made,) = Accumulator()(iter(lines), Context(scan_header((N_X, N_Y, 1), mode=mode)))
+    np.testing.assert_array_equal(made.kspace[:, 0, ::2], samples(imaging))
+    assert not made.counts[0, 1::2].any()
+    np.testing.assert_array_equal(made.calibration[:, 0], samples(own))

@@ -232,3 +232,15 @@ def test_images_without_the_centre_of_k_space_are_doubted(item, method, rows, sa
 def test_equispaced_lines_without_calibration_have_their_centre(slices_of, acceleration):
     _, (item,) = slices_of(replace(SCAN, acceleration=acceleration, calibration="none"))
     assert "centre of k-space" not in doubts_of(item, "zero_filled")
+
+
+@pytest.mark.parametrize(
+    ("lost", "is_told"), [((1,), True), ((-2, 2), True), ((-4,), True), ((-12, 9), False), ((5,), False)]
+)
+def test_rows_lost_next_to_the_centre_are_told_where_all_others_came(slices_of, lost, is_told):
+    _, (item,) = slices_of(replace(SCAN, acceleration=1))
+    kspace, counts = item.kspace.copy(), item.counts.copy()
+    for row in lost:
+        kspace[:, :, counts.shape[1] // 2 + row] = counts[:, counts.shape[1] // 2 + row] = 0
+    said = doubts_of(replace(item, kspace=kspace, counts=counts))
+    assert ("next to the centre of k-space, were not acquired" in said) == is_told

@@ -33,6 +33,7 @@ def test_numbers_are_those_of_the_ismrmrd_library():
         ((ismrmrd.ACQ_FIRST_IN_SLICE, ismrmrd.ACQ_LAST_IN_MEASUREMENT), LineKind.IMAGING),
         ((ismrmrd.ACQ_IS_PARALLEL_CALIBRATION,), LineKind.CALIBRATION),
         ((ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING,), LineKind.IMAGING),
+        ((ismrmrd.ACQ_IS_PARALLEL_CALIBRATION, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING), LineKind.IMAGING),
         ((ismrmrd.ACQ_IS_NOISE_MEASUREMENT,), LineKind.NOISE),
         ((ismrmrd.ACQ_IS_NOISE_MEASUREMENT, ismrmrd.ACQ_IS_DUMMYSCAN_DATA), LineKind.NOISE),
         ((ismrmrd.ACQ_IS_PARALLEL_CALIBRATION, ismrmrd.ACQ_IS_NAVIGATION_DATA), LineKind.OTHER),

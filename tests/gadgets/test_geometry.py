@@ -95,6 +95,16 @@ def test_a_patient_who_moves_a_little_is_a_note():
     assert any("differ in place" in note for note in item.notes)
 
 
+def test_directions_that_no_line_has_are_not_turned():
+    def change(number, line):
+        line.read_dir[:] = line.phase_dir[:] = (0, 0, 0)
+        moved(line, 0, 0, 0.05 * number)
+
+    item, problems, _ = settled(change)
+    assert problems == []
+    assert any("and 0 degrees" in note for note in item.notes)
+
+
 def test_lines_without_any_place_say_nothing():
     item, problems, _ = settled(lambda _, line: without_place(1, line))
     assert (problems, item.notes) == ([], ())

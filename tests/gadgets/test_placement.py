@@ -17,6 +17,7 @@ from nilatron.gadgets.placement import (
     centre_by_index,
     grid_width,
     image_key,
+    n_counting,
     nearest,
     new_grid,
     readout_of,
@@ -209,7 +210,7 @@ def test_an_echo_far_off_the_middle_of_a_whole_line_is_told_once():
         (7, 1, (0, 2), None),
         (6, 5, (1, 0), None),
         (10, 5, (1, 1), None),
-        (8, 4, (4, 4), "outside the grid"),
+        (8, 4, (4, 4), "no samples that count"),
     ],
 )
 def test_only_measured_samples_have_to_fit(n, echo, discard, message):
@@ -255,3 +256,8 @@ def test_dc_of_an_array_that_starts_at_any_index_is_where_the_central_index_lies
     line = line_of([1], y=start[0] + entry[0], z=start[1] + entry[1])
     centre = centre_by_index(entry, line, coding)
     assert (start[0] + centre[0], start[1] + centre[1]) == (n_y // 2, n_z // 2)
+
+
+@pytest.mark.parametrize(("n", "discard", "expected"), [(6, (0, 0), 6), (6, (2, 1), 3), (6, (4, 4), 0), (0, (0, 0), 0)])
+def test_samples_that_count_are_those_outside_the_discard_ranges(n, discard, expected):
+    assert n_counting(line_of(np.zeros(n), discard=discard)) == expected

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from nilatron.gadgets.items import Context, ScanError
-from nilatron.gadgets.statements import N_CHECKED, StatementCheck, check_header
+from nilatron.gadgets.statements import EVERY, N_CHECKED, StatementCheck, check_header
 
 xsd = ismrmrd.xsd
 K = (np.arange(16) - 8) / 16
@@ -161,6 +161,21 @@ def test_ramps_in_the_lines_are_refused_unless_the_header_describes_them(header,
     assert passed(header, lines) == lines
 
 
-def test_only_the_first_lines_are_looked_at(header, line_along):
+def test_after_the_first_lines_only_some_are_looked_at(header, line_along):
     lines = [line_along(K, 0 * K)] * N_CHECKED + [line_along(K, K)]
     assert passed(header, lines) == lines
+    with pytest.raises(ScanError, match="moves along more than one axis"):
+        passed(header, lines + [line_along(K, K)] * (EVERY - 1))
+
+
+@pytest.mark.parametrize(
+    ("identifier", "is_refused"),
+    [("HargreavesVDS2000", True), ("Spiral", True), ("ConventionalEPI", False), ("", False)],
+)
+def test_descriptions_of_spirals_are_refused_by_their_name(header, identifier, is_refused):
+    header.encoding[0].trajectoryDescription = xsd.trajectoryDescriptionType(identifier=identifier)
+    if is_refused:
+        with pytest.raises(ScanError, match=f"trajectoryDescription '{identifier}'; spirals are not on a grid"):
+            check_header(header)
+    else:
+        check_header(header)

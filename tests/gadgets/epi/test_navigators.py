@@ -61,3 +61,14 @@ def test_the_phase_is_removed_from_the_image_of_what_was_measured():
     expected = with_phase_removed(Readout(cut, line.echo, 0, 0, 0), phase)
     np.testing.assert_allclose(with_phase_removed(gap, phase).samples, expected.samples, atol=1e-6)
     assert (with_phase_removed(gap, phase).pre, with_phase_removed(gap, phase).post) == (2, 1)
+
+
+@pytest.mark.parametrize("n_coils", [1, 3])
+def test_a_body_coil_read_out_in_turn_takes_nothing_from_the_array(n_coils):
+    found = Navigators()
+    for i in range(3):
+        found.add(KEY, readout(0.9, n_coils=n_coils), backwards=bool(i % 2))
+        found.add(KEY, readout(0.2 * X * (i % 2)), backwards=bool(i % 2))
+    np.testing.assert_allclose(found.phase(KEY, 2, N), 0.2 * X, atol=1e-4)
+    assert found.add(KEY, readout(n_coils=n_coils), backwards=False) == 1
+    np.testing.assert_allclose(found.phase(KEY, 2, N), 0.2 * X, atol=1e-4)

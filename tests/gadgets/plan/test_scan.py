@@ -232,3 +232,19 @@ def test_flags_of_a_scan_whose_flags_were_wrong_are_not_believed(scan_header):
     for y in range(N_Y):
         plan.take(other, (y, 0), is_last=y == N_Y - 1, average=0)
     assert plan.whole_after(other) == []
+
+
+def test_echoes_of_fewer_lines_lack_none_where_those_of_other_slices_have_as_many(scan_header, lines_of):
+    lines = [
+        line
+        for index in range(2)
+        for echo in range(3)
+        for line in lines_of(range(6 if echo == 2 else 0, N_Y), slice=index, contrast=echo)
+    ]
+    found, log = accumulate(scan_header((N_X, N_Y, 1)), lines, is_file=True)
+    assert (len(found), log.problems) == (6, [])
+    shorter = [
+        line for line in lines if (line.idx.slice, line.idx.contrast, line.idx.kspace_encode_step_1) != (1, 1, 9)
+    ]
+    _, log = accumulate(scan_header((N_X, N_Y, 1)), shorter, is_file=True)
+    assert ["15 lines came" in problem for problem in log.problems] == [True]

@@ -45,3 +45,10 @@ def test_no_lines_are_nothing(scan_header):
     found = upcoming_of(scan_header((12, 16, 1)), heads())
     assert not found.imaging
     assert not found.calibration
+
+
+def test_an_image_has_the_channels_of_most_of_its_lines(scan_header):
+    table = heads(*[((), {"slice": number // 3}) for number in range(6)], ((ONLY,), {"slice": 1}))
+    table["active_channels"] = [4, 6, 6, 2, 2, 2, 9]
+    found = upcoming_of(scan_header((12, 16, 1), mode="separate"), table)
+    assert {key.slice: number for key, number in found.channels.items()} == {0: 6, 1: 2}

@@ -150,33 +150,19 @@ def test_buckets_are_centred_as_lines_are(scan_header, object_lines, limits):
     np.testing.assert_allclose(item.kspace[:, 0, : len(chosen)], kspace[:, : len(chosen)], atol=1e-6)
 
 
-def calibrated(only, both=()):
-    """Lines 0, 2, 4, ... of an image, of which some calibrate as well, and lines that only calibrate."""
-    heads = heads_of([*range(0, N_Y, 2), *only])
-    heads["flags"][N_Y // 2 :] = 1 << (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION - 1)
-    for y in both:
-        heads["flags"][y // 2] = 1 << (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING - 1)
-    return heads
-
-
 @pytest.mark.parametrize(
-    ("mode", "heads", "expected"),
-    [
-        ("separate", calibrated(only=(9, 11, 13), both=(10, 12)), "embedded"),
-        ("separate", calibrated(only=range(8, 16)), "separate"),
-        ("separate", calibrated(only=range(8, 16), both=(10, 12)), "separate"),
-        ("separate", calibrated(only=(9, 11)), "separate"),
-        ("embedded", calibrated(only=range(8, 16)), "separate"),
-        ("embedded", calibrated(only=(9, 11, 13), both=(10, 12)), "embedded"),
-        ("embedded", calibrated(only=(9, 11, 13)), "embedded"),
-        ("interleaved", calibrated(only=range(8, 16)), "interleaved"),
-    ],
+    ("first", "n", "expected"), [(4, N_Y, (4, 16, 27)), (30, N_Y, (30, 42, 53)), (10, 20, (10, 20, 29))]
 )
-def test_the_calibration_mode_is_that_of_where_the_lines_lie(scan_header, mode, heads, expected):
-    header = scan_header((N_X, N_Y, 1), mode=mode)
-    found = weighed_header(header, heads)
-    assert found.encoding[0].parallelImaging.calibrationMode.value == expected
-    assert (found is header) == (mode == expected)
+@pytest.mark.parametrize("has_limits", [True, False])
+def test_lines_counted_from_anywhere_lie_on_the_matrix_where_no_limit_says_otherwise(
+    scan_header, first, n, expected, has_limits
+):
+    header = scan_header((N_X, N_Y, 1))
+    if has_limits:
+        header.encoding[0].encodingLimits.kspace_encoding_step_1 = None
+    else:
+        header.encoding[0].encodingLimits = None
+    assert limit_of(weighed_header(header, heads_of(range(first, first + n))), 1) == expected
 
 
 @pytest.mark.parametrize(
