@@ -11,18 +11,15 @@ import ismrmrd
 import numpy as np
 
 from nilatron.core.backend import ComplexArray
-from nilatron.core.kspace import KSpaceAccumulator
 from nilatron.gadgets.calibration import CalibrationStore, FramePool
 from nilatron.gadgets.encoding import encoding_of, has_separate_calibration, kept_width
 from nilatron.gadgets.flags import LineKind, calibrates, is_last_in_slice, kind_of, other_names
-from nilatron.gadgets.geometry import Places
 from nilatron.gadgets.items import MOST_SAMPLE, Context, KSpaceSlice, ScanError
+from nilatron.gadgets.open_slice import OpenSlice
 from nilatron.gadgets.oversampling import without_oversampling
 from nilatron.gadgets.placement import (
     ImageKey,
-    Readout,
     add_readout,
-    distance,
     image_key,
     n_counting,
     new_grid,
@@ -37,19 +34,7 @@ from nilatron.gadgets.widths import Widths
 
 log = logging.getLogger(__name__)
 
-UNLIKE_ECHOES = "lines whose echo lies elsewhere than in others of their image"
 EMPTY_LINES = "lines without samples, left out"
-
-
-@dataclass
-class OpenSlice:
-    """An image whose lines are still coming in."""
-
-    grid: KSpaceAccumulator
-    head: ismrmrd.AcquisitionHeader
-    distance: float = float("inf")  # of the nearest line so far from the centre of k-space, in lines
-    places: Places = field(default_factory=Places)
-    echo: int = 0  # of its first line that is as long as the grid; 0: none has come
 
 
 @dataclass
@@ -65,9 +50,7 @@ class Accumulator:
     open: dict[ImageKey, OpenSlice] = field(default_factory=dict)
     waiting: dict[ImageKey, KSpaceSlice] = field(default_factory=dict)  # whole, but not calibrated
     pools: dict[ImageKey, FramePool] = field(default_factory=dict)  # by image, with its frame set to 0
-    held: dict[ImageKey, list[ismrmrd.Acquisition]] = field(
-        default_factory=dict
-    )  # lines that only calibrate, see `_settle`
+    held: dict[ImageKey, list[ismrmrd.Acquisition]] = field(default_factory=dict)  # that only calibrate, see `_settle`
 
     def __post_init__(self) -> None:
         """Share with the calibration what the lines of images show of their oversampling."""
@@ -159,14 +142,10 @@ class Accumulator:
         if key not in self.open:
             self.open[key] = OpenSlice(new_grid(int(line.active_channels), encoding, n_kept), line.getHead())
         target = self.open[key]
-        target.places.add(line)
         if readout.n_samples == int(encoding.encodedSpace.matrixSize.x):
-            _check_echo(target, readout, context)
+            target.check_echo(readout, context.log)
         add_readout(target.grid, without_oversampling(readout, encoding, n_x, context.log), row, context.log)
-        n_z, n_y, _ = target.grid.shape
-        from_centre = distance(row, (n_z // 2, n_y // 2))
-        if from_centre < target.distance:
-            target.distance, target.head = from_centre, line.getHead()
+        target.look_at(line, row)
 
     def _settle(self, key: ImageKey, context: Context) -> None:
         """Add the lines of a stream that only calibrate to their image, unless lines of the image lie where they do.
@@ -255,18 +234,6 @@ class Accumulator:
             context.log.problem(
                 log, f"lines of slice {key.slice} came after its image had left, which lacks them: {key._asdict()}"
             )
-
-
-def _check_echo(target: OpenSlice, readout: Readout, context: Context) -> None:
-    """Tell a whole line whose echo lies elsewhere than in the other lines of its image; one sample is that of turned lines."""
-    target.echo = target.echo or readout.echo
-    if abs(readout.echo - target.echo) > 1 and not context.log.counts[UNLIKE_ECHOES]:
-        context.log.problem(
-            log,
-            f"line {readout.number} has its echo at sample {readout.echo}, others of its image have it at {target.echo}: put "
-            "together as their center_sample says, which may be wrong",
-        )
-    context.log.counts[UNLIKE_ECHOES] += abs(readout.echo - target.echo) > 1
 
 
 def described(item: KSpaceSlice) -> KSpaceSlice:
