@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import ismrmrd
 
 from nilatron.core.kspace import KSpaceAccumulator
-from nilatron.gadgets.geometry import Places
 from nilatron.gadgets.items import ScanLog
 from nilatron.gadgets.placement import Readout, distance
+from nilatron.gadgets.places import Places
 
 log = logging.getLogger(__name__)
 

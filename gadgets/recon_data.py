@@ -16,7 +16,6 @@ from nilatron.core.kspace import calibration_block
 from nilatron.gadgets.calibration import CalibrationStore
 from nilatron.gadgets.encoding import encoding_of, has_separate_calibration
 from nilatron.gadgets.flags import LineKind, kind_of
-from nilatron.gadgets.geometry import Places
 from nilatron.gadgets.items import Context, KSpaceSlice, ScanError
 from nilatron.gadgets.placement import (
     ImageKey,
@@ -31,6 +30,7 @@ from nilatron.gadgets.placement import (
     readout_of,
     row_of,
 )
+from nilatron.gadgets.places import Places
 from nilatron.gadgets.plan.centre import centred
 from nilatron.gadgets.plan.weighed import widened
 from nilatron.gadgets.stock.types import header_object

@@ -18,9 +18,7 @@ PARTIAL_VOLUME = replace(VOLUME, partial_fourier=0.75)
 @situation("K6", ACCELERATED, "ismrmrd/philips_to_ismrmrd#4")
 def fractions_in_matrix_sizes(scan: Scan) -> None:
     """Sizes such as 95.9996."""
-    from ismrmrd.xsd import ToXML
-
-    text = ToXML(scan.header)
+    text = xsd.ToXML(scan.header)
     scan.header = text.replace("<y>96</y>", "<y>95.9996</y>").replace("<z>1</z>", "<z>1.0004</z>")
 
 
@@ -188,9 +186,7 @@ def resized(image: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
 @situation("K8", ACCELERATED, "schote/nexus-console#74")
 def no_trajectory(scan: Scan) -> None:
     """No trajectory, no limits."""
-    from ismrmrd.xsd import ToXML
-
-    text = ToXML(scan.header)
+    text = xsd.ToXML(scan.header)
     scan.header = text.replace("<trajectory>cartesian</trajectory>", "")
 
 
@@ -244,10 +240,8 @@ def time_stamps_of_zero(scan: Scan) -> None:
 @situation("K8", ACCELERATED)
 def an_empty_encoding_in_front(scan: Scan) -> None:
     """The first encoding has sizes of 0, and no line refers to it."""
-    from ismrmrd.xsd import ToXML
-
     sizes = "<x>0</x><y>0</y><z>0</z>"
     empty = f"<encodedSpace><matrixSize>{sizes}</matrixSize><fieldOfView_mm>{sizes}</fieldOfView_mm></encodedSpace>"
-    scan.header = ToXML(scan.header).replace("<encoding>", f"<encoding>{empty}</encoding><encoding>", 1)
+    scan.header = xsd.ToXML(scan.header).replace("<encoding>", f"<encoding>{empty}</encoding><encoding>", 1)
     for line in scan.lines:
         line.encoding_space_ref = 1

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nilatron.gadgets.accumulate import Accumulator
-from nilatron.gadgets.geometry import FIELDS
 from nilatron.gadgets.items import Context
+from nilatron.gadgets.places import FIELDS
 from nilatron.gadgets.recon_data import slices_from_bucket
 from nilatron.gadgets.stock.types import AcquisitionBucket
 from nilatron.pipelines.simulation.simulate import SimulationSettings, simulate_items
